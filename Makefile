@@ -1,0 +1,70 @@
+# The ways to run this checkout. Each target does its own set-up: .venv, a
+# Docker engine where one can be had, the sandbox image.
+#
+#   make demo      set up, and run the main job on the sample functions
+#   make test      set up, and run the tests
+#   make serve     set up, and run the service (PORT=8080 ENGINE=auto|docker|bubblewrap)
+#   make check     ruff, mypy, shellcheck
+#   make bench     set up, and measure
+#   make image     build the sandbox image
+#   make clean     remove what the others made here
+#
+# ENGINE=bubblewrap leaves Docker alone. EXECBOX_REQUIRE_DOCKER=1 makes it an
+# error that there is no Docker engine; without it, demo, test, serve and bench
+# go on with what there is. PYTEST_ARGS and BENCH_ARGS are passed on.
+
+PORT ?= 8080
+ENGINE ?= auto
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+PYTHON_BIN := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test image serve check bench clean venv engine
+
+help:
+	@sed -n '/^#   make/s/^#   //p' Makefile
+
+demo: venv engine
+	@EXECBOX_ENGINE=$(ENGINE) $(PYTHON_BIN) examples/demo.py
+
+test: venv engine
+	$(PYTHON_BIN) -m pytest $(PYTEST_ARGS)
+
+image:
+	@scripts/setup-engine.sh
+	@scripts/build-image.sh sandbox
+
+# make hands a SIGTERM on to the service, and waits for it.
+serve: venv engine
+	@exec .venv/bin/execbox serve --port $(PORT) --engine $(ENGINE)
+
+check: venv
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/shellcheck scripts/*.sh .ci/run
+
+bench: venv engine
+	$(PYTHON_BIN) -m benchmarks $(BENCH_ARGS)
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+	-docker image rm execbox-sandbox:local execbox-service:local
+
+venv:
+	@scripts/setup-python.sh
+
+# A Docker engine with the sandbox image in it, where one can be had.
+engine:
+ifneq ($(ENGINE),bubblewrap)
+	@if scripts/setup-engine.sh; then \
+	    scripts/build-image.sh sandbox; \
+	elif [ -n "$$EXECBOX_REQUIRE_DOCKER" ] || [ "$(ENGINE)" = docker ]; then \
+	    exit 1; \
+	else \
+	    echo "Going on without Docker."; \
+	fi
+endif

@@ -1,0 +1,174 @@
+"""One request and what its answer means, as plain data and pure functions; nothing is sent here.
+
+An ``Exchange`` says what to send and how to read a success; ``read_answer`` turns any answer into
+that result or into the exception that says whose fault it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from execbox import _json
+from execbox.errors import (
+    AuthenticationError,
+    ExecboxError,
+    InvalidRequest,
+    InvalidResponse,
+    Overloaded,
+    RequestError,
+    RequestTooLarge,
+    ServiceError,
+    ServiceUnavailable,
+)
+from execbox.wire import ErrorResponse
+
+__all__ = ["Answer", "Exchange", "read_answer", "read_model", "retry_after_s"]
+
+T = TypeVar("T")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_EXCERPT_CHARS = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back: status, body, and the one header that matters."""
+
+    url: str
+    http_status: int
+    body: bytes
+    retry_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange(Generic[T]):
+    """What to send, how long to wait for the answer, and how to read one that succeeded.
+
+    ``read_timeout_s`` holds unless the configuration sets another. ``accepted`` are the HTTP
+    statuses given to ``read``; every other one is an error.
+    """
+
+    method: str
+    path: str
+    read: Callable[[Answer], T]
+    read_timeout_s: float
+    body: bytes | None = None
+    accepted: frozenset[int] = frozenset({200})
+
+
+def read_answer(exchange: Exchange[T], answer: Answer) -> T:
+    """The result of a success; raises the matching ``ExecboxError`` for everything else."""
+    if answer.http_status not in exchange.accepted:
+        raise _error_of(answer)
+    try:
+        return exchange.read(answer)
+    except InvalidResponse as error:
+        if answer.http_status == 200:
+            raise
+        # An accepted error status may still carry an ordinary error, or a proxy's page.
+        raise _error_of(answer) from error
+
+
+def read_model(model: type[ModelT], answer: Answer) -> ModelT:
+    """The body as ``model``; raises ``InvalidResponse`` if it is not strict JSON of that shape."""
+    try:
+        return model.model_validate(_json.decode(answer.body))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        problem = f"{_json.path_text(first['loc'])}: {first['msg']}"
+        raise _unreadable(answer, problem) from error
+    except ValueError as error:
+        raise _unreadable(answer, str(error)) from error
+
+
+def retry_after_s(header: str | None, *, now: datetime) -> float | None:
+    """Seconds a ``Retry-After`` header asks for, which is a number or a date; None if neither."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(header)
+        except ValueError:
+            return None
+        # A date without a zone is what RFC 9110 calls GMT.
+        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - now).total_seconds())
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _error_of(answer: Answer) -> ExecboxError:
+    try:
+        error = read_model(ErrorResponse, answer).error
+    except InvalidResponse as unreadable:
+        return _foreign_error(answer, unreadable)
+    status = answer.http_status
+    if status == 429 or status >= 500:
+        return _service_error_class(status)(
+            error.message,
+            code=error.code,
+            detail=error.detail,
+            http_status=status,
+            retryable=error.retryable,
+            retry_after_s=retry_after_s(answer.retry_after, now=datetime.now(UTC)),
+        )
+    if status >= 400:
+        return _request_error_class(status)(
+            error.message, code=error.code, detail=error.detail, http_status=status
+        )
+    return _unreadable(answer, "an error with a status that is none")
+
+
+def _foreign_error(answer: Answer, unreadable: InvalidResponse) -> ExecboxError:
+    """An error status whose body is not execbox's, so most likely from a proxy in between."""
+    status = answer.http_status
+    message = f"{answer.url} answered HTTP {status} without saying why: {_excerpt(answer.body)}"
+    if status == 429 or status >= 500:
+        # 429 means by definition that nothing was done. What a 5xx of a stranger means is unknown.
+        return _service_error_class(status)(
+            message,
+            code=f"http_{status}",
+            http_status=status,
+            retryable=status == 429,
+            retry_after_s=retry_after_s(answer.retry_after, now=datetime.now(UTC)),
+        )
+    if status in (401, 403, 413):
+        return _request_error_class(status)(message, code=f"http_{status}", http_status=status)
+    return unreadable
+
+
+def _service_error_class(status: int) -> type[ServiceError]:
+    return {429: Overloaded, 503: ServiceUnavailable}.get(status, ServiceError)
+
+
+def _request_error_class(status: int) -> type[RequestError]:
+    classes: dict[int, type[RequestError]] = {
+        400: InvalidRequest,
+        401: AuthenticationError,
+        403: AuthenticationError,
+        413: RequestTooLarge,
+        422: InvalidRequest,
+    }
+    return classes.get(status, RequestError)
+
+
+def _unreadable(answer: Answer, problem: str) -> InvalidResponse:
+    return InvalidResponse(
+        f"{answer.url} answered HTTP {answer.http_status} with what is not an execbox answer "
+        f"({problem}): {_excerpt(answer.body)}; is this the right URL, and a matching version?"
+    )
+
+
+def _excerpt(body: bytes) -> str:
+    if not body:
+        return "empty body"
+    text = " ".join(body[: 4 * _EXCERPT_CHARS].decode("utf-8", errors="replace").split())
+    return repr(text if len(text) <= _EXCERPT_CHARS else text[:_EXCERPT_CHARS] + "...")

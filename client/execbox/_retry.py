@@ -1,0 +1,122 @@
+"""When a failed request is sent again and after how long; deciding only, no sleeping or sending.
+
+An execution has no effect outside its sandbox, so sending a request twice costs time and nothing
+else. What is still not retried, and why:
+
+- the caller's mistakes and unreadable answers: the next answer would be the same;
+- failures the service does not call retryable;
+- a read timeout: the time given already covers the longest the request may take, so a second
+  one would double both the caller's wait and the load on a service that is in trouble.
+
+A connection that broke after something was sent is retried once (``broken_retries_max``):
+typically the service restarted, or closed a kept-alive connection at the moment it was reused.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from execbox.config import RetryPolicy
+from execbox.errors import (
+    ConnectFailed,
+    ConnectionBroken,
+    ExecboxError,
+    ServiceError,
+    TransportError,
+)
+
+__all__ = ["Pacing", "Polling", "Retrying", "pause_before_retry_s"]
+
+_BUSY_STATUSES = frozenset({429, 503})
+_POLL_S = 0.25
+
+
+class Pacing(Protocol):
+    """Decides after each failure of one request whether and when to send it again."""
+
+    def pause_s(self, failure: ExecboxError) -> float | None:
+        """How long to wait before the next attempt; None to give up and raise ``failure``."""
+
+    def remaining_s(self) -> float:
+        """How long the next attempt may take at most; infinity if only its own timeouts count."""
+
+
+class Retrying:
+    """The pacing of ordinary requests: the configured ``RetryPolicy``."""
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        fraction: Callable[[], float] = random.random,
+    ) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._fraction = fraction
+        self._begun_s = clock()
+        self._failures: list[ExecboxError] = []
+
+    def pause_s(self, failure: ExecboxError) -> float | None:
+        self._failures.append(failure)
+        return pause_before_retry_s(
+            self._policy,
+            self._failures,
+            elapsed_s=self._clock() - self._begun_s,
+            fraction=self._fraction(),
+        )
+
+    def remaining_s(self) -> float:
+        return float("inf")
+
+
+class Polling:
+    """The pacing of waiting for readiness: every failure of ours or of the way there is retried."""
+
+    def __init__(self, timeout_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._deadline_s = clock() + timeout_s
+
+    def pause_s(self, failure: ExecboxError) -> float | None:
+        if not isinstance(failure, ServiceError | TransportError):
+            return None
+        remaining_s = self._deadline_s - self._clock()
+        return min(_POLL_S, remaining_s) if remaining_s > 0 else None
+
+    def remaining_s(self) -> float:
+        # Never nothing: the attempt at the very end still gets the time an answer takes.
+        return max(0.1, self._deadline_s - self._clock())
+
+
+def pause_before_retry_s(
+    policy: RetryPolicy, failures: Sequence[ExecboxError], *, elapsed_s: float, fraction: float
+) -> float | None:
+    """Seconds to wait before sending again after ``failures`` (oldest first); None: give up.
+
+    ``elapsed_s`` counts from the first attempt. ``fraction``, from 0 to 1, is the random draw:
+    the pause is that part of an exponentially growing backoff, on top of what ``Retry-After``
+    asked for. Each kind of failure has its own count, all share the window.
+    """
+    newest = failures[-1]
+    allowed = _retries_max(policy, newest)
+    same_kind = sum(type(failure) is type(newest) for failure in failures)
+    if same_kind > allowed:
+        return None
+    # The exponent is capped because 2.0**1024 is an error and no pause needs it.
+    backoff_s = min(policy.backoff_max_s, policy.backoff_s * 2.0 ** min(len(failures) - 1, 60))
+    asked_s = newest.retry_after_s if isinstance(newest, ServiceError) else None
+    pause_s = (asked_s or 0.0) + fraction * backoff_s
+    return pause_s if elapsed_s + pause_s <= policy.window_s else None
+
+
+def _retries_max(policy: RetryPolicy, failure: ExecboxError) -> int:
+    if isinstance(failure, ConnectFailed):
+        return policy.connect_retries_max
+    if isinstance(failure, ConnectionBroken):
+        return policy.broken_retries_max
+    if isinstance(failure, ServiceError) and failure.retryable:
+        return policy.busy_retries_max if failure.http_status in _BUSY_STATUSES else 0
+    return 0

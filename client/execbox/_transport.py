@@ -1,0 +1,191 @@
+"""Sends exchanges over HTTP, again where that is safe; the only module that knows httpx.
+
+What to send and what an answer means is in ``_exchange``, when to send again in ``_retry``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias, TypedDict, TypeVar
+
+import httpx
+
+from execbox._exchange import Answer, Exchange, read_answer
+from execbox._retry import Pacing, Retrying
+from execbox._version import client_version
+from execbox.config import ClientConfig
+from execbox.errors import (
+    ConfigError,
+    ConnectFailed,
+    ConnectionBroken,
+    ExecboxError,
+    InvalidResponse,
+    RequestTimedOut,
+    TransportError,
+)
+
+__all__ = ["AsyncSeam", "AsyncTransport", "SyncSeam", "SyncTransport"]
+
+SyncSeam: TypeAlias = httpx.BaseTransport
+"""What ``Client(transport=)`` takes: tests give ``httpx.MockTransport`` or a WSGI/ASGI app's."""
+AsyncSeam: TypeAlias = httpx.AsyncBaseTransport
+
+T = TypeVar("T")
+
+_WRITE_TIMEOUT_S = 60.0
+# Well below what servers keep (execbox 20 s, uvicorn 5 s), so that it is the client who closes
+# idle connections: no request is then written to one the service is just closing.
+_IDLE_CONNECTION_S = 4.0
+
+
+class SyncTransport:
+    """Blocking sender; may be shared between threads, not across a fork."""
+
+    def __init__(self, config: ClientConfig, *, seam: SyncSeam | None = None) -> None:
+        self._config = config
+        with _as_config_error(config):
+            self._http = httpx.Client(transport=seam, **_http_options(config))
+
+    def send(self, exchange: Exchange[T], *, pacing: Pacing | None = None) -> T:
+        """The result of one exchange, sent as often as ``pacing`` (or the config's) permits."""
+        pacing = pacing or Retrying(self._config.retry)
+        while True:
+            try:
+                return read_answer(exchange, self._send_once(exchange, pacing))
+            except ExecboxError as failure:
+                pause_s = pacing.pause_s(failure)
+                if pause_s is None:
+                    raise
+            time.sleep(pause_s)
+
+    def _send_once(self, exchange: Exchange[T], pacing: Pacing) -> Answer:
+        timeout = _timeout(self._config, exchange, within_s=pacing.remaining_s())
+        with _as_transport_error(self._config, timeout):
+            request = _request(self._http, exchange, timeout=timeout)
+            return _answer(self._http.send(request))
+
+    def close(self) -> None:
+        self._http.close()
+
+
+class AsyncTransport:
+    """Sender for asyncio; may be shared between the tasks of one event loop."""
+
+    def __init__(self, config: ClientConfig, *, seam: AsyncSeam | None = None) -> None:
+        self._config = config
+        with _as_config_error(config):
+            self._http = httpx.AsyncClient(transport=seam, **_http_options(config))
+
+    async def send(self, exchange: Exchange[T], *, pacing: Pacing | None = None) -> T:
+        """As ``SyncTransport.send``."""
+        pacing = pacing or Retrying(self._config.retry)
+        while True:
+            try:
+                return read_answer(exchange, await self._send_once(exchange, pacing))
+            except ExecboxError as failure:
+                pause_s = pacing.pause_s(failure)
+                if pause_s is None:
+                    raise
+            await asyncio.sleep(pause_s)
+
+    async def _send_once(self, exchange: Exchange[T], pacing: Pacing) -> Answer:
+        timeout = _timeout(self._config, exchange, within_s=pacing.remaining_s())
+        with _as_transport_error(self._config, timeout):
+            request = _request(self._http, exchange, timeout=timeout)
+            return _answer(await self._http.send(request))
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+class _HttpOptions(TypedDict):
+    base_url: str
+    headers: dict[str, str]
+    limits: httpx.Limits
+    trust_env: bool
+
+
+def _http_options(config: ClientConfig) -> _HttpOptions:
+    headers = {"User-Agent": f"execbox/{client_version()}", "Accept": "application/json"}
+    if config.api_key is not None:
+        headers["Authorization"] = f"Bearer {config.api_key}"
+    return _HttpOptions(
+        base_url=config.base_url,
+        headers=headers,
+        limits=httpx.Limits(
+            max_connections=config.connections_max,
+            max_keepalive_connections=config.connections_max,
+            keepalive_expiry=_IDLE_CONNECTION_S,
+        ),
+        # A proxy from the environment cannot reach this machine's own loopback.
+        trust_env=not config.is_loopback,
+    )
+
+
+def _request(
+    http: httpx.Client | httpx.AsyncClient, exchange: Exchange[T], *, timeout: httpx.Timeout
+) -> httpx.Request:
+    headers = {} if exchange.body is None else {"Content-Type": "application/json"}
+    return http.build_request(
+        exchange.method, exchange.path, content=exchange.body, headers=headers, timeout=timeout
+    )
+
+
+def _answer(response: httpx.Response) -> Answer:
+    return Answer(
+        url=str(response.request.url),
+        http_status=response.status_code,
+        body=response.content,
+        retry_after=response.headers.get("Retry-After"),
+    )
+
+
+def _timeout(config: ClientConfig, exchange: Exchange[T], *, within_s: float) -> httpx.Timeout:
+    read_s = exchange.read_timeout_s + config.queue_allowance_s
+    if config.read_timeout_s is not None:
+        read_s = config.read_timeout_s
+    return httpx.Timeout(
+        connect=min(config.connect_timeout_s, within_s),
+        read=min(read_s, within_s),
+        write=min(_WRITE_TIMEOUT_S, within_s),
+        # Waiting for one of our own connections is no failure; each that is in use has a timeout.
+        pool=None,
+    )
+
+
+@contextmanager
+def _as_config_error(config: ClientConfig) -> Iterator[None]:
+    try:
+        yield
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"base_url (EXECBOX_URL) {config.base_url!r}: {error}") from error
+
+
+@contextmanager
+def _as_transport_error(config: ClientConfig, timeout: httpx.Timeout) -> Iterator[None]:
+    where = config.base_url
+    try:
+        yield
+    except httpx.ConnectTimeout as error:
+        raise ConnectFailed(f"no connection to {where} within {timeout.connect:g} s") from error
+    except (httpx.ConnectError, httpx.ProxyError) as error:
+        raise ConnectFailed(f"could not connect to {where}: {_reason(error)}") from error
+    except httpx.TimeoutException as error:
+        raise RequestTimedOut(
+            f"{where} took the request and did not answer within {timeout.read:g} s"
+        ) from error
+    except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+        raise ConnectionBroken(
+            f"the connection to {where} broke before the answer was complete: {_reason(error)}"
+        ) from error
+    except httpx.DecodingError as error:
+        raise InvalidResponse(f"{where} sent a body that cannot be decoded: {error}") from error
+    except httpx.TransportError as error:
+        raise TransportError(f"cannot talk to {where}: {_reason(error)}") from error
+
+
+def _reason(error: httpx.HTTPError) -> str:
+    return str(error) or type(error).__name__

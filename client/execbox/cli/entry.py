@@ -1,0 +1,92 @@
+"""``main``: from arguments to an exit code. What each command does is in the command's module."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from execbox._version import client_version
+from execbox.cli import doctor, run, serve
+from execbox.cli.outcomes import CommandError, ExitCode
+from execbox.cli.terminal import Terminal, open_terminal
+from execbox.config import terminal_wants_no_color
+from execbox.errors import ConfigError, ExecboxError, RequestError
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Run Python functions nobody has read, safely: in throwaway containers, under CPU, memory and
+time limits. `execbox serve` is the service that does it; every other command talks to one."""
+
+_EPILOG = """\
+examples:
+  execbox doctor                             what is there, what is missing, how to get it
+  execbox serve                              start a service on http://127.0.0.1:8080
+  execbox run f.py --input '{"n": 21}'       call main_solution(n=21) of f.py in the service
+
+environment:
+  EXECBOX_URL       the service to talk to (default http://127.0.0.1:8080)
+  EXECBOX_API_KEY   its API key, where it asks for one
+  NO_COLOR          anything: no colours
+
+Each command has its own help: execbox run --help"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; ``argv`` without the program's name, default ``sys.argv[1:]``.
+
+    Returns the exit code. Only help and usage errors exit by themselves, as argparse does.
+    """
+    terminal = open_terminal(sys.stdout, sys.stderr, no_color=terminal_wants_no_color())
+    args = _parser().parse_args(argv)
+    try:
+        code: int = args.handler(args, terminal)
+        terminal.out.flush()  # Here, so that a closed pipe is noticed while it can be handled.
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return ExitCode.BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the outermost edge: one message, whatever it is
+        return _report(error, terminal)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="execbox",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"execbox {client_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (serve, run, doctor):
+        command.add_parser(commands)
+    return parser
+
+
+def _report(error: Exception, terminal: Terminal) -> ExitCode:
+    if isinstance(error, CommandError):
+        terminal.error(str(error))
+        return error.exit_code
+    if isinstance(error, RequestError | ConfigError):
+        terminal.error(str(error))
+        return ExitCode.MISTAKE
+    if isinstance(error, ExecboxError):
+        terminal.error(str(error))
+        return ExitCode.SERVICE_FAILURE
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    terminal.error(
+        f"this is a bug in execbox: {type(error).__name__}: {error} "
+        f"({where.filename}, line {where.lineno}); please report it"
+    )
+    return ExitCode.BUG
+
+
+def _drop_output() -> None:
+    # The interpreter flushes standard output once more on its way out and would complain then.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

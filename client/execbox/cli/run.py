@@ -1,0 +1,252 @@
+"""`execbox run`: options and files to one execute request. Showing the result is in ``report``."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from execbox import _json, wire
+from execbox.cli import report
+from execbox.cli.outcomes import CommandError, ExitCode
+from execbox.cli.terminal import Terminal
+from execbox.client import Client
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = ["add_parser", "run"]
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_DESCRIPTION = """\
+Run one Python function in the service and show what it did: status, output, printed text,
+error with the traceback of your code, time and memory used. The file's main block does not run."""
+
+_EPILOG = """\
+Calls are made in the order given, each in a process of its own; --input, --args, --expression
+and --inputs can be repeated and mixed (the calls of --inputs come last).
+
+examples:
+  execbox run f.py --input '{"n": 21}'                 main_solution(n=21)
+  execbox run f.py --entry-point add --args '[1, 2]'   add(1, 2)
+  execbox run f.py --expression 'repr(add(1, 2))'      any expression over the file's names
+  execbox run f.py --input '{}' --runs 3               is it deterministic? 3 varied runs
+  execbox run f.py --inputs inputs.jsonl --json        one call a line, the answer as JSON
+  echo 'def main_solution(): return 1' | execbox run - --input '{}'
+
+exit codes:
+  0  every execution ended ok (with checks: and passed them)
+  1  some execution did not; its status says how it ended
+  2  the caller's mistake: usage, a file, a value the service refuses; nothing was run
+  3  no result: the service failed, is overloaded, or could not be reached at EXECBOX_URL"""
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add `run` to the command line."""
+    parser = commands.add_parser(
+        "run",
+        help="run one Python file's function in the service",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE", help="Python source; - reads standard input")
+    parser.add_argument("--url", help="the service (default: EXECBOX_URL)")
+    parser.add_argument("--json", action="store_true", help="print the response as one JSON line")
+    _add_function_options(parser.add_argument_group("function"))
+    _add_call_options(parser.add_argument_group("calls (at least one)"))
+    _add_limit_options(parser.add_argument_group("limits of each execution"))
+    _add_check_options(parser.add_argument_group("checks and isolation"))
+    parser.set_defaults(handler=run)
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Run the file through the service and show the result."""
+    if args.file == "-" and "-" in args.inputs:
+        raise CommandError("FILE and --inputs cannot both be standard input")
+    calls = list(args.calls)
+    for name in args.inputs:
+        calls.extend(_calls_of_file(name))
+    if not calls:
+        raise CommandError(
+            "no calls given; use --input, --args, --expression or --inputs "
+            "(for a function without arguments: --input '{}')"
+        )
+    source = _source(args.file)
+    with Client(args.url) as client:
+        response = client.execute(
+            source,
+            calls,
+            entry_point=args.entry_point,
+            prelude=args.prelude,
+            limits=_limits(args),
+            checks=_checks(args),
+            isolation=args.isolation,
+            profile=args.profile,
+            convert=args.convert,
+        )
+    if args.json:
+        terminal.line(report.json_line(response))
+    else:
+        report.show_response(response, terminal)
+    passed = all(report.passed(execution) for execution in response.executions)
+    return ExitCode.OK if passed else ExitCode.NOT_OK
+
+
+def _add_function_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--entry-point", metavar="NAME", help="the function to call (default main_solution)"
+    )
+    group.add_argument(
+        "--prelude",
+        choices=("none", "codeio"),
+        help="codeio binds what LeetCode-style code takes for granted, such as typing's names",
+    )
+
+
+def _add_call_options(group: argparse._ArgumentGroup) -> None:
+    options = (
+        ("--input", _kwargs_call, "JSON", "keyword arguments, a JSON object: '{\"n\": 21}'"),
+        ("--args", _args_call, "JSON", "positional arguments, a JSON array: '[1, 2]'"),
+        ("--expression", _expression_call, "EXPR", "a Python expression to evaluate instead"),
+    )
+    for flag, type_, metavar, text in options:
+        group.add_argument(
+            flag, dest="calls", action="append", default=[], type=type_, metavar=metavar, help=text
+        )
+    group.add_argument(
+        "--inputs",
+        action="append",
+        default=[],
+        metavar="FILE.jsonl",
+        help="one call a line: a JSON object is keyword, an array positional arguments; - is stdin",
+    )
+
+
+def _add_limit_options(group: argparse._ArgumentGroup) -> None:
+    options = (
+        ("--cpu-time-s", float, "CPU seconds (default 5)"),
+        ("--wall-time-s", float, "seconds, not counting waits for a core (default 10)"),
+        ("--memory-mb", int, "mebibytes (default 512)"),
+        ("--output-bytes", int, "longest output, as JSON text (default 1 MiB)"),
+        ("--stdout-bytes", int, "kept of stdout and of stderr, each (default 64 KiB)"),
+        ("--job-time-s", float, "seconds for all calls together (default 300)"),
+    )
+    for flag, type_, text in options:
+        group.add_argument(flag, type=type_, metavar="N", help=text)
+
+
+def _add_check_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--runs", type=int, metavar="N", help="check determinism with N varied runs (2 to 10)"
+    )
+    group.add_argument(
+        "--complexity", choices=("codeio",), help="check the size of input and output"
+    )
+    group.add_argument(
+        "--isolation",
+        choices=get_args(wire.Isolation),
+        help="container: a fresh one (default); process: shared with your other jobs, faster",
+    )
+    group.add_argument(
+        "--profile", choices=get_args(wire.Profile), help="processes: may fork and exec"
+    )
+    group.add_argument(
+        "--convert",
+        choices=get_args(wire.Conversion),
+        help="codeio: sets, bytes, Decimal and numpy values become JSON",
+    )
+
+
+def _limits(args: argparse.Namespace) -> wire.Limits | None:
+    given = {name: getattr(args, name) for name in wire.Limits.model_fields}
+    return _model(wire.Limits, {name: value for name, value in given.items() if value is not None})
+
+
+def _checks(args: argparse.Namespace) -> wire.Checks | None:
+    given: dict[str, object] = {}
+    if args.runs is not None:
+        given["determinism"] = {"runs": args.runs}
+    if args.complexity is not None:
+        given["complexity"] = args.complexity
+    return _model(wire.Checks, given)
+
+
+def _model(model: type[ModelT], given: dict[str, object]) -> ModelT | None:
+    """None, the service's defaults, if nothing is given."""
+    if not given:
+        return None
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        flag = str(first["loc"][-1]).replace("_", "-")
+        raise CommandError(f"--{flag} {first['input']}: {first['msg']}") from error
+
+
+def _kwargs_call(text: str) -> wire.Call:
+    value = _json_argument(text)
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f'must be a JSON object, such as {{"n": 21}}: {text}')
+    return wire.Call(kwargs=value)
+
+
+def _args_call(text: str) -> wire.Call:
+    value = _json_argument(text)
+    if not isinstance(value, list):
+        raise argparse.ArgumentTypeError(f"must be a JSON array, such as [1, 2]: {text}")
+    return wire.Call(args=value)
+
+
+def _expression_call(text: str) -> wire.Call:
+    try:
+        return wire.Call(expression=text)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(error.errors()[0]["msg"]) from error
+
+
+def _json_argument(text: str) -> object:
+    try:
+        return _json.decode(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not strict JSON: {error}: {text[:200]}") from error
+
+
+def _calls_of_file(name: str) -> Iterator[wire.Call]:
+    for number, line in enumerate(_read(name).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = _json.decode(line)
+        except ValueError as error:
+            raise CommandError(f"{name}, line {number}: not strict JSON: {error}") from error
+        if isinstance(value, dict):
+            yield wire.Call(kwargs=value)
+        elif isinstance(value, list):
+            yield wire.Call(args=value)
+        else:
+            raise CommandError(f"{name}, line {number}: must be a JSON object or array")
+
+
+def _source(name: str) -> str:
+    source = _read(name)
+    try:
+        # A source may declare its encoding, as Python itself reads it.
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+        return io.TextIOWrapper(io.BytesIO(source), encoding).read()
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise CommandError(f"{name}: not readable as Python source: {error}") from error
+
+
+def _read(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise CommandError(f"{name}: cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,64 @@
+"""How text reaches the terminal: escaping and colour. What is said is up to the commands."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import Literal, TextIO, TypeAlias
+
+__all__ = ["Style", "Terminal", "open_terminal", "visible"]
+
+Style: TypeAlias = Literal["good", "bad", "dim", "bold"]
+
+_SGR_CODES: dict[Style, str] = {"good": "32", "bad": "31", "dim": "2", "bold": "1"}
+# Control characters but newline and tab, surrogates, line separators, and what reorders text.
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def visible(text: str) -> str:
+    """``text`` with everything a terminal would obey, instead of show, as an escape.
+
+    What unread code printed is shown to people: it must not be able to move the cursor, retitle
+    the window or hide part of itself.
+    """
+    return _UNSAFE.sub(lambda match: _escape(ord(match.group())), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Standard output and error of one command. Everything written is made ``visible`` first."""
+
+    out: TextIO
+    err: TextIO
+    colored: bool
+
+    def line(self, text: str = "") -> None:
+        """One or more lines of result, on standard output."""
+        print(visible(text), file=self.out)
+
+    def labelled(self, label: str, text: str, *, style: Style) -> None:
+        """A line that begins with a styled label."""
+        print(f"{self._painted(visible(label), style)}{visible(text)}", file=self.out)
+
+    def error(self, message: str) -> None:
+        """A message for people, on standard error."""
+        print(f"execbox: {visible(message)}", file=self.err)
+
+    def _painted(self, text: str, style: Style) -> str:
+        return f"\x1b[{_SGR_CODES[style]}m{text}\x1b[0m" if self.colored else text
+
+
+def open_terminal(out: TextIO, err: TextIO, *, no_color: bool) -> Terminal:
+    """A terminal on two streams; coloured only where ``out`` is one and ``no_color`` is false."""
+    for stream in (out, err):
+        if isinstance(stream, io.TextIOWrapper):
+            # What the locale cannot show is escaped too, instead of ending the command.
+            stream.reconfigure(errors="backslashreplace")
+    return Terminal(out=out, err=err, colored=out.isatty() and not no_color)
+
+
+def _escape(codepoint: int) -> str:
+    return f"\\x{codepoint:02x}" if codepoint < 0x100 else f"\\u{codepoint:04x}"

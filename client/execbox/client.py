@@ -1,0 +1,179 @@
+"""``Client`` and ``AsyncClient``: the service's operations as methods, and no logic of their own.
+
+What each sends and how it is read is in ``_operations``, sending in ``_transport``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+from execbox import _operations, wire
+from execbox._operations import ExecuteOptions
+from execbox._retry import Polling
+from execbox._transport import AsyncSeam, AsyncTransport, SyncSeam, SyncTransport
+from execbox.config import ClientConfig, config_from_env
+from execbox.errors import ConfigError
+
+__all__ = ["AsyncClient", "Client"]
+
+MethodT = TypeVar("MethodT", bound=Callable[..., object])
+
+
+class Client:
+    """A connection to one execbox service; safe to share between threads, not across a fork.
+
+    ``base_url`` and ``api_key`` default to ``EXECBOX_URL`` and ``EXECBOX_API_KEY``; a ``config``
+    replaces both, and the environment is then not read. ``transport`` is for tests: what
+    ``httpx.Client(transport=)`` takes. Raises ``ConfigError`` for settings that cannot work;
+    connects only when something is sent. Close it, or use it in a ``with`` statement.
+
+    >>> with Client("http://127.0.0.1:8080") as client:
+    ...     response = client.execute("def main_solution(n): return n * 2", [{"n": 21}])
+    >>> response.executions[0].output
+    42
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        config: ClientConfig | None = None,
+        transport: SyncSeam | None = None,
+    ) -> None:
+        self._transport = SyncTransport(_config(base_url, api_key, config=config), seam=transport)
+
+    def execute(
+        self,
+        function: wire.Function | str,
+        calls: Sequence[wire.Call | Mapping[str, object]],
+        **options: Unpack[ExecuteOptions],
+    ) -> wire.ExecuteResponse:
+        """Run one function once per call, each in a process of its own; same order in the answer.
+
+        ``function`` may be its source, then with ``entry_point`` (default ``main_solution``) and
+        ``prelude``. A mapping among ``calls`` is keyword arguments; ``wire.Call`` also takes
+        ``args`` or an ``expression``. Other options: ``limits``, ``checks``, ``isolation``,
+        ``profile``, ``convert``; what is left out or None is the service's default.
+
+        What the code did, an infinite loop included, is a status in the response and never an
+        exception. Raises ``RequestError`` for the caller's mistakes (``InvalidRequest``, a
+        ``ValueError``, names the path of a value JSON cannot carry), ``ServiceError`` when the
+        service failed or stayed overloaded beyond the configured retries, and
+        ``TransportError`` when no usable answer arrived.
+        """
+        return self._transport.send(_operations.execute(function, calls, **options))
+
+    def capabilities(self) -> wire.Capabilities:
+        """What the service runs and permits: engine, packages, isolation levels, maxima."""
+        return self._transport.send(_operations.capabilities())
+
+    def healthz(self) -> wire.Health:
+        """Whether the service's process is alive; says nothing about being able to run code."""
+        return self._transport.send(_operations.healthz())
+
+    def readyz(self) -> wire.Readiness:
+        """Whether executions can run at this moment. Not ready is an answer, not an exception."""
+        return self._transport.send(_operations.readyz())
+
+    def wait_until_ready(self, *, timeout_s: float = 60.0) -> None:
+        """Return as soon as the service can run executions, asking about four times a second.
+
+        After ``timeout_s`` raises what the last attempt met: ``ServiceUnavailable`` with the
+        service's reason, or ``TransportError`` if it does not answer. A rejected API key is
+        raised at once.
+        """
+        self._transport.send(_operations.ready(), pacing=Polling(timeout_s))
+
+    def close(self) -> None:
+        """Close the connections; may be called twice. Requests under way fail."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _documented_as(twin: Callable[..., object]) -> Callable[[MethodT], MethodT]:
+    def copy(method: MethodT) -> MethodT:
+        method.__doc__ = twin.__doc__
+        return method
+
+    return copy
+
+
+class AsyncClient:
+    """``Client`` for asyncio, method for method; safe to share between tasks of one event loop.
+
+    >>> async with AsyncClient("http://127.0.0.1:8080") as client:
+    ...     response = await client.execute("def main_solution(n): return n * 2", [{"n": 21}])
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        config: ClientConfig | None = None,
+        transport: AsyncSeam | None = None,
+    ) -> None:
+        self._transport = AsyncTransport(_config(base_url, api_key, config=config), seam=transport)
+
+    @_documented_as(Client.execute)
+    async def execute(
+        self,
+        function: wire.Function | str,
+        calls: Sequence[wire.Call | Mapping[str, object]],
+        **options: Unpack[ExecuteOptions],
+    ) -> wire.ExecuteResponse:
+        return await self._transport.send(_operations.execute(function, calls, **options))
+
+    @_documented_as(Client.capabilities)
+    async def capabilities(self) -> wire.Capabilities:
+        return await self._transport.send(_operations.capabilities())
+
+    @_documented_as(Client.healthz)
+    async def healthz(self) -> wire.Health:
+        return await self._transport.send(_operations.healthz())
+
+    @_documented_as(Client.readyz)
+    async def readyz(self) -> wire.Readiness:
+        return await self._transport.send(_operations.readyz())
+
+    @_documented_as(Client.wait_until_ready)
+    async def wait_until_ready(self, *, timeout_s: float = 60.0) -> None:
+        await self._transport.send(_operations.ready(), pacing=Polling(timeout_s))
+
+    @_documented_as(Client.close)
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def _config(
+    base_url: str | None, api_key: str | None, *, config: ClientConfig | None
+) -> ClientConfig:
+    if config is None:
+        return config_from_env(base_url, api_key=api_key)
+    if base_url is not None or api_key is not None:
+        raise ConfigError("give either config, or base_url and api_key, not both")
+    return config

@@ -1,0 +1,141 @@
+"""Every exception this library raises on purpose, and nothing that decides when to raise one.
+
+Whose fault it is decides the class, so that one ``except`` clause decides what to do::
+
+    ExecboxError
+    ├── ConfigError              the client was set up wrongly (also a ValueError)
+    ├── RequestError             the caller's mistake: change the request (4xx)
+    │   ├── AuthenticationError  no API key, or one that is not permitted (401, 403)
+    │   ├── InvalidRequest       refused before sending, 400 or 422 (also a ValueError)
+    │   └── RequestTooLarge      the body is longer than the service takes (413)
+    ├── ServiceError             the service's failure (5xx); see ``retryable``
+    │   ├── ServiceUnavailable   it cannot run anything at the moment (503)
+    │   └── Overloaded           too much at once, or at too high a rate (429)
+    └── TransportError           there was no answer that could be used
+        ├── ConnectFailed        no connection could be made: nothing was sent
+        ├── ConnectionBroken     the connection ended before the answer did
+        ├── RequestTimedOut      connected and sent, but no answer in time
+        └── InvalidResponse      an answer that is not execbox's: wrong URL, proxy, version
+
+None of them says anything about the code that was run: what that did is a status in a response.
+All of them can be pickled, so they survive process pools.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AuthenticationError",
+    "ConfigError",
+    "ConnectFailed",
+    "ConnectionBroken",
+    "ExecboxError",
+    "InvalidRequest",
+    "InvalidResponse",
+    "Overloaded",
+    "RequestError",
+    "RequestTimedOut",
+    "RequestTooLarge",
+    "ServiceError",
+    "ServiceUnavailable",
+    "TransportError",
+]
+
+
+class ExecboxError(Exception):
+    """Base of every exception raised here; ``message`` is one readable sentence."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ConfigError(ExecboxError, ValueError):
+    """A setting of the client cannot be used; the message names it and says what it may be."""
+
+
+class RequestError(ExecboxError):
+    """The request must be changed before it can succeed.
+
+    ``code`` is the service's stable identifier and ``detail`` its machine-readable part;
+    ``http_status`` is None where the client refused before sending anything.
+    """
+
+    # Every keyword has a default because unpickling an exception calls it with the message only.
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "invalid_request",
+        detail: object = None,
+        http_status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.detail = detail
+        self.http_status = http_status
+
+
+class AuthenticationError(RequestError):
+    """The API key is missing, unknown or not permitted to do this."""
+
+
+class InvalidRequest(RequestError, ValueError):
+    """A value in the request is not acceptable; the message names its path."""
+
+
+class RequestTooLarge(RequestError):
+    """The body is over the service's cap: send fewer calls per request."""
+
+
+class ServiceError(ExecboxError):
+    """The service failed; the request may be fine.
+
+    ``retryable`` is what the service said: the same request may succeed later. The client has
+    then already retried as often as its ``RetryPolicy`` permits. ``retry_after_s`` is how long
+    the service asked to be left alone, None if it did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "service_failure",
+        detail: object = None,
+        http_status: int | None = None,
+        retryable: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.detail = detail
+        self.http_status = http_status
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+
+
+class ServiceUnavailable(ServiceError):
+    """Nothing can be run at the moment: engine down, container lost, or not ready yet."""
+
+
+class Overloaded(ServiceError):
+    """The queue is full or this key's rate is used up: nothing was started."""
+
+
+class TransportError(ExecboxError):
+    """No usable answer arrived; whether anything ran is not known unless a subclass says."""
+
+
+class ConnectFailed(TransportError):
+    """No connection could be made, so nothing was sent and nothing ran."""
+
+
+class ConnectionBroken(TransportError):
+    """The connection ended, or stopped being HTTP, before the answer was complete."""
+
+
+class RequestTimedOut(TransportError):
+    """The service took the request and did not answer within the read timeout."""
+
+
+class InvalidResponse(TransportError):
+    """The answer is not one of execbox's: another service, a proxy, or another version."""

@@ -1,0 +1,204 @@
+/*
+ * A preload that moves the realtime clock, and only that one.
+ *
+ * A process started with
+ *
+ *     LD_PRELOAD=/usr/lib/execbox/libexecbox_clock.so EXECBOX_CLOCK_OFFSET_S=34560000
+ *
+ * sees the date that many seconds (negative: earlier) away from the real one.
+ * execbox runs a function a second time under it, to see whether its output
+ * depends on the date. It is no protection: a program that wants the real date
+ * can ask the kernel for it.
+ *
+ * Monotonic and CPU clocks are untouched, so everything that waits for a
+ * duration works as ever: sleep, timers, locks with timeouts, event loops. The
+ * few calls that wait until a date take the date back to the kernel's clock
+ * first; of those, Python's multiprocessing locks use sem_timedwait.
+ *
+ * Not moved: the dates the kernel puts on files.
+ *
+ * The offset is read once, when the library is loaded; what a program does to
+ * its environment afterwards changes nothing.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+
+_Static_assert(sizeof(time_t) == 8, "a 32-bit time_t has other entry points than these");
+
+static time_t offset_s;
+
+__attribute__((constructor)) static void read_offset(void)
+{
+    const char *text = getenv("EXECBOX_CLOCK_OFFSET_S");
+    if (text == NULL)
+        return;
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (errno == 0 && end != text && *end == '\0')
+        offset_s = value;
+}
+
+/*
+ * Defines real_NAME(), which gives libc's own NAME. It is looked up at the first
+ * call, not in the constructor: another library's constructor may come first.
+ * Two threads that look it up at once store the same pointer.
+ */
+#define REAL_VERSION(name, version)                                                   \
+    static __typeof__(&name) real_##name(void)                                        \
+    {                                                                                 \
+        static __typeof__(&name) found;                                               \
+        __typeof__(&name) function = __atomic_load_n(&found, __ATOMIC_RELAXED);       \
+        if (function == NULL) {                                                       \
+            void *symbol = NULL;                                                      \
+            if (version[0] != '\0')                                                   \
+                symbol = dlvsym(RTLD_NEXT, #name, version);                           \
+            if (symbol == NULL)                                                       \
+                symbol = dlsym(RTLD_NEXT, #name);                                     \
+            if (symbol == NULL)                                                       \
+                abort();                                                              \
+            __atomic_store_n(&found, (__typeof__(&name))symbol, __ATOMIC_RELAXED);    \
+            function = (__typeof__(&name))symbol;                                     \
+        }                                                                             \
+        return function;                                                              \
+    }
+#define REAL(name) REAL_VERSION(name, "")
+
+static int is_realtime(clockid_t clock)
+{
+    return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE ||
+           clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
+}
+
+/* A deadline as the program sees the date, as the kernel sees it. */
+static struct timespec to_kernel(const struct timespec *deadline)
+{
+    struct timespec real = *deadline;
+    real.tv_sec -= offset_s;
+    return real;
+}
+
+/* Reading the date */
+
+REAL(clock_gettime)
+REAL(gettimeofday)
+REAL(time)
+REAL(timespec_get)
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int result = real_clock_gettime()(clock, now);
+    if (result == 0 && is_realtime(clock))
+        now->tv_sec += offset_s;
+    return result;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict timezone)
+{
+    int result = real_gettimeofday()(now, timezone);
+    /* Through a pointer of our own: the header declares `now` never null. */
+    struct timeval *volatile given = now;
+    if (result == 0 && given != NULL)
+        given->tv_sec += offset_s;
+    return result;
+}
+
+time_t time(time_t *now)
+{
+    time_t value = real_time()(NULL);
+    if (value != (time_t)-1)
+        value += offset_s;
+    if (now != NULL)
+        *now = value;
+    return value;
+}
+
+int timespec_get(struct timespec *now, int base)
+{
+    int result = real_timespec_get()(now, base);
+    if (result == TIME_UTC)
+        now->tv_sec += offset_s;
+    return result;
+}
+
+/* Waiting until a date */
+
+REAL(clock_nanosleep)
+REAL(sem_timedwait)
+REAL(sem_clockwait)
+REAL(pthread_mutex_timedlock)
+REAL(pthread_mutex_clocklock)
+REAL(pthread_cond_clockwait)
+/* x86-64 has an older function of this name, which does not fit today's type. */
+REAL_VERSION(pthread_cond_timedwait, "GLIBC_2.3.2")
+
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
+                    struct timespec *remain)
+{
+    if (!(flags & TIMER_ABSTIME) || !is_realtime(clock))
+        return real_clock_nanosleep()(clock, flags, request, remain);
+    struct timespec real = to_kernel(request);
+    return real_clock_nanosleep()(clock, flags, &real, remain);
+}
+
+int sem_timedwait(sem_t *restrict semaphore, const struct timespec *restrict deadline)
+{
+    struct timespec real = to_kernel(deadline);
+    return real_sem_timedwait()(semaphore, &real);
+}
+
+int sem_clockwait(sem_t *restrict semaphore, clockid_t clock,
+                  const struct timespec *restrict deadline)
+{
+    if (!is_realtime(clock))
+        return real_sem_clockwait()(semaphore, clock, deadline);
+    struct timespec real = to_kernel(deadline);
+    return real_sem_clockwait()(semaphore, clock, &real);
+}
+
+int pthread_mutex_timedlock(pthread_mutex_t *restrict mutex,
+                            const struct timespec *restrict deadline)
+{
+    struct timespec real = to_kernel(deadline);
+    return real_pthread_mutex_timedlock()(mutex, &real);
+}
+
+int pthread_mutex_clocklock(pthread_mutex_t *restrict mutex, clockid_t clock,
+                            const struct timespec *restrict deadline)
+{
+    if (!is_realtime(clock))
+        return real_pthread_mutex_clocklock()(mutex, clock, deadline);
+    struct timespec real = to_kernel(deadline);
+    return real_pthread_mutex_clocklock()(mutex, clock, &real);
+}
+
+int pthread_cond_clockwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex,
+                           clockid_t clock, const struct timespec *restrict deadline)
+{
+    if (!is_realtime(clock))
+        return real_pthread_cond_clockwait()(condition, mutex, clock, deadline);
+    struct timespec real = to_kernel(deadline);
+    return real_pthread_cond_clockwait()(condition, mutex, clock, &real);
+}
+
+/*
+ * Which clock a condition variable waits by was set when it was made, and
+ * cannot be asked. The deadline tells: a monotonic clock counts from the
+ * machine's start, a date from 1970, and no machine has been up for 30 years.
+ * Python's own interpreter lock waits here, by the monotonic clock.
+ */
+int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex,
+                           const struct timespec *restrict deadline)
+{
+    const time_t thirty_years_s = 30L * 365 * 86400;
+    if (deadline->tv_sec < thirty_years_s)
+        return real_pthread_cond_timedwait()(condition, mutex, deadline);
+    struct timespec real = to_kernel(deadline);
+    return real_pthread_cond_timedwait()(condition, mutex, &real);
+}

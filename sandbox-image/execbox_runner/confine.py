@@ -1,0 +1,126 @@
+"""Turning a fresh fork of a zygote into a job process: everything between fork and user code.
+
+The order matters and is the design's: descriptors, session, limits, OOM score, environment and
+directory, identity, death signal, entropy, and the filter last, because each step needs something
+that a later one takes away.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from . import syscall_filter
+
+RESULT_FD = 3
+_FD_MAX = 1 << 20
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_SECCOMP = 22
+_SECCOMP_MODE_FILTER = 2
+_TMP_BYTES = 64 * 1024 * 1024
+
+
+class _FilterProgram(ctypes.Structure):
+    """``struct sock_fprog`` of linux/filter.h."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one execution gets: the zygote passes it on from the supervisor, the job keeps to it."""
+
+    uid: int
+    cpu_time_s: float
+    profile: str
+    cwd: str = "/tmp"
+    tz: str = "UTC"
+    locale: str = "C.UTF-8"
+    entropy_seed: int | None = None
+
+
+class Confinement:
+    """The prepared steps: everything that can be computed once is computed in the zygote."""
+
+    def __init__(self, *, syscalls_path: str) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._programs: dict[str, tuple[_FilterProgram, Any]] = {}
+        for profile in ("default", "processes"):
+            code = syscall_filter.build(
+                syscalls_path=syscalls_path, allow_processes=profile == "processes"
+            )
+            buffer = ctypes.create_string_buffer(code, len(code))
+            pointer = ctypes.cast(buffer, ctypes.c_void_p)
+            self._programs[profile] = (_FilterProgram(len(code) // 8, pointer), buffer)
+
+    def enter(self, terms: Terms, *, result_fd: int, stdout_fd: int, stderr_fd: int) -> None:
+        """Take everything away that a job must not have. Raises if any step fails."""
+        os.dup2(stdout_fd, 1)
+        os.dup2(stderr_fd, 2)
+        os.dup2(result_fd, RESULT_FD)
+        os.closerange(RESULT_FD + 1, _FD_MAX)
+        os.setsid()
+        self._limit_resources(terms)
+        _raise_own_oom_score()
+        _set_surroundings(terms)
+        os.setgroups([])
+        os.setresgid(terms.uid, terms.uid, terms.uid)
+        os.setresuid(terms.uid, terms.uid, terms.uid)
+        # After the change of identity, which clears it.
+        self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _reseed(terms.entropy_seed)
+        self._prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        program, _buffer = self._programs[terms.profile]
+        self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
+
+    def _prctl(self, option: int, *arguments: Any) -> None:
+        padded = [
+            ctypes.c_ulong(value) if isinstance(value, int) else value for value in arguments
+        ]
+        padded += [ctypes.c_ulong(0)] * (4 - len(padded))
+        if self._libc.prctl(ctypes.c_int(option), *padded) != 0:
+            raise OSError(ctypes.get_errno(), f"prctl option {option}")
+
+    @staticmethod
+    def _limit_resources(terms: Terms) -> None:
+        # Whole seconds: only the backstop. The supervisor's clock decides, well before this.
+        cpu_s = int(terms.cpu_time_s) + 2
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_TMP_BYTES, _TMP_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _raise_own_oom_score() -> None:
+    """Make the kernel's OOM killer pick the job, never the supervisor or a zygote."""
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, b"1000")
+    finally:
+        os.close(fd)
+
+
+def _set_surroundings(terms: Terms) -> None:
+    """A clean directory, umask, time zone and locale; the environment was clean from the start."""
+    os.umask(0o022)
+    os.chdir(terms.cwd)
+    if os.environ["TZ"] != terms.tz:
+        os.environ["TZ"] = terms.tz
+        time.tzset()
+    if os.environ["LANG"] != terms.locale:
+        os.environ["LANG"] = terms.locale
+
+
+def _reseed(entropy_seed: int | None) -> None:
+    """Give every process randomness of its own: a fork inherits numpy's generator as it was."""
+    random.seed(entropy_seed)
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed(None if entropy_seed is None else entropy_seed % 2**32)

@@ -1,0 +1,253 @@
+"""One execution seen from the supervisor: pipes, deadlines, measuring, ending it.
+
+Bytes a job writes are counted and kept up to a cap; nothing in them is interpreted here.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import meters
+from .protocol import StreamClosed, receive_packet, send_packet
+
+RESULT_OVERHEAD_BYTES = 256 * 1024
+"""What a result frame may need beside the output itself: header, error message, traceback."""
+HARD_STOP_FACTOR = 4
+_READ_BYTES = 256 * 1024
+_DRAIN_S = 1.0
+_CHECK_MIN_S, _CHECK_MAX_S = 0.001, 0.25
+
+
+class ServiceGone(Exception):
+    """The service closed the stream while a job was running; nobody wants the answer."""
+
+
+class ZygoteLost(Exception):
+    """The zygote ended or broke its protocol; this container is of no more use."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """Limits of one execution, as the service asked for them."""
+
+    cpu_time_ns: int
+    wall_time_ns: int
+    output_bytes: int
+    stdout_bytes: int
+    cpu_count: float
+
+    @property
+    def hard_stop_ns(self) -> int:
+        return HARD_STOP_FACTOR * self.wall_time_ns
+
+
+@dataclass
+class Stream:
+    """One pipe that a job writes to: read to its end, kept up to a cap."""
+
+    fd: int
+    keep_bytes: int
+    data: bytearray = field(default_factory=bytearray)
+    overflowed: bool = False
+    open: bool = True
+
+    def read(self) -> None:
+        try:
+            part = os.read(self.fd, _READ_BYTES)
+        except BlockingIOError:
+            return
+        if not part:
+            self.close()
+            return
+        room = self.keep_bytes - len(self.data)
+        self.data += part[:room] if room > 0 else b""
+        self.overflowed = self.overflowed or len(part) > room
+
+    def close(self) -> None:
+        if self.open:
+            self.open = False
+            os.close(self.fd)
+
+
+@dataclass
+class Outcome:
+    """What was measured of one execution that has ended."""
+
+    exit_code: int | None
+    signal: int | None
+    cpu_time_ns: int
+    wall_time_ns: int
+    peak_memory_bytes: int
+    killed: str | None
+    oom_kill_count: int
+    throttled_ns: int
+    drained: bool
+
+
+class Execution:
+    """Start one job process through a zygote and watch it until it has ended."""
+
+    def __init__(
+        self,
+        zygote: socket.socket,
+        cgroup: meters.CgroupFiles,
+        *,
+        allowance: Allowance,
+        end_family: Callable[[], None] | None = None,
+    ) -> None:
+        """``end_family`` ends what the job started; with it, CPU time is the whole container's."""
+        self._zygote = zygote
+        self._cgroup = cgroup
+        self._allowance = allowance
+        self._end_family = end_family
+        self._pid = 0
+        self._pidfd = -1
+        self._killed: str | None = None
+        self._end: dict[str, Any] | None = None
+
+    def run(self, terms: dict[str, Any], *, payload_fds: list[int], service_fd: int) -> Outcome:
+        """Run to the end. Raises ServiceGone or ZygoteLost; then the container must end."""
+        oom_before = meters.oom_kill_count(self._cgroup)
+        self._throttled_before_ns = meters.throttled_ns(self._cgroup)
+        self._container_cpu_before_ns = meters.container_cpu_ns(self._cgroup)
+        self._open_streams()
+        send_packet(self._zygote, {"op": "run", **terms}, [*payload_fds, *self._write_fds])
+        for fd in self._write_fds:
+            os.close(fd)
+        self._pid = self._from_zygote()["pid"]
+        self._started_ns = time.monotonic_ns()
+        try:
+            self._pidfd = os.pidfd_open(self._pid)
+        except ProcessLookupError:
+            self._pidfd = -1
+        try:
+            self._watch(service_fd)
+        finally:
+            self.close()
+        end = self._end
+        assert end is not None
+        return Outcome(
+            exit_code=end["exit_code"],
+            signal=end["signal"],
+            cpu_time_ns=self._cpu_ns() if self._end_family else end["cpu_time_ns"],
+            wall_time_ns=self._ended_ns - self._started_ns,
+            peak_memory_bytes=end["peak_memory_bytes"],
+            killed=self._killed,
+            oom_kill_count=meters.oom_kill_count(self._cgroup) - oom_before,
+            throttled_ns=meters.throttled_ns(self._cgroup) - self._throttled_before_ns,
+            drained=self._drained,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._pid
+
+    def close(self) -> None:
+        self._drained = not any(stream.open for stream in self._streams)
+        for stream in self._streams:
+            stream.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def _open_streams(self) -> None:
+        allowance = self._allowance
+        caps = (
+            allowance.output_bytes + RESULT_OVERHEAD_BYTES,
+            allowance.stdout_bytes,
+            allowance.stdout_bytes,
+        )
+        self._write_fds: list[int] = []
+        streams = []
+        for keep_bytes in caps:
+            read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(read_fd, False)
+            self._write_fds.append(write_fd)
+            streams.append(Stream(read_fd, keep_bytes))
+        self.result, self.stdout, self.stderr = self._streams = streams
+
+    def _watch(self, service_fd: int) -> None:
+        poll = select.poll()
+        by_fd = {stream.fd: stream for stream in self._streams}
+        for fd in by_fd:
+            poll.register(fd, select.POLLIN)
+        poll.register(self._zygote, select.POLLIN)
+        # No events asked for: only a hang-up is reported, and the next call stays unread.
+        poll.register(service_fd, 0)
+        drain_until_ns = 0
+        while self._end is None or any(stream.open for stream in self._streams):
+            if self._end is None:
+                timeout_s = self._check_deadlines()
+            else:
+                timeout_s = max(0.0, (drain_until_ns - time.monotonic_ns()) / 1e9)
+                if timeout_s == 0.0:
+                    return
+            for fd, _events in poll.poll(timeout_s * 1000):
+                if fd in by_fd:
+                    self._read(by_fd[fd], poll)
+                elif fd == service_fd:
+                    raise ServiceGone
+                else:
+                    self._end = self._from_zygote()
+                    self._ended_ns = time.monotonic_ns()
+                    drain_until_ns = self._ended_ns + int(_DRAIN_S * 1e9)
+                    poll.unregister(self._zygote)
+                    if self._end_family is not None:
+                        self._end_family()
+
+    def _read(self, stream: Stream, poll: select.poll) -> None:
+        fd = stream.fd
+        stream.read()
+        if not stream.open:
+            poll.unregister(fd)
+        if stream is self.result and stream.overflowed:
+            self._kill("result_bytes")
+
+    def _from_zygote(self) -> dict[str, Any]:
+        try:
+            packet, _fds = receive_packet(self._zygote)
+        except (OSError, StreamClosed, ValueError) as error:
+            raise ZygoteLost(str(error)) from error
+        return packet
+
+    def _cpu_ns(self) -> int:
+        if self._end_family is None:
+            return meters.process_cpu_ns(self._pid)
+        return meters.container_cpu_ns(self._cgroup) - self._container_cpu_before_ns
+
+    def _check_deadlines(self) -> float:
+        """End the job if a limit is reached; else say in how many seconds one could be."""
+        if self._killed is not None:
+            return _CHECK_MAX_S
+        allowance = self._allowance
+        cpu_left_ns = allowance.cpu_time_ns - self._cpu_ns()
+        if cpu_left_ns <= 0:
+            return self._kill("cpu_time")
+        elapsed_ns = time.monotonic_ns() - self._started_ns
+        wall_left_ns = allowance.wall_time_ns - elapsed_ns
+        if wall_left_ns <= 0:
+            waited_ns = meters.run_queue_delay_ns(self._pid) + (
+                meters.throttled_ns(self._cgroup) - self._throttled_before_ns
+            )
+            wall_left_ns += waited_ns
+            if wall_left_ns <= 0:
+                return self._kill("wall_time")
+            if elapsed_ns >= allowance.hard_stop_ns:
+                return self._kill("hard_stop")
+        next_ns = min(cpu_left_ns / max(allowance.cpu_count, 1.0), wall_left_ns)
+        return min(max(next_ns / 1e9, _CHECK_MIN_S), _CHECK_MAX_S)
+
+    def _kill(self, reason: str) -> float:
+        if self._killed is None:
+            self._killed = reason
+        # Without a descriptor the process was gone before we could open one.
+        if self._pidfd >= 0 and self._end is None:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        return _CHECK_MAX_S

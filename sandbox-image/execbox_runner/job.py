@@ -1,0 +1,225 @@
+"""One execution, in its own process: decode, compile, call, encode, report. Runs untrusted code.
+
+Entered in a fresh fork of a zygote. The first thing it does is to confine itself; from the moment
+user code runs, nothing that code can reach by name is used any more (see ``values``).
+"""
+
+from __future__ import annotations
+
+import gc
+import linecache
+import os
+import struct
+import sys
+import types
+from builtins import (
+    BaseException,
+    callable,
+    compile,
+    eval,
+    exec,
+    len,
+    list,
+    memoryview,
+)
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from . import complexity, failure_report, preludes, values
+from .confine import RESULT_FD, Confinement, Terms
+
+MODULE_NAME = "solution"
+_FRAME_PREFIX = struct.Struct("!4sI")
+_FRAME_MAGIC = b"xbx1"
+_os_write, _os_exit = os.write, os._exit
+_pack = _FRAME_PREFIX.pack
+_setrecursionlimit = sys.setrecursionlimit
+_RECURSION_LIMIT = sys.getrecursionlimit()
+_flush_streams = (sys.stdout.flush, sys.stderr.flush)
+
+
+@dataclass(frozen=True)
+class Payloads:
+    """Descriptors of the sealed memory files that hold what to run: never written to again."""
+
+    function_fd: int
+    call_fd: int
+
+
+@dataclass
+class Report:
+    """What the job says of itself; the supervisor and the service believe only its form."""
+
+    status: str
+    output: bytes = b""
+    flags: tuple[str, ...] = ()
+    error: dict[str, Any] | None = None
+    violations: list[dict[str, Any]] | None = None
+
+
+class InvalidCode(Exception):
+    """The source or the expression cannot be run at all; carries the report of why."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(error["message"])
+        self.error = error
+
+
+def run(
+    confinement: Confinement,
+    terms: Terms,
+    payloads: Payloads,
+    *,
+    result_fd: int,
+    stdout_fd: int,
+    stderr_fd: int,
+) -> NoReturn:
+    """Confine this process, run one call, write one frame, end. Never returns."""
+    function_bytes = _read_whole(payloads.function_fd)
+    call_bytes = _read_whole(payloads.call_fd)
+    confinement.enter(terms, result_fd=result_fd, stdout_fd=stdout_fd, stderr_fd=stderr_fd)
+    gc.enable()
+    report = _execute(values.from_json(function_bytes), call_bytes)
+    _send(report)
+    _os_exit(0)
+
+
+def _read_whole(fd: int) -> bytes:
+    size = os.fstat(fd).st_size
+    return os.pread(fd, size, 0)
+
+
+def _execute(function: dict[str, Any], call_bytes: bytes) -> Report:
+    call: dict[str, Any] = values.from_json(call_bytes)
+    try:
+        namespace, target = _load(function, call)
+        return _call(function, call, call_bytes, namespace, target)
+    except InvalidCode as invalid:
+        return Report("invalid_code", error=invalid.error)
+    except values.Unserializable as refusal:
+        return Report("unserializable", error=_plain_error("Unserializable", refusal))
+    except values.TooLarge as refusal:
+        return Report("output_too_large", error=_plain_error("OutputTooLarge", refusal))
+    except BaseException as error:  # noqa: BLE001 - whatever user code raises is its outcome
+        return Report("exception", error=_described(error))
+
+
+def _load(function: dict[str, Any], call: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Run the sources as one module; return its namespace and the entry point."""
+    module = types.ModuleType(MODULE_NAME)
+    module.__file__ = failure_report.SOURCE_NAME
+    sys.modules[MODULE_NAME] = module
+    namespace = module.__dict__
+    sources = {failure_report.SOURCE_NAME: function["code"]}
+    if function.get("generator_code") is not None:
+        sources[failure_report.GENERATOR_NAME] = function["generator_code"]
+    texts = [*sources.values(), call.get("expression") or ""]
+    preludes.bind(function["prelude"], namespace, sources=texts)
+    for name, source in sources.items():
+        _remember_lines(name, source)
+        exec(_compiled(source, name, "exec"), namespace)
+    entry_point = call.get("entry_point") or function["entry_point"]
+    return namespace, _entry_point(namespace, entry_point)
+
+
+def _entry_point(namespace: dict[str, Any], name: str) -> Any:
+    if name not in namespace:
+        raise InvalidCode(
+            _error("NameError", f"the source defines no {name}, which is the entry point")
+        )
+    target = namespace[name]
+    if not callable(target):
+        raise InvalidCode(_error("TypeError", f"the entry point {name} is not callable"))
+    return target
+
+
+def _call(
+    function: dict[str, Any],
+    call: dict[str, Any],
+    call_bytes: bytes,
+    namespace: dict[str, Any],
+    target: Any,
+) -> Report:
+    arguments: Any = None
+    if "expression" in call:
+        code = _compiled(call["expression"].strip(), failure_report.EXPRESSION_NAME, "eval")
+        _remember_lines(failure_report.EXPRESSION_NAME, call["expression"].strip())
+        result = eval(code, namespace)
+    elif "kwargs" in call:
+        arguments = call["kwargs"]
+        size_check = _input_violations(function, arguments)
+        result = target(**arguments)
+    else:
+        arguments = call["args"]
+        size_check = _input_violations(function, arguments)
+        result = target(*arguments)
+    _setrecursionlimit(_RECURSION_LIMIT)
+    violations = None
+    if function.get("complexity") is not None:
+        violations = [] if arguments is None else size_check
+        violations += complexity.violations("output", result, function["complexity"])
+    encoded = values.encode(
+        result, limit_bytes=function["output_bytes"], convert=function["convert"]
+    )
+    flags = ("non_finite",) if encoded.non_finite else ()
+    if arguments is not None and not _unchanged(call_bytes, arguments):
+        flags += ("mutates_input",)
+    return Report("ok", output=encoded.text, flags=flags, violations=violations)
+
+
+def _input_violations(function: dict[str, Any], arguments: Any) -> list[dict[str, Any]]:
+    if function.get("complexity") is None:
+        return []
+    return complexity.violations("input", arguments, function["complexity"])
+
+
+def _unchanged(call_bytes: bytes, arguments: Any) -> bool:
+    """Whether the call left its arguments as they were, compared with a fresh decoding of them."""
+    before: dict[str, Any] = values.from_json(call_bytes)
+    return values.same_value(before["kwargs" if "kwargs" in before else "args"], arguments)
+
+
+def _compiled(source: str, name: str, mode: str) -> types.CodeType:
+    try:
+        return compile(source, name, mode, dont_inherit=True)
+    except BaseException as error:  # noqa: BLE001 - the compiler also raises MemoryError, ValueError…
+        raise InvalidCode(failure_report.describe_syntax_error(error)) from None
+
+
+def _remember_lines(name: str, source: str) -> None:
+    """Let tracebacks and inspect find the source; without a time stamp it is never checked."""
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+
+
+def _described(error: BaseException) -> dict[str, Any]:
+    _setrecursionlimit(_RECURSION_LIMIT)
+    return failure_report.describe(error)
+
+
+def _error(kind: str, message: str) -> dict[str, Any]:
+    return {"type": kind, "message": message, "traceback": None, "line": None}
+
+
+def _plain_error(kind: str, error: BaseException) -> dict[str, Any]:
+    return _error(kind, failure_report.message_of(error))
+
+
+def _send(report: Report) -> None:
+    """Flush what was printed, then write the one frame that counts."""
+    for flush in _flush_streams:
+        try:
+            flush()
+        except BaseException:  # noqa: BLE001, S110 - the streams are the user's to break
+            pass
+    header = values.to_json(
+        {
+            "status": report.status,
+            "flags": list(report.flags),
+            "error": report.error,
+            "violations": report.violations,
+            "output_bytes": len(report.output),
+        }
+    )
+    data = memoryview(_pack(_FRAME_MAGIC, len(header)) + header + report.output)
+    while data:
+        data = data[_os_write(RESULT_FD, data) :]

@@ -1,0 +1,124 @@
+"""Reading from outside what an execution uses: clocks, run-queue delay, cgroup counters, tmpfs.
+
+Every figure comes from the kernel; nothing here asks the job.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+WRITABLE_DIRECTORIES = ("/tmp", "/dev/shm")
+"""Where a job can leave files; everything else is read-only or denied."""
+_V1 = "/sys/fs/cgroup/memory/memory.oom_control"
+
+
+@dataclass(frozen=True)
+class CgroupFiles:
+    """Where this kernel keeps the container's counters: cgroup v1 and v2 differ in all of them."""
+
+    oom: str
+    memory_usage: str
+    memory_limit: str
+    pids: str
+    cpu_usage: str
+    cpu_usage_key: str | None
+    cpu_stat: str
+    throttled_key: str
+    throttled_unit_ns: int
+
+
+def find_cgroup() -> CgroupFiles:
+    """Look once which cgroup version the container has."""
+    if os.path.exists(_V1):
+        root = "/sys/fs/cgroup"
+        return CgroupFiles(
+            oom=_V1,
+            memory_usage=f"{root}/memory/memory.usage_in_bytes",
+            memory_limit=f"{root}/memory/memory.limit_in_bytes",
+            pids=f"{root}/pids/pids.current",
+            cpu_usage=f"{root}/cpuacct/cpuacct.usage",
+            cpu_usage_key=None,
+            cpu_stat=f"{root}/cpu/cpu.stat",
+            throttled_key="throttled_time",
+            throttled_unit_ns=1,
+        )
+    root = "/sys/fs/cgroup"
+    return CgroupFiles(
+        oom=f"{root}/memory.events",
+        memory_usage=f"{root}/memory.current",
+        memory_limit=f"{root}/memory.max",
+        pids=f"{root}/pids.current",
+        cpu_usage=f"{root}/cpu.stat",
+        cpu_usage_key="usage_usec",
+        cpu_stat=f"{root}/cpu.stat",
+        throttled_key="throttled_usec",
+        throttled_unit_ns=1000,
+    )
+
+
+def read_number(path: str) -> int:
+    """One counter of a file that holds nothing else; ``max`` reads as -1."""
+    with open(path, "rb", buffering=0) as file:
+        text = file.read(64).strip()
+    return -1 if text == b"max" else int(text)
+
+
+def read_field(path: str, name: str) -> int:
+    """One counter of a file of ``name value`` lines; 0 where the kernel does not have it."""
+    with open(path, "rb", buffering=0) as file:
+        for line in file.read(4096).splitlines():
+            key, _, value = line.partition(b" ")
+            if key == name.encode():
+                return int(value)
+    return 0
+
+
+def oom_kill_count(files: CgroupFiles) -> int:
+    """How many processes the OOM killer has ended in this container since it was made."""
+    return read_field(files.oom, "oom_kill")
+
+
+def throttled_ns(files: CgroupFiles) -> int:
+    """How long the container was kept off the cores by its own CPU quota."""
+    return read_field(files.cpu_stat, files.throttled_key) * files.throttled_unit_ns
+
+
+def container_cpu_ns(files: CgroupFiles) -> int:
+    """CPU time of everything in the container, ended processes included."""
+    if files.cpu_usage_key is None:
+        return read_number(files.cpu_usage)
+    return read_field(files.cpu_usage, files.cpu_usage_key) * 1000
+
+
+def process_cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process, 0 once it is gone.
+
+    The clock id is what clock_getcpuclockid(3) computes: a process clock that anybody may read.
+    """
+    try:
+        return time.clock_gettime_ns((~pid << 3) | 2)
+    except OSError:
+        return 0
+
+
+def run_queue_delay_ns(pid: int) -> int:
+    """How long the process has waited for a core: that of its thread that waited longest."""
+    longest = 0
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat", "rb", buffering=0) as file:
+                longest = max(longest, int(file.read(128).split()[1]))
+    except (OSError, IndexError):
+        return longest
+    return longest
+
+
+def free_space() -> tuple[tuple[int, int], ...]:
+    """Free blocks and inodes of every writable file system: any file left behind changes it."""
+    found = []
+    for path in WRITABLE_DIRECTORIES:
+        stat = os.statvfs(path)
+        found.append((stat.f_bfree, stat.f_ffree))
+    return tuple(found)

@@ -1,0 +1,98 @@
+"""Frames between the service and the supervisor, and packets between supervisor and zygotes.
+
+Frame: total length (4 bytes, big endian, of what follows), kind (1 byte), header length (4 bytes),
+a JSON header, then raw bytes. Lengths are checked before anything is read. The service has its own
+half of this in ``execbox_service/frames.py``; a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+import struct
+from enum import IntEnum
+from typing import Any
+
+FRAME_BYTES_MAX = 64 * 1024 * 1024
+"""More than two full request bodies; a longer frame means that the stream is broken."""
+_PREFIX = struct.Struct("!IBI")
+_AFTER_LENGTH_BYTES = _PREFIX.size - 4
+_PACKET_BYTES_MAX = 16 * 1024
+_PACKET_FDS_MAX = 8
+
+
+class Kind(IntEnum):
+    """What a frame says. Below 16: from the service. From 16: from the supervisor."""
+
+    JOB = 1
+    """A function that the following calls use. Body: the job payload, opaque to the supervisor."""
+    EXECUTE = 2
+    """Run one call. Body: the call payload, opaque to the supervisor."""
+    PREPARE = 3
+    """Make interpreters ready before anybody waits for them."""
+    READY = 16
+    """The supervisor can take a job; the header describes what it found about itself."""
+    RESULT = 17
+    """One execution's measurements. Body: result frame, stdout, stderr, in this order."""
+    FAULT = 18
+    """The supervisor cannot go on; it ends after this."""
+
+
+class StreamClosed(Exception):
+    """The other end is gone, or sent what is no frame."""
+
+
+def read_frame(fd: int) -> tuple[int, dict[str, Any], bytes]:
+    """Read one whole frame from a blocking descriptor: kind, header, body."""
+    total, kind, header_bytes = _PREFIX.unpack(_read_exactly(fd, _PREFIX.size))
+    if not _AFTER_LENGTH_BYTES + header_bytes <= total <= FRAME_BYTES_MAX:
+        raise StreamClosed(f"frame of {total} bytes with a header of {header_bytes}")
+    rest = _read_exactly(fd, total - _AFTER_LENGTH_BYTES)
+    return kind, json.loads(rest[:header_bytes]), rest[header_bytes:]
+
+
+def write_frame(fd: int, kind: Kind, header: dict[str, Any], *parts: bytes | bytearray) -> None:
+    """Write one whole frame to a blocking descriptor."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    total = _AFTER_LENGTH_BYTES + len(text) + sum(map(len, parts))
+    data = memoryview(b"".join((_PREFIX.pack(total, kind, len(text)), text, *parts)))
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def send_packet(sock: socket.socket, message: dict[str, Any], fds: list[int] | None = None) -> None:
+    """Send one packet to the process at the other end, with descriptors if there are any."""
+    data = json.dumps(message, separators=(",", ":")).encode()
+    if not fds:
+        sock.send(data)
+        return
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+    sock.sendmsg([data], rights)
+
+
+def receive_packet(sock: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Wait for one packet; the descriptors that came with it are close-on-exec."""
+    space = socket.CMSG_SPACE(_PACKET_FDS_MAX * array.array("i").itemsize)
+    data, ancillary, _flags, _address = sock.recvmsg(
+        _PACKET_BYTES_MAX, space, socket.MSG_CMSG_CLOEXEC
+    )
+    fds = array.array("i")
+    for level, kind, raw in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
+    if not data:
+        raise StreamClosed("the other end of the packet socket is gone")
+    return json.loads(data), list(fds)
+
+
+def _read_exactly(fd: int, count: int) -> bytes:
+    parts: list[bytes] = []
+    while count:
+        part = os.read(fd, min(count, 1 << 20))
+        if not part:
+            raise StreamClosed("end of stream")
+        parts.append(part)
+        count -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,155 @@
+"""An interpreter that has imported trusted packages and forks job processes. Runs no user code.
+
+Single-threaded, its heap frozen, and it never sees a job's data: what to run travels as
+descriptors that only its children read. It is the jobs' parent, so it reaps them and reports
+what the kernel says they used.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import signal
+import socket
+from typing import Any, NoReturn
+
+from . import job, residue
+from .confine import Confinement, Terms
+from .protocol import StreamClosed, receive_packet, send_packet
+
+STANDARD_LIBRARY = (
+    *("abc", "array", "ast", "asyncio", "base64", "bisect", "calendar", "cmath", "collections"),
+    *("contextlib", "copy", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum"),
+    *("fractions", "functools", "hashlib", "heapq", "hmac", "html", "inspect", "io", "itertools"),
+    *("json", "keyword", "locale", "logging", "math", "numbers", "operator", "os", "pathlib"),
+    *("pprint", "queue", "random", "re", "secrets", "statistics", "string", "struct", "tempfile"),
+    *("textwrap", "threading", "time", "timeit", "traceback", "types", "typing", "unicodedata"),
+    *("unittest", "urllib.parse", "uuid", "warnings", "zlib", "zoneinfo", "concurrent.futures"),
+)
+"""What functions of CodeI/O kind import: imported once, before anybody waits."""
+_FAILED_EXIT = 70
+
+
+def import_trusted(names: list[str] | tuple[str, ...]) -> list[str]:
+    """Import packages of the image; return those that could not be, which costs time only."""
+    failed = []
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception:  # noqa: BLE001 - a package may raise anything; the job will see it itself
+            failed.append(name)
+    return failed
+
+
+def serve(sock: socket.socket, *, syscalls_path: str) -> NoReturn:
+    """Answer the supervisor until its end of the socket closes."""
+    zygote = _Zygote(sock, Confinement(syscalls_path=syscalls_path))
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    send_packet(sock, {"pid": os.getpid()})
+    try:
+        while True:
+            zygote.answer()
+    except (StreamClosed, ConnectionError):
+        os._exit(0)
+
+
+class _Zygote:
+    def __init__(self, sock: socket.socket, confinement: Confinement) -> None:
+        self._sock = sock
+        self._confinement = confinement
+
+    def answer(self) -> None:
+        message, fds = receive_packet(self._sock)
+        try:
+            match message.pop("op"):
+                case "run":
+                    self._run(Terms(**message), fds)
+                case "clean":
+                    self._clean(message["uid"])
+                case "kill":
+                    self._kill(message["uid"])
+                case "specialize":
+                    self._specialize(message["packages"], message["syscalls_path"], fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _run(self, terms: Terms, fds: list[int]) -> None:
+        function_fd, call_fd, result_fd, stdout_fd, stderr_fd = fds
+        pid = os.fork()
+        if pid == 0:
+            try:
+                job.run(
+                    self._confinement,
+                    terms,
+                    job.Payloads(function_fd=function_fd, call_fd=call_fd),
+                    result_fd=result_fd,
+                    stdout_fd=stdout_fd,
+                    stderr_fd=stderr_fd,
+                )
+            finally:
+                os._exit(_FAILED_EXIT)
+        for fd in fds:
+            os.close(fd)
+        fds.clear()
+        send_packet(self._sock, {"pid": pid})
+        self._report_end(pid)
+
+    def _report_end(self, pid: int) -> None:
+        _pid, status, usage = os.wait4(pid, 0)
+        signaled = os.WIFSIGNALED(status)
+        send_packet(
+            self._sock,
+            {
+                "exit_code": None if signaled else os.WEXITSTATUS(status),
+                "signal": os.WTERMSIG(status) if signaled else None,
+                "cpu_time_ns": round((usage.ru_utime + usage.ru_stime) * 1e9),
+                "peak_memory_bytes": usage.ru_maxrss * 1024,
+            },
+        )
+
+    def _as_user(self, uid: int, work: Any) -> None:
+        """Run trusted work in a child that has a job's identity, because we may not act for it."""
+        pid = os.fork()
+        if pid == 0:
+            code = _FAILED_EXIT
+            try:
+                self._sock.close()
+                os.setgroups([])
+                os.setresgid(uid, uid, uid)
+                os.setresuid(uid, uid, uid)
+                work()
+                code = 0
+            finally:
+                os._exit(code)
+        send_packet(self._sock, {"pid": pid})
+        self._report_end(pid)
+
+    def _clean(self, uid: int) -> None:
+        self._as_user(uid, residue.remove_own_files)
+
+    def _kill(self, uid: int) -> None:
+        # Reaches every process of the user at once, and none that is not the user's.
+        self._as_user(uid, lambda: os.kill(-1, signal.SIGKILL))
+
+    def _specialize(self, packages: list[str], syscalls_path: str, fds: list[int]) -> None:
+        """Fork a zygote that has more packages; it answers on the socket that came along."""
+        if os.fork() == 0:
+            try:
+                self._sock.close()
+                sock = socket.socket(fileno=fds[0])
+                gc.enable()
+                gc.unfreeze()
+                import_trusted(packages)
+                serve(sock, syscalls_path=syscalls_path)
+            finally:
+                os._exit(_FAILED_EXIT)
+
+
+def main(control_fd: int, *, syscalls_path: str) -> NoReturn:
+    """Serve as an interpreter of its own, started for another hash seed or clock."""
+    import_trusted(STANDARD_LIBRARY)
+    serve(socket.socket(fileno=control_fd), syscalls_path=syscalls_path)

@@ -1,0 +1,1 @@
+"""The HTTP service: runs functions in throwaway sandboxes and reports what they did."""

@@ -1,0 +1,138 @@
+"""Who may run when: a fixed number of slots, a bounded queue, turns taken between keys.
+
+A slot is the right to run one execution at a time. Waiting here costs nobody's deadline:
+limits count from the start of an execution.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from execbox_service.failures import Overloaded, ServiceFailure
+
+_HOLD_WEIGHT = 0.1
+_RETRY_AFTER_MAX_S = 60.0
+
+
+@dataclass
+class _Waiter:
+    alone: bool
+    granted: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Admission:
+    """Slots and the queue before them. Belongs to one event loop."""
+
+    def __init__(self, *, slot_count: int, queue_size: int, queue_wait_max_s: float) -> None:
+        self.slot_count = slot_count
+        self._queue_size = queue_size
+        self._queue_wait_max_s = queue_wait_max_s
+        self._active_count = 0
+        self._alone_active = False
+        self._alone: deque[_Waiter] = deque()
+        self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
+        self._hold_mean_s = 0.05
+
+    @property
+    def waiting_count(self) -> int:
+        return sum(map(len, self._queues.values())) + len(self._alone)
+
+    @property
+    def active_count(self) -> int:
+        return self._active_count
+
+    @contextlib.asynccontextmanager
+    async def slot(self, *, principal: str, alone: bool = False) -> AsyncIterator[float]:
+        """Hold a slot, or with ``alone`` all of them; yields the seconds spent waiting.
+
+        Raises Overloaded when the queue is full, ServiceFailure when the wait gets too long.
+        An ``alone`` waiter has been let in before: the queue's bounds are not for it.
+        """
+        started_s = time.monotonic()
+        await self._enter(principal, alone=alone)
+        entered_s = time.monotonic()
+        try:
+            yield entered_s - started_s
+        finally:
+            self._leave(alone=alone)
+            held_s = time.monotonic() - entered_s
+            self._hold_mean_s += _HOLD_WEIGHT * (held_s - self._hold_mean_s)
+
+    def retry_after_s(self) -> float:
+        """When a place in the queue is likely to be free, from how long slots are held."""
+        turns = math.ceil((self.waiting_count + 1) / self.slot_count)
+        return min(max(1.0, turns * self._hold_mean_s), _RETRY_AFTER_MAX_S)
+
+    async def _enter(self, principal: str, *, alone: bool) -> None:
+        if not alone and self.waiting_count >= self._queue_size:
+            raise Overloaded(
+                "queue_full",
+                f"{self.waiting_count} requests are waiting, which is the most; nothing was "
+                "started, send it again later",
+                retry_after_s=self.retry_after_s(),
+            )
+        waiter = _Waiter(alone)
+        queue = self._alone if alone else self._queues.setdefault(principal, deque())
+        queue.append(waiter)
+        self._dispatch()
+        try:
+            async with asyncio.timeout(None if alone else self._queue_wait_max_s):
+                await waiter.granted
+        except BaseException as error:
+            self._abandon(waiter, queue)
+            if isinstance(error, TimeoutError):
+                raise ServiceFailure(
+                    "queue_timeout",
+                    f"no slot became free in {self._queue_wait_max_s:g} s; nothing was started, "
+                    "send it again later",
+                    retry_after_s=self.retry_after_s(),
+                ) from error
+            raise
+
+    def _abandon(self, waiter: _Waiter, queue: deque[_Waiter]) -> None:
+        if waiter in queue:
+            queue.remove(waiter)
+            self._dispatch()
+        elif waiter.granted.done() and not waiter.granted.cancelled():
+            self._leave(alone=waiter.alone)
+        else:
+            # Cancelled while waiting: the future was taken out by nobody, and holds nothing.
+            self._dispatch()
+
+    def _leave(self, *, alone: bool) -> None:
+        self._active_count -= 1
+        if alone:
+            self._alone_active = False
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Grant what can be granted now. Whoever must run alone goes first, so it cannot starve."""
+        while not self._alone_active:
+            if self._alone:
+                if self._active_count == 0:
+                    self._alone_active = True
+                    self._grant(self._alone.popleft())
+                return
+            if self._active_count >= self.slot_count or not self._queues:
+                return
+            # The key whose turn it is goes to the back of the line of keys.
+            principal, queue = self._queues.popitem(last=False)
+            if queue:
+                self._grant(queue.popleft())
+            if queue:
+                self._queues[principal] = queue
+
+    def _grant(self, waiter: _Waiter) -> None:
+        if waiter.granted.cancelled():
+            self._alone_active = self._alone_active and not waiter.alone
+            return
+        self._active_count += 1
+        waiter.granted.set_result(None)

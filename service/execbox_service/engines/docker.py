@@ -1,0 +1,336 @@
+"""The Docker engine: one throwaway container per sandbox, spoken to over its attach stream.
+
+The options every container gets are all in ``container_options``. Nothing a client sends reaches
+them. Calls of the Docker SDK block, so they run in threads of this engine's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, ParamSpec, TypeVar
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import LogConfig, Ulimit
+
+from execbox_service.engines.attach import AttachedStream
+from execbox_service.engines.base import EngineFacts, EngineUnavailable, PostMortem, SandboxLost
+from execbox_service.frames import Answer, Ready
+
+logger = logging.getLogger(__name__)
+
+LABEL = "org.execbox.sandbox"
+_READY_S = 30.0
+_API_TIMEOUT_S = 30
+_ENGINE_THREAD_COUNT = 8
+_ABANDONED_S = 60
+_OOM_EVENT_DELAY_S = 0.3
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """What the operator chose for every container of this service."""
+
+    image: str
+    instance: str
+    docker_host: str | None
+    oci_runtime: str | None
+    cpu_count: float
+    memory_mb: int
+    runner_allowance_mb: int
+    tmp_mb: int
+    tmp_inode_count: int
+    pid_count: int
+    open_file_count: int
+
+    def memory_bytes(self, memory_mb: int) -> int:
+        """The cgroup limit: the job's memory plus what the runner and its packages hold."""
+        return (memory_mb + self.runner_allowance_mb) * 1024 * 1024
+
+
+def container_options(spec: ContainerSpec) -> dict[str, Any]:
+    """The whole isolation policy of a container, as arguments of ``create_host_config``."""
+    memory_bytes = spec.memory_bytes(spec.memory_mb)
+    seccomp = resources.files(__package__).joinpath("seccomp.json").read_text("utf-8")
+    return {
+        "network_mode": "none",
+        "read_only": True,
+        # Root inside only changes users and signals jobs; it cannot even read their files.
+        "cap_drop": ["ALL"],
+        "cap_add": ["SETUID", "SETGID", "KILL"],
+        "security_opt": ["no-new-privileges", f"seccomp={seccomp}"],
+        # The same number twice: no swap, which would make memory a matter of patience.
+        "mem_limit": memory_bytes,
+        "memswap_limit": memory_bytes,
+        "nano_cpus": int(spec.cpu_count * 1e9),
+        "pids_limit": spec.pid_count,
+        # What a job prints must not fill the disk of the machine.
+        "log_config": LogConfig(type="none"),
+        "ulimits": [
+            Ulimit(name="core", soft=0, hard=0),
+            Ulimit(name="nofile", soft=spec.open_file_count, hard=spec.open_file_count),
+            Ulimit(name="msgqueue", soft=0, hard=0),
+            Ulimit(name="memlock", soft=0, hard=0),
+            Ulimit(name="sigpending", soft=256, hard=256),
+        ],
+        # With "none" there is no /dev/shm, and thread pools and locks fail.
+        "ipc_mode": "private",
+        "shm_size": 1024 * 1024,
+        "tmpfs": {
+            "/tmp": f"rw,noexec,nosuid,nodev,mode=1777,size={spec.tmp_mb}m,"
+            f"nr_inodes={spec.tmp_inode_count}"
+        },
+        "auto_remove": True,
+        "runtime": spec.oci_runtime,
+    }
+
+
+class DockerSandbox:
+    """One running container and the stream to its supervisor."""
+
+    def __init__(
+        self, engine: DockerEngine, name: str, *, stream: AttachedStream, ready: Ready
+    ) -> None:
+        self.name = name
+        self.ready = ready
+        self.created_s = time.time()
+        self._engine = engine
+        self._stream = stream
+
+    @property
+    def lost(self) -> bool:
+        """Whether the stream is already known to be broken."""
+        return self._stream.closed
+
+    def send(self, frame: bytes) -> None:
+        self._stream.send(frame)
+
+    async def receive(self) -> Answer:
+        return await self._stream.receive()
+
+    async def set_memory_mb(self, memory_mb: int) -> None:
+        try:
+            await self._engine.update_memory(self.name, memory_mb)
+        except EngineUnavailable as error:
+            raise SandboxLost(str(error)) from error
+
+    async def post_mortem(self) -> PostMortem:
+        return PostMortem(oom_killed=await self._engine.saw_oom(self.name, self.created_s))
+
+    async def destroy(self) -> None:
+        self._stream.close()
+        await self._engine.remove(self.name)
+
+
+class DockerEngine:
+    """Makes sandboxes on a Docker daemon, local or remote."""
+
+    def __init__(self, spec: ContainerSpec) -> None:
+        self._spec = spec
+        self._threads = ThreadPoolExecutor(_ENGINE_THREAD_COUNT, thread_name_prefix="docker")
+        self._api: docker.APIClient | None = None
+        self._options: Any = None
+        self._own: set[str] = set()
+        self._image_id = spec.image
+
+    # Life of the engine
+
+    async def start(self) -> EngineFacts:
+        await self._call(self._connect)
+        await self.sweep(everything=True)
+        packages = await self._call(self._read_packages)
+        return EngineFacts(
+            engine="docker",
+            image=self._image_id,
+            python=packages["python"],
+            packages=packages["packages"],
+            import_names=frozenset(packages["imports"]),
+        )
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(self.remove(name) for name in list(self._own)))
+        with contextlib.suppress(EngineUnavailable):
+            await self.sweep(everything=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _connect(self) -> None:
+        base_url = self._spec.docker_host
+        self._api = (
+            docker.APIClient(base_url=base_url, version="auto", timeout=_API_TIMEOUT_S)
+            if base_url
+            else docker.from_env(version="auto", timeout=_API_TIMEOUT_S).api
+        )
+        try:
+            self._image_id = self._client.inspect_image(self._spec.image)["Id"]
+        except ImageNotFound as error:
+            raise EngineUnavailable(
+                f"the Docker daemon has no image {self._spec.image}: build it with 'make image' "
+                "or set EXECBOX_IMAGE to one it has"
+            ) from error
+        self._options = self._client.create_host_config(**container_options(self._spec))
+
+    @property
+    def _client(self) -> docker.APIClient:
+        if self._api is None:
+            raise EngineUnavailable("the engine has not been started")
+        return self._api
+
+    def _read_packages(self) -> dict[str, Any]:
+        """Read the image's own list of packages out of a container that is never started."""
+        container = self._client.create_container(
+            self._image_id, labels=self._labels(), name=self._new_name(), network_disabled=True
+        )
+        try:
+            chunks, _stat = self._client.get_archive(
+                container["Id"], "/usr/lib/execbox/packages.json"
+            )
+            archive = b"".join(chunks)
+            # A tar of one small file: a 512-byte header, then the file.
+            size = int(archive[124:135], 8)
+            found: dict[str, Any] = json.loads(archive[512 : 512 + size])
+            return found
+        finally:
+            self._client.remove_container(container["Id"], force=True)
+
+    # Containers
+
+    async def create(self) -> DockerSandbox:
+        name = self._new_name()
+        self._own.add(name)
+        try:
+            sock = await self._call(self._create_attached, name)
+            stream = await AttachedStream.open(sock)
+            await self._call(self._client.start, name)
+            async with asyncio.timeout(_READY_S):
+                ready = await stream.receive()
+        except (SandboxLost, TimeoutError) as error:
+            await self.remove(name)
+            raise EngineUnavailable(f"a new container did not become ready: {error}") from error
+        except BaseException:
+            await asyncio.shield(self.remove(name))
+            raise
+        if not isinstance(ready, Ready):
+            await self.remove(name)
+            raise EngineUnavailable("a new container answered something else than ready")
+        return DockerSandbox(self, name, stream=stream, ready=ready)
+
+    def _create_attached(self, name: str) -> socket.socket:
+        self._client.create_container(
+            self._image_id,
+            name=name,
+            labels=self._labels(),
+            hostname="sandbox",
+            stdin_open=True,
+            tty=False,
+            host_config=self._options,
+        )
+        params = {"stream": 1, "stdin": 1, "stdout": 1, "stderr": 1}
+        attached = self._client.attach_socket(name, params=params)
+        raw = getattr(attached, "_sock", attached)
+        # A descriptor of our own: the SDK closes its own with the response it belongs to.
+        return socket.socket(fileno=os.dup(raw.fileno()))
+
+    async def update_memory(self, name: str, memory_mb: int) -> None:
+        """Change the memory limit of a container that has not run anything yet."""
+        limit_bytes = self._spec.memory_bytes(memory_mb)
+        await self._call(
+            self._client.update_container, name, mem_limit=limit_bytes, memswap_limit=limit_bytes
+        )
+
+    async def remove(self, name: str) -> None:
+        """Kill and remove a container; one that is gone already is fine, failures are logged."""
+        try:
+            await self._call(self._remove, name)
+        except EngineUnavailable as error:
+            # It stays in the set of ours, so that the next sweep tries again.
+            logger.warning("could not remove container %s: %s", name, error)
+        else:
+            self._own.discard(name)
+
+    def _remove(self, name: str) -> None:
+        try:
+            self._client.remove_container(name, force=True, v=True)
+        except NotFound:
+            return
+        except APIError as error:
+            # 409: the daemon is removing it already, because it ended (auto_remove).
+            if error.status_code != 409:
+                raise
+
+    async def saw_oom(self, name: str, since_s: float) -> bool:
+        """Whether the daemon reported an OOM kill in this container: it remembers recent events."""
+        await asyncio.sleep(_OOM_EVENT_DELAY_S)
+        try:
+            return await self._call(self._oom_event, name, since_s)
+        except EngineUnavailable:
+            return False
+
+    def _oom_event(self, name: str, since_s: float) -> bool:
+        events = self._client.events(
+            since=int(since_s) - 1,
+            until=int(time.time()) + 1,
+            filters={"container": name, "event": "oom"},
+            decode=True,
+        )
+        return any(True for _ in events)
+
+    async def sweep(self, *, everything: bool = False) -> int:
+        """Remove containers of ours that nobody leases.
+
+        Of this instance: those that are not in use here (``everything`` is for the start, when
+        none is). Of other instances: those that have ended, since a living service removes its own.
+        """
+        names = await self._call(self._orphans, everything)
+        for name in names:
+            await self.remove(name)
+        if names:
+            logger.warning("removed %d containers that nobody owned", len(names))
+        return len(names)
+
+    def _orphans(self, everything: bool) -> list[str]:  # noqa: FBT001 - passed through a thread call
+        found = []
+        filters = {"label": LABEL}
+        for container in self._client.containers(all=True, filters=filters):
+            name = container["Names"][0].lstrip("/")
+            ours = container["Labels"].get(LABEL) == self._spec.instance
+            age_s = time.time() - container["Created"]
+            if ours and name not in self._own and (everything or age_s > _ABANDONED_S):
+                found.append(name)
+            elif not ours and container["State"] in {"exited", "dead"} and age_s > _ABANDONED_S:
+                found.append(name)
+        return found
+
+    def _labels(self) -> dict[str, str]:
+        return {LABEL: self._spec.instance}
+
+    def _new_name(self) -> str:
+        return f"execbox-{secrets.token_hex(8)}"
+
+    async def _call(
+        self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Run a blocking call of the SDK in a thread; whatever fails there is the engine's."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
+        except (DockerException, requests.RequestException, OSError) as error:
+            raise EngineUnavailable(_short(error)) from error
+
+
+def _short(error: Exception) -> str:
+    text = str(error).replace("\n", " ")
+    return f"the Docker daemon: {text[:300]}"

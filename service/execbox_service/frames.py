@@ -1,0 +1,204 @@
+"""The service's half of the stream to a supervisor: what it sends, and a strict reading of answers.
+
+The runner's half is ``execbox_runner/protocol.py``. What comes out of a container is hostile
+until shown otherwise: every length is checked before it is used, every header is validated, and
+anything unexpected is a ``ProtocolViolation``, after which the container is destroyed.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+FRAME_BYTES_MAX = 32 * 1024 * 1024
+"""The largest honest answer: 16 MiB of output, 2 MiB of streams, and room for their headers."""
+_HEADER_BYTES_MAX = 64 * 1024
+_PREFIX = struct.Struct("!IBI")
+_AFTER_LENGTH_BYTES = _PREFIX.size - 4
+_RESULT_PREFIX = struct.Struct("!4sI")
+_RESULT_MAGIC = b"xbx1"
+_RESULT_HEADER_BYTES_MAX = 256 * 1024
+
+PREFIX_BYTES = _PREFIX.size
+
+
+class Kind(IntEnum):
+    """What a frame says; the numbers are the runner's."""
+
+    JOB = 1
+    EXECUTE = 2
+    PREPARE = 3
+    READY = 16
+    RESULT = 17
+    FAULT = 18
+
+
+class ProtocolViolation(Exception):
+    """A container sent what no supervisor of ours sends."""
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Ready(_Header):
+    """What a supervisor found about its own container."""
+
+    python: str = Field(max_length=40)
+    pid: int
+    capabilities: str = Field(max_length=16)
+    no_new_privileges: bool
+    seccomp: bool
+    memory_limit_bytes: int
+    interfaces: list[str] = Field(max_length=16)
+    open_file_count: int
+    core_bytes: int
+
+
+Killed = Literal["cpu_time", "wall_time", "hard_stop", "result_bytes"]
+_Count = Field(ge=0, le=2**62)
+
+
+class Measured(_Header):
+    """What a supervisor measured of one execution."""
+
+    seq: int = _Count
+    exit_code: int | None = Field(ge=0, le=255)
+    signal: int | None = Field(ge=1, le=64)
+    cpu_time_ns: int = _Count
+    wall_time_ns: int = _Count
+    peak_memory_bytes: int = _Count
+    killed: Killed | None
+    oom_kill_count: int = _Count
+    throttled_ns: int = _Count
+    drained: bool
+    reusable: bool
+    memory_bytes: int = _Count
+    result_overflowed: bool
+    stdout_truncated: bool
+    stderr_truncated: bool
+    sizes: tuple[int, int, int] = Field(strict=False)
+
+
+class _Fault(_Header):
+    message: str = Field(max_length=2000)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One execution as it came out of a container: measurements, and the job's own bytes."""
+
+    measured: Measured
+    frame: bytes
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The supervisor gave up; its container is finished."""
+
+    message: str
+
+
+Answer = Ready | Result | Fault
+
+
+class ReportedError(_Header):
+    """An error as a job describes it; any job can write anything here, so all of it is bounded."""
+
+    type: str = Field(max_length=1000)
+    message: str = Field(max_length=20_000)
+    traceback: str | None = Field(max_length=40_000)
+    line: int | None = Field(ge=0, le=2**31)
+
+
+class ReportedViolation(_Header):
+    """One breach of the object-size rule as a job reports it."""
+
+    path: str = Field(max_length=1000)
+    rule: Literal["total_bytes", "container_items", "string_chars", "other_bytes"]
+    measured: int = _Count
+    limit: int = _Count
+
+
+class ReportHeader(_Header):
+    """What a job says of itself: believed in form only."""
+
+    status: Literal["ok", "exception", "invalid_code", "unserializable", "output_too_large"]
+    flags: list[Literal["non_finite", "mutates_input"]] = Field(max_length=2)
+    error: ReportedError | None
+    violations: list[ReportedViolation] | None = Field(max_length=100)
+    output_bytes: int = _Count
+
+
+@dataclass(frozen=True)
+class Report:
+    """A job's frame, taken apart."""
+
+    header: ReportHeader
+    output: bytes
+
+
+def pack(kind: Kind, header: object, body: bytes = b"") -> bytes:
+    """One frame for a supervisor."""
+    text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+    return _PREFIX.pack(_AFTER_LENGTH_BYTES + len(text) + len(body), kind, len(text)) + text + body
+
+
+def rest_bytes(prefix: bytes) -> tuple[int, int, int]:
+    """Read a frame's prefix: its kind, the length of its header, the bytes that follow."""
+    total, kind, header_bytes = _PREFIX.unpack(prefix)
+    rest = total - _AFTER_LENGTH_BYTES
+    if not 0 < header_bytes <= min(rest, _HEADER_BYTES_MAX) or rest > FRAME_BYTES_MAX:
+        raise ProtocolViolation(f"a frame of {total} bytes with a header of {header_bytes}")
+    return kind, header_bytes, rest
+
+
+def parse_answer(kind: int, header: bytes, body: bytes) -> Answer:
+    """Validate a supervisor's frame. Raises ProtocolViolation."""
+    try:
+        if kind == Kind.READY and not body:
+            return Ready.model_validate_json(header)
+        if kind == Kind.FAULT and not body:
+            return Fault(_Fault.model_validate_json(header).message)
+        if kind == Kind.RESULT:
+            return _parse_result(Measured.model_validate_json(header), body)
+    except ValidationError as error:
+        raise ProtocolViolation(f"a header that does not validate: {_first(error)}") from error
+    raise ProtocolViolation(f"a frame of kind {kind} with {len(body)} bytes")
+
+
+def _parse_result(measured: Measured, body: bytes) -> Result:
+    frame_bytes, stdout_bytes, stderr_bytes = measured.sizes
+    if min(measured.sizes) < 0 or sum(measured.sizes) != len(body):
+        raise ProtocolViolation(f"sizes {measured.sizes} in a body of {len(body)} bytes")
+    after_stdout = frame_bytes + stdout_bytes
+    return Result(measured, body[:frame_bytes], body[frame_bytes:after_stdout], body[after_stdout:])
+
+
+def parse_report(frame: bytes) -> Report | None:
+    """Take a job's frame apart; None where it is not exactly one complete frame."""
+    if len(frame) < _RESULT_PREFIX.size:
+        return None
+    magic, header_bytes = _RESULT_PREFIX.unpack_from(frame)
+    start = _RESULT_PREFIX.size + header_bytes
+    if magic != _RESULT_MAGIC or header_bytes > _RESULT_HEADER_BYTES_MAX or len(frame) < start:
+        return None
+    try:
+        header = ReportHeader.model_validate_json(frame[_RESULT_PREFIX.size : start])
+    except ValidationError:
+        return None
+    if header.output_bytes != len(frame) - start:
+        return None
+    return Report(header, frame[start:])
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"[:300]

@@ -1,0 +1,80 @@
+"""Log records: one line each, as JSON or text, with the id of the request they belong to.
+
+What a record says is decided where it is made; nothing here knows about requests' contents.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from contextvars import ContextVar
+from typing import Any, Final
+
+from execbox_service.settings import Settings
+
+__all__ = ["ACCESS_LOGGER", "configure_logging", "request_id"]
+
+ACCESS_LOGGER: Final = "execbox_service.access"
+request_id: ContextVar[str | None] = ContextVar("execbox_request_id", default=None)
+"""Set for the time of one request; None outside of any."""
+
+_EXTRA: Final = "fields"
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send all records to stderr, once for the process; replaces what was set up before."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JSONFormatter() if settings.log_format == "json" else _TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    # Strangers cause uvicorn's warnings (one for each malformed request) and could flood the log.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    for chatty in ("httpx", "urllib3", "docker", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields = dict(getattr(record, _EXTRA, {}))
+    if (current := request_id.get()) is not None:
+        fields.setdefault("request_id", current)
+    return fields
+
+
+class _JSONFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": _timestamp(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        # JSON-quoted where a stranger had a say, so that nobody can forge a line.
+        fields = " ".join(f"{name}={_plain(value)}" for name, value in _fields(record).items())
+        message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r")
+        line = f"{_timestamp(record)} {record.levelname:7} {message}"
+        line = f"{line} {fields}" if fields else line
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return line
+
+
+def _plain(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    needs_quotes = isinstance(value, str) and not value.replace("/", "").replace("_", "").isalnum()
+    return json.dumps(text) if needs_quotes or not text.isascii() else text
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    return f"{seconds}.{int(record.msecs):03d}Z"

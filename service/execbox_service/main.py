@@ -1,0 +1,183 @@
+"""Running the service as a process: its sockets, signals, limits and exit codes.
+
+Everything about HTTP is in ``app.py`` and ``http/``, everything about running code in
+``runtime.py``; configuration is read in ``settings.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from execbox_service.app import create_app
+from execbox_service.http.logs import configure_logging
+from execbox_service.http.protocol import protocol_class
+from execbox_service.http.runtime_protocol import ExecutionRuntime
+from execbox_service.settings import ConfigurationError, Settings, load_settings
+
+__all__ = ["EXIT_CONFIGURATION", "EXIT_FAILURE", "serve", "serve_runtime", "uvicorn_config"]
+
+EXIT_FAILURE: Final = 1
+EXIT_CONFIGURATION: Final = 2
+_SPARE_DESCRIPTORS: Final = 1024
+_INTEGER_DIGITS_MAX: Final = 4300
+
+logger = logging.getLogger(__name__)
+
+
+def serve(overrides: Mapping[str, str]) -> int:
+    """Serve until SIGTERM or SIGINT; returns the process's exit code.
+
+    0 after a clean end, 1 if it could not start, 2 if the configuration cannot be used.
+    """
+    try:
+        settings = load_settings(overrides)
+    except ConfigurationError as error:
+        sys.stderr.write(f"execbox: {error}\n")
+        return EXIT_CONFIGURATION
+    # Imported here so that a wrong configuration is reported without loading an engine.
+    from execbox_service.runtime import Runtime
+
+    return serve_runtime(settings, Runtime(settings))
+
+
+def serve_runtime(settings: Settings, runtime: ExecutionRuntime) -> int:
+    """``serve`` with a runtime and settings that exist already."""
+    configure_logging(settings)
+    sys.set_int_max_str_digits(_INTEGER_DIGITS_MAX)
+    _raise_descriptor_limit(settings)
+    try:
+        listener = _bound_socket(settings)
+    except OSError as error:
+        sys.stderr.write(
+            f"execbox: cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+            f"choose another with EXECBOX_HOST and EXECBOX_PORT\n"
+        )
+        return EXIT_FAILURE
+    app = create_app(settings, runtime)
+    server = _Server(uvicorn_config(app, settings), settings=settings, runtime=runtime)
+    with listener, _ends_on_signals(server), _quiet_startup_failure(app):
+        try:
+            server.run(sockets=[listener])
+        except SystemExit:
+            # How uvicorn gives up on a lifespan that did not start; it has been logged there.
+            return _report_startup_failure(app)
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Says once, when requests are answered, where and with what."""
+
+    def __init__(
+        self, config: uvicorn.Config, *, settings: Settings, runtime: ExecutionRuntime
+    ) -> None:
+        super().__init__(config)
+        self._settings = settings
+        self._runtime = runtime
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        port = sockets[0].getsockname()[1] if sockets else self._settings.port
+        host = self._settings.host
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        able = self._runtime.capabilities()
+        fields = {
+            "url": url,
+            "engine": able.engine,
+            "image": able.image,
+            "keys": "yes" if self._settings.api_key_hashes else "no",
+            "slots": self._settings.slot_count,
+        }
+        logger.info("execbox is serving", extra={"fields": fields})
+
+
+def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Without sockets: those are passed to the server."""
+    return uvicorn.Config(
+        app,
+        http=protocol_class(settings),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=math.ceil(settings.keep_alive_s),
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s),
+    )
+
+
+def _bound_socket(settings: Settings) -> socket.socket:
+    """Bound before containers are made, so that a port in use is told at once; not listening
+    yet, so that nobody waits for an answer meanwhile."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        settings.host.strip("[]"),
+        settings.port,
+        type=socket.SOCK_STREAM,
+        flags=socket.AI_PASSIVE,
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _raise_descriptor_limit(settings: Settings) -> None:
+    """A connection is a descriptor, and the usual soft limit is below ``connection_count_max``."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.connection_count_max + _SPARE_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        ceiling = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling, hard))
+
+
+@contextmanager
+def _ends_on_signals(server: uvicorn.Server) -> Iterator[None]:
+    """uvicorn raises a signal again once it has ended because of it, which would kill the process
+    instead of letting it return 0; and one that comes before uvicorn listens must count too."""
+
+    def end(_number: int, _frame: object) -> None:
+        server.should_exit = True
+
+    previous = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _quiet_startup_failure(app: FastAPI) -> Iterator[None]:
+    """An expected failure to start is told in one line; uvicorn would print its traceback."""
+
+    def wanted(_record: logging.LogRecord) -> bool:
+        return app.state.startup_failure is None
+
+    uvicorn_logger = logging.getLogger("uvicorn.error")
+    uvicorn_logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        uvicorn_logger.removeFilter(wanted)
+
+
+def _report_startup_failure(app: FastAPI) -> int:
+    failure = app.state.startup_failure
+    if failure is not None:
+        sys.stderr.write(f"execbox: cannot start: {failure.message}\n")
+    return EXIT_FAILURE

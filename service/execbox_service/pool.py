@@ -1,0 +1,255 @@
+"""Sandboxes for jobs: warm ones made ahead, used ones thrown away, all off the request's path.
+
+Level ``container``: a sandbox is leased once and destroyed. Level ``process``: it goes back to the
+key that leased it, and to no other, until it is old, has run enough, or gave any sign of trouble.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from execbox.wire import Isolation
+from execbox_service.engines.base import Engine, EngineUnavailable, Sandbox
+from execbox_service.failures import ServiceFailure
+
+logger = logging.getLogger(__name__)
+
+_CREATING_MAX = 2
+"""More at once do not make more a second: the daemon takes its locks one after another."""
+_REFILL_DELAY_S = 0.02
+"""Making a container costs a quarter of a core-second; the job just leased goes first."""
+_BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.5, 10.0
+_LEASE_WAIT_MAX_S = 60.0
+
+
+@dataclass
+class Lease:
+    """A sandbox in somebody's hands, with what decides whether it may be used again."""
+
+    sandbox: Sandbox
+    principal: str
+    isolation: Isolation
+    leased_s: float
+    execution_count: int = 0
+    memory_mb: int | None = None
+
+
+@dataclass(frozen=True)
+class PoolLimits:
+    """How many sandboxes, and how long one may be used."""
+
+    warm_count: int
+    idle_count: int
+    memory_mb: int
+    cpu_count: float
+    executions_max: int
+    age_max_s: float
+
+
+class Pool:
+    """Owns every sandbox of this service. Belongs to one event loop."""
+
+    def __init__(self, engine: Engine, limits: PoolLimits) -> None:
+        self._engine = engine
+        self.limits = limits
+        self._warm: deque[tuple[Sandbox, float]] = deque()
+        self._waiting: deque[asyncio.Future[Sandbox]] = deque()
+        self._idle: dict[str, list[Lease]] = {}
+        self._creating_count = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._backoff_s = 0.0
+        self._backing_off = False
+        self._stopped = False
+        self.trouble: str | None = "no sandbox has been made yet"
+
+    @property
+    def warm_count(self) -> int:
+        return len(self._warm)
+
+    def start(self) -> None:
+        """Begin to make sandboxes."""
+        self._refill()
+
+    async def stop(self) -> None:
+        """Destroy everything that is not leased; refuse what still waits."""
+        self._stopped = True
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(_stopping())
+        idle = [lease.sandbox for leases in self._idle.values() for lease in leases]
+        for sandbox in [sandbox for sandbox, _born_s in self._warm] + idle:
+            self._discard(sandbox)
+        self._warm.clear()
+        self._idle.clear()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Leasing
+
+    async def lease(self, *, principal: str, isolation: Isolation) -> Lease:
+        """A sandbox for one job. Raises ServiceFailure when none can be had in time."""
+        if self._stopped:
+            raise _stopping()
+        if isolation == "process":
+            reused = self._take_idle(principal)
+            if reused is not None:
+                return reused
+        sandbox = self._take_warm()
+        if sandbox is None:
+            sandbox = await self._wait_for_one()
+        else:
+            self._later(self._refill, _REFILL_DELAY_S)
+        return Lease(sandbox, principal, isolation, time.monotonic())
+
+    def give_back(self, lease: Lease, *, reusable: bool) -> None:
+        """End a lease: keep the sandbox for its key if that is allowed, else destroy it."""
+        limits = self.limits
+        keep = (
+            reusable
+            and lease.isolation == "process"
+            and not self._stopped
+            and lease.memory_mb in (None, limits.memory_mb)
+            and lease.execution_count < limits.executions_max
+            and time.monotonic() - lease.leased_s < limits.age_max_s
+        )
+        if not keep:
+            self._discard(lease.sandbox)
+            return
+        self._idle.setdefault(lease.principal, []).append(lease)
+        self._trim_idle()
+
+    def _take_idle(self, principal: str) -> Lease | None:
+        leases = self._idle.get(principal, [])
+        while leases:
+            lease = leases.pop()
+            fresh = time.monotonic() - lease.leased_s < self.limits.age_max_s
+            if fresh and not lease.sandbox.lost:
+                return lease
+            self._discard(lease.sandbox)
+        return None
+
+    def _trim_idle(self) -> None:
+        """Keep no more idle sandboxes than there are slots: the longest unused go first."""
+        while sum(map(len, self._idle.values())) > self.limits.idle_count:
+            principal = next(key for key, leases in self._idle.items() if leases)
+            self._discard(self._idle[principal].pop(0).sandbox)
+        self._idle = {key: leases for key, leases in self._idle.items() if leases}
+
+    def _take_warm(self) -> Sandbox | None:
+        while self._warm:
+            sandbox, born_s = self._warm.popleft()
+            if not sandbox.lost and time.monotonic() - born_s < self.limits.age_max_s:
+                return sandbox
+            self._discard(sandbox)
+        return None
+
+    async def _wait_for_one(self) -> Sandbox:
+        future: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._refill()
+        try:
+            async with asyncio.timeout(_LEASE_WAIT_MAX_S):
+                return await future
+        except (TimeoutError, asyncio.CancelledError) as error:
+            self._withdraw(future)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise ServiceFailure(
+                "engine_unavailable",
+                f"no sandbox could be made in {_LEASE_WAIT_MAX_S:g} s: {self.trouble}",
+                retry_after_s=_BACKOFF_MAX_S,
+            ) from error
+
+    def _withdraw(self, future: asyncio.Future[Sandbox]) -> None:
+        """Stop waiting; a sandbox that was handed over at the last moment goes to the warm ones."""
+        if future in self._waiting:
+            self._waiting.remove(future)
+        elif future.done() and not future.cancelled() and future.exception() is None:
+            self._arrived(future.result())
+
+    # Making and removing
+
+    def _refill(self) -> None:
+        if self._stopped or self._backing_off:
+            return
+        wanted = self.limits.warm_count + len(self._waiting) - len(self._warm)
+        while self._creating_count < min(_CREATING_MAX, wanted):
+            self._creating_count += 1
+            wanted -= 1
+            self._spawn(self._create())
+
+    async def _create(self) -> None:
+        try:
+            sandbox = await self._engine.create()
+        except EngineUnavailable as error:
+            self._failed(str(error))
+        else:
+            self.trouble = None
+            self._backoff_s = 0.0
+            self._arrived(sandbox)
+        finally:
+            self._creating_count -= 1
+            self._refill()
+
+    def _failed(self, why: str) -> None:
+        if self.trouble != why:
+            logger.error("cannot make sandboxes: %s", why)
+        self.trouble = why
+        self._backoff_s = min(max(self._backoff_s * 2, _BACKOFF_MIN_S), _BACKOFF_MAX_S)
+        if not self._backing_off:
+            self._backing_off = True
+            self._later(self._try_again, self._backoff_s)
+
+    def _try_again(self) -> None:
+        self._backing_off = False
+        self._refill()
+
+    def _arrived(self, sandbox: Sandbox) -> None:
+        if self._stopped:
+            self._discard(sandbox)
+            return
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(sandbox)
+                return
+        self._warm.append((sandbox, time.monotonic()))
+
+    def _discard(self, sandbox: Sandbox) -> None:
+        self._spawn(sandbox.destroy())
+
+    def recycle(self) -> None:
+        """Drop warm sandboxes that are lost or old, and idle ones whose time is over."""
+        keep = deque(
+            (sandbox, born_s)
+            for sandbox, born_s in self._warm
+            if not sandbox.lost and time.monotonic() - born_s < self.limits.age_max_s
+        )
+        kept = {id(sandbox) for sandbox, _born_s in keep}
+        for sandbox, _born_s in self._warm:
+            if id(sandbox) not in kept:
+                self._discard(sandbox)
+        self._warm = keep
+        for principal in list(self._idle):
+            lease = self._take_idle(principal)
+            if lease is not None:
+                self._idle[principal].append(lease)
+        self._refill()
+
+    def _later(self, function: Any, delay_s: float) -> None:
+        asyncio.get_running_loop().call_later(delay_s, function)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _stopping() -> ServiceFailure:
+    return ServiceFailure("stopping", "the service is shutting down; send it again later")

@@ -1,0 +1,170 @@
+"""The composition of everything that runs executions: engine, pool, admission, executor.
+
+The HTTP layer sees only this. Built from one frozen settings object; nothing happens before
+``start``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+
+from execbox.wire import (
+    Capabilities,
+    ExecuteRequest,
+    ExecuteResponse,
+    Limits,
+    Readiness,
+)
+from execbox_service import selftest
+from execbox_service.admission import Admission
+from execbox_service.engines.base import Engine, EngineFacts, EngineUnavailable
+from execbox_service.engines.docker import ContainerSpec, DockerEngine
+from execbox_service.executor import Executor
+from execbox_service.failures import ServiceFailure
+from execbox_service.pool import Pool, PoolLimits
+from execbox_service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_EXECUTIONS_PER_CONTAINER_MAX = 5_000
+
+
+class Runtime:
+    """Runs execute requests. ``start`` once, ``stop`` once, in one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._spec = container_spec(settings)
+        self._engine: Engine = DockerEngine(self._spec)
+        self._pool: Pool | None = None
+        self._executor: Executor | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Find the engine, prove the sandbox, fill the pool. Raises ServiceFailure."""
+        try:
+            facts = await self._engine.start()
+        except EngineUnavailable as error:
+            raise ServiceFailure(
+                "engine_unavailable",
+                f"{error}. Where Docker is not installed, 'execbox doctor' says how to get it.",
+            ) from error
+        self._pool = Pool(self._engine, _pool_limits(self._settings))
+        self._executor = Executor(_admission(self._settings), self._pool, facts)
+        self._pool.start()
+        try:
+            await selftest.prove(
+                self._pool,
+                selftest.Expected(
+                    memory_limit_bytes=self._spec.memory_bytes(self._spec.memory_mb),
+                    open_file_count=self._spec.open_file_count,
+                ),
+            )
+        except BaseException:
+            await self.stop()
+            raise
+        self._sweeper = asyncio.create_task(self._keep_clean())
+        logger.info("engine %s ready, image %s", facts.engine, facts.image)
+
+    async def stop(self) -> None:
+        """Remove every container of this service."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+        if self._pool is not None:
+            await self._pool.stop()
+        await self._engine.stop()
+
+    async def execute(self, request: ExecuteRequest, *, principal: str) -> ExecuteResponse:
+        """Run one request. Raises ServiceFailure; cancelling it ends its work."""
+        return await self._started.execute(request, principal=principal)
+
+    def readiness(self) -> Readiness:
+        """Whether executions can run now, from what the pool last saw of the engine."""
+        if self._pool is None or self._executor is None:
+            return Readiness(ready=False, reason="starting")
+        return Readiness(ready=self._pool.trouble is None, reason=self._pool.trouble)
+
+    def capabilities(self) -> Capabilities:
+        """What this service permits and runs."""
+        settings, facts = self._settings, self._facts
+        default = Limits().model_dump()
+        maxima = {name: getattr(settings, f"{name}_max") for name in default}
+        return Capabilities(
+            version=importlib.metadata.version("execbox"),
+            engine=facts.engine,
+            image=facts.image,
+            python=facts.python,
+            packages=facts.packages,
+            isolation=list(settings.isolation_allowed),
+            profiles=list(settings.profiles_allowed),
+            concurrency=settings.slot_count,
+            limits_default={
+                name: min(value, maxima[name]) for name, value in default.items()
+            },
+            limits_max=maxima,
+            calls_max=settings.calls_max,
+            body_bytes_max=settings.body_bytes_max,
+            weaker_than_docker=list(facts.weaker_than_docker),
+        )
+
+    @property
+    def _started(self) -> Executor:
+        if self._executor is None:
+            raise ServiceFailure("starting", "the service is starting; send it again in a moment")
+        return self._executor
+
+    @property
+    def _facts(self) -> EngineFacts:
+        return self._started.facts
+
+    async def _keep_clean(self) -> None:
+        """On a timer: drop old sandboxes, remove containers that nobody leases."""
+        while True:
+            await asyncio.sleep(self._settings.sweep_interval_s)
+            if self._pool is not None:
+                self._pool.recycle()
+            try:
+                await self._engine.sweep()
+            except EngineUnavailable as error:
+                logger.warning("the sweep failed: %s", error)
+
+
+def container_spec(settings: Settings) -> ContainerSpec:
+    """What every container gets, from the operator's settings."""
+    return ContainerSpec(
+        image=settings.image,
+        instance=f"{settings.host}:{settings.port}",
+        docker_host=settings.docker_host,
+        oci_runtime=settings.oci_runtime,
+        cpu_count=settings.container_cpu_count,
+        memory_mb=min(Limits().memory_mb, settings.memory_mb_max),
+        runner_allowance_mb=settings.runner_allowance_mb,
+        tmp_mb=settings.tmp_mb,
+        tmp_inode_count=settings.tmp_inode_count,
+        pid_count=settings.pid_count,
+        open_file_count=settings.open_file_count,
+    )
+
+
+def _pool_limits(settings: Settings) -> PoolLimits:
+    return PoolLimits(
+        warm_count=settings.pool_size,
+        idle_count=settings.slot_count,
+        memory_mb=min(Limits().memory_mb, settings.memory_mb_max),
+        cpu_count=settings.container_cpu_count,
+        executions_max=_EXECUTIONS_PER_CONTAINER_MAX,
+        age_max_s=settings.container_age_max_s,
+    )
+
+
+def _admission(settings: Settings) -> Admission:
+    return Admission(
+        slot_count=settings.slot_count,
+        queue_size=settings.queue_size,
+        queue_wait_max_s=settings.queue_wait_max_s,
+    )

@@ -1,0 +1,277 @@
+"""The service's configuration: every setting, its range, its default, and the reading of them.
+
+The only module of the service that reads the environment. It decides nothing but whether a
+configuration is acceptable; what a setting does is decided where it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from execbox.wire import BODY_BYTES_MAX, CALLS_MAX, Isolation, Profile
+
+__all__ = ["ApiKeyHash", "ConfigurationError", "Settings", "hash_api_key", "load_settings"]
+
+ENV_PREFIX: Final = "EXECBOX_"
+_SHOWN_CHARS_MAX = 60
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_SECRET_FIELDS = frozenset({"api_key_hashes"})
+_KEY_ENTRY = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(?P<digest>[0-9a-fA-F]{64})")
+_SENDABLE_KEY = re.compile(r"[\x21-\x7e]+")
+
+ApiKeyHash: TypeAlias = tuple[str, str]
+"""A key's name, which appears in logs, and the hex SHA-256 of the key, which does not."""
+
+
+class ConfigurationError(Exception):
+    """The settings cannot be used: the message names the variable, its value, what is allowed."""
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _key_hashes(value: object) -> object:
+    entries = _split(value)
+    if not isinstance(entries, tuple):
+        return entries
+    return tuple(_key_hash(entry) for entry in entries)
+
+
+def _key_hash(entry: object) -> object:
+    if not isinstance(entry, str):
+        return entry
+    match = _KEY_ENTRY.fullmatch(entry)
+    if match is None:
+        raise ValueError(
+            "must be name:sha256 separated by commas, where name is letters, digits, '_', '.', '-' "
+            "and sha256 is 64 hexadecimal digits (make it with: printf %s KEY | sha256sum)"
+        )
+    return match["name"], match["digest"].lower()
+
+
+def _blank_to_none(value: object) -> object:
+    return None if value == "" else value
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+CommaSeparated = (NoDecode, BeforeValidator(_split))
+OptionalText = Annotated[str | None, BeforeValidator(_blank_to_none)]
+
+
+class Settings(BaseSettings):
+    """One frozen object, made once at start and passed to whoever needs it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port; 0 takes a free one.")
+    allowed_hosts: Annotated[tuple[str, ...], *CommaSeparated] = Field(
+        default=(),
+        description="Host header values answered, without port; * for any. By default loopback "
+        "names when bound to loopback (a web page cannot then reach the service through a "
+        "name of its own), else any.",
+    )
+    api_key_hashes: Annotated[tuple[ApiKeyHash, ...], NoDecode, BeforeValidator(_key_hashes)] = (
+        Field(
+            default=(),
+            description="name:sha256hex of each API key, separated by commas. Required unless "
+            "bound to loopback; once set, every caller needs a key.",
+        )
+    )
+    docs_enabled: bool = Field(default=True, description="Serve /docs and /openapi.json.")
+
+    engine: Literal["auto", "docker"] = Field(
+        default="auto", description="What makes containers; auto takes Docker if it answers."
+    )
+    image: str = Field(default="execbox-sandbox:local", min_length=1, description="Sandbox image.")
+    docker_host: OptionalText = Field(
+        default=None, description="Address of the Docker daemon; unset means Docker's own default."
+    )
+    oci_runtime: OptionalText = Field(
+        default=None, description="OCI runtime such as runsc; unset means the daemon's default."
+    )
+
+    slot_count: int = Field(
+        default_factory=_usable_cores,
+        ge=1,
+        le=1024,
+        description="Executions that run at once; more than there are cores falsifies time limits.",
+    )
+    pool_size: int = Field(default=4, ge=0, le=256, description="Warm containers kept ready.")
+    container_cpu_count: float = Field(
+        default=1.0, gt=0, le=64, allow_inf_nan=False, description="CPUs one container may use."
+    )
+    runner_allowance_mb: int = Field(
+        default=128, ge=16, le=4096, description="Memory for the runner on top of memory_mb."
+    )
+    tmp_mb: int = Field(default=64, ge=1, le=4096, description="Size of a container's /tmp.")
+    tmp_inode_count: int = Field(default=4096, ge=64, le=10**6, description="Files in it.")
+    pid_count: int = Field(default=128, ge=16, le=4096, description="Processes and threads.")
+    open_file_count: int = Field(default=256, ge=32, le=65536, description="Descriptors.")
+    container_age_max_s: float = Field(
+        default=600, ge=1, le=86400, description="A shared container is replaced after this."
+    )
+    sweep_interval_s: float = Field(
+        default=30, ge=1, le=3600, description="Between searches for orphaned containers."
+    )
+
+    queue_size: int = Field(
+        default=256, ge=0, le=100_000, description="Requests that may wait for a slot; then 429."
+    )
+    queue_wait_max_s: float = Field(
+        default=30, ge=0.1, le=3600, description="Longest wait for a slot; then 429."
+    )
+
+    isolation_allowed: Annotated[tuple[Isolation, ...], *CommaSeparated] = Field(
+        default=("container", "process"),
+        min_length=1,
+        description="Isolation levels a request may ask for; the first is used if it asks none.",
+    )
+    profiles_allowed: Annotated[tuple[Profile, ...], *CommaSeparated] = Field(
+        default=("default",),
+        min_length=1,
+        description="Profiles a request may ask for; the first is used if it asks none.",
+    )
+    cpu_time_s_max: float = Field(default=60, ge=0.01, le=60, description="Highest cpu_time_s.")
+    wall_time_s_max: float = Field(default=120, ge=0.05, le=120, description="Highest wall_time_s.")
+    memory_mb_max: int = Field(default=4096, ge=16, le=4096, description="Highest memory_mb.")
+    output_bytes_max: int = Field(
+        default=16 * 1024 * 1024, ge=1, le=16 * 1024 * 1024, description="Highest output_bytes."
+    )
+    stdout_bytes_max: int = Field(
+        default=1024 * 1024, ge=0, le=1024 * 1024, description="Highest stdout_bytes."
+    )
+    job_time_s_max: float = Field(default=3600, ge=1, le=3600, description="Highest job_time_s.")
+    calls_max: int = Field(default=CALLS_MAX, ge=1, le=CALLS_MAX, description="Calls in one job.")
+
+    body_bytes_max: int = Field(
+        default=BODY_BYTES_MAX, ge=1024, le=BODY_BYTES_MAX, description="Largest request body."
+    )
+    bodies_bytes_max: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1024,
+        le=2**40,
+        description="All request bodies held at once, received or being received; then 429.",
+    )
+    header_bytes_max: int = Field(
+        default=32768, ge=1024, le=1024 * 1024, description="Request line and headers together."
+    )
+    receive_timeout_s: float = Field(
+        default=30, ge=0.1, le=3600, description="To receive headers and body, from the first byte."
+    )
+    send_timeout_s: float = Field(
+        default=60, ge=0.1, le=3600, description="For a client to take the answer it asked for."
+    )
+    keep_alive_s: float = Field(
+        default=20, ge=0.1, le=3600, description="An idle connection is kept for this."
+    )
+    connection_count_max: int = Field(
+        default=4096, ge=8, le=100_000, description="Connections open at once; then 503."
+    )
+    shutdown_grace_s: float = Field(
+        default=5, ge=0, le=600, description="For running requests after SIGTERM; then 503."
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe record to write."
+    )
+    log_format: Literal["json", "text"] = Field(default="text", description="Form of log lines.")
+
+    @model_validator(mode="after")
+    def _names_unique(self) -> Self:
+        names = [name for name, _ in self.api_key_hashes]
+        if len(names) != len(set(names)):
+            raise ValueError("two API keys have the same name; give each a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_unless_loopback(self) -> Self:
+        if not self.bound_to_loopback and not self.api_key_hashes:
+            raise ValueError(
+                f"{ENV_PREFIX}HOST={_shown(self.host)} is not a loopback address and there are no "
+                f"API keys, so anyone who reaches it could run code; set "
+                f"{ENV_PREFIX}API_KEY_HASHES=name:sha256hex, or listen on 127.0.0.1"
+            )
+        return self
+
+    @property
+    def bound_to_loopback(self) -> bool:
+        """Whether only this machine can connect; a name other than localhost counts as no."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def hosts_answered(self) -> tuple[str, ...]:
+        """``allowed_hosts``, or the default that goes with the address it listens on."""
+        if self.allowed_hosts:
+            return tuple(host.lower() for host in self.allowed_hosts)
+        return (*_LOOPBACK_NAMES, self.host.lower()) if self.bound_to_loopback else ("*",)
+
+
+def hash_api_key(key: str) -> str:
+    """The hex SHA-256 to put into ``EXECBOX_API_KEY_HASHES``; keys are random, so no salt.
+
+    Raises ConfigurationError for a key that no request could show.
+    """
+    if not _SENDABLE_KEY.fullmatch(key):
+        raise ConfigurationError(
+            "an API key must be visible ASCII characters without spaces, such as the output of: "
+            "openssl rand -hex 32"
+        )
+    return hashlib.sha256(key.encode("utf-8")).hexdigest()
+
+
+def load_settings(overrides: Mapping[str, str]) -> Settings:
+    """Settings from the environment, and over it ``overrides``, whose keys are field names.
+
+    Raises ConfigurationError with one line that lists every problem.
+    """
+    unknown = sorted(set(overrides) - set(Settings.model_fields))
+    if unknown:
+        raise ConfigurationError(f"{_shown(unknown[0])} is no setting of the service")
+    values: dict[str, Any] = dict(overrides)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problems = "; ".join(
+            _problem(
+                str(item["loc"][0]) if item["loc"] else None, value=item["input"], why=item["msg"]
+            )
+            for item in error.errors(include_url=False, include_context=False)
+        )
+        raise ConfigurationError(problems) from error
+
+
+def _problem(field: str | None, *, value: object, why: str) -> str:
+    reason = why.removeprefix("Value error, ").removeprefix("Input ")
+    if field is None:
+        return reason
+    variable = ENV_PREFIX + field.upper()
+    if field in _SECRET_FIELDS:
+        # The likeliest mistake is a key in the place of its hash.
+        return f"{variable}: {reason}"
+    return f"{variable}={_shown(str(value))}: {reason}"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 3] + "...")

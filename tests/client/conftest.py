@@ -1,0 +1,157 @@
+"""A real HTTP server on loopback that answers from a script, and an environment without ours."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as the server saw it."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class ScriptedServer:
+    """Answers the n-th request with the n-th scripted step, and remembers every request."""
+
+    url: str
+    received: list[Received] = field(default_factory=list)
+    steps: deque[Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=deque)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def reply(
+        self, status: int, body: object, *, headers: Mapping[str, str] | None = None
+    ) -> ScriptedServer:
+        """Answer with ``body``: bytes as they are, anything else as JSON."""
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+        def step(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(status)
+            for name, value in (headers or {}).items():
+                handler.send_header(name, value)
+            handler.send_header("Content-Length", str(len(payload)))
+            handler.end_headers()
+            handler.wfile.write(payload)
+
+        self.steps.append(step)
+        return self
+
+    def fail(
+        self, status: int, code: str, *, retryable: bool, headers: Mapping[str, str] | None = None
+    ) -> ScriptedServer:
+        """Answer with an error in the service's shape."""
+        error = {"code": code, "message": f"{code} happened", "detail": {"at": 1}}
+        return self.reply(status, {"error": error | {"retryable": retryable}}, headers=headers)
+
+    def raw(self, data: bytes) -> ScriptedServer:
+        """Write ``data`` in the place of an HTTP answer, then close the connection."""
+
+        def step(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(data)
+            handler.close_connection = True
+
+        self.steps.append(step)
+        return self
+
+    def stall(self) -> ScriptedServer:
+        """Take the request and answer nothing until the test is over."""
+
+        def step(handler: BaseHTTPRequestHandler) -> None:
+            self.stopping.wait(30)
+            handler.close_connection = True
+
+        self.steps.append(step)
+        return self
+
+
+def execution(**fields: object) -> dict[str, object]:
+    """An execution as the service writes it, ok unless ``fields`` say otherwise."""
+    usage = {"cpu_time_s": 0.25, "wall_time_s": 0.5, "peak_memory_bytes": 10 * 1024 * 1024}
+    return {"status": "ok", "output": None, "usage": usage} | fields
+
+
+def execute_body(*executions: Mapping[str, object]) -> dict[str, object]:
+    """An execute response with these executions."""
+    return {
+        "executions": list(executions),
+        "isolation": "container",
+        "engine": "fake",
+        "image": "sha256:0",
+        "queue_time_s": 0.0,
+        "a_field_of_the_future": True,
+    }
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("EXECBOX_URL", "EXECBOX_API_KEY", "NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    scripted = ScriptedServer(url="")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            scripted.received.append(Received(self.command, self.path, dict(self.headers), body))
+            scripted.steps.popleft()(self)
+
+        do_POST = do_GET  # noqa: N815 - the base class's naming
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its signature
+            pass
+
+    class Server(ThreadingHTTPServer):
+        # Threads are waited for, so that none outlives its test and warns in another.
+        daemon_threads = False
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass
+
+    http = Server(("127.0.0.1", 0), Handler)
+    scripted.url = f"http://127.0.0.1:{http.server_address[1]}"
+    thread = threading.Thread(target=lambda: http.serve_forever(poll_interval=0.01))
+    thread.start()
+    yield scripted
+    scripted.stopping.set()
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+@pytest.fixture
+def dead_url() -> str:
+    """A loopback URL nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def stopwatch() -> Callable[[], float]:
+    """Seconds since the test began."""
+    begun_s = time.monotonic()
+    return lambda: time.monotonic() - begun_s

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from execbox._retry import Polling, Retrying, pause_before_retry_s
+from execbox.config import RetryPolicy
+from execbox.errors import (
+    AuthenticationError,
+    ConnectFailed,
+    ConnectionBroken,
+    ExecboxError,
+    InvalidRequest,
+    InvalidResponse,
+    Overloaded,
+    RequestError,
+    RequestTimedOut,
+    RequestTooLarge,
+    ServiceError,
+    ServiceUnavailable,
+    TransportError,
+)
+
+POLICY = RetryPolicy(
+    busy_retries_max=3,
+    connect_retries_max=2,
+    broken_retries_max=1,
+    backoff_s=1.0,
+    backoff_max_s=4.0,
+    window_s=100.0,
+)
+
+
+def busy(retry_after_s: float | None = None) -> Overloaded:
+    return Overloaded("busy", http_status=429, retryable=True, retry_after_s=retry_after_s)
+
+
+def unavailable(*, retryable: bool) -> ServiceUnavailable:
+    return ServiceUnavailable("down", http_status=503, retryable=retryable)
+
+
+def pause(*failures: ExecboxError, elapsed_s: float = 0.0, fraction: float = 1.0) -> float | None:
+    return pause_before_retry_s(POLICY, failures, elapsed_s=elapsed_s, fraction=fraction)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RequestError("x"),
+        InvalidRequest("x"),
+        AuthenticationError("x"),
+        RequestTooLarge("x"),
+        InvalidResponse("x"),
+        TransportError("x"),
+        RequestTimedOut("x"),
+        unavailable(retryable=False),
+        Overloaded("x", http_status=429, retryable=False),
+        ServiceError("x", http_status=500, retryable=True),
+        ServiceError("x", http_status=502, retryable=False),
+    ],
+    ids=lambda failure: f"{type(failure).__name__}",
+)
+def test_pause_failure_that_is_not_temporary_gives_up_at_once(failure: ExecboxError) -> None:
+    """What would fail again, or is not said to be retryable, is raised at its first time."""
+    assert pause(failure) is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "retries"),
+    [
+        (busy(), 3),
+        (unavailable(retryable=True), 3),
+        (ConnectFailed("x"), 2),
+        (ConnectionBroken("x"), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_pause_temporary_failure_is_retried_as_often_as_its_kind_permits(
+    failure: ExecboxError, retries: int
+) -> None:
+    """Each kind has a bound of its own, and the attempt after it gives up."""
+    decisions = [pause(*[failure] * count) is not None for count in range(1, 6)]
+    assert decisions == [count <= retries for count in range(1, 6)]
+
+
+def test_pause_other_kinds_before_it_do_not_use_up_a_kinds_retries() -> None:
+    """A connection that breaks after three busy answers still has its one retry."""
+    assert pause(busy(), busy(), busy(), ConnectionBroken("x")) is not None
+    assert pause(busy(), ConnectionBroken("x"), busy(), ConnectionBroken("x")) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "fraction", "expected_s"),
+    [(1, 1.0, 1.0), (2, 1.0, 2.0), (3, 1.0, 4.0), (1, 0.0, 0.0), (3, 0.25, 1.0)],
+)
+def test_pause_without_retry_after_is_a_fraction_of_a_doubling_backoff(
+    count: int, fraction: float, expected_s: float
+) -> None:
+    """Full jitter: from nothing up to the backoff, which doubles to its maximum."""
+    assert pause(*[busy()] * count, fraction=fraction) == expected_s
+
+
+def test_pause_retry_after_is_waited_out_and_jitter_comes_on_top() -> None:
+    """The service is never asked again before the time it gave."""
+    assert pause(busy(7.0), fraction=0.0) == 7.0
+    assert pause(busy(7.0), fraction=0.5) == 7.5
+
+
+@pytest.mark.parametrize(
+    ("retry_after_s", "elapsed_s", "retried"),
+    [(100.0, 0.0, True), (100.5, 0.0, False), (1.0, 99.0, True), (1.0, 99.5, False)],
+)
+def test_pause_that_would_end_outside_the_window_gives_up(
+    retry_after_s: float, elapsed_s: float, *, retried: bool
+) -> None:
+    """No retry begins later than window_s after the first attempt."""
+    decision = pause(busy(retry_after_s), elapsed_s=elapsed_s, fraction=0.0)
+    assert (decision is not None) == retried
+
+
+@given(count=st.integers(1, 5000), fraction=st.floats(0, 1), elapsed_s=st.floats(0, 1e6))
+def test_pause_any_history_stays_within_backoff_and_window(
+    count: int, fraction: float, elapsed_s: float
+) -> None:
+    """However long it went on, a pause is never negative, too long, or an overflow."""
+    policy = RetryPolicy(busy_retries_max=10_000)
+    pause_s = pause_before_retry_s(policy, [busy()] * count, elapsed_s=elapsed_s, fraction=fraction)
+    if elapsed_s > policy.window_s:
+        assert pause_s is None
+    elif pause_s is not None:
+        assert 0 <= pause_s <= policy.backoff_max_s
+        assert elapsed_s + pause_s <= policy.window_s
+
+
+def test_retrying_clock_past_the_window_gives_up() -> None:
+    """The window counts from the first attempt, by the clock given."""
+    now_s = [50.0]
+    pacing = Retrying(POLICY, clock=lambda: now_s[0], fraction=lambda: 0.5)
+    assert pacing.pause_s(busy()) == 0.5
+    now_s[0] = 149.9
+    assert pacing.pause_s(busy()) is None
+
+
+def test_retrying_never_policy_gives_up_on_everything() -> None:
+    """RetryPolicy.never() raises what it meets first."""
+    for failure in (busy(), ConnectFailed("x"), ConnectionBroken("x")):
+        assert Retrying(RetryPolicy.never()).pause_s(failure) is None
+
+
+def test_polling_failures_of_others_are_retried_until_the_deadline() -> None:
+    """Waiting for readiness goes on through anything that is not the caller's mistake."""
+    now_s = [0.0]
+    pacing = Polling(10.0, clock=lambda: now_s[0])
+    for failure in (ConnectFailed("x"), RequestTimedOut("x"), unavailable(retryable=False)):
+        pause_s = pacing.pause_s(failure)
+        assert pause_s is not None
+        assert 0 < pause_s <= 1
+    now_s[0] = 9.9
+    assert pacing.pause_s(ConnectFailed("x")) == pytest.approx(0.1)
+    now_s[0] = 10.0
+    assert pacing.pause_s(ConnectFailed("x")) is None
+
+
+def test_polling_callers_mistake_is_not_retried() -> None:
+    """A rejected key does not become right by waiting."""
+    assert Polling(10.0).pause_s(AuthenticationError("x")) is None
+
+
+def test_polling_remaining_time_bounds_the_next_attempt() -> None:
+    """An attempt may not take longer than what is left."""
+    now_s = [0.0]
+    pacing = Polling(10.0, clock=lambda: now_s[0])
+    now_s[0] = 7.0
+    assert pacing.remaining_s() == 3.0

@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+from execbox import (
+    AsyncClient,
+    Client,
+    ClientConfig,
+    ConnectFailed,
+    ConnectionBroken,
+    InvalidRequest,
+    InvalidResponse,
+    Overloaded,
+    RequestTimedOut,
+    RetryPolicy,
+    ServiceError,
+    ServiceUnavailable,
+    Status,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from tests.client.conftest import ScriptedServer
+
+Perform: TypeAlias = Callable[..., Awaitable[Any]]
+
+SOURCE = "def main_solution(n): return n"
+QUICK = RetryPolicy(backoff_s=0.001, backoff_max_s=0.002, window_s=30.0)
+HEALTHY = {"status": "ok"}
+CAPABILITIES = {
+    "version": "1",
+    "engine": "fake",
+    "image": "sha256:0",
+    "python": "3.11.2",
+    "packages": {"numpy": "1"},
+    "isolation": ["container"],
+    "profiles": ["default"],
+    "concurrency": 2,
+    "limits_default": {},
+    "limits_max": {},
+}
+
+
+def ok_body(*outputs: str) -> bytes:
+    """An execute response, its outputs given as JSON text."""
+    executions = ",".join(f'{{"status":"ok","output":{output}}}' for output in outputs)
+    rest = '"isolation":"container","engine":"fake","image":"i","queue_time_s":0'
+    return f'{{"executions":[{executions}],{rest}}}'.encode()
+
+
+@pytest.fixture(params=[Client, AsyncClient], ids=["sync", "async"])
+def perform(request: pytest.FixtureRequest) -> Perform:
+    """Calls one method of a fresh client of either kind: ``await perform(url, "healthz")``."""
+
+    async def call(
+        url: str, method: str, *args: object, config: dict[str, Any] | None = None, **kwargs: object
+    ) -> Any:
+        settings = {"base_url": url, "retry": QUICK} | (config or {})
+        client = request.param(config=ClientConfig(**settings))
+        try:
+            result = getattr(client, method)(*args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
+        finally:
+            await client.aclose() if isinstance(client, AsyncClient) else client.close()
+
+    return call
+
+
+async def test_execute_200_gives_the_typed_response(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """One request is sent, with the key and the type, and the answer is the wire model."""
+    server.reply(200, ok_body("42"))
+    config = {"api_key": "s3cret"}
+    response = await perform(server.url, "execute", SOURCE, [{"n": 42}], config=config)
+    assert (response.executions[0].status, response.executions[0].output) == (Status.OK, 42)
+    (request,) = server.received
+    assert (request.method, request.path) == ("POST", "/v1/execute")
+    assert request.json["calls"] == [{"kwargs": {"n": 42}}]
+    assert request.headers["Authorization"] == "Bearer s3cret"
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.headers["User-Agent"].startswith("execbox/")
+
+
+async def test_execute_without_a_key_sends_no_authorization(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """An empty Authorization header would be refused by the service."""
+    server.reply(200, ok_body("1"))
+    await perform(server.url, "execute", SOURCE, [{}])
+    assert "Authorization" not in server.received[0].headers
+
+
+async def test_execute_base_url_with_a_path_keeps_it(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """A service behind a proxy may live below a path."""
+    server.reply(200, ok_body("1"))
+    await perform(f"{server.url}/box/", "execute", SOURCE, [{}])
+    assert server.received[0].path == "/box/v1/execute"
+
+
+@pytest.mark.parametrize("digits", [40, 4300])
+async def test_execute_big_integer_survives_both_ways(
+    digits: int, server: ScriptedServer, perform: Perform
+) -> None:
+    """Integers are exact in the request and in the response."""
+    number = int("7" * digits)
+    server.reply(200, ok_body("7" * digits))
+    response = await perform(server.url, "execute", SOURCE, [{"n": number}])
+    assert server.received[0].json["calls"][0]["kwargs"]["n"] == number
+    assert response.executions[0].output == number
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ok_body("7" * 4301),
+        ok_body("NaN"),
+        ok_body("1", "2"),
+        ok_body(),
+        b"garbage",
+        b"",
+        b'{"executions": [{"status": "no such status"}]}',
+    ],
+    ids=["digits", "nan", "too_many", "too_few", "garbage", "empty", "status"],
+)
+async def test_execute_unreadable_200_is_an_invalid_response_and_not_retried(
+    body: bytes, server: ScriptedServer, perform: Perform
+) -> None:
+    """An answer that breaks the contract is an error, not a crash and not a result."""
+    server.reply(200, body)
+    with pytest.raises(InvalidResponse):
+        await perform(server.url, "execute", SOURCE, [{}])
+    assert len(server.received) == 1
+
+
+async def test_execute_422_is_the_callers_mistake_and_not_retried(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """The service's code, message and detail arrive."""
+    server.fail(422, "bad_limits", retryable=False)
+    with pytest.raises(InvalidRequest, match="bad_limits happened") as caught:
+        await perform(server.url, "execute", SOURCE, [{}])
+    assert (caught.value.code, caught.value.detail) == ("bad_limits", {"at": 1})
+    assert len(server.received) == 1
+
+
+async def test_execute_429_is_retried_after_the_time_asked_for(
+    server: ScriptedServer, perform: Perform, stopwatch: Callable[[], float]
+) -> None:
+    """Retry-After is waited out, and the same body is sent again."""
+    server.fail(429, "queue_full", retryable=True, headers={"Retry-After": "0.3"})
+    server.reply(200, ok_body("1"))
+    response = await perform(server.url, "execute", SOURCE, [{"n": 5}])
+    assert response.executions[0].output == 1
+    assert stopwatch() >= 0.3
+    first, second = server.received
+    assert first.body == second.body
+
+
+async def test_execute_429_with_retry_after_beyond_the_window_is_raised_at_once(
+    server: ScriptedServer, perform: Perform, stopwatch: Callable[[], float]
+) -> None:
+    """Waiting longer than the window permits would be in vain."""
+    server.fail(429, "queue_full", retryable=True, headers={"Retry-After": "3600"})
+    with pytest.raises(Overloaded) as caught:
+        await perform(server.url, "execute", SOURCE, [{}])
+    assert caught.value.retry_after_s == 3600
+    assert stopwatch() < 5
+    assert len(server.received) == 1
+
+
+async def test_execute_503_retryable_is_retried_until_it_succeeds(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """A service that recovers is not an error."""
+    for _ in range(3):
+        server.fail(503, "engine_down", retryable=True)
+    server.reply(200, ok_body("1"))
+    await perform(server.url, "execute", SOURCE, [{}])
+    assert len(server.received) == 4
+
+
+async def test_execute_503_retryable_for_ever_is_raised_after_bounded_attempts(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """The last failure is raised, with all it said."""
+    for _ in range(10):
+        server.fail(503, "engine_down", retryable=True)
+    with pytest.raises(ServiceUnavailable) as caught:
+        await perform(server.url, "execute", SOURCE, [{}])
+    assert (caught.value.code, caught.value.retryable) == ("engine_down", True)
+    assert len(server.received) == 1 + QUICK.busy_retries_max
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(500, ServiceError), (502, ServiceError), (503, ServiceUnavailable)]
+)
+async def test_execute_5xx_not_said_to_be_retryable_is_raised_at_once(
+    status: int, kind: type[ServiceError], server: ScriptedServer, perform: Perform
+) -> None:
+    """A proxy's error page is no promise that trying again helps."""
+    server.reply(status, b"<html>Bad gateway</html>")
+    with pytest.raises(kind, match="Bad gateway"):
+        await perform(server.url, "execute", SOURCE, [{}])
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"not HTTP at all\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"],
+    ids=["closed", "not_http", "cut_off"],
+)
+async def test_execute_broken_connection_is_retried_once(
+    data: bytes, server: ScriptedServer, perform: Perform
+) -> None:
+    """Executions have no effect outside, so a second attempt is safe; a third is not made."""
+    server.raw(data).reply(200, ok_body("1"))
+    response = await perform(server.url, "execute", SOURCE, [{}])
+    assert response.executions[0].output == 1
+    server.raw(data).raw(data).reply(200, ok_body("1"))
+    with pytest.raises(ConnectionBroken, match="broke before the answer was complete"):
+        await perform(server.url, "execute", SOURCE, [{}])
+    assert len(server.received) == 4
+
+
+async def test_execute_slow_answer_times_out_and_is_not_retried(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """A second wait of the same length would help nobody."""
+    server.stall().reply(200, ok_body("1"))
+    config = {"read_timeout_s": 0.2}
+    with pytest.raises(RequestTimedOut, match=r"within 0\.2 s"):
+        await perform(server.url, "execute", SOURCE, [{}], config=config)
+    assert len(server.received) == 1
+
+
+async def test_execute_nothing_listening_is_connect_failed_after_its_retries(
+    dead_url: str, perform: Perform
+) -> None:
+    """The message names the URL; nothing was sent."""
+    with pytest.raises(ConnectFailed, match=dead_url):
+        await perform(dead_url, "execute", SOURCE, [{}])
+
+
+async def test_execute_proxy_in_the_environment_is_left_aside_for_loopback(
+    server: ScriptedServer, perform: Perform, dead_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy cannot reach this machine's loopback, whatever NO_PROXY forgot."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, dead_url)
+    server.reply(200, ok_body("1"))
+    await perform(server.url, "execute", SOURCE, [{}])
+    assert len(server.received) == 1
+
+
+async def test_capabilities_200_gives_the_typed_answer(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """The operation reads its own path and model."""
+    server.reply(200, CAPABILITIES)
+    capabilities = await perform(server.url, "capabilities")
+    assert (capabilities.engine, capabilities.concurrency) == ("fake", 2)
+    assert server.received[0].path == "/v1/capabilities"
+
+
+async def test_healthz_200_says_ok(server: ScriptedServer, perform: Perform) -> None:
+    """The operation reads its own path and model."""
+    server.reply(200, HEALTHY)
+    assert (await perform(server.url, "healthz")).status == "ok"
+    assert server.received[0].path == "/healthz"
+
+
+async def test_readyz_503_with_a_reason_is_an_answer(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """Not being ready is what was asked, so it is returned, and not retried."""
+    server.reply(503, {"ready": False, "reason": "building the image"})
+    readiness = await perform(server.url, "readyz")
+    assert (readiness.ready, readiness.reason) == (False, "building the image")
+    assert len(server.received) == 1
+
+
+async def test_readyz_503_of_another_kind_is_raised(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """A 503 that says nothing about readiness is a failure of the service."""
+    server.fail(503, "shutting_down", retryable=False)
+    with pytest.raises(ServiceUnavailable, match="shutting_down"):
+        await perform(server.url, "readyz")
+
+
+async def test_wait_until_ready_service_becoming_ready_returns(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """It asks through broken connections, strangers' pages and a no, until the yes."""
+    server.raw(b"").reply(502, b"<html>").reply(503, {"ready": False, "reason": "warming"})
+    server.reply(200, {"ready": True})
+    await perform(server.url, "wait_until_ready", timeout_s=20.0)
+    assert [request.path for request in server.received] == ["/readyz"] * 4
+
+
+async def test_wait_until_ready_service_never_ready_raises_its_reason_in_time(
+    server: ScriptedServer, perform: Perform, stopwatch: Callable[[], float]
+) -> None:
+    """The timeout holds, and the error says what the service said last."""
+    for _ in range(20):
+        server.reply(503, {"ready": False, "reason": "no image"})
+    with pytest.raises(ServiceUnavailable, match="not ready: no image") as caught:
+        await perform(server.url, "wait_until_ready", timeout_s=0.6)
+    assert caught.value.code == "not_ready"
+    assert 0.6 <= stopwatch() < 5
+    assert 3 <= len(server.received) <= 6
+
+
+async def test_wait_until_ready_nothing_there_raises_a_transport_error_in_time(
+    dead_url: str, perform: Perform, stopwatch: Callable[[], float]
+) -> None:
+    """A service that never came up is told apart from one that is not ready."""
+    with pytest.raises(TransportError):
+        await perform(dead_url, "wait_until_ready", timeout_s=0.3)
+    assert 0.3 <= stopwatch() < 5
+
+
+async def test_wait_until_ready_service_that_stalls_does_not_outlast_the_timeout(
+    server: ScriptedServer, perform: Perform, stopwatch: Callable[[], float]
+) -> None:
+    """An attempt gets no more time than is left."""
+    server.stall().stall()
+    with pytest.raises(RequestTimedOut):
+        await perform(server.url, "wait_until_ready", timeout_s=0.5)
+    assert stopwatch() < 4
+
+
+async def test_wait_until_ready_rejected_key_is_raised_at_once(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """Waiting does not make a key right."""
+    server.fail(401, "unauthorized", retryable=False)
+    with pytest.raises(Exception, match="unauthorized happened"):
+        await perform(server.url, "wait_until_ready", timeout_s=20.0)
+    assert len(server.received) == 1
+
+
+def test_client_shared_between_threads_answers_each(server: ScriptedServer) -> None:
+    """One client serves many threads at once, also more than it has connections."""
+    for _ in range(24):
+        server.reply(200, ok_body("1"))
+    outputs: list[object] = []
+    config = ClientConfig(base_url=server.url, connections_max=3)
+    with Client(config=config) as client:
+
+        def work(number: int) -> None:
+            outputs.append(client.execute(SOURCE, [{"n": number}]).executions[0].output)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(24)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert outputs == [1] * 24
+    sent = sorted(request.json["calls"][0]["kwargs"]["n"] for request in server.received)
+    assert sent == list(range(24))
+
+
+async def test_async_client_shared_between_tasks_answers_each(server: ScriptedServer) -> None:
+    """One client serves many tasks at once, also more than it has connections."""
+    for _ in range(24):
+        server.reply(200, ok_body("1"))
+    config = ClientConfig(base_url=server.url, connections_max=3)
+    async with AsyncClient(config=config) as client:
+        responses = await asyncio.gather(
+            *(client.execute(SOURCE, [{"n": number}]) for number in range(24))
+        )
+    assert [response.executions[0].output for response in responses] == [1] * 24
+
+
+async def test_async_client_cancelled_while_waiting_stops_at_once(
+    server: ScriptedServer, stopwatch: Callable[[], float]
+) -> None:
+    """Cancellation is not swallowed or turned into an error of ours."""
+    server.stall()
+    async with AsyncClient(server.url) as client:
+        task = asyncio.create_task(client.execute(SOURCE, [{}]))
+        while not server.received:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert stopwatch() < 5
+
+
+def test_clients_have_the_same_methods_with_the_same_documentation() -> None:
+    """What one can, the other can, and says the same about it."""
+
+    def documentation(client: type) -> dict[str, str | None]:
+        members = inspect.getmembers(client, inspect.isfunction)
+        return {name: member.__doc__ for name, member in members if not name.startswith("_")}
+
+    sync, asynchronous = documentation(Client), documentation(AsyncClient)
+    asynchronous["close"] = asynchronous.pop("aclose")
+    assert sync == asynchronous
+    assert all(sync.values())

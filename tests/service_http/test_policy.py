@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from execbox.wire import ExecuteRequest, Limits
+from execbox_service.failures import CallerMistake
+from execbox_service.policy import LIMIT_NAMES, limits_default, limits_max, permitted
+from execbox_service.settings import load_settings
+
+
+def _request(**fields: Any) -> ExecuteRequest:
+    return ExecuteRequest.model_validate(
+        {"function": {"code": "pass"}, "calls": [{"args": []}]} | fields
+    )
+
+
+def test_limits_default_and_max_cover_every_limit_of_the_schema() -> None:
+    """A limit added to the schema cannot be forgotten here."""
+    settings = load_settings({})
+    assert set(limits_max(settings)) == set(LIMIT_NAMES) == set(Limits.model_fields)
+    assert limits_default(settings) == Limits().model_dump()
+
+
+@pytest.mark.parametrize("name", LIMIT_NAMES)
+def test_permitted_limit_above_the_operators_maximum_is_refused(name: str) -> None:
+    """The message names field, value and maximum."""
+    settings = load_settings({f"{name}_max": "20"})
+    with pytest.raises(CallerMistake) as caught:
+        permitted(_request(limits={name: 21}), settings)
+    assert (caught.value.code, caught.value.http_status) == ("limit_above_maximum", 422)
+    assert f"limits.{name}" in caught.value.message
+    assert "21" in caught.value.message
+    assert "20" in caught.value.message
+    assert permitted(_request(limits={name: 20}), settings).limits.model_dump()[name] == 20
+
+
+def test_permitted_default_above_the_operators_maximum_is_lowered() -> None:
+    """Who asks for nothing must not be refused for what the default is."""
+    settings = load_settings({"cpu_time_s_max": "1.5", "memory_mb_max": "256"})
+    limits = permitted(_request(limits={"wall_time_s": 3}), settings).limits
+    assert (limits.cpu_time_s, limits.memory_mb, limits.wall_time_s) == (1.5, 256, 3)
+    assert isinstance(limits.memory_mb, int)
+
+
+def test_permitted_more_calls_than_the_operators_maximum_is_refused() -> None:
+    """The number of calls can be lowered like any limit."""
+    settings = load_settings({"calls_max": "2"})
+    with pytest.raises(CallerMistake, match="3 calls"):
+        permitted(_request(calls=[{"args": []}] * 3), settings)
+
+
+@pytest.mark.parametrize(
+    ("field", "allowed", "asked", "code"),
+    [
+        ("isolation", "container", "process", "isolation_not_permitted"),
+        ("isolation", "process", "container", "isolation_not_permitted"),
+        ("profile", "default", "processes", "profile_not_permitted"),
+    ],
+)
+def test_permitted_level_the_operator_does_not_allow_is_refused(
+    field: str, allowed: str, asked: str, code: str
+) -> None:
+    """Nobody gets a weaker isolation than the operator permits."""
+    name = {"isolation": "isolation_allowed", "profile": "profiles_allowed"}[field]
+    with pytest.raises(CallerMistake) as caught:
+        permitted(_request(**{field: asked}), load_settings({name: allowed}))
+    assert (caught.value.code, caught.value.http_status) == (code, 422)
+    assert allowed in caught.value.message
+
+
+def test_permitted_level_left_out_is_the_operators_first() -> None:
+    """Where containers alone are too slow an operator can make processes the default."""
+    settings = load_settings({"isolation_allowed": "process,container"})
+    assert permitted(_request(), settings).isolation == "process"
+    assert permitted(_request(isolation="container"), settings).isolation == "container"
+    assert permitted(_request(), load_settings({})).isolation == "container"

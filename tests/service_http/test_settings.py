@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from execbox_service.settings import (
+    ENV_PREFIX,
+    ConfigurationError,
+    Settings,
+    hash_api_key,
+    load_settings,
+)
+
+HASH = hash_api_key("key")
+
+
+def test_load_settings_without_anything_set_is_safe() -> None:
+    """The defaults listen on loopback only, with one slot for each core that may be used."""
+    settings = load_settings({})
+    assert (settings.host, settings.port) == ("127.0.0.1", 8080)
+    assert settings.bound_to_loopback
+    assert settings.slot_count == len(os.sched_getaffinity(0))
+    assert settings.profiles_allowed == ("default",)
+    assert settings.hosts_answered == ("localhost", "127.0.0.1", "[::1]", "127.0.0.1")
+
+
+def test_load_settings_environment_and_overrides_the_overrides_win(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the command line says is over what the environment says."""
+    monkeypatch.setenv("EXECBOX_PORT", "9000")
+    monkeypatch.setenv("EXECBOX_QUEUE_SIZE", "7")
+    settings = load_settings({"port": "9001"})
+    assert (settings.port, settings.queue_size) == (9001, 7)
+
+
+def test_load_settings_empty_variables_count_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files set variables to nothing."""
+    monkeypatch.setenv("EXECBOX_PORT", "")
+    monkeypatch.setenv("EXECBOX_API_KEY_HASHES", "")
+    monkeypatch.setenv("EXECBOX_OCI_RUNTIME", "")
+    settings = load_settings({})
+    assert (settings.port, settings.api_key_hashes, settings.oci_runtime) == (8080, (), None)
+
+
+def test_load_settings_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No JSON in environment variables."""
+    monkeypatch.setenv("EXECBOX_API_KEY_HASHES", f"a:{HASH}, b.c:{HASH.upper()}")
+    monkeypatch.setenv("EXECBOX_ISOLATION_ALLOWED", "process,container")
+    monkeypatch.setenv("EXECBOX_ALLOWED_HOSTS", "Box.Example")
+    settings = load_settings({})
+    assert settings.api_key_hashes == (("a", HASH), ("b.c", HASH))
+    assert settings.isolation_allowed == ("process", "container")
+    assert settings.hosts_answered == ("box.example",)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "box.example"])
+def test_load_settings_listening_beyond_loopback_without_keys_is_refused(host: str) -> None:
+    """Whoever can connect could run code."""
+    with pytest.raises(ConfigurationError, match="EXECBOX_API_KEY_HASHES") as caught:
+        load_settings({"host": host})
+    assert host in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_load_settings_loopback_without_keys_is_accepted(host: str) -> None:
+    """Only this machine can connect."""
+    assert load_settings({"host": host}).bound_to_loopback
+
+
+def test_load_settings_listening_beyond_loopback_with_keys_answers_any_host() -> None:
+    """With keys required, a web page cannot misuse its visitor's service."""
+    settings = load_settings({"host": "0.0.0.0", "api_key_hashes": f"a:{HASH}"})
+    assert settings.hosts_answered == ("*",)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("port", "99999", "65535"),
+        ("port", "http", "integer"),
+        ("engine", "podman", "'auto'"),
+        ("slot_count", "0", "1"),
+        ("cpu_time_s_max", "61", "60"),
+        ("memory_mb_max", "8", "16"),
+        ("body_bytes_max", str(17 * 1024 * 1024), "16777216"),
+        ("isolation_allowed", "container,none", "'process'"),
+        ("isolation_allowed", ",", "at least 1 item"),
+        ("log_format", "xml", "'json'"),
+        ("container_cpu_count", "nan", "number"),
+        ("receive_timeout_s", "inf", "3600"),
+    ],
+)
+def test_load_settings_value_out_of_range_is_named_with_what_is_allowed(
+    field: str, value: str, allowed: str
+) -> None:
+    """One line tells an operator which variable to set to what."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({field: value})
+    message = str(caught.value)
+    assert message.startswith(f"{ENV_PREFIX}{field.upper()}=")
+    assert allowed in message
+    assert "\n" not in message
+
+
+def test_load_settings_several_problems_are_all_reported() -> None:
+    """Nobody should have to start the service once for each mistake."""
+    with pytest.raises(ConfigurationError, match=r"EXECBOX_PORT=.*EXECBOX_TMP_MB="):
+        load_settings({"port": "x", "tmp_mb": "y"})
+
+
+def test_load_settings_key_in_the_place_of_its_hash_is_not_repeated() -> None:
+    """The message goes to logs, where no key may be."""
+    with pytest.raises(ConfigurationError, match="sha256") as caught:
+        load_settings({"api_key_hashes": "alice:my-secret-key"})
+    assert "my-secret-key" not in str(caught.value)
+
+
+def test_load_settings_same_key_name_twice_is_refused() -> None:
+    """Names are all that logs and queues have to tell keys apart."""
+    with pytest.raises(ConfigurationError, match="same name"):
+        load_settings({"api_key_hashes": f"a:{HASH},a:{HASH}"})
+
+
+def test_load_settings_unknown_override_is_refused() -> None:
+    """A misspelt option must not be ignored."""
+    with pytest.raises(ConfigurationError, match="'prot'"):
+        load_settings({"prot": "1"})
+
+
+def test_settings_are_frozen() -> None:
+    """Nobody changes the configuration of a running service."""
+    with pytest.raises(ValidationError):
+        load_settings({}).port = 1  # type: ignore[misc]
+
+
+def test_settings_fields_have_descriptions_and_quantities_units() -> None:
+    """The settings are documentation, and no number is without its unit."""
+    unit = re.compile(r"_(s|mb|bytes|count|size|max)$")
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        if field.annotation in (int, float) and name != "port":
+            assert unit.search(name), name
+
+
+@pytest.mark.parametrize("key", ["", "with space", "line\n", "schlüssel"])
+def test_hash_api_key_of_a_key_no_request_can_show_is_refused(key: str) -> None:
+    """Such a key would be refused with 401 for ever, and nobody could see why."""
+    with pytest.raises(ConfigurationError):
+        hash_api_key(key)
