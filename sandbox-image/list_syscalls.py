@@ -20,7 +20,7 @@ def main() -> None:
         capture_output=True,
         text=True,
     ).stdout
-    macros = dict(re.findall(r"^#define __NR_(\w+) (.+)$", dump, re.MULTILINE))
+    macros: dict[str, str] = dict(re.findall(r"^#define __NR_(\w+) (.+)$", dump, re.MULTILINE))
     numbers = {}
     for name, value in sorted(macros.items()):
         # On asm-generic architectures some names are defined as other names.

@@ -6,8 +6,10 @@ What to send and what an answer means is in ``_exchange``, when to send again in
 from __future__ import annotations
 
 import asyncio
+import ssl
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias, TypedDict, TypeVar
 
@@ -46,8 +48,12 @@ class SyncTransport:
 
     def __init__(self, config: ClientConfig, *, seam: SyncSeam | None = None) -> None:
         self._config = config
-        with _as_config_error(config):
-            self._http = httpx.Client(transport=seam, **_http_options(config))
+        options = _http_options(config)
+        self._lender = _Lender(
+            lambda: httpx.Client(transport=seam, **options), count_max=config.connections_max
+        )
+        with _as_config_error(config), self._lender.borrow():
+            pass  # One is made, so that an unusable URL is noticed here.
 
     def send(self, exchange: Exchange[T], *, pacing: Pacing | None = None) -> T:
         """The result of one exchange, sent as often as ``pacing`` (or the config's) permits."""
@@ -63,12 +69,61 @@ class SyncTransport:
 
     def _send_once(self, exchange: Exchange[T], pacing: Pacing) -> Answer:
         timeout = _timeout(self._config, exchange, within_s=pacing.remaining_s())
-        with _as_transport_error(self._config, timeout):
-            request = _request(self._http, exchange, timeout=timeout)
-            return _answer(self._http.send(request))
+        with self._lender.borrow() as http, _as_transport_error(self._config, timeout):
+            return _answer(http.send(_request(http, exchange, timeout=timeout)))
 
     def close(self) -> None:
-        self._http.close()
+        self._lender.close()
+
+
+class _Lender:
+    """Makes httpx clients and lends each to one thread at a time.
+
+    httpx shares one pool between threads, and that pool can close a connection it has just
+    assigned to another thread (encode/httpcore#1110); the request on it then fails, or waits for
+    its whole read timeout. Seen here about once in ten thousand requests. A client that is used
+    by one thread at a time never has a second connection to get wrong.
+    """
+
+    def __init__(self, make: Callable[[], httpx.Client], *, count_max: int) -> None:
+        self._make = make
+        self._slots = threading.BoundedSemaphore(count_max)
+        self._lock = threading.Lock()
+        self._idle: list[httpx.Client] = []
+        self._closed = False
+
+    @contextmanager
+    def borrow(self) -> Iterator[httpx.Client]:
+        """A client for the caller alone; waits while all are lent."""
+        with self._slots:
+            http = self._take()
+            try:
+                yield http
+            finally:
+                self._give_back(http)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for http in idle:
+            http.close()
+
+    def _take(self) -> httpx.Client:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this client has been closed")
+            # The one used last: its connection is the likeliest to be open still.
+            if self._idle:
+                return self._idle.pop()
+        return self._make()
+
+    def _give_back(self, http: httpx.Client) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(http)
+                return
+        http.close()
 
 
 class AsyncTransport:
@@ -94,8 +149,7 @@ class AsyncTransport:
     async def _send_once(self, exchange: Exchange[T], pacing: Pacing) -> Answer:
         timeout = _timeout(self._config, exchange, within_s=pacing.remaining_s())
         with _as_transport_error(self._config, timeout):
-            request = _request(self._http, exchange, timeout=timeout)
-            return _answer(await self._http.send(request))
+            return _answer(await self._http.send(_request(self._http, exchange, timeout=timeout)))
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -106,6 +160,7 @@ class _HttpOptions(TypedDict):
     headers: dict[str, str]
     limits: httpx.Limits
     trust_env: bool
+    verify: ssl.SSLContext
 
 
 def _http_options(config: ClientConfig) -> _HttpOptions:
@@ -122,6 +177,8 @@ def _http_options(config: ClientConfig) -> _HttpOptions:
         ),
         # A proxy from the environment cannot reach this machine's own loopback.
         trust_env=not config.is_loopback,
+        # Made once: reading the certificates takes longer than all else a client needs.
+        verify=httpx.create_ssl_context(trust_env=not config.is_loopback),
     )
 
 

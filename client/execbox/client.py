@@ -88,7 +88,7 @@ class Client:
         self._transport.send(_operations.ready(), pacing=Polling(timeout_s))
 
     def close(self) -> None:
-        """Close the connections; may be called twice. Requests under way fail."""
+        """Close the connections; may be called twice. Call it when no request is under way."""
         self._transport.close()
 
     def __enter__(self) -> Self:

@@ -47,6 +47,7 @@ __all__ = [
     "GenerateRequest",
     "GenerateResponse",
     "Health",
+    "Hint",
     "InputGenerator",
     "Isolation",
     "Limits",
@@ -305,6 +306,14 @@ class Usage(_Response):
     )
 
 
+class Hint(_Response):
+    """A line of the source that reads something that can vary: explains, and decides nothing."""
+
+    line: int
+    name: str
+    reads: str = Field(description="entropy, clock, timing, hash_seed or process_state.")
+
+
 class Determinism(_Response):
     """Whether the output held under variation, and if not, because of what."""
 
@@ -318,6 +327,7 @@ class Determinism(_Response):
         "else an object with its status and error type.",
     )
     runs: int = Field(description="How many executions were compared, the baseline included.")
+    hints: list[Hint] = Field(default_factory=list)
 
 
 class Violation(_Response):

@@ -5,7 +5,8 @@
  *
  *     LD_PRELOAD=/usr/lib/execbox/libexecbox_clock.so EXECBOX_CLOCK_OFFSET_S=34560000
  *
- * sees the date that many seconds (negative: earlier) away from the real one.
+ * sees the date that many seconds (negative: earlier) away from the real one, and
+ * with EXECBOX_CLOCK_FROZEN_S a date that stands still at that second.
  * execbox runs a function a second time under it, to see whether its output
  * depends on the date. It is no protection: a program that wants the real date
  * can ask the kernel for it.
@@ -32,17 +33,27 @@
 _Static_assert(sizeof(time_t) == 8, "a 32-bit time_t has other entry points than these");
 
 static time_t offset_s;
+static time_t frozen_s;
+static int frozen;
 
-__attribute__((constructor)) static void read_offset(void)
+static int read_seconds(const char *name, time_t *seconds)
 {
-    const char *text = getenv("EXECBOX_CLOCK_OFFSET_S");
+    const char *text = getenv(name);
     if (text == NULL)
-        return;
+        return 0;
     char *end;
     errno = 0;
     long value = strtol(text, &end, 10);
-    if (errno == 0 && end != text && *end == '\0')
-        offset_s = value;
+    if (errno != 0 || end == text || *end != '\0')
+        return 0;
+    *seconds = value;
+    return 1;
+}
+
+__attribute__((constructor)) static void read_environment(void)
+{
+    read_seconds("EXECBOX_CLOCK_OFFSET_S", &offset_s);
+    frozen = read_seconds("EXECBOX_CLOCK_FROZEN_S", &frozen_s);
 }
 
 /*
@@ -76,14 +87,6 @@ static int is_realtime(clockid_t clock)
            clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
 }
 
-/* A deadline as the program sees the date, as the kernel sees it. */
-static struct timespec to_kernel(const struct timespec *deadline)
-{
-    struct timespec real = *deadline;
-    real.tv_sec -= offset_s;
-    return real;
-}
-
 /* Reading the date */
 
 REAL(clock_gettime)
@@ -91,11 +94,35 @@ REAL(gettimeofday)
 REAL(time)
 REAL(timespec_get)
 
+static void move(struct timespec *now)
+{
+    if (frozen) {
+        now->tv_sec = frozen_s;
+        now->tv_nsec = 0;
+    } else {
+        now->tv_sec += offset_s;
+    }
+}
+
+/* A deadline as the program sees the date, as the kernel sees it. */
+static struct timespec to_kernel(const struct timespec *deadline)
+{
+    struct timespec real = *deadline;
+    if (frozen) {
+        struct timespec now;
+        real_clock_gettime()(CLOCK_REALTIME, &now);
+        real.tv_sec += now.tv_sec - frozen_s;
+    } else {
+        real.tv_sec -= offset_s;
+    }
+    return real;
+}
+
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
     int result = real_clock_gettime()(clock, now);
     if (result == 0 && is_realtime(clock))
-        now->tv_sec += offset_s;
+        move(now);
     return result;
 }
 
@@ -104,15 +131,19 @@ int gettimeofday(struct timeval *restrict now, void *restrict timezone)
     int result = real_gettimeofday()(now, timezone);
     /* Through a pointer of our own: the header declares `now` never null. */
     struct timeval *volatile given = now;
-    if (result == 0 && given != NULL)
-        given->tv_sec += offset_s;
+    if (result == 0 && given != NULL) {
+        struct timespec moved = {given->tv_sec, given->tv_usec * 1000};
+        move(&moved);
+        given->tv_sec = moved.tv_sec;
+        given->tv_usec = moved.tv_nsec / 1000;
+    }
     return result;
 }
 
 time_t time(time_t *now)
 {
-    time_t value = real_time()(NULL);
-    if (value != (time_t)-1)
+    time_t value = frozen ? frozen_s : real_time()(NULL);
+    if (!frozen && value != (time_t)-1)
         value += offset_s;
     if (now != NULL)
         *now = value;
@@ -123,7 +154,7 @@ int timespec_get(struct timespec *now, int base)
 {
     int result = real_timespec_get()(now, base);
     if (result == TIME_UTC)
-        now->tv_sec += offset_s;
+        move(now);
     return result;
 }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import random
 import resource
 import signal
 import sys
@@ -17,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from . import syscall_filter
+from . import freeze, syscall_filter
 
 RESULT_FD = 3
 _FD_MAX = 1 << 20
@@ -44,7 +43,11 @@ class Terms:
     cwd: str = "/tmp"
     tz: str = "UTC"
     locale: str = "C.UTF-8"
+    home: str = "/tmp"
     entropy_seed: int | None = None
+    """Holds entropy still: drawing inputs, and finding a cause. None leaves it to the kernel."""
+    frozen: tuple[str, ...] = ()
+    """What else is held still: see ``freeze``."""
 
 
 class Confinement:
@@ -76,15 +79,14 @@ class Confinement:
         os.setresuid(terms.uid, terms.uid, terms.uid)
         # After the change of identity, which clears it.
         self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        _reseed(terms.entropy_seed)
+        _reseed()
+        freeze.freeze(list(terms.frozen), entropy_seed=terms.entropy_seed)
         self._prctl(_PR_SET_NO_NEW_PRIVS, 1)
         program, _buffer = self._programs[terms.profile]
         self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
 
     def _prctl(self, option: int, *arguments: Any) -> None:
-        padded = [
-            ctypes.c_ulong(value) if isinstance(value, int) else value for value in arguments
-        ]
+        padded = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in arguments]
         padded += [ctypes.c_ulong(0)] * (4 - len(padded))
         if self._libc.prctl(ctypes.c_int(option), *padded) != 0:
             raise OSError(ctypes.get_errno(), f"prctl option {option}")
@@ -111,16 +113,15 @@ def _set_surroundings(terms: Terms) -> None:
     """A clean directory, umask, time zone and locale; the environment was clean from the start."""
     os.umask(0o022)
     os.chdir(terms.cwd)
-    if os.environ["TZ"] != terms.tz:
-        os.environ["TZ"] = terms.tz
-        time.tzset()
-    if os.environ["LANG"] != terms.locale:
-        os.environ["LANG"] = terms.locale
+    for name, value in (("TZ", terms.tz), ("LANG", terms.locale), ("HOME", terms.home)):
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+            if name == "TZ":
+                time.tzset()
 
 
-def _reseed(entropy_seed: int | None) -> None:
-    """Give every process randomness of its own: a fork inherits numpy's generator as it was."""
-    random.seed(entropy_seed)
+def _reseed() -> None:
+    """Give numpy's generator randomness of its own; Python's reseeds itself in every fork."""
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
-        numpy_random.seed(None if entropy_seed is None else entropy_seed % 2**32)
+        numpy_random.seed()

@@ -132,7 +132,8 @@ class Execution:
         finally:
             self.close()
         end = self._end
-        assert end is not None
+        if end is None:
+            raise ZygoteLost("the watch ended before the execution did")
         return Outcome(
             exit_code=end["exit_code"],
             signal=end["signal"],

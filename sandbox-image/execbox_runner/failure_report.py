@@ -18,6 +18,8 @@ _MESSAGE_CHARS_MAX = 4000
 _FRAMES_HEAD, _FRAMES_TAIL = 10, 10
 _LINE_CHARS_MAX = 200
 _get_line = linecache.getline
+# The slot itself, because a subclass may hide it behind a property of its own.
+_traceback_of: Any = BaseException.__dict__["__traceback__"].__get__
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def _last_line(kind: str, message: str) -> str:
 
 def _user_frames(error: BaseException) -> _Frames:
     frames = _Frames()
-    step = BaseException.__traceback__.__get__(error)  # type: ignore[attr-defined]
+    step = _traceback_of(error)
     while step is not None:
         code = step.tb_frame.f_code
         if code.co_filename in _SOURCES:

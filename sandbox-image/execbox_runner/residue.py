@@ -11,6 +11,7 @@ import stat
 
 from .meters import WRITABLE_DIRECTORIES
 
+
 def remove_own_files() -> None:
     """Remove everything this user owns below the writable directories."""
     uid = os.getuid()

@@ -29,6 +29,8 @@ IDLE_MAX_S = 900
 _CLEAN_DEADLINE_S = 10.0
 _FAMILY_ROUNDS_MAX = 50
 _ZYGOTES_MAX = 4
+_INTERPRETERS_MAX = 2
+"""Interpreters beside the first: the one that varies everything, and one that finds a cause."""
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -122,9 +124,7 @@ class Supervisor:
             clean = self._clean(uid)
         self._answer(header["seq"], execution, outcome, reusable=reusable and clean)
 
-    def _answer(
-        self, seq: int, execution: Execution, outcome: Outcome, *, reusable: bool
-    ) -> None:
+    def _answer(self, seq: int, execution: Execution, outcome: Outcome, *, reusable: bool) -> None:
         result, stdout, stderr = execution.result, execution.stdout, execution.stderr
         header = {
             "seq": seq,
@@ -200,7 +200,7 @@ class Supervisor:
         key = (tuple(sorted(interpreter.items())), tuple(packages))
         control = self._zygotes.get(key)
         if control is None:
-            self._make_room()
+            self._make_room(_ZYGOTES_MAX, key_length=2)
             control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             request = {
                 "op": "specialize",
@@ -231,14 +231,17 @@ class Supervisor:
             )
             other.close()
             _receive(control)
-            self._zygotes[key] = control
+            self._make_room(_INTERPRETERS_MAX, key_length=1)
+        else:
+            del self._zygotes[key]
+        self._zygotes[key] = control
         return control
 
-    def _make_room(self) -> None:
-        """Let the least recently used package zygote end: it sees its socket close."""
-        special = [key for key in self._zygotes if len(key) == 2]
-        if len(special) >= _ZYGOTES_MAX:
-            self._zygotes.pop(special[0]).close()
+    def _make_room(self, count_max: int, *, key_length: int) -> None:
+        """Let the least recently used zygote of a kind end: it sees its socket close."""
+        kind = [key for key in self._zygotes if len(key) == key_length]
+        if len(kind) >= count_max:
+            self._zygotes.pop(kind[0]).close()
 
 
 def _interfaces() -> list[str]:

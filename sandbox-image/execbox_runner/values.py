@@ -13,7 +13,6 @@ import math
 import sys
 from builtins import (
     UnicodeEncodeError,
-    ValueError,
     bool,
     bytearray,
     bytes,
@@ -46,7 +45,7 @@ INT_DIGITS_MAX = 4300
 _INT_BOUND = 10**INT_DIGITS_MAX
 _INT_BITS_SAFE = 14_000  # fewer bits than this are always fewer digits than the bound
 _PLAIN_TYPES = frozenset({bool, int, float, str, type(None)})
-_c_make_encoder: Any = json.encoder.c_make_encoder
+_c_make_encoder: Any = json.encoder.__dict__["c_make_encoder"]
 _encode_string: Any = json.encoder.encode_basestring
 _isfinite = math.isfinite
 _scan: Any = json.decoder.JSONDecoder().scan_once  # type: ignore[attr-defined]
@@ -165,7 +164,7 @@ class _Walk:
         if kinds == {float} and _all_finite(items):
             self._spend(3 * len(items))
             return items
-        if kinds == {int} and -_INT_BOUND < min(items) and max(items) < _INT_BOUND:
+        if kinds == {int} and min(items) > -_INT_BOUND and max(items) < _INT_BOUND:
             self._spend(len(items))
             return items
         return [self.plain(item, depth + 1) for item in items]
@@ -199,7 +198,7 @@ class _Walk:
         raise Unserializable(f"an object of type {name} has no JSON form, nor a codeio conversion")
 
 
-def _members(value: list[Any] | tuple[Any, ...]) -> list[Any]:
+def _members(value: Any) -> list[Any]:
     if issubclass(type(value), list):
         return list.copy(value)
     return list(tuple.__iter__(value))

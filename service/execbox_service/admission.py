@@ -50,14 +50,17 @@ class Admission:
         return self._active_count
 
     @contextlib.asynccontextmanager
-    async def slot(self, *, principal: str, alone: bool = False) -> AsyncIterator[float]:
+    async def slot(
+        self, *, principal: str, alone: bool = False, again: bool = False
+    ) -> AsyncIterator[float]:
         """Hold a slot, or with ``alone`` all of them; yields the seconds spent waiting.
 
-        Raises Overloaded when the queue is full, ServiceFailure when the wait gets too long.
-        An ``alone`` waiter has been let in before: the queue's bounds are not for it.
+        ``again`` is for a job that has held a slot before: it is served before new ones of its
+        key, and the queue's bounds are not for it, nor for ``alone``. Raises Overloaded when the
+        queue is full, ServiceFailure when the wait gets too long.
         """
         started_s = time.monotonic()
-        await self._enter(principal, alone=alone)
+        await self._enter(principal, alone=alone, again=again)
         entered_s = time.monotonic()
         try:
             yield entered_s - started_s
@@ -71,8 +74,9 @@ class Admission:
         turns = math.ceil((self.waiting_count + 1) / self.slot_count)
         return min(max(1.0, turns * self._hold_mean_s), _RETRY_AFTER_MAX_S)
 
-    async def _enter(self, principal: str, *, alone: bool) -> None:
-        if not alone and self.waiting_count >= self._queue_size:
+    async def _enter(self, principal: str, *, alone: bool, again: bool) -> None:
+        bounded = not (alone or again)
+        if bounded and self.waiting_count >= self._queue_size:
             raise Overloaded(
                 "queue_full",
                 f"{self.waiting_count} requests are waiting, which is the most; nothing was "
@@ -81,10 +85,13 @@ class Admission:
             )
         waiter = _Waiter(alone)
         queue = self._alone if alone else self._queues.setdefault(principal, deque())
-        queue.append(waiter)
+        if again:
+            queue.appendleft(waiter)
+        else:
+            queue.append(waiter)
         self._dispatch()
         try:
-            async with asyncio.timeout(None if alone else self._queue_wait_max_s):
+            async with asyncio.timeout(self._queue_wait_max_s if bounded else None):
                 await waiter.granted
         except BaseException as error:
             self._abandon(waiter, queue)

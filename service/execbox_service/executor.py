@@ -1,35 +1,38 @@
-"""From an execute request to its response: admission, sandboxes, judging, in that order.
+"""From an execute request to its response: running, judging, checking, in that order.
 
 No HTTP and no engine specifics. Every failure that is ours leaves as ``ServiceFailure``.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from execbox.wire import (
     Call,
     ComplexityLimits,
-    Execution,
+    Determinism,
     ExecuteRequest,
     ExecuteResponse,
+    Execution,
+    Limits,
+    Status,
 )
+from execbox_service import certificates, determinism
 from execbox_service.admission import Admission
 from execbox_service.engines.base import EngineFacts
-from execbox_service.frames import Result
-from execbox_service.imports import guess_packages
-from execbox_service.judge import outcome
-from execbox_service.pool import Pool
-from execbox_service.session import (
-    Attempt,
-    Ended,
-    Job,
-    NotRun,
-    OutOfMemory,
-    Session,
-    call_payload,
+from execbox_service.frames import Result, parse_report
+from execbox_service.jobs import (
+    Terms,
+    complexity_limits,
+    function_job,
+    payload_of,
+    without_measuring,
 )
+from execbox_service.judge import complexity, outcome
+from execbox_service.pool import Pool
+from execbox_service.session import Attempt, Ended, NotRun, OutOfMemory
+from execbox_service.work import Work
 
 
 @dataclass(frozen=True)
@@ -42,86 +45,106 @@ class Executor:
 
     async def execute(self, request: ExecuteRequest, *, principal: str) -> ExecuteResponse:
         """Run every call of a request. Raises Overloaded or ServiceFailure, never a verdict."""
-        job = self._job(request, principal)
-        attempts = [Attempt(_call_payload(call)) for call in request.calls]
-        async with self.admission.slot(principal=principal) as queue_time_s:
-            ended = await self._run(job, attempts)
-        ended = await self._again_alone(job, attempts, ended)
+        checks = request.checks
+        rule = complexity_limits(checks.complexity)
+        terms = self.terms(request, principal=principal, varied=checks.determinism is not None)
+        expressions = [call.expression for call in request.calls if call.expression is not None]
+        job = function_job(request.function, terms, complexity=rule, expressions=expressions)
+        payloads = [payload_of(call) for call in request.calls]
+        async with Work(self.admission, self.pool, job) as work:
+            executions = await run_and_judge(work, payloads, calls=request.calls, rule=rule)
+            if checks.determinism is not None:
+                work.job = without_measuring(job)
+                found = await determinism.check(
+                    work,
+                    payloads,
+                    executions,
+                    runs=checks.determinism.runs,
+                    judge=judge_with(request.limits),
+                )
+                executions = _with_determinism(executions, found)
+        if request.replay is not None:
+            executions = certificates.with_replays(executions, request.replay, facts=self.facts)
         return ExecuteResponse(
-            executions=[_judged(result, request) for result in ended],
+            executions=executions,
             isolation=request.isolation,
             engine=self.facts.engine,
             image=self.facts.image,
-            queue_time_s=queue_time_s,
+            queue_time_s=work.queue_time_s,
         )
 
-    async def _run(self, job: Job, attempts: list[Attempt]) -> list[Ended]:
-        session = Session(self.pool, job)
-        finished = False
-        try:
-            ended = await session.run(attempts)
-            finished = True
-        finally:
-            session.close(reusable=finished)
-        return ended
-
-    async def _again_alone(
-        self, job: Job, attempts: list[Attempt], ended: list[Ended]
-    ) -> list[Ended]:
-        """Run again, with the machine to itself, what was stopped without being over a limit."""
-        stopped = [
-            index
-            for index, result in enumerate(ended)
-            if isinstance(result, Result) and outcome.is_hard_stop(result)
-        ]
-        if not stopped:
-            return ended
-        async with self.admission.slot(principal=job.principal, alone=True):
-            again = await self._run(job, [attempts[index] for index in stopped])
-        better = list(ended)
-        for index, result in zip(stopped, again, strict=True):
-            better[index] = result
-        return better
-
-    def _job(self, request: ExecuteRequest, principal: str) -> Job:
-        function, checks = request.function, request.checks
-        complexity = checks.complexity
-        if complexity == "codeio":
-            complexity = ComplexityLimits()
-        payload = {
-            "code": function.code,
-            "entry_point": function.entry_point,
-            "prelude": function.prelude,
-            "convert": request.convert,
-            "output_bytes": request.limits.output_bytes,
-            "complexity": complexity.model_dump() if complexity is not None else None,
-        }
-        texts = [function.code, *(call.expression for call in request.calls if call.expression)]
-        packages = guess_packages(
-            texts, available=self.facts.import_names, prelude=function.prelude
-        )
-        if complexity is not None:
-            packages = tuple(sorted({*packages, "pympler.asizeof"}))
-        return Job(
-            function_payload=json.dumps(payload, separators=(",", ":")).encode(),
-            packages=packages,
-            profile=request.profile,
+    def terms(self, request: certificates.Runnable, *, principal: str, varied: bool) -> Terms:
+        """What a request says about how to run its calls."""
+        return Terms(
             limits=request.limits,
             isolation=request.isolation,
+            profile=request.profile,
+            convert=request.convert,
             principal=principal,
+            imports=self.facts.imports,
+            varied=varied,
         )
 
 
-def _call_payload(call: Call) -> bytes:
-    (name,) = call.model_fields_set
-    return call_payload({name: getattr(call, name)})
+async def run_and_judge(
+    work: Work,
+    payloads: Sequence[bytes],
+    *,
+    calls: Sequence[Call],
+    rule: ComplexityLimits | None,
+) -> list[Execution]:
+    """The baseline: every call once, judged, with the size check where a rule is given."""
+    limits = work.job.limits
+    ended = await work.run([Attempt(payload) for payload in payloads])
+    executions = [judged(result, limits=limits) for result in ended]
+    if rule is None:
+        return executions
+    return [
+        _with_complexity(execution, result, call=call, rule=rule)
+        for execution, result, call in zip(executions, ended, calls, strict=True)
+    ]
 
 
-def _judged(ended: Ended, request: ExecuteRequest) -> Execution:
+def judge_with(limits: Limits) -> determinism.Judge:
+    """The judge of runs whose limits were multiplied."""
+
+    def judge(ended: Ended, factor: int) -> Execution:
+        return judged(ended, limits=limits, limit_factor=factor)
+
+    return judge
+
+
+def judged(ended: Ended, *, limits: Limits, limit_factor: int = 1) -> Execution:
+    """One raw result as the API reports it, without the checks."""
     match ended:
         case NotRun():
             return outcome.not_run()
         case OutOfMemory(wall_time_s, memory_bytes):
             return outcome.memory_exceeded(wall_time_s=wall_time_s, memory_bytes=memory_bytes)
         case Result():
-            return outcome.judge(ended, limits=request.limits)
+            return outcome.judge(ended, limits=limits, limit_factor=limit_factor)
+
+
+def _with_complexity(
+    execution: Execution, ended: Ended, *, call: Call, rule: ComplexityLimits
+) -> Execution:
+    report = parse_report(ended.frame) if isinstance(ended, Result) else None
+    if execution.status is not Status.OK or report is None:
+        return execution
+    arguments = call.kwargs if call.kwargs is not None else call.args
+    checked = complexity.combine(
+        report.header.violations or [],
+        input_value=arguments,
+        output=execution.output,
+        limits=rule,
+    )
+    return execution.model_copy(update={"complexity": checked})
+
+
+def _with_determinism(
+    executions: Sequence[Execution], found: Sequence[Determinism | None]
+) -> list[Execution]:
+    return [
+        execution.model_copy(update={"determinism": result})
+        for execution, result in zip(executions, found, strict=True)
+    ]

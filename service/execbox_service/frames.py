@@ -175,7 +175,7 @@ def parse_answer(kind: int, header: bytes, body: bytes) -> Answer:
 
 
 def _parse_result(measured: Measured, body: bytes) -> Result:
-    frame_bytes, stdout_bytes, stderr_bytes = measured.sizes
+    frame_bytes, stdout_bytes, _stderr_bytes = measured.sizes
     if min(measured.sizes) < 0 or sum(measured.sizes) != len(body):
         raise ProtocolViolation(f"sizes {measured.sizes} in a body of {len(body)} bytes")
     after_stdout = frame_bytes + stdout_bytes

@@ -21,16 +21,15 @@ SUBMODULES = frozenset(
 )
 """Submodules that are worth importing by themselves: their packages do not import them."""
 _STATEMENT = re.compile(
-    r"^[ \t]*(?:from[ \t]+([\w.]{1,100})[ \t]+import[ \t]+([\w, \t]{0,300})|import[ \t]+([\w., \t]{1,300}))",
+    r"^[ \t]*(?:from[ \t]+([\w.]{1,100})[ \t]+import[ \t]+([\w, \t]{0,300})"
+    r"|import[ \t]+([\w., \t]{1,300}))",
     re.MULTILINE,
 )
 _NUMPY_NAME = re.compile(r"\bnp\b")
 _PACKAGES_MAX = 12
 
 
-def guess_packages(
-    texts: list[str], *, available: frozenset[str], prelude: str
-) -> tuple[str, ...]:
+def guess_packages(texts: list[str], *, available: frozenset[str], prelude: str) -> tuple[str, ...]:
     """Modules of the image that the texts' import lines name, in a canonical order."""
     found: set[str] = set()
     for text in texts:
@@ -47,7 +46,8 @@ def _modules(match: re.Match[str]) -> set[str]:
     if plain is not None:
         dotted = [part.split()[0] for part in plain.split(",") if part.strip()]
     else:
-        dotted = [source, *(f"{source}.{part.split()[0]}" for part in names.split(",") if part.strip())]
+        parts = [part.split()[0] for part in names.split(",") if part.strip()]
+        dotted = [source, *(f"{source}.{part}" for part in parts)]
     return {prefix for name in dotted for prefix in _prefixes(name)}
 
 

@@ -6,6 +6,7 @@ Everything about HTTP is in ``app.py`` and ``http/``, everything about running c
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import resource
@@ -13,7 +14,6 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
@@ -67,12 +67,10 @@ def serve_runtime(settings: Settings, runtime: ExecutionRuntime) -> int:
     app = create_app(settings, runtime)
     server = _Server(uvicorn_config(app, settings), settings=settings, runtime=runtime)
     with listener, _ends_on_signals(server), _quiet_startup_failure(app):
-        try:
+        # uvicorn exits if the lifespan did not start; it has been logged there.
+        with contextlib.suppress(SystemExit):
             server.run(sockets=[listener])
-        except SystemExit:
-            # How uvicorn gives up on a lifespan that did not start; it has been logged there.
-            return _report_startup_failure(app)
-    return 0
+    return 0 if server.started else _report_startup_failure(app)
 
 
 class _Server(uvicorn.Server):
@@ -145,7 +143,7 @@ def _raise_descriptor_limit(settings: Settings) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling, hard))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _ends_on_signals(server: uvicorn.Server) -> Iterator[None]:
     """uvicorn raises a signal again once it has ended because of it, which would kill the process
     instead of letting it return 0; and one that comes before uvicorn listens must count too."""
@@ -161,7 +159,7 @@ def _ends_on_signals(server: uvicorn.Server) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet_startup_failure(app: FastAPI) -> Iterator[None]:
     """An expected failure to start is told in one line; uvicorn would print its traceback."""
 

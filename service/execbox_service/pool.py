@@ -114,7 +114,6 @@ class Pool:
             reusable
             and lease.isolation == "process"
             and not self._stopped
-            and lease.memory_mb in (None, limits.memory_mb)
             and lease.execution_count < limits.executions_max
             and time.monotonic() - lease.leased_s < limits.age_max_s
         )

@@ -15,6 +15,8 @@ from execbox.wire import (
     Capabilities,
     ExecuteRequest,
     ExecuteResponse,
+    GenerateRequest,
+    GenerateResponse,
     Limits,
     Readiness,
 )
@@ -24,6 +26,7 @@ from execbox_service.engines.base import Engine, EngineFacts, EngineUnavailable
 from execbox_service.engines.docker import ContainerSpec, DockerEngine
 from execbox_service.executor import Executor
 from execbox_service.failures import ServiceFailure
+from execbox_service.generate import Generation
 from execbox_service.pool import Pool, PoolLimits
 from execbox_service.settings import Settings
 
@@ -83,6 +86,10 @@ class Runtime:
         """Run one request. Raises ServiceFailure; cancelling it ends its work."""
         return await self._started.execute(request, principal=principal)
 
+    async def generate(self, request: GenerateRequest, *, principal: str) -> GenerateResponse:
+        """Sample pairs. Raises ServiceFailure; cancelling it ends its work."""
+        return await Generation(self._started, request, principal=principal).run()
+
     def readiness(self) -> Readiness:
         """Whether executions can run now, from what the pool last saw of the engine."""
         if self._pool is None or self._executor is None:
@@ -103,9 +110,7 @@ class Runtime:
             isolation=list(settings.isolation_allowed),
             profiles=list(settings.profiles_allowed),
             concurrency=settings.slot_count,
-            limits_default={
-                name: min(value, maxima[name]) for name, value in default.items()
-            },
+            limits_default={name: min(value, maxima[name]) for name, value in default.items()},
             limits_max=maxima,
             calls_max=settings.calls_max,
             body_bytes_max=settings.body_bytes_max,

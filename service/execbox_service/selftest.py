@@ -17,8 +17,10 @@ from execbox_service.session import Attempt, Job, Session, call_payload
 from execbox_service.strict_json import decode
 
 # Runs inside the sandbox, as any user's function does. Each entry of the answer is a fact.
-PROBE = '''
-import errno, os, socket, stat
+PROBE = """
+import os, socket, stat
+
+CAPABILITY_SETS = ("Inh", "Prm", "Eff", "Amb")
 
 def refused(action):
     try:
@@ -53,7 +55,7 @@ def probe():
     return {
         "user ids are the job's own": 0 not in os.getresuid() + os.getresgid(),
         "no supplementary groups": os.getgroups() == [],
-        "no capabilities": all(int(own[k], 16) == 0 for k in ("CapInh", "CapPrm", "CapEff", "CapAmb")),
+        "no capabilities": not any(int(own["Cap" + kind], 16) for kind in CAPABILITY_SETS),
         "no_new_privs is set": own["NoNewPrivs"] == "1",
         "a system-call filter is on": own["Seccomp"] == "2",
         "one descriptor beside the standard three": descriptors() == [True],
@@ -69,7 +71,7 @@ def probe():
         ) in ([], ["lo"]),
         "no secrets in the environment": not any("EXECBOX_API" in key for key in os.environ),
     }
-'''
+"""
 _RUNNER_CAPABILITIES = 0b1110_0000  # KILL, SETGID, SETUID: capability numbers 5, 6 and 7
 
 

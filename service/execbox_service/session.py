@@ -39,6 +39,11 @@ class Job:
     limits: Limits
     isolation: Isolation
     principal: str
+    extra_memory_mb: int = 0
+    """Beyond the limits' memory: what further interpreters with packages hold."""
+
+
+Surroundings = tuple[tuple[str, str | int | tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,8 @@ class Variation:
 
     interpreter: tuple[tuple[str, str], ...] = ()
     """Environment of the interpreter itself: hash seed, clock. Another value, another zygote."""
-    surroundings: tuple[tuple[str, str | int], ...] = ()
-    """What is set in the fork: cwd, tz, locale, entropy_seed."""
+    surroundings: Surroundings = ()
+    """What is set in the fork: cwd, home, tz, locale, entropy_seed, frozen."""
     limit_factor: int = 1
 
 
@@ -81,11 +86,13 @@ Ended = Result | OutOfMemory | NotRun
 
 @dataclass
 class Session:
-    """Runs attempts in order, in one sandbox for as long as it lasts, and in as many as it takes."""
+    """Runs attempts in order, in one sandbox as long as it lasts, in as many as it takes."""
 
     pool: Pool
     job: Job
     _lease: Lease | None = None
+    _told: Job | None = None
+    """The job whose function the sandbox has; ``job`` may be exchanged between runs."""
     _seq: int = 0
     _job_deadline_s: float | None = None
     _sent: deque[tuple[int, int]] = field(default_factory=deque)
@@ -148,17 +155,20 @@ class Session:
                 return
 
     async def _leased(self) -> Lease:
+        job = self.job
         if self._lease is None:
-            job = self.job
-            lease = await self.pool.lease(principal=job.principal, isolation=job.isolation)
-            self._lease = lease
+            self._lease = await self.pool.lease(principal=job.principal, isolation=job.isolation)
+            self._told = None
+        lease = self._lease
+        if self._told is not job:
             await self._set_memory(lease)
             header = {"packages": list(job.packages), "profile": job.profile}
             lease.sandbox.send(pack(Kind.JOB, header, job.function_payload))
-        return self._lease
+            self._told = job
+        return lease
 
     async def _set_memory(self, lease: Lease) -> None:
-        wanted_mb = self.job.limits.memory_mb
+        wanted_mb = self.job.limits.memory_mb + self.job.extra_memory_mb
         if (lease.memory_mb or self.pool.limits.memory_mb) != wanted_mb:
             await lease.sandbox.set_memory_mb(wanted_mb)
         lease.memory_mb = wanted_mb
@@ -222,9 +232,7 @@ class Session:
         if not mortem.oom_killed:
             return None
         memory_bytes = self.job.limits.memory_mb * 1024 * 1024
-        return OutOfMemory(
-            wall_time_s=time.monotonic() - lease.leased_s, memory_bytes=memory_bytes
-        )
+        return OutOfMemory(wall_time_s=time.monotonic() - lease.leased_s, memory_bytes=memory_bytes)
 
 
 def call_payload(call: dict[str, object]) -> bytes:

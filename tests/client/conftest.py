@@ -72,6 +72,13 @@ class ScriptedServer:
         self.steps.append(step)
         return self
 
+    def wait_until_received(self, *, count: int = 1, within_s: float = 10.0) -> None:
+        """Return once this many requests have arrived; fails if they do not within the time."""
+        deadline_s = time.monotonic() + within_s
+        while len(self.received) < count:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.005)
+
     def stall(self) -> ScriptedServer:
         """Take the request and answer nothing until the test is over."""
 
@@ -81,24 +88,6 @@ class ScriptedServer:
 
         self.steps.append(step)
         return self
-
-
-def execution(**fields: object) -> dict[str, object]:
-    """An execution as the service writes it, ok unless ``fields`` say otherwise."""
-    usage = {"cpu_time_s": 0.25, "wall_time_s": 0.5, "peak_memory_bytes": 10 * 1024 * 1024}
-    return {"status": "ok", "output": None, "usage": usage} | fields
-
-
-def execute_body(*executions: Mapping[str, object]) -> dict[str, object]:
-    """An execute response with these executions."""
-    return {
-        "executions": list(executions),
-        "isolation": "container",
-        "engine": "fake",
-        "image": "sha256:0",
-        "queue_time_s": 0.0,
-        "a_field_of_the_future": True,
-    }
 
 
 @pytest.fixture(autouse=True)

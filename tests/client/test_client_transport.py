@@ -61,7 +61,7 @@ def perform(request: pytest.FixtureRequest) -> Perform:
     async def call(
         url: str, method: str, *args: object, config: dict[str, Any] | None = None, **kwargs: object
     ) -> Any:
-        settings = {"base_url": url, "retry": QUICK} | (config or {})
+        settings: dict[str, Any] = {"base_url": url, "retry": QUICK} | (config or {})
         client = request.param(config=ClientConfig(**settings))
         try:
             result = getattr(client, method)(*args, **kwargs)
@@ -389,8 +389,7 @@ async def test_async_client_cancelled_while_waiting_stops_at_once(
     server.stall()
     async with AsyncClient(server.url) as client:
         task = asyncio.create_task(client.execute(SOURCE, [{}]))
-        while not server.received:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(server.wait_until_received)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -408,3 +407,36 @@ def test_clients_have_the_same_methods_with_the_same_documentation() -> None:
     asynchronous["close"] = asynchronous.pop("aclose")
     assert sync == asynchronous
     assert all(sync.values())
+
+
+def test_client_used_after_close_is_refused(server: ScriptedServer) -> None:
+    """A closed client opens no connection again; closing it twice is nothing."""
+    client = Client(server.url)
+    client.close()
+    client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.healthz()
+    assert server.received == []
+
+
+def test_client_shared_between_threads_keeps_to_its_connections(server: ScriptedServer) -> None:
+    """No more requests are under way at once than connections_max."""
+    for _ in range(5):
+        server.stall()
+    config = ClientConfig(base_url=server.url, connections_max=2, retry=RetryPolicy.never())
+    with Client(config=config) as client:
+
+        def work() -> None:
+            with pytest.raises(ConnectionBroken):
+                client.execute(SOURCE, [{}])
+
+        threads = [threading.Thread(target=work) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        server.wait_until_received(count=2)
+        with pytest.raises(AssertionError):
+            server.wait_until_received(count=3, within_s=0.3)
+        server.stopping.set()
+        for thread in threads:
+            thread.join()
+    assert len(server.received) == 5

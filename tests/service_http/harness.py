@@ -75,8 +75,10 @@ class FakeRuntime:
         ]
         return ExecuteResponse.model_validate(
             {
-                "executions": [Execution.model_validate({"status": "ok", "output": output})
-                               for output in outputs],
+                "executions": [
+                    Execution.model_validate({"status": "ok", "output": output})
+                    for output in outputs
+                ],
                 "isolation": request.isolation,
                 "engine": "fake",
                 "image": IMAGE,
@@ -155,7 +157,8 @@ class RunningServer:
         return self.exchange(head.encode("latin-1"))
 
     def canary_is_ok(self) -> bool:
-        return self.post(execute_body()).json["executions"][0]["status"] == "ok"
+        answer = self.post(execute_body())
+        return bool(answer.json["executions"][0]["status"] == "ok")
 
 
 def execute_body(**fields: Any) -> bytes:
@@ -172,10 +175,11 @@ def read_answer(connection: socket.socket) -> Answer:
         assert piece, f"the connection ended within a response's headers: {head!r}"
         head += piece
     lines = head.decode("latin-1").split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+    pairs = (line.split(": ", 1) for line in lines[1:] if line)
+    headers = {name.lower(): value for name, value in pairs}
     body = b""
-    while len(body) < int(headers["content-length"]):
-        piece = connection.recv(1 << 16)
+    while missing_bytes := int(headers["content-length"]) - len(body):
+        piece = connection.recv(min(missing_bytes, 1 << 20))
         assert piece, "the connection ended within a response's body"
         body += piece
     return Answer(int(lines[0].split(" ")[1]), headers, body)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import gc
+import inspect
 import json
 import sys
 import time
@@ -185,20 +187,22 @@ def test_decode_depth_max_given_replaces_the_default() -> None:
         decode(b"[[1]]", depth_max=1)
 
 
-def test_decode_close_to_the_recursion_limit_raises_strict_json_error() -> None:
-    """Even a caller with no stack left gets the one exception."""
+def test_decode_with_little_stack_left_raises_no_recursion_error() -> None:
+    """A shallow document read by a deep caller is refused like any other, or read."""
+    body = b"[" * 64 + b"]" * 64
 
-    def descend() -> Any:
-        try:
-            return descend()
-        except RecursionError:
-            return decode(b"[" * 60 + b"]" * 60)
+    def descend(frames: int) -> Any:
+        return descend(frames - 1) if frames else decode(body)
 
-    try:
-        value = descend()
-    except (StrictJSONError, RecursionError):
-        return
-    assert nesting_depth(encode(value)) == 60
+    spare_frames = sys.getrecursionlimit() - len(inspect.stack()) - 40
+    # Newer interpreters count a decoder's nesting apart from Python's frames, and succeed.
+    expected: Any = (
+        pytest.raises(StrictJSONError, match="deeper than")
+        if sys.version_info < (3, 12)
+        else contextlib.nullcontext()
+    )
+    with expected:
+        descend(spare_frames)
 
 
 def _filled(unit: bytes, *, size: int = 16 * MEBIBYTE) -> bytes:

@@ -40,7 +40,7 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "serve",
         help="start the service on this machine",
-        description="Start the service on this machine, in the foreground. "
+        description="Start the service on this machine, in the foreground.\n"
         f"Needs the service extra: {INSTALL_LINE}",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -7,6 +7,7 @@ failure and never a verdict, unless ``post_mortem`` brings the kernel's evidence
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +20,27 @@ class EngineUnavailable(Exception):
 
 class SandboxLost(Exception):
     """The stream to a sandbox broke, or it sent what no supervisor of ours sends."""
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """What the operator chose for every sandbox of this service."""
+
+    image: str
+    instance: str
+    docker_host: str | None
+    oci_runtime: str | None
+    cpu_count: float
+    memory_mb: int
+    runner_allowance_mb: int
+    tmp_mb: int
+    tmp_inode_count: int
+    pid_count: int
+    open_file_count: int
+
+    def memory_bytes(self, memory_mb: int) -> int:
+        """The cgroup limit: the job's memory plus what the runner and its packages hold."""
+        return (memory_mb + self.runner_allowance_mb) * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -36,7 +58,8 @@ class EngineFacts:
     image: str
     python: str
     packages: dict[str, str]
-    import_names: frozenset[str]
+    imports: Mapping[str, str]
+    """Top-level import names, and the distribution that each is of."""
     weaker_than_docker: tuple[str, ...] = ()
 
 

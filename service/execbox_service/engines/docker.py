@@ -16,7 +16,6 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any, ParamSpec, TypeVar
 
@@ -26,7 +25,13 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig, Ulimit
 
 from execbox_service.engines.attach import AttachedStream
-from execbox_service.engines.base import EngineFacts, EngineUnavailable, PostMortem, SandboxLost
+from execbox_service.engines.base import (
+    ContainerSpec,
+    EngineFacts,
+    EngineUnavailable,
+    PostMortem,
+    SandboxLost,
+)
 from execbox_service.frames import Answer, Ready
 
 logger = logging.getLogger(__name__)
@@ -39,27 +44,6 @@ _ABANDONED_S = 60
 _OOM_EVENT_DELAY_S = 0.3
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class ContainerSpec:
-    """What the operator chose for every container of this service."""
-
-    image: str
-    instance: str
-    docker_host: str | None
-    oci_runtime: str | None
-    cpu_count: float
-    memory_mb: int
-    runner_allowance_mb: int
-    tmp_mb: int
-    tmp_inode_count: int
-    pid_count: int
-    open_file_count: int
-
-    def memory_bytes(self, memory_mb: int) -> int:
-        """The cgroup limit: the job's memory plus what the runner and its packages hold."""
-        return (memory_mb + self.runner_allowance_mb) * 1024 * 1024
 
 
 def container_options(spec: ContainerSpec) -> dict[str, Any]:
@@ -91,7 +75,7 @@ def container_options(spec: ContainerSpec) -> dict[str, Any]:
         "ipc_mode": "private",
         "shm_size": 1024 * 1024,
         "tmpfs": {
-            "/tmp": f"rw,noexec,nosuid,nodev,mode=1777,size={spec.tmp_mb}m,"
+            "/tmp": f"rw,noexec,nosuid,nodev,mode=1777,size={spec.tmp_mb}m,"  # noqa: S108
             f"nr_inodes={spec.tmp_inode_count}"
         },
         "auto_remove": True,
@@ -158,7 +142,7 @@ class DockerEngine:
             image=self._image_id,
             python=packages["python"],
             packages=packages["packages"],
-            import_names=frozenset(packages["imports"]),
+            imports=packages["imports"],
         )
 
     async def stop(self) -> None:
@@ -301,16 +285,16 @@ class DockerEngine:
             logger.warning("removed %d containers that nobody owned", len(names))
         return len(names)
 
-    def _orphans(self, everything: bool) -> list[str]:  # noqa: FBT001 - passed through a thread call
+    def _orphans(self, everything: bool) -> list[str]:
         found = []
         filters = {"label": LABEL}
         for container in self._client.containers(all=True, filters=filters):
             name = container["Names"][0].lstrip("/")
             ours = container["Labels"].get(LABEL) == self._spec.instance
-            age_s = time.time() - container["Created"]
-            if ours and name not in self._own and (everything or age_s > _ABANDONED_S):
-                found.append(name)
-            elif not ours and container["State"] in {"exited", "dead"} and age_s > _ABANDONED_S:
+            old = time.time() - container["Created"] > _ABANDONED_S
+            abandoned = name not in self._own and (everything or old)
+            ended = container["State"] in {"exited", "dead"} and old
+            if abandoned if ours else ended:
                 found.append(name)
         return found
 
@@ -320,9 +304,7 @@ class DockerEngine:
     def _new_name(self) -> str:
         return f"execbox-{secrets.token_hex(8)}"
 
-    async def _call(
-        self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
+    async def _call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a blocking call of the SDK in a thread; whatever fails there is the engine's."""
         loop = asyncio.get_running_loop()
         try:

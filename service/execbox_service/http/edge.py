@@ -188,4 +188,8 @@ def _log(scope: Scope, record: Record, *, duration_s: float) -> None:
     if record.execution_count is not None:
         fields["execution_count"] = record.execution_count
         fields["statuses"] = record.status_counts
-    access_logger.info("request", extra={"fields": fields})
+    # Probes come every few seconds and say nothing as long as they succeed.
+    routine = scope["path"] in OPEN_PATHS and record.status_code == HTTPStatus.OK
+    access_logger.log(
+        logging.DEBUG if routine else logging.INFO, "request", extra={"fields": fields}
+    )

@@ -19,6 +19,12 @@ __all__ = ["body_of", "describe", "responses_of"]
 
 _REFERENCE = "#/components/schemas/{model}"
 _REQUESTS: Final[tuple[type[BaseModel], ...]] = (ExecuteRequest,)
+_BOUNDS: Final = {
+    "ge": "minimum",
+    "le": "maximum",
+    "gt": "exclusiveMinimum",
+    "lt": "exclusiveMaximum",
+}
 _MEANINGS: Final = {
     400: "The request is no well-formed HTTP, or its body no strict JSON.",
     401: "No API key, or an unknown one.",
@@ -72,4 +78,15 @@ def _request_schemas() -> dict[str, Any]:
         [(model, "validation") for model in _REQUESTS], ref_template=_REFERENCE
     )
     definitions: dict[str, Any] = schema["$defs"]
+    for definition in definitions.values():
+        for described in definition.get("properties", {}).values():
+            _name_bounds(described)
     return definitions
+
+
+def _name_bounds(described: dict[str, Any]) -> None:
+    """pydantic leaves bounds that stand behind a validator under its own names, which mean
+    nothing in a JSON schema."""
+    for pydantic_name, name in _BOUNDS.items():
+        if pydantic_name in described:
+            described[name] = described.pop(pydantic_name)

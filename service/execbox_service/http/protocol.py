@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -20,9 +20,6 @@ from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailur
 from execbox_service.http.errors import HeadersTooLarge, ReceiveTimeout, error_response
 from execbox_service.http.receive import DEADLINE_STATE_KEY
 from execbox_service.settings import Settings
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
 
 __all__ = ["protocol_class"]
 
@@ -46,6 +43,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # uvicorn's access lines repeat queries, where people put keys.
+        self.access_log = False
         self._receive_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
         self._receive_deadline = 0.0
@@ -126,6 +125,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse_odd_framing()
         self._in_headers = False
         super().on_headers_complete()
+        if not self.pipeline:
+            self._running = self.cycle
         if self.parser.should_upgrade():
             # What follows is in a protocol that is not spoken here.
             self.cycle.keep_alive = False
@@ -149,9 +150,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.parser.get_method() not in (b"GET", b"HEAD"):
             raise self._refused(_bad("no protocol upgrade here; send without the Upgrade header"))
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._running = self.pipeline[-1][0]
+        super().on_response_complete()
 
     # -- refusing
 

@@ -152,12 +152,13 @@ def _requirement(model: type[BaseModel], path: _Path, item: ErrorDetails) -> str
     if kind == "literal_error":
         return f"must be {item['ctx']['expected']}"
     field = _field(model, path)
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Input should ")
     if kind == "value_error" and (field is None or field.annotation is str):
-        return str(item["ctx"]["error"])
+        return message
     permitted_range = _range(field) if field else None
     if permitted_range:
         return f"must be {permitted_range}"
-    return _KINDS.get(kind, item["msg"].removeprefix("Input should ").replace("be", "must be", 1))
+    return _KINDS.get(kind) or ("must " + message if message.startswith("be ") else message)
 
 
 def _range(field: FieldInfo) -> str | None:

@@ -59,9 +59,7 @@ def judge(result: Result, *, limits: Limits, limit_factor: int = 1) -> Execution
     """The execution as the API reports it, without the checks."""
     measured = result.measured
     report = parse_report(result.frame)
-    verdict = decide(
-        measured, report, cpu_limit_ns=round(limits.cpu_time_s * limit_factor * 1e9)
-    )
+    verdict = decide(measured, report, cpu_limit_ns=round(limits.cpu_time_s * limit_factor * 1e9))
     value = _Value()
     error = None
     if report is not None and verdict.status == report.header.status:

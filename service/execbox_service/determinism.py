@@ -1,0 +1,163 @@
+"""The determinism check: running calls again under variation, and finding what they depend on.
+
+Which variations there are is in ``variations``, what counts as equal in ``judge.determinism``.
+Runs go over all calls at once, one variation after another, so that each interpreter it takes
+is started once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from execbox.wire import Determinism, Execution, Hint, Status
+from execbox_service.frames import Result, parse_report
+from execbox_service.judge.determinism import distinct_outputs, key_of, without_addresses
+from execbox_service.session import Attempt, Ended, Variation, call_payload
+from execbox_service.strict_json import StrictJSONError, decode
+from execbox_service.variations import HOLD_STILL, REPEAT, VARY_ONE, run_variation
+from execbox_service.work import Work
+
+_CAUSES_SOUGHT_MAX = 20
+"""Calls whose cause is looked for; the rest of a job's report the commonest cause of these."""
+_REPEATS = 5
+"""Runs that must agree before a call counts as steady: a coin shows the same side five times in
+one of sixteen."""
+_SUSPECT_RUNS = 6
+"""Runs for the other calls of a function of which one call was caught: two hash seeds may order
+a small set alike."""
+
+Judge = Callable[[Ended, int], Execution]
+"""From a raw result and the factor its limits were multiplied by to an execution."""
+
+
+@dataclass
+class _Checked:
+    """One call under the check: every execution of it so far, the baseline first."""
+
+    payload: bytes
+    executions: list[Execution]
+    cause: str | None = None
+    hints: list[Hint] = field(default_factory=list)
+
+    @property
+    def differs(self) -> bool:
+        return len({key_of(execution) for execution in self.executions}) > 1
+
+
+async def check(
+    work: Work,
+    payloads: Sequence[bytes],
+    baselines: Sequence[Execution],
+    *,
+    runs: int,
+    judge: Judge,
+) -> list[Determinism | None]:
+    """Check every call whose baseline is ``ok``; None for the others. Raises ServiceFailure."""
+    checked = {
+        index: _Checked(payload, [baseline])
+        for index, (payload, baseline) in enumerate(zip(payloads, baselines, strict=True))
+        if baseline.status is Status.OK
+    }
+    checker = _Checker(work, judge)
+    calls = list(checked.values())
+    for run in range(2, runs + 1):
+        await checker.vary(calls, run_variation(run))
+    if any(call.differs for call in calls):
+        for run in range(runs + 1, _SUSPECT_RUNS + 1):
+            await checker.vary([call for call in calls if not call.differs], run_variation(run))
+        await checker.find_causes([call for call in calls if call.differs])
+    return [_report(checked[index]) if index in checked else None for index in range(len(payloads))]
+
+
+def _report(call: _Checked) -> Determinism:
+    return Determinism.model_validate(
+        {
+            "deterministic": not call.differs,
+            "cause": call.cause,
+            "outputs": distinct_outputs(call.executions) if call.differs else [],
+            "runs": len(call.executions),
+            "hints": call.hints,
+        }
+    )
+
+
+class _Checker:
+    def __init__(self, work: Work, judge: Judge) -> None:
+        self._work = work
+        self._judge = judge
+
+    async def vary(self, calls: list[_Checked], variation: Variation) -> None:
+        """Run each call once more; what the job's time did not reach is left as it is."""
+        for call, execution in zip(calls, await self._run(calls, variation), strict=True):
+            if execution.status is not Status.NOT_RUN:
+                call.executions.append(execution)
+
+    async def _run(self, calls: list[_Checked], variation: Variation) -> list[Execution]:
+        ended = await self._work.run([Attempt(call.payload, variation) for call in calls])
+        return [self._judge(result, variation.limit_factor) for result in ended]
+
+    async def find_causes(self, calls: list[_Checked]) -> None:
+        """Say of each call what it depends on; ``unknown`` where nothing tells."""
+        sought = calls[:_CAUSES_SOUGHT_MAX]
+        repeats = await self._keys(sought, REPEAT, count=_REPEATS)
+        stable = [
+            call
+            for call, keys in zip(sought, repeats, strict=True)
+            if keys == {key_of(call.executions[0])}
+        ]
+        await self._vary_one(stable)
+        await self._hold_still([call for call in sought if call not in stable])
+        commonest = Counter(call.cause for call in sought).most_common(1)[0][0]
+        for call in calls:
+            call.cause = call.cause or commonest or "unknown"
+        hints = await self._hints()
+        for call in calls:
+            call.hints = hints
+
+    async def _keys(
+        self, calls: list[_Checked], variation: Variation, *, count: int
+    ) -> list[set[str]]:
+        """The different results of each call in so many runs under one variation."""
+        keys: list[set[str]] = [set() for _ in calls]
+        for _ in range(count):
+            executions = await self._run(calls, variation)
+            for seen, execution in zip(keys, executions, strict=True):
+                seen.add(key_of(execution))
+        return keys
+
+    async def _vary_one(self, calls: list[_Checked]) -> None:
+        """What always differs when one thing does depends on that thing."""
+        for probe in VARY_ONE:
+            left = [call for call in calls if call.cause is None]
+            keys = await self._keys(left, probe.variation, count=2)
+            for call, seen in zip(left, keys, strict=True):
+                if len(seen) == 1 and key_of(call.executions[0]) not in seen:
+                    call.cause = probe.cause
+
+    async def _hold_still(self, calls: list[_Checked]) -> None:
+        """Whatever stops changing when one source stands still depends on that source.
+
+        What changes although entropy, the clock, the process's identity and the timers stand
+        still depends on when the machine did what: ``timing``.
+        """
+        for probe in HOLD_STILL:
+            left = [call for call in calls if call.cause is None]
+            keys = await self._keys(left, probe.variation, count=_REPEATS)
+            for call, seen in zip(left, keys, strict=True):
+                if len({without_addresses(key) for key in seen}) == 1:
+                    call.cause = probe.cause
+        for call in calls:
+            call.cause = call.cause or "timing"
+
+    async def _hints(self) -> list[Hint]:
+        """Lines of the source that read something that can vary: read inside a job process."""
+        (ended,) = await self._work.run([Attempt(call_payload({"hints": True}))])
+        report = parse_report(ended.frame) if isinstance(ended, Result) else None
+        if report is None or report.header.status != "ok":
+            return []
+        try:
+            return [Hint.model_validate(hint) for hint in decode(report.output)]
+        except (StrictJSONError, ValueError, TypeError):
+            return []

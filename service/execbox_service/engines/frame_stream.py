@@ -1,0 +1,130 @@
+"""Frames over a stream: taking answers out of bytes, and both directions over one socket.
+
+Nothing here knows what frames mean or what lies around them on the wire (``attach`` does, for
+Docker); lengths are bounded before anything is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterable, Iterator
+from typing import Self, cast
+
+from execbox_service.engines.base import SandboxLost
+from execbox_service.frames import (
+    PREFIX_BYTES,
+    Answer,
+    ProtocolViolation,
+    parse_answer,
+    rest_bytes,
+)
+
+logger = logging.getLogger(__name__)
+
+_STDERR_KEPT_BYTES = 4000
+_ANSWERS_MAX = 64
+"""More answers than anybody can have asked for and not yet read: the runner is lying."""
+
+
+class FrameReader:
+    """Cuts a stream of bytes into answers, however the bytes are divided."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._needed: tuple[int, int, int] | None = None
+
+    def feed(self, data: bytes | memoryview) -> Iterator[Answer]:
+        """Every answer that ``data`` completes, in order. Raises ProtocolViolation."""
+        self._bytes += data
+        while True:
+            if self._needed is None:
+                if len(self._bytes) < PREFIX_BYTES:
+                    return
+                self._needed = rest_bytes(bytes(self._bytes[:PREFIX_BYTES]))
+            kind, header_bytes, rest = self._needed
+            end = PREFIX_BYTES + rest
+            if len(self._bytes) < end:
+                return
+            frame = bytes(self._bytes[PREFIX_BYTES:end])
+            del self._bytes[:end]
+            self._needed = None
+            yield parse_answer(kind, frame[:header_bytes], frame[header_bytes:])
+
+
+class FrameStream(asyncio.Protocol):
+    """Frames in both directions over one connected socket, to one sandbox."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._transport: asyncio.Transport | None = None
+        self._answers: asyncio.Queue[Answer | None] = asyncio.Queue()
+        self._why = "the stream to the sandbox ended"
+        self._reader = FrameReader()
+        self._stderr = bytearray()
+
+    @classmethod
+    async def open(cls, sock: socket.socket) -> Self:
+        """Take over a connected socket that carries nothing else from now on."""
+        sock.setblocking(False)
+        _transport, stream = await asyncio.get_running_loop().create_connection(cls, sock=sock)
+        return stream
+
+    @property
+    def stderr_text(self) -> str:
+        """The beginning of what the sandbox's trusted processes wrote to stderr."""
+        return bytes(self._stderr).decode("utf-8", "replace").strip()
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame; dropped where the stream has ended."""
+        if self._transport is not None and not self.closed:
+            self._transport.write(frame)
+
+    async def receive(self) -> Answer:
+        """The next answer, in order. Raises SandboxLost once the stream has ended."""
+        answer = await self._answers.get()
+        if answer is None:
+            self._answers.put_nowait(None)
+            raise SandboxLost(self._why)
+        return answer
+
+    def close(self) -> None:
+        """Hang up; the supervisor ends when it sees that."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def keep_stderr(self, part: bytes | memoryview) -> None:
+        """Note what came on stderr, up to a few thousand bytes."""
+        self._stderr += part[: max(0, _STDERR_KEPT_BYTES - len(self._stderr))]
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio calls it so
+        self.closed = True
+        if self._stderr:
+            logger.warning("a runner wrote to stderr before it ended: %s", self.stderr_text)
+        self._answers.put_nowait(None)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for part in self._frame_bytes(data):
+                for answer in self._reader.feed(part):
+                    self._arrived(answer)
+        except ProtocolViolation as violation:
+            self._why = f"protocol violation: {violation}"
+            logger.warning("a sandbox broke the protocol and is destroyed: %s", violation)
+            self.close()
+
+    def _frame_bytes(self, data: bytes) -> Iterable[bytes | memoryview]:
+        """The parts of ``data`` that are frames: all of it, unless a subclass knows better."""
+        return (data,)
+
+    def _arrived(self, answer: Answer) -> None:
+        if self._answers.qsize() >= _ANSWERS_MAX:
+            raise ProtocolViolation(f"more than {_ANSWERS_MAX} answers nobody asked for")
+        self._answers.put_nowait(answer)

@@ -1,0 +1,129 @@
+"""The surroundings that executions are varied by. Constants only; who runs them is elsewhere.
+
+Values stay the same from request to request, so that the interpreters they need stay warm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from execbox_service.session import Surroundings, Variation
+
+CLOCK_LIBRARY = "/usr/lib/execbox/libexecbox_clock.so"
+_DAY_S = 86_400
+# Not a whole number of days, weeks or years: the hour, the weekday and the date all change.
+_CLOCK_STEP_S = 400 * _DAY_S + 7 * 3600 + 13 * 60 + 17
+_FROZEN_CLOCK_S = 1_800_000_000
+_LIMIT_FACTOR = 2
+_OTHER_DIRECTORY = "/dev/shm"  # noqa: S108 - inside the sandbox, and cleaned like /tmp
+_ZONES = ("Asia/Kolkata", "America/St_Johns", "Pacific/Chatham", "Africa/Lagos")
+
+VARIED = (
+    "hash_seed",
+    "address_layout",
+    "clock",
+    "entropy",
+    "pid",
+    "cwd",
+    "timezone",
+    "locale",
+    "environment",
+)
+"""What differs between the baseline and every further run, as a certificate names it."""
+
+
+def run_variation(run: int) -> Variation:
+    """The variation of run 2, 3 and so on: everything at once, and each run differently."""
+    step = run - 1
+    sign = 1 if step % 2 else -1
+    return Variation(
+        interpreter=(
+            ("PYTHONHASHSEED", str(7919 * step)),
+            ("LD_PRELOAD", CLOCK_LIBRARY),
+            ("EXECBOX_CLOCK_OFFSET_S", str(sign * step * _CLOCK_STEP_S)),
+        ),
+        surroundings=_other_place(_ZONES[step % len(_ZONES)]),
+        limit_factor=_LIMIT_FACTOR,
+    )
+
+
+def _other_place(zone: str) -> Surroundings:
+    return (
+        ("cwd", _OTHER_DIRECTORY),
+        ("home", _OTHER_DIRECTORY),
+        ("tz", zone),
+        ("locale", "de_DE.UTF-8"),
+    )
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A variation under which executions show one cause, and not the others."""
+
+    cause: str
+    variation: Variation
+
+
+_PLAIN = Variation(limit_factor=_LIMIT_FACTOR)
+
+REPEAT = _PLAIN
+"""The baseline again: nothing differs but what differs between any two executions."""
+
+_STANDING_CLOCK = (
+    ("LD_PRELOAD", CLOCK_LIBRARY),
+    ("EXECBOX_CLOCK_FROZEN_S", str(_FROZEN_CLOCK_S)),
+)
+
+# When the baseline does not even repeat: hold one source still and see whether it then does.
+# Identity first, addresses included, since those that are left differ in all of them.
+HOLD_STILL = (
+    Probe(
+        "process_state",
+        Variation(surroundings=(("frozen", ("process",)),), limit_factor=_LIMIT_FACTOR),
+    ),
+    Probe(
+        "entropy",
+        Variation(surroundings=(("entropy_seed", 1),), limit_factor=_LIMIT_FACTOR),
+    ),
+    Probe("clock", Variation(interpreter=_STANDING_CLOCK, limit_factor=_LIMIT_FACTOR)),
+    Probe(
+        "timing",
+        Variation(surroundings=(("frozen", ("timers",)),), limit_factor=_LIMIT_FACTOR),
+    ),
+    # Both at once, as in uuid1: random bits are the part that never comes back.
+    Probe(
+        "entropy",
+        Variation(
+            interpreter=_STANDING_CLOCK,
+            surroundings=(("entropy_seed", 1),),
+            limit_factor=_LIMIT_FACTOR,
+        ),
+    ),
+)
+
+# When the baseline repeats: vary one thing and see whether that makes the difference.
+VARY_ONE = (
+    Probe(
+        "process_state",
+        Variation(surroundings=_other_place(_ZONES[1]), limit_factor=_LIMIT_FACTOR),
+    ),
+    # The same hash seed in another interpreter: only addresses differ.
+    Probe(
+        "process_state",
+        Variation(interpreter=(("EXECBOX_LAYOUT", "1"),), limit_factor=_LIMIT_FACTOR),
+    ),
+    Probe(
+        "hash_seed",
+        Variation(interpreter=(("PYTHONHASHSEED", "7919"),), limit_factor=_LIMIT_FACTOR),
+    ),
+    Probe(
+        "clock",
+        Variation(
+            interpreter=(
+                ("LD_PRELOAD", CLOCK_LIBRARY),
+                ("EXECBOX_CLOCK_OFFSET_S", str(_CLOCK_STEP_S)),
+            ),
+            limit_factor=_LIMIT_FACTOR,
+        ),
+    ),
+)

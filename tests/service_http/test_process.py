@@ -1,0 +1,172 @@
+"""The service as a process: start, end, exit codes and what it writes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from execbox_service.main import EXIT_CONFIGURATION, serve
+
+from .harness import execute_body, read_answer, wait_until
+
+PROGRAM = """
+import sys
+from execbox_service.failures import ServiceFailure
+from execbox_service.main import serve_runtime
+from execbox_service.settings import load_settings
+from service_http.harness import FakeRuntime
+
+class Runtime(FakeRuntime):
+    async def start(self):
+        if {fails}:
+            raise ServiceFailure("no_engine", "no Docker daemon answers; start one")
+    async def stop(self):
+        sys.stderr.write("runtime stopped\\n")
+
+sys.exit(serve_runtime(load_settings({{"port": "{port}", "log_format": "json"}}), Runtime()))
+"""
+
+
+@contextlib.contextmanager
+def _process(
+    *, port: int = 0, fails: bool = False, shutdown_grace_s: float = 5
+) -> Iterator[subprocess.Popen[str]]:
+    roots = [str(Path(__file__).parents[1]), *sys.path]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(root for root in roots if root),
+        "EXECBOX_SHUTDOWN_GRACE_S": str(shutdown_grace_s),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(port=port, fails=fails)],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _port_of(process: subprocess.Popen[str]) -> int:
+    """From the one line that says where it serves."""
+    assert process.stderr is not None
+    line = json.loads(process.stderr.readline())
+    assert line["message"] == "execbox is serving"
+    assert (line["engine"], line["keys"]) == ("fake", "no")
+    match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)", line["url"])
+    assert match is not None
+    return int(match[1])
+
+
+def _send(port: int, *, code: str) -> socket.socket:
+    body = execute_body(function={"code": code})
+    head = (
+        f"POST /v1/execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_signal_when_idle_ends_cleanly(number: signal.Signals) -> None:
+    """Exit code 0, the runtime stopped, and connections that merely idle do not delay it."""
+    with _process() as process:
+        port = _port_of(process)
+        with socket.create_connection(("127.0.0.1", port)):
+            started_s = time.monotonic()
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert errors.splitlines()[-1] == "runtime stopped"
+        assert time.monotonic() - started_s < 3
+
+
+def test_serve_sigterm_lets_running_requests_end() -> None:
+    """F20: what ends within the grace period is answered."""
+    with _process() as process:
+        port = _port_of(process)
+        with _send(port, code="sleep 1") as connection:
+            time.sleep(0.3)
+            process.terminate()
+            answer = read_answer(connection)
+        assert answer.status == 200
+        assert process.wait(timeout=10) == 0
+
+
+def test_serve_sigterm_answers_what_does_not_end_with_503() -> None:
+    """F20: retryable, so that a client goes elsewhere; never 500, never silence."""
+    with _process(shutdown_grace_s=1) as process:
+        port = _port_of(process)
+        with _send(port, code="sleep 60") as connection:
+            time.sleep(0.3)
+            process.terminate()
+            answer = read_answer(connection)
+        assert (answer.status, answer.code) == (503, "shutting_down")
+        assert answer.json["error"]["retryable"] is True
+        assert process.wait(timeout=10) == 0
+
+
+def test_serve_runtime_that_cannot_start_says_why_and_returns_1() -> None:
+    """One line, no traceback."""
+    with _process(fails=True) as process:
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors == "execbox: cannot start: no Docker daemon answers; start one\n"
+
+
+def test_serve_port_in_use_says_so_and_returns_1() -> None:
+    """Before anything is started that would have to be stopped."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with _process(port=port) as process:
+            _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors.startswith(f"execbox: cannot listen on 127.0.0.1 port {port}: ")
+    assert errors.count("\n") == 1
+
+
+def test_serve_request_is_logged_as_one_json_line() -> None:
+    """A newline in a path cannot forge a line."""
+    with _process() as process:
+        port = _port_of(process)
+        assert process.stderr is not None
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(b"GET /a%0Ab HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = read_answer(connection)
+        line = json.loads(process.stderr.readline())
+    assert (line["path"], line["status"], line["error"]) == ("/a\nb", 404, "not_found")
+    assert line["request_id"] == answer.headers["x-request-id"]
+
+
+def test_serve_wrong_configuration_returns_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """Told on stderr, without loading an engine."""
+    assert serve({"port": "http"}) == EXIT_CONFIGURATION
+    assert "EXECBOX_PORT='http'" in capsys.readouterr().err
+
+
+def test_serve_process_killed_leaves_its_port_free() -> None:
+    """F20: the next start must not wait for connections of the last to time out."""
+    with _process() as process:
+        port = _port_of(process)
+        with _send(port, code="sleep 60"):
+            time.sleep(0.2)
+            process.kill()
+            process.wait()
+    with _process(port=port) as again:
+        wait_until(lambda: _port_of(again) == port)
