@@ -27,7 +27,7 @@ help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
 
 demo: venv engine
-	@EXECBOX_ENGINE=$(ENGINE) $(PYTHON_BIN) examples/demo.py
+	@EXECBOX_ENGINE=$(ENGINE) $(PYTHON_BIN) -m examples.demo
 
 test: venv engine
 	$(PYTHON_BIN) -m pytest $(PYTEST_ARGS)
@@ -47,6 +47,7 @@ check: venv
 	.venv/bin/shellcheck scripts/*.sh .ci/run
 
 bench: venv engine
+	@scripts/setup-python.sh benchmarks
 	$(PYTHON_BIN) -m benchmarks $(BENCH_ARGS)
 
 clean:

@@ -1,7 +1,8 @@
 """Write the system-call numbers of this architecture as JSON, from the kernel's own headers.
 
 Run while the image is built, in the stage that has a compiler; the result is what the job's
-filter is assembled from.
+filter is assembled from. The files syscalls-ARCHITECTURE.json beside this one, for machines that
+have neither image nor compiler, were made by it too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import json
 import re
 import subprocess
 import sys
+
+_NO_CALLS = {"syscalls", "arch_specific_syscall"}
+"""Macros that look like a call's number and are a count or a base."""
 
 
 def main() -> None:
@@ -20,16 +24,18 @@ def main() -> None:
         capture_output=True,
         text=True,
     ).stdout
-    macros: dict[str, str] = dict(re.findall(r"^#define __NR_(\w+) (.+)$", dump, re.MULTILINE))
+    macros: dict[str, str] = dict(re.findall(r"^#define (__NR\w+) (.+)$", dump, re.MULTILINE))
     numbers = {}
-    for name, value in sorted(macros.items()):
+    for macro, value in sorted(macros.items()):
         # On asm-generic architectures some names are defined as other names.
-        resolved = macros.get(value.removeprefix("__NR_"), value)
-        if resolved.isdigit():
+        resolved = macros.get(value, value)
+        name = macro.removeprefix("__NR_")
+        if resolved.isdigit() and name not in _NO_CALLS and not macro.startswith("__NR3264_"):
             numbers[name] = int(resolved)
     if not {"clone", "clone3", "prctl", "socketpair"} <= numbers.keys():
         raise SystemExit(f"the headers list only {len(numbers)} system calls")
     json.dump(numbers, sys.stdout, indent=0)
+    sys.stdout.write("\n")
 
 
 if __name__ == "__main__":

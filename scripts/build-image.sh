@@ -166,9 +166,7 @@ mkdir "$work/context"
 if [[ $image == sandbox ]]; then
     cp -R "$root/sandbox-image/." "$work/context"
 else
-    mkdir "$work/context/sandbox-image"
-    cp "$root/sandbox-image/seccomp.json" "$work/context/sandbox-image"
-    cp -R "$root/client" "$root/service" "$work/context"
+    cp -R "$root/client" "$root/service" "$root/sandbox-image" "$work/context"
     cp "$root/pyproject.toml" "$root/README.md" "$root/LICENSE" "$root/.dockerignore" \
         "$work/context"
     cp "$root/service/Dockerfile" "$work/context/Dockerfile"

@@ -3,10 +3,11 @@
 # Makes .venv, with execbox installed into it from this checkout (editable) and
 # all that running the service and the tests takes.
 #
-#   scripts/setup-python.sh
+#   scripts/setup-python.sh [EXTRA]
 #
 # Does nothing when pyproject.toml, the checkout's place and the Python version
-# are what they were the last time.
+# are what they were the last time. EXTRA is an extra of pyproject.toml that is
+# wanted besides service and dev.
 #
 # Environment:
 #   PYTHON                the interpreter to use (default python3; 3.11 or later)
@@ -54,8 +55,14 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
         "Name another interpreter with PYTHON=..."
 fi
 
+readonly extra=${1:-}
+readonly extra_stamp=$venv/execbox-stamp-$extra
 wanted=$(fingerprint)
+made=
 if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then
+    made=yes
+fi
+if [[ -n $made && (-z $extra || -f $extra_stamp) ]]; then
     exit 0
 fi
 
@@ -66,10 +73,21 @@ for file in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt; do
     fi
 done
 
-say "making .venv and installing execbox[service,dev] into it"
-# An interrupted or moved .venv is made anew rather than mended.
-rm -rf "$venv"
-"$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --editable "${root}[service,dev]"
-printf '%s\n' "$wanted" >"$stamp"
+install() { # EXTRAS
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --editable "${root}[$1]"
+}
+
+if [[ -z $made ]]; then
+    say "making .venv and installing execbox[service,dev] into it"
+    # An interrupted or moved .venv is made anew rather than mended.
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+    install service,dev
+    printf '%s\n' "$wanted" >"$stamp"
+fi
+if [[ -n $extra ]]; then
+    say "installing execbox[$extra] into .venv"
+    install "$extra"
+    : >"$extra_stamp"
+fi

@@ -7,6 +7,7 @@ environment before a client is made.
 from __future__ import annotations
 
 from execbox import wire
+from execbox._batch import BatchResult
 from execbox.client import AsyncClient, Client
 from execbox.config import ClientConfig, RetryPolicy
 from execbox.errors import (
@@ -41,6 +42,7 @@ from execbox.wire import (
 __all__ = [
     "AsyncClient",
     "AuthenticationError",
+    "BatchResult",
     "Call",
     "Capabilities",
     "Checks",

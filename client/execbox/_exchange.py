@@ -60,6 +60,7 @@ class Exchange(Generic[T]):
     read: Callable[[Answer], T]
     read_timeout_s: float
     body: bytes | None = None
+    content_type: str = "application/json"
     accepted: frozenset[int] = frozenset({200})
 
 

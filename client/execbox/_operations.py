@@ -15,11 +15,28 @@ from execbox import _json, wire
 from execbox._exchange import Answer, Exchange, read_model
 from execbox.errors import InvalidRequest, InvalidResponse, RequestTooLarge, ServiceUnavailable
 
-__all__ = ["ExecuteOptions", "capabilities", "execute", "healthz", "ready", "readyz"]
+__all__ = [
+    "ExecuteOptions",
+    "GenerateOptions",
+    "VerifyOptions",
+    "capabilities",
+    "execute",
+    "generate",
+    "generation_bound_s",
+    "healthz",
+    "invalid_request",
+    "items_bound_s",
+    "job_bound_s",
+    "ready",
+    "readyz",
+    "set_fields",
+    "verify",
+]
 
 T = TypeVar("T")
 
 _PROBE_TIMEOUT_S = 5.0
+_COMPARING_TIMEOUT_S = 60.0
 # Of the service: an execution that the wall clock cannot judge is stopped at four times its wall
 # limit and run once more, alone.
 _HARD_STOP_FACTOR = 4
@@ -44,6 +61,31 @@ class ExecuteOptions(TypedDict, total=False):
     convert: wire.Conversion | None
 
 
+class GenerateOptions(TypedDict, total=False):
+    """What ``generate`` takes besides the two sources; what is left out is the service's choice."""
+
+    count: int | None
+    attempts: int | None
+    give_up_after: int | None
+    seed: int | None
+    entry_point: str | None
+    prelude: str | None
+    limits: wire.Limits | None
+    checks: wire.Checks | None
+    isolation: wire.Isolation | None
+    profile: wire.Profile | None
+    convert: wire.Conversion | None
+
+
+class VerifyOptions(TypedDict, total=False):
+    """What ``verify`` takes besides the items; what is left out is the service's choice."""
+
+    isolation: wire.Isolation | None
+    profile: wire.Profile | None
+    convert: wire.Conversion | None
+    feedback_templates: wire.FeedbackTemplates | None
+
+
 def execute(
     function: wire.Function | str,
     calls: Sequence[wire.Call | Mapping[str, object]],
@@ -51,13 +93,7 @@ def execute(
 ) -> Exchange[wire.ExecuteResponse]:
     """``POST /v1/execute``. Raises ``InvalidRequest`` or ``RequestTooLarge`` before sending."""
     request = _execute_request(function, calls, **options)
-    body = _json.encode(_set_fields(request) | {"calls": [_set_fields(c) for c in request.calls]})
-    if len(body) > wire.BODY_BYTES_MAX:
-        raise RequestTooLarge(
-            f"the request is {len(body)} bytes of JSON and the service takes "
-            f"{wire.BODY_BYTES_MAX}: send fewer calls per request",
-            code="request_too_large",
-        )
+    body = _checked_size(_json.encode(set_fields(request)), remedy="send fewer calls per request")
 
     def read(answer: Answer) -> wire.ExecuteResponse:
         response = read_model(wire.ExecuteResponse, answer)
@@ -74,6 +110,60 @@ def execute(
         body=body,
         read=read,
         read_timeout_s=job_bound_s(request),
+    )
+
+
+def generate(
+    function: wire.Function | str,
+    input_generator: wire.InputGenerator | str,
+    **options: Unpack[GenerateOptions],
+) -> Exchange[wire.GenerateResponse]:
+    """``POST /v1/generate``. Raises ``InvalidRequest`` or ``RequestTooLarge`` before sending."""
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        fields = {
+            "function": _function(function, given),
+            "input_generator": {"code": input_generator}
+            if isinstance(input_generator, str)
+            else input_generator,
+        }
+        request = wire.GenerateRequest.model_validate(fields | given)
+    except ValidationError as error:
+        raise invalid_request(error) from error
+    return Exchange(
+        method="POST",
+        path="/v1/generate",
+        body=_checked_size(_json.encode(set_fields(request)), remedy="shorten the code"),
+        read=lambda answer: read_model(wire.GenerateResponse, answer),
+        read_timeout_s=generation_bound_s(request),
+    )
+
+
+def verify(
+    items: Sequence[wire.VerifyItem | Mapping[str, object]], **options: Unpack[VerifyOptions]
+) -> Exchange[wire.VerifyResponse]:
+    """``POST /v1/verify``. Raises ``InvalidRequest`` or ``RequestTooLarge`` before sending."""
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        plain = [dict(item) if isinstance(item, Mapping) else item for item in items]
+        request = wire.VerifyRequest.model_validate({"items": plain} | given)
+    except ValidationError as error:
+        raise invalid_request(error) from error
+
+    def read(answer: Answer) -> wire.VerifyResponse:
+        response = read_model(wire.VerifyResponse, answer)
+        if [item.id for item in response.items] != [item.id for item in request.items]:
+            raise InvalidResponse(f"{answer.url} answered other items than it was asked")
+        return response
+
+    return Exchange(
+        method="POST",
+        path="/v1/verify",
+        body=_checked_size(
+            _json.encode(set_fields(request)), remedy="send fewer items per request"
+        ),
+        read=read,
+        read_timeout_s=items_bound_s(request),
     )
 
 
@@ -118,13 +208,35 @@ def job_bound_s(request: wire.ExecuteRequest) -> float:
     Calls stop being started after ``job_time_s``, so it is either every call at its worst or
     that plus the worst of the call under way. Time spent in the queue is not included.
     """
+    call_s = _call_bound_s(request)
+    return min(len(request.calls) * call_s, _after_job_time_s(request))
+
+
+def generation_bound_s(request: wire.GenerateRequest) -> float:
+    """As ``job_bound_s``: no draw is made after ``job_time_s``."""
+    return _after_job_time_s(request)
+
+
+def items_bound_s(request: wire.VerifyRequest) -> float:
+    """As ``job_bound_s``, for items that are all run at their worst, one after the other."""
+    execution_s = _HARD_STOP_FACTOR * _RERUN_FACTOR
+    run_s = sum(item.limits.wall_time_s * execution_s for item in request.items if item.function)
+    # What is compared only takes milliseconds, but there may be ten thousand of it.
+    return run_s + _COMPARING_TIMEOUT_S
+
+
+def _after_job_time_s(request: wire.ExecuteRequest | wire.GenerateRequest) -> float:
+    return request.limits.job_time_s + _call_bound_s(request)
+
+
+def _call_bound_s(request: wire.ExecuteRequest | wire.GenerateRequest) -> float:
+    """The longest that one call may take, every run of its checks included."""
     limits, determinism = request.limits, request.checks.determinism
     execution_s = limits.wall_time_s * _HARD_STOP_FACTOR * _RERUN_FACTOR
     executions = 1.0
     if determinism is not None:
         executions += _VARIATION_FACTOR * (determinism.runs - 1 + _CAUSE_RUNS)
-    call_s = execution_s * executions
-    return min(len(request.calls) * call_s, limits.job_time_s + call_s)
+    return execution_s * executions
 
 
 def _get(
@@ -149,7 +261,7 @@ def _execute_request(
         }
         return wire.ExecuteRequest.model_validate(fields | given)
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise invalid_request(error) from error
 
 
 def _function(function: wire.Function | str, given: dict[str, object]) -> wire.Function:
@@ -159,7 +271,7 @@ def _function(function: wire.Function | str, given: dict[str, object]) -> wire.F
         try:
             return wire.Function.model_validate({"code": function, **named})
         except ValidationError as error:
-            raise _invalid(error, within=("function",)) from error
+            raise invalid_request(error, within=("function",)) from error
     if named:
         raise InvalidRequest(
             f"{' and '.join(named)} cannot be given next to a wire.Function; set it there"
@@ -183,24 +295,46 @@ def _call(call: object, index: int) -> wire.Call:
         try:
             return wire.Call(kwargs=dict(call))
         except ValidationError as error:
-            raise _invalid(error, within=("calls", index)) from error
+            raise invalid_request(error, within=("calls", index)) from error
     raise InvalidRequest(
         f"calls[{index}] must be a wire.Call or a mapping of keyword arguments, "
         f"not a {type(call).__name__}"
     )
 
 
-def _set_fields(model: BaseModel) -> dict[str, object]:
-    # By hand and not model_dump(): that copies every argument, and turns NaN into null.
-    body: dict[str, object] = {}
-    for name in type(model).model_fields:
-        if name in model.model_fields_set:
-            value = getattr(model, name)
-            body[name] = _set_fields(value) if isinstance(value, BaseModel) else value
+def _checked_size(body: bytes, *, remedy: str) -> bytes:
+    if len(body) > wire.BODY_BYTES_MAX:
+        raise RequestTooLarge(
+            f"the request is {len(body)} bytes of JSON and the service takes "
+            f"{wire.BODY_BYTES_MAX}: {remedy}",
+            code="request_too_large",
+        )
     return body
 
 
-def _invalid(error: ValidationError, *, within: tuple[str | int, ...] = ()) -> InvalidRequest:
+def set_fields(model: BaseModel) -> dict[str, object]:
+    """The fields that were given, by name: what is left out is the service's choice."""
+    # By hand and not model_dump(): that copies every argument, and turns NaN into null.
+    return {
+        name: _plain(getattr(model, name))
+        for name in type(model).model_fields
+        if name in model.model_fields_set
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return set_fields(value)
+    # Only the schema's own lists hold models, and hold nothing else.
+    if isinstance(value, list) and value and isinstance(value[0], BaseModel):
+        return [_plain(member) for member in value]
+    return value
+
+
+def invalid_request(
+    error: ValidationError, *, within: tuple[str | int, ...] = ()
+) -> InvalidRequest:
+    """The schema's first complaint, in the client's own words."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     first = problems[0]
     problem = first["msg"].removeprefix("Value error, ")

@@ -6,11 +6,13 @@ What to send and what an answer means is in ``_exchange``, when to send again in
 from __future__ import annotations
 
 import asyncio
+import math
+import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeAlias, TypedDict, TypeVar
 
 import httpx
@@ -29,7 +31,7 @@ from execbox.errors import (
     TransportError,
 )
 
-__all__ = ["AsyncSeam", "AsyncTransport", "SyncSeam", "SyncTransport"]
+__all__ = ["AsyncSeam", "AsyncTransport", "Streamed", "SyncSeam", "SyncTransport"]
 
 SyncSeam: TypeAlias = httpx.BaseTransport
 """What ``Client(transport=)`` takes: tests give ``httpx.MockTransport`` or a WSGI/ASGI app's."""
@@ -72,8 +74,42 @@ class SyncTransport:
         with self._lender.borrow() as http, _as_transport_error(self._config, timeout):
             return _answer(http.send(_request(http, exchange, timeout=timeout)))
 
+    @contextmanager
+    def streamed(self, exchange: Exchange[None]) -> Iterator[Streamed]:
+        """Send once, and receive the answer in pieces; what is no success raises at once."""
+        timeout = _timeout(self._config, exchange, within_s=math.inf)
+        with self._lender.borrow() as http, _as_transport_error(self._config, timeout):
+            response = http.send(_request(http, exchange, timeout=timeout), stream=True)
+            try:
+                if response.status_code not in exchange.accepted:
+                    response.read()
+                    read_answer(exchange, _answer(response))
+                yield Streamed(response)
+            finally:
+                response.close()
+
     def close(self) -> None:
         self._lender.close()
+
+
+class Streamed:
+    """An answer that is being received."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+
+    def pieces(self) -> Iterator[bytes]:
+        """Bytes as they arrive."""
+        return self._response.iter_bytes()
+
+    def abort(self) -> None:
+        """End the receiving from another thread, where it fails as if the connection broke."""
+        network = self._response.extensions.get("network_stream")
+        connection = network.get_extra_info("socket") if network is not None else None
+        if connection is not None:
+            with suppress(OSError):
+                # Closing would not wake a thread that waits for bytes.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class _Lender:
@@ -151,6 +187,21 @@ class AsyncTransport:
         with _as_transport_error(self._config, timeout):
             return _answer(await self._http.send(_request(self._http, exchange, timeout=timeout)))
 
+    @asynccontextmanager
+    async def streamed(self, exchange: Exchange[None]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """As ``SyncTransport.streamed``; gives the pieces."""
+        timeout = _timeout(self._config, exchange, within_s=math.inf)
+        with _as_transport_error(self._config, timeout):
+            request = _request(self._http, exchange, timeout=timeout)
+            response = await self._http.send(request, stream=True)
+            try:
+                if response.status_code not in exchange.accepted:
+                    await response.aread()
+                    read_answer(exchange, _answer(response))
+                yield response.aiter_bytes()
+            finally:
+                await response.aclose()
+
     async def aclose(self) -> None:
         await self._http.aclose()
 
@@ -185,7 +236,7 @@ def _http_options(config: ClientConfig) -> _HttpOptions:
 def _request(
     http: httpx.Client | httpx.AsyncClient, exchange: Exchange[T], *, timeout: httpx.Timeout
 ) -> httpx.Request:
-    headers = {} if exchange.body is None else {"Content-Type": "application/json"}
+    headers = {} if exchange.body is None else {"Content-Type": exchange.content_type}
     return http.build_request(
         exchange.method, exchange.path, content=exchange.body, headers=headers, timeout=timeout
     )

@@ -5,16 +5,25 @@ What each sends and how it is read is in ``_operations``, sending in ``_transpor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
-from execbox import _operations, wire
-from execbox._operations import ExecuteOptions
+from execbox import _batch_async, _batch_sync, _operations, wire
+from execbox._batch import BatchResult
+from execbox._operations import ExecuteOptions, GenerateOptions, VerifyOptions
 from execbox._retry import Polling
 from execbox._transport import AsyncSeam, AsyncTransport, SyncSeam, SyncTransport
 from execbox.config import ClientConfig, config_from_env
-from execbox.errors import ConfigError
+from execbox.errors import ConfigError, InvalidRequest
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -43,7 +52,9 @@ class Client:
         config: ClientConfig | None = None,
         transport: SyncSeam | None = None,
     ) -> None:
-        self._transport = SyncTransport(_config(base_url, api_key, config=config), seam=transport)
+        checked = _config(base_url, api_key, config=config)
+        self._retry = checked.retry
+        self._transport = SyncTransport(checked, seam=transport)
 
     def execute(
         self,
@@ -65,6 +76,59 @@ class Client:
         ``TransportError`` when no usable answer arrived.
         """
         return self._transport.send(_operations.execute(function, calls, **options))
+
+    def generate(
+        self,
+        function: wire.Function | str,
+        input_generator: wire.InputGenerator | str,
+        **options: Unpack[GenerateOptions],
+    ) -> wire.GenerateResponse:
+        """Sample inputs with the generator, run them, and return the pairs that hold.
+
+        Up to ``count`` (default 10) distinct pairs in at most ``attempts`` (1000) draws, seeded by
+        ``seed`` (0): the same request gives the same pairs. Each pair passed the determinism check
+        and the size rule unless ``checks`` says otherwise, and has its certificate. Every draw
+        that gave no pair is in ``rejected`` by its reason, with the first ``examples``. Both
+        sources share one namespace. Other options and what is raised: as for ``execute``.
+        """
+        return self._transport.send(_operations.generate(function, input_generator, **options))
+
+    def verify(
+        self,
+        items: Sequence[wire.VerifyItem | Mapping[str, object]],
+        **options: Unpack[VerifyOptions],
+    ) -> wire.VerifyResponse:
+        """What predictions are worth: a verdict and feedback for every item, in their order.
+
+        An item is a ``wire.VerifyItem`` or a mapping of its fields: a ``prediction`` (the bare
+        value) or a ``response`` (a model's text, from which the answer is extracted), of ``kind``
+        input or output. Where the service failed at an item, its ``verdict`` is None and its
+        ``error`` says why. ``feedback_templates`` replaces the wording of the feedback. Other
+        options and what is raised: as for ``execute``.
+        """
+        return self._transport.send(_operations.verify(items, **options))
+
+    def batch(
+        self, lines: Iterable[wire.BatchLine | Mapping[str, object]], *, concurrency: int = 4
+    ) -> Iterator[BatchResult]:
+        """Many operations, any number of them, with their results as they finish, in any order.
+
+        A line is a ``wire.ExecuteLine``, ``GenerateLine`` or ``VerifyLine``, or a mapping of its
+        fields; results carry its ``id``. ``lines`` is read in the caller's thread, no further
+        ahead than a few hundred lines or 64 MiB, and at most ``concurrency`` streams are open.
+        Every line gets exactly one result. What could not be sent, or stayed unanswered beyond
+        the configured retries, is a result with ``error``; a line whose answer is a retryable
+        error is sent again too. Raises what would be true of every line, such as
+        ``AuthenticationError`` and ``InvalidResponse``. Ending the iteration (``close``, or
+        leaving the loop) ends the work.
+
+        >>> for result in client.batch(lines):
+        ...     print(result.id, result.answer or result.error)
+        """
+        _check_concurrency(concurrency)
+        return _batch_sync.run_batch(
+            lines, transport=self._transport, policy=self._retry, concurrency=concurrency
+        )
 
     def capabilities(self) -> wire.Capabilities:
         """What the service runs and permits: engine, packages, isolation levels, maxima."""
@@ -126,7 +190,9 @@ class AsyncClient:
         config: ClientConfig | None = None,
         transport: AsyncSeam | None = None,
     ) -> None:
-        self._transport = AsyncTransport(_config(base_url, api_key, config=config), seam=transport)
+        checked = _config(base_url, api_key, config=config)
+        self._retry = checked.retry
+        self._transport = AsyncTransport(checked, seam=transport)
 
     @_documented_as(Client.execute)
     async def execute(
@@ -136,6 +202,42 @@ class AsyncClient:
         **options: Unpack[ExecuteOptions],
     ) -> wire.ExecuteResponse:
         return await self._transport.send(_operations.execute(function, calls, **options))
+
+    @_documented_as(Client.generate)
+    async def generate(
+        self,
+        function: wire.Function | str,
+        input_generator: wire.InputGenerator | str,
+        **options: Unpack[GenerateOptions],
+    ) -> wire.GenerateResponse:
+        return await self._transport.send(
+            _operations.generate(function, input_generator, **options)
+        )
+
+    @_documented_as(Client.verify)
+    async def verify(
+        self,
+        items: Sequence[wire.VerifyItem | Mapping[str, object]],
+        **options: Unpack[VerifyOptions],
+    ) -> wire.VerifyResponse:
+        return await self._transport.send(_operations.verify(items, **options))
+
+    def batch(
+        self,
+        lines: AsyncIterable[wire.BatchLine | Mapping[str, object]]
+        | Iterable[wire.BatchLine | Mapping[str, object]],
+        *,
+        concurrency: int = 4,
+    ) -> AsyncGenerator[BatchResult, None]:
+        """As ``Client.batch``, as an asynchronous generator; ``lines`` may be asynchronous too.
+
+        Where the iteration may be left early, use ``contextlib.aclosing``, so that the work ends
+        at once and not when the garbage collector finds the generator.
+        """
+        _check_concurrency(concurrency)
+        return _batch_async.run_batch(
+            lines, transport=self._transport, policy=self._retry, concurrency=concurrency
+        )
 
     @_documented_as(Client.capabilities)
     async def capabilities(self) -> wire.Capabilities:
@@ -167,6 +269,11 @@ class AsyncClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _check_concurrency(concurrency: int) -> None:
+    if concurrency < 1:
+        raise InvalidRequest(f"concurrency must be 1 or more, not {concurrency}")
 
 
 def _config(

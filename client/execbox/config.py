@@ -1,8 +1,9 @@
 """How a client is set up, and the only place in the client that reads the environment.
 
 Sending and retrying are elsewhere; here are only the values they obey. ``EXECBOX_URL`` and
-``EXECBOX_API_KEY`` fill in what is not given; ``NO_COLOR`` and ``TERM`` are read for the command
-line.
+``EXECBOX_API_KEY`` fill in what is not given, ``EXECBOX_MODEL_URL``, ``EXECBOX_MODEL`` and
+``EXECBOX_MODEL_API_KEY`` do so for a model endpoint; ``NO_COLOR`` and ``TERM`` are read for the
+command line.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from urllib.parse import urlsplit
 
 from execbox.errors import ConfigError
 
-__all__ = ["ClientConfig", "RetryPolicy", "config_from_env", "terminal_wants_no_color"]
+__all__ = [
+    "ClientConfig",
+    "ModelConfig",
+    "RetryPolicy",
+    "config_from_env",
+    "model_config_from_env",
+    "terminal_wants_no_color",
+]
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8080"
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -81,6 +89,44 @@ class ClientConfig:
         return urlsplit(self.base_url).hostname in _LOOPBACK_HOSTS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Which model answers, where, and how patient to be. Raises ``ConfigError`` when unusable.
+
+    ``base_url`` is what ``/chat/completions`` is appended to, usually ending in ``/v1``.
+    ``failure_retries_max`` bounds, per prompt, answers of 5xx, broken connections, timeouts and
+    answers that are none; ``busy_retries_max`` answers of 429. Pauses grow from ``backoff_s`` to
+    ``backoff_max_s``, with full jitter, on top of what the endpoint asks for; one that asks for
+    more than ``pause_max_s`` ends the run instead. ``answer_timeout_s`` is for one whole answer.
+    """
+
+    base_url: str
+    model: str
+    api_key: str | None = field(default=None, repr=False)
+    connect_timeout_s: float = 10.0
+    answer_timeout_s: float = 600.0
+    failure_retries_max: int = 5
+    busy_retries_max: int = 40
+    backoff_s: float = 1.0
+    backoff_max_s: float = 30.0
+    pause_max_s: float = 900.0
+
+    def __post_init__(self) -> None:
+        _check_base_url(self.base_url, setting="model URL (EXECBOX_MODEL_URL)")
+        _check_api_key(self.api_key, setting="model API key (EXECBOX_MODEL_API_KEY)")
+        if not self.model:
+            raise ConfigError("model (EXECBOX_MODEL) must not be empty")
+        for name in ("connect_timeout_s", "answer_timeout_s", "pause_max_s"):
+            value = getattr(self, name)
+            if not value > 0 or math.isinf(value):
+                raise ConfigError(f"{name} must be more than 0, not {value!r}")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the endpoint is on this machine, where no proxy can reach it."""
+        return urlsplit(self.base_url).hostname in _LOOPBACK_HOSTS
+
+
 def config_from_env(base_url: str | None = None, *, api_key: str | None = None) -> ClientConfig:
     """The defaults, with ``EXECBOX_URL`` and ``EXECBOX_API_KEY`` where an argument is None.
 
@@ -95,20 +141,46 @@ def config_from_env(base_url: str | None = None, *, api_key: str | None = None) 
     )
 
 
+def model_config_from_env(
+    base_url: str | None = None,
+    *,
+    model: str | None = None,
+    api_key: str | None = None,
+    answer_timeout_s: float = 600.0,
+) -> ModelConfig:
+    """``EXECBOX_MODEL_URL``, ``EXECBOX_MODEL`` and ``EXECBOX_MODEL_API_KEY`` where None is given.
+
+    No other program's variables are read, so that no key is sent where it does not belong.
+    Raises ``ConfigError`` where there is no URL or no model.
+    """
+    url = base_url or os.environ.get("EXECBOX_MODEL_URL", "").strip()
+    name = model or os.environ.get("EXECBOX_MODEL", "").strip()
+    if not url or not name:
+        missing = "URL: set EXECBOX_MODEL_URL" if not url else "model: set EXECBOX_MODEL"
+        raise ConfigError(f"the model endpoint needs a {missing}, or give it as an option")
+    env_key = os.environ.get("EXECBOX_MODEL_API_KEY", "").strip() or None
+    return ModelConfig(
+        base_url=url,
+        model=name,
+        api_key=env_key if api_key is None else api_key,
+        answer_timeout_s=answer_timeout_s,
+    )
+
+
 def terminal_wants_no_color() -> bool:
     """True if ``NO_COLOR`` is set to anything but nothing (no-color.org), or TERM is dumb."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
-def _check_base_url(base_url: str) -> None:
+def _check_base_url(base_url: str, *, setting: str = "base_url (EXECBOX_URL)") -> None:
     try:
         parts = urlsplit(base_url)
         port = parts.port  # Raises where it is not a number from 0 to 65535.
     except ValueError as error:
-        raise ConfigError(f"base_url (EXECBOX_URL) is not a URL: {error}") from error
+        raise ConfigError(f"{setting} is not a URL: {error}") from error
     if parts.username is not None or parts.password is not None:
         # The URL is not repeated here: it would put the password into a log.
-        raise ConfigError("base_url (EXECBOX_URL) must hold no credentials; use EXECBOX_API_KEY")
+        raise ConfigError(f"{setting} must hold no credentials; use the API key for them")
     if parts.scheme not in ("http", "https"):
         problem = "it must begin with http:// or https://"
     elif not parts.hostname or port == 0:
@@ -117,12 +189,12 @@ def _check_base_url(base_url: str) -> None:
         problem = "it must end with its path, without ? or #"
     else:
         return
-    raise ConfigError(f"base_url (EXECBOX_URL) {base_url!r} cannot be used: {problem}")
+    raise ConfigError(f"{setting} {base_url!r} cannot be used: {problem}")
 
 
-def _check_api_key(api_key: str | None) -> None:
+def _check_api_key(api_key: str | None, *, setting: str = "api_key (EXECBOX_API_KEY)") -> None:
     # The key itself is never repeated: messages end up in logs.
     if api_key is None:
         return
     if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise ConfigError("api_key (EXECBOX_API_KEY) must be printable ASCII without spaces")
+        raise ConfigError(f"{setting} must be printable ASCII without spaces")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import keyword
 from enum import StrEnum
+from string import Template
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -25,9 +26,13 @@ from pydantic import (
 )
 
 __all__ = [
+    "BATCH_ANSWERS",
+    "BATCH_LINES",
     "BODY_BYTES_MAX",
     "CALLS_MAX",
     "JSON_DEPTH_MAX",
+    "BatchAnswer",
+    "BatchLine",
     "Call",
     "Capabilities",
     "Certificate",
@@ -39,11 +44,17 @@ __all__ = [
     "DeterminismCheck",
     "ErrorBody",
     "ErrorResponse",
+    "ExecuteAnswer",
+    "ExecuteLine",
     "ExecuteRequest",
     "ExecuteResponse",
     "Execution",
     "ExecutionError",
+    "FailedAnswer",
+    "FeedbackTemplates",
     "Function",
+    "GenerateAnswer",
+    "GenerateLine",
     "GenerateRequest",
     "GenerateResponse",
     "Health",
@@ -64,7 +75,9 @@ __all__ = [
     "Usage",
     "Verdict",
     "VerifiedItem",
+    "VerifyAnswer",
     "VerifyItem",
+    "VerifyLine",
     "VerifyRequest",
     "VerifyResponse",
     "Violation",
@@ -172,9 +185,13 @@ class Call(_Request):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [name for name in ("kwargs", "args", "expression") if getattr(self, name) is not None]
+        given = [
+            name for name in ("kwargs", "args", "expression") if getattr(self, name) is not None
+        ]
         if len(given) != 1 or self.model_fields_set != set(given):
-            raise ValueError("give exactly one of kwargs (object), args (array), expression (string)")
+            raise ValueError(
+                "give exactly one of kwargs (object), args (array), expression (string)"
+            )
         return self
 
 
@@ -318,9 +335,9 @@ class Determinism(_Response):
     """Whether the output held under variation, and if not, because of what."""
 
     deterministic: bool
-    cause: (
-        Literal["hash_seed", "clock", "entropy", "timing", "process_state", "unknown"] | None
-    ) = None
+    cause: Literal["hash_seed", "clock", "entropy", "timing", "process_state", "unknown"] | None = (
+        None
+    )
     outputs: list[JSON] = Field(
         default_factory=list,
         description="The distinct results seen, baseline first: the output where a run was ok, "
@@ -390,6 +407,11 @@ class ExecuteResponse(_Response):
     engine: str
     image: str = Field(description="Id of the sandbox image, which docker run accepts.")
     queue_time_s: float = Field(description="Waiting for a free slot, before the first execution.")
+    certificate: Certificate | None = Field(
+        default=None,
+        description="With checks.determinism: of each execution found deterministic, but that its "
+        "own determinism.runs may be more.",
+    )
 
 
 class InputGenerator(_Request):
@@ -410,6 +432,11 @@ class GenerateRequest(_Request):
     count: Annotated[int, Field(ge=1, le=1000)] = Field(default=10, description="Pairs wanted.")
     attempts: Annotated[int, Field(ge=1, le=CALLS_MAX)] = Field(
         default=1000, description="Draws at most; an attempt that is rejected counts."
+    )
+    give_up_after: Annotated[int, Field(ge=1, le=CALLS_MAX)] | None = Field(
+        default=None,
+        description="Draws in a row without a pair after which to stop; one that took all the "
+        "time or memory it may counts five. Null: never before attempts.",
     )
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     limits: Limits = Limits()
@@ -452,8 +479,9 @@ class GenerateResponse(_Response):
     )
     examples: dict[str, RejectedExample]
     attempts: int = Field(description="Draws made.")
-    stopped: Literal["count", "attempts", "job_time", "invalid_code"] = Field(
-        description="Why it ended: enough pairs, no draws left, no time left, source unusable."
+    stopped: Literal["count", "attempts", "given_up", "job_time", "invalid_code"] = Field(
+        description="Why it ended: enough pairs, no draws left, too many without a pair, no time "
+        "left, source unusable."
     )
     isolation: Isolation
     engine: str
@@ -511,6 +539,8 @@ class VerifyItem(_Request):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         given = self.model_fields_set
+        if self.tolerance is not None and self.comparator != "tolerance":
+            raise ValueError("tolerance is given, so comparator must be tolerance")
         if ("prediction" in given) == ("response" in given) or (
             "response" in given and self.response is None
         ):
@@ -524,11 +554,77 @@ class VerifyItem(_Request):
         return self
 
 
+def _template_of(*variables: str) -> AfterValidator:
+    known = frozenset(variables) | _FEEDBACK_VARIABLES
+
+    def check(text: str | None) -> str | None:
+        if text is None:
+            return None
+        template = Template(text)
+        if not template.is_valid():
+            raise ValueError("has a $ that begins no variable; write $$ for a dollar sign")
+        unknown = sorted(set(template.get_identifiers()) - known)
+        if unknown:
+            raise ValueError(
+                f"${unknown[0][:60]} is no variable of this template; known here: "
+                + ", ".join(f"${name}" for name in sorted(known))
+            )
+        return text
+
+    return AfterValidator(check)
+
+
+_FEEDBACK_VARIABLES = frozenset({"kind", "prediction", "input", "expected"})
+_Template = Annotated[str | None, Field(default=None, max_length=4000)]
+
+
+class FeedbackTemplates(_Request):
+    """Text in place of the service's own, by what it is feedback on; null keeps the service's.
+
+    ``$name`` or ``${name}`` is replaced by a variable, ``$$`` by a dollar sign. Every template has
+    ``$kind`` (input or output), ``$prediction``, ``$input`` (what the function is run on) and
+    ``$expected`` (the output it should give, or gives), as JSON text that is cut where it is long.
+    """
+
+    correct: Annotated[_Template, _template_of("output")] = None
+    wrong_output: Annotated[_Template, _template_of()] = None
+    infeasible_input: Annotated[_Template, _template_of("output")] = Field(
+        default=None, description="$output is what the function gives on the predicted input."
+    )
+    exception: Annotated[
+        _Template, _template_of("exception_type", "message", "line_number", "line", "place")
+    ] = Field(
+        default=None,
+        description="$line is the line of the source that raised, $line_number its number, $place "
+        "both in parentheses, or nothing where it is not known.",
+    )
+    timeout: Annotated[_Template, _template_of("limit")] = Field(
+        default=None, description='$limit is such as "5 seconds of CPU time".'
+    )
+    memory_exceeded: Annotated[_Template, _template_of("memory_mb")] = None
+    output_too_large: Annotated[_Template, _template_of("output_bytes")] = None
+    unserializable: Annotated[_Template, _template_of("message")] = None
+    no_result: Annotated[_Template, _template_of("ending")] = Field(
+        default=None, description='$ending is such as "signal SIGSEGV".'
+    )
+    invalid_code: Annotated[
+        _Template, _template_of("exception_type", "message", "line_number", "line", "place")
+    ] = None
+    no_answer: Annotated[_Template, _template_of("reason")] = Field(
+        default=None, description="$reason says what is missing from the response."
+    )
+
+
 class VerifyRequest(_Request):
-    """Body of ``POST /v1/verify``."""
+    """Body of ``POST /v1/verify``. Items that share function and limits are run together."""
 
     items: Annotated[list[VerifyItem], Field(min_length=1, max_length=CALLS_MAX)]
     isolation: Isolation = "container"
+    profile: Profile = "default"
+    convert: Conversion = Field(
+        default="none", description="As for execute: how values that are no JSON become JSON."
+    )
+    feedback_templates: FeedbackTemplates = FeedbackTemplates()
 
 
 class VerifiedItem(_Response):
@@ -536,12 +632,16 @@ class VerifiedItem(_Response):
 
     id: str
     verdict: Verdict | None
-    feedback: str | None = Field(default=None, description="Text for a model's next turn.")
-    extracted: JSON = Field(default=None, description="The prediction as it was understood.")
-    executed_output: JSON = Field(
-        default=None, description="What the function gave, where it was run."
+    feedback: str | None = Field(
+        default=None, description="Text for a model's next turn; null without verdict or not_run."
     )
-    execution: Execution | None = None
+    extracted: JSON = Field(
+        default=None, description="The prediction as it was understood; null with no_answer."
+    )
+    executed_output: JSON = Field(
+        default=None, description="What the function gave, where it was run and ended ok."
+    )
+    execution: Execution | None = Field(default=None, description="Null where nothing was run.")
     error: ErrorBody | None = None
 
 
@@ -601,3 +701,79 @@ class Capabilities(_Response):
     weaker_than_docker: list[str] = Field(
         default_factory=list, description="What this engine protects less well than Docker."
     )
+
+
+# Batches: one line a request, one line an answer
+
+
+LineId: TypeAlias = Annotated[str, Field(max_length=1000)]
+"""The caller's name for a line; answers come in any order and carry it."""
+
+
+class ExecuteLine(ExecuteRequest):
+    """A line of ``POST /v1/batch``: the body of ``/v1/execute``, and whose answer it gets."""
+
+    id: LineId
+    op: Literal["execute"]
+
+
+class GenerateLine(GenerateRequest):
+    """A line of ``POST /v1/batch``: the body of ``/v1/generate``, and whose answer it gets."""
+
+    id: LineId
+    op: Literal["generate"]
+
+
+class VerifyLine(VerifyRequest):
+    """A line of ``POST /v1/batch``: the body of ``/v1/verify``, and whose answer it gets."""
+
+    id: LineId
+    op: Literal["verify"]
+
+
+BatchLine: TypeAlias = ExecuteLine | GenerateLine | VerifyLine
+BATCH_LINES: dict[str, type[BatchLine]] = {
+    "execute": ExecuteLine,
+    "generate": GenerateLine,
+    "verify": VerifyLine,
+}
+"""What a line of each ``op`` is."""
+
+
+class ExecuteAnswer(ExecuteResponse):
+    """The answer line of an ``ExecuteLine``."""
+
+    id: str
+    op: Literal["execute"] = "execute"
+
+
+class GenerateAnswer(GenerateResponse):
+    """The answer line of a ``GenerateLine``."""
+
+    id: str
+    op: Literal["generate"] = "generate"
+
+
+class VerifyAnswer(VerifyResponse):
+    """The answer line of a ``VerifyLine``."""
+
+    id: str
+    op: Literal["verify"] = "verify"
+
+
+class FailedAnswer(_Response):
+    """The answer line of a line that has no result."""
+
+    id: str | None = Field(default=None, description="Left out where the line has none.")
+    op: str | None = Field(default=None, description="Left out where the line has none.")
+    line: int | None = Field(default=None, description="Its number in the request, from 1.")
+    error: ErrorBody
+
+
+BatchAnswer: TypeAlias = ExecuteAnswer | GenerateAnswer | VerifyAnswer | FailedAnswer
+BATCH_ANSWERS: dict[str, type[ExecuteAnswer | GenerateAnswer | VerifyAnswer]] = {
+    "execute": ExecuteAnswer,
+    "generate": GenerateAnswer,
+    "verify": VerifyAnswer,
+}
+"""What a line with a result is, by its ``op``; one with ``error`` is a ``FailedAnswer``."""

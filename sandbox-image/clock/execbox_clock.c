@@ -35,6 +35,8 @@ _Static_assert(sizeof(time_t) == 8, "a 32-bit time_t has other entry points than
 static time_t offset_s;
 static time_t frozen_s;
 static int frozen;
+static long step_ns;
+static long looks;
 
 static int read_seconds(const char *name, time_t *seconds)
 {
@@ -54,6 +56,9 @@ __attribute__((constructor)) static void read_environment(void)
 {
     read_seconds("EXECBOX_CLOCK_OFFSET_S", &offset_s);
     frozen = read_seconds("EXECBOX_CLOCK_FROZEN_S", &frozen_s);
+    time_t step = 0;
+    if (read_seconds("EXECBOX_CLOCK_STEP_NS", &step) && step >= 0 && step < 1000000)
+        step_ns = step;
 }
 
 /*
@@ -94,6 +99,21 @@ REAL(gettimeofday)
 REAL(time)
 REAL(timespec_get)
 
+static void add_ns(struct timespec *moment, long nanoseconds)
+{
+    const long second_ns = 1000000000L;
+    long sum_ns = moment->tv_nsec + nanoseconds % second_ns;
+    moment->tv_sec += nanoseconds / second_ns;
+    if (sum_ns >= second_ns) {
+        sum_ns -= second_ns;
+        moment->tv_sec++;
+    } else if (sum_ns < 0) {
+        sum_ns += second_ns;
+        moment->tv_sec--;
+    }
+    moment->tv_nsec = sum_ns;
+}
+
 static void move(struct timespec *now)
 {
     if (frozen) {
@@ -101,6 +121,8 @@ static void move(struct timespec *now)
         now->tv_nsec = 0;
     } else {
         now->tv_sec += offset_s;
+        if (step_ns != 0)
+            add_ns(now, step_ns * __atomic_add_fetch(&looks, 1, __ATOMIC_RELAXED));
     }
 }
 
@@ -114,6 +136,7 @@ static struct timespec to_kernel(const struct timespec *deadline)
         real.tv_sec += now.tv_sec - frozen_s;
     } else {
         real.tv_sec -= offset_s;
+        add_ns(&real, -step_ns * __atomic_load_n(&looks, __ATOMIC_RELAXED));
     }
     return real;
 }
@@ -142,12 +165,12 @@ int gettimeofday(struct timeval *restrict now, void *restrict timezone)
 
 time_t time(time_t *now)
 {
-    time_t value = frozen ? frozen_s : real_time()(NULL);
-    if (!frozen && value != (time_t)-1)
-        value += offset_s;
+    struct timespec moment = {real_time()(NULL), 0};
+    if (moment.tv_sec != (time_t)-1)
+        move(&moment);
     if (now != NULL)
-        *now = value;
-    return value;
+        *now = moment.tv_sec;
+    return moment.tv_sec;
 }
 
 int timespec_get(struct timespec *now, int base)

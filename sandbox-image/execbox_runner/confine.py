@@ -8,6 +8,7 @@ that a later one takes away.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import resource
 import signal
@@ -16,9 +17,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from . import freeze, syscall_filter
+from . import elsewhere, freeze, syscall_filter
 
 RESULT_FD = 3
+CONFINED = 1
+"""Where the mark's position is once a job process is confined."""
 _FD_MAX = 1 << 20
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -48,6 +51,9 @@ class Terms:
     """Holds entropy still: drawing inputs, and finding a cause. None leaves it to the kernel."""
     frozen: tuple[str, ...] = ()
     """What else is held still: see ``freeze``."""
+    elsewhere: tuple[str, ...] = ()
+    """What is changed as on another machine: see ``elsewhere``."""
+    elsewhere_number: int = 0
 
 
 class Confinement:
@@ -64,12 +70,20 @@ class Confinement:
             pointer = ctypes.cast(buffer, ctypes.c_void_p)
             self._programs[profile] = (_FilterProgram(len(code) // 8, pointer), buffer)
 
-    def enter(self, terms: Terms, *, result_fd: int, stdout_fd: int, stderr_fd: int) -> None:
-        """Take everything away that a job must not have. Raises if any step fails."""
+    def enter(
+        self, terms: Terms, *, result_fd: int, stdout_fd: int, stderr_fd: int, mark_fd: int
+    ) -> None:
+        """Take everything away that a job must not have. Raises if any step fails.
+
+        The position of ``mark_fd`` is moved once every step is done: the supervisor shares it, and
+        can tell a job that was never confined, and so never ran, from one that ended early.
+        """
+        mark_fd = fcntl.fcntl(mark_fd, fcntl.F_DUPFD, RESULT_FD + 1)
         os.dup2(stdout_fd, 1)
         os.dup2(stderr_fd, 2)
         os.dup2(result_fd, RESULT_FD)
-        os.closerange(RESULT_FD + 1, _FD_MAX)
+        os.closerange(RESULT_FD + 1, mark_fd)
+        os.closerange(mark_fd + 1, _FD_MAX)
         os.setsid()
         self._limit_resources(terms)
         _raise_own_oom_score()
@@ -80,10 +94,13 @@ class Confinement:
         # After the change of identity, which clears it.
         self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         _reseed()
+        elsewhere.be_elsewhere(list(terms.elsewhere), number=terms.elsewhere_number)
         freeze.freeze(list(terms.frozen), entropy_seed=terms.entropy_seed)
         self._prctl(_PR_SET_NO_NEW_PRIVS, 1)
         program, _buffer = self._programs[terms.profile]
         self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
+        os.lseek(mark_fd, CONFINED, os.SEEK_SET)
+        os.close(mark_fd)
 
     def _prctl(self, option: int, *arguments: Any) -> None:
         padded = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in arguments]

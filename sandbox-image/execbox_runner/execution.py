@@ -5,6 +5,8 @@ Bytes a job writes are counted and kept up to a cap; nothing in them is interpre
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 import signal
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import meters
+from .confine import CONFINED
 from .protocol import StreamClosed, receive_packet, send_packet
 
 RESULT_OVERHEAD_BYTES = 256 * 1024
@@ -112,21 +115,20 @@ class Execution:
         self._killed: str | None = None
         self._end: dict[str, Any] | None = None
 
-    def run(self, terms: dict[str, Any], *, payload_fds: list[int], service_fd: int) -> Outcome:
+    def run(
+        self, terms: dict[str, Any], *, function_fd: int, call_fd: int, service_fd: int
+    ) -> Outcome:
         """Run to the end. Raises ServiceGone or ZygoteLost; then the container must end."""
         oom_before = meters.oom_kill_count(self._cgroup)
         self._throttled_before_ns = meters.throttled_ns(self._cgroup)
         self._container_cpu_before_ns = meters.container_cpu_ns(self._cgroup)
         self._open_streams()
-        send_packet(self._zygote, {"op": "run", **terms}, [*payload_fds, *self._write_fds])
+        send_packet(self._zygote, {"op": "run", **terms}, [function_fd, call_fd, *self._write_fds])
         for fd in self._write_fds:
             os.close(fd)
         self._pid = self._from_zygote()["pid"]
         self._started_ns = time.monotonic_ns()
-        try:
-            self._pidfd = os.pidfd_open(self._pid)
-        except ProcessLookupError:
-            self._pidfd = -1
+        self._pidfd = _open_process(self._pid)
         try:
             self._watch(service_fd)
         finally:
@@ -134,6 +136,9 @@ class Execution:
         end = self._end
         if end is None:
             raise ZygoteLost("the watch ended before the execution did")
+        confined = os.lseek(call_fd, 0, os.SEEK_CUR) == CONFINED
+        if not confined and end["exit_code"] is not None and self._killed is None:
+            raise ZygoteLost("a job process could not be confined, so nothing was run")
         return Outcome(
             exit_code=end["exit_code"],
             signal=end["signal"],
@@ -228,27 +233,57 @@ class Execution:
         if self._killed is not None:
             return _CHECK_MAX_S
         allowance = self._allowance
+        elapsed_ns = time.monotonic_ns() - self._started_ns
         cpu_left_ns = allowance.cpu_time_ns - self._cpu_ns()
         if cpu_left_ns <= 0:
             return self._kill("cpu_time")
-        elapsed_ns = time.monotonic_ns() - self._started_ns
         wall_left_ns = allowance.wall_time_ns - elapsed_ns
         if wall_left_ns <= 0:
-            waited_ns = meters.run_queue_delay_ns(self._pid) + (
-                meters.throttled_ns(self._cgroup) - self._throttled_before_ns
-            )
-            wall_left_ns += waited_ns
-            if wall_left_ns <= 0:
+            # In this order: what is then counted covers all of the time that elapsed.
+            all_counted = self._waits_are_counted()
+            wall_left_ns += meters.run_queue_delay_ns(self._pid)
+            wall_left_ns += meters.throttled_ns(self._cgroup) - self._throttled_before_ns
+            if meters.has_ended(self._pid):
+                # It only waits to be reaped, and its counters are gone or stand still.
+                return _CHECK_MAX_S
+            if wall_left_ns <= 0 and all_counted:
                 return self._kill("wall_time")
             if elapsed_ns >= allowance.hard_stop_ns:
                 return self._kill("hard_stop")
         next_ns = min(cpu_left_ns / max(allowance.cpu_count, 1.0), wall_left_ns)
         return min(max(next_ns / 1e9, _CHECK_MIN_S), _CHECK_MAX_S)
 
+    def _waits_are_counted(self) -> bool:
+        """Whether the kernel's counters have all that the process has waited for a core so far.
+
+        The kernel adds a wait when it ends, so a process that is ready to run may be in the middle
+        of a long one, unless its clock is seen to move. If CPU time alone makes up the wall limit,
+        waits do not matter.
+        """
+        allowance = self._allowance
+        cpu_ns = meters.process_cpu_ns(self._pid)
+        return (
+            meters.process_cpu_ns(self._pid) > cpu_ns
+            or cpu_ns >= allowance.wall_time_ns * max(allowance.cpu_count, 1.0)
+            or not meters.is_ready_to_run(self._pid)
+        )
+
     def _kill(self, reason: str) -> float:
         if self._killed is None:
             self._killed = reason
         # Without a descriptor the process was gone before we could open one.
         if self._pidfd >= 0 and self._end is None:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         return _CHECK_MAX_S
+
+
+def _open_process(pid: int) -> int:
+    """A descriptor of a process that may have ended and been reaped meanwhile; then -1."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        # EINVAL is what kernels before 6.16 answer when it goes away during the call.
+        if error.errno not in (errno.ESRCH, errno.EINVAL):
+            raise
+        return -1

@@ -18,8 +18,9 @@ _MESSAGE_CHARS_MAX = 4000
 _FRAMES_HEAD, _FRAMES_TAIL = 10, 10
 _LINE_CHARS_MAX = 200
 _get_line = linecache.getline
-# The slot itself, because a subclass may hide it behind a property of its own.
+# The slots themselves, because a subclass or metaclass may hide them behind its own.
 _traceback_of: Any = BaseException.__dict__["__traceback__"].__get__
+_name_of: Any = type.__dict__["__name__"].__get__
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -36,8 +37,8 @@ def describe(error: BaseException) -> dict[str, Any]:
     }
 
 
-def describe_syntax_error(error: BaseException) -> dict[str, Any]:
-    """The same for source that does not compile: no frames, but the place in the source."""
+def describe_syntax_error(error: BaseException, name: str) -> dict[str, Any]:
+    """The same for source that does not compile: no frames, but the place in what is so named."""
     kind = type_name(error)
     message = message_of(error)
     line = text = None
@@ -45,16 +46,21 @@ def describe_syntax_error(error: BaseException) -> dict[str, Any]:
         message = str(error.msg)[:_MESSAGE_CHARS_MAX]
         line = error.lineno if isinstance(error.lineno, int) else None
         text = error.text if isinstance(error.text, str) else None
-    lines = [f'  File "{SOURCE_NAME}", line {line}'] if line is not None else []
+    lines = [f'  File "{name}", line {line}'] if line is not None else []
     if text and text.strip():
         lines.append(f"    {_clean(text.strip()[:_LINE_CHARS_MAX])}")
     lines.append(_last_line(kind, message))
-    return {"type": kind, "message": message, "traceback": "\n".join(lines), "line": line}
+    return {
+        "type": kind,
+        "message": message,
+        "traceback": "\n".join(lines),
+        "line": line if name == SOURCE_NAME else None,
+    }
 
 
 def type_name(error: BaseException) -> str:
     """The real type's name, whatever the class says about itself."""
-    name: str = type.__getattribute__(type(error), "__name__")
+    name: str = _name_of(type(error))
     return _clean(name[:200])
 
 

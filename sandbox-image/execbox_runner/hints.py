@@ -36,8 +36,14 @@ _ATTRIBUTES = {
     "environ": "process_state",
     "getenv": "process_state",
     "listdir": "process_state",
+    "scandir": "process_state",
+    "iterdir": "process_state",
+    "gethostname": "process_state",
+    "uname": "process_state",
+    "cpu_count": "process_state",
     "perf_counter": "timing",
     "monotonic": "timing",
+    "process_time": "timing",
 }
 _CALLS = {
     "id": "process_state",

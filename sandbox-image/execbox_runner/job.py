@@ -78,7 +78,13 @@ def run(
     """Confine this process, run one call, write one frame, end. Never returns."""
     function_bytes = _read_whole(payloads.function_fd)
     call_bytes = _read_whole(payloads.call_fd)
-    confinement.enter(terms, result_fd=result_fd, stdout_fd=stdout_fd, stderr_fd=stderr_fd)
+    confinement.enter(
+        terms,
+        result_fd=result_fd,
+        stdout_fd=stdout_fd,
+        stderr_fd=stderr_fd,
+        mark_fd=payloads.call_fd,
+    )
     gc.enable()
     report = _execute(values.from_json(function_bytes), call_bytes)
     _send(report)
@@ -186,7 +192,7 @@ def _compiled(source: str, name: str, mode: str) -> types.CodeType:
     try:
         return compile(source, name, mode, dont_inherit=True)
     except BaseException as error:  # noqa: BLE001 - the compiler also raises MemoryError, ValueError…
-        raise InvalidCode(failure_report.describe_syntax_error(error)) from None
+        raise InvalidCode(failure_report.describe_syntax_error(error, name)) from None
 
 
 def _remember_lines(name: str, source: str) -> None:

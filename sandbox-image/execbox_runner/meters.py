@@ -5,6 +5,7 @@ Every figure comes from the kernel; nothing here asks the job.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ class CgroupFiles:
     memory_usage: str
     memory_limit: str
     pids: str
+    memory_stat: str
+    held_keys: tuple[str, str]
     cpu_usage: str
     cpu_usage_key: str | None
     cpu_stat: str
@@ -38,6 +41,8 @@ def find_cgroup() -> CgroupFiles:
             memory_usage=f"{root}/memory/memory.usage_in_bytes",
             memory_limit=f"{root}/memory/memory.limit_in_bytes",
             pids=f"{root}/pids/pids.current",
+            memory_stat=f"{root}/memory/memory.stat",
+            held_keys=("rss", "shmem"),
             cpu_usage=f"{root}/cpuacct/cpuacct.usage",
             cpu_usage_key=None,
             cpu_stat=f"{root}/cpu/cpu.stat",
@@ -50,6 +55,8 @@ def find_cgroup() -> CgroupFiles:
         memory_usage=f"{root}/memory.current",
         memory_limit=f"{root}/memory.max",
         pids=f"{root}/pids.current",
+        memory_stat=f"{root}/memory.stat",
+        held_keys=("anon", "shmem"),
         cpu_usage=f"{root}/cpu.stat",
         cpu_usage_key="usage_usec",
         cpu_stat=f"{root}/cpu.stat",
@@ -78,6 +85,11 @@ def read_field(path: str, name: str) -> int:
 def oom_kill_count(files: CgroupFiles) -> int:
     """How many processes the OOM killer has ended in this container since it was made."""
     return read_field(files.oom, "oom_kill")
+
+
+def held_bytes(files: CgroupFiles) -> int:
+    """Memory that only ending a process or removing a file frees: caches are left out."""
+    return sum(read_field(files.memory_stat, key) for key in files.held_keys)
 
 
 def throttled_ns(files: CgroupFiles) -> int:
@@ -113,6 +125,27 @@ def run_queue_delay_ns(pid: int) -> int:
     except (OSError, IndexError):
         return longest
     return longest
+
+
+def is_ready_to_run(pid: int) -> bool:
+    """Whether a thread of the process is running or waiting for a core, and not asleep."""
+    return b"R" in _thread_states(pid)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether no thread of the process is left, though nobody may have reaped it yet."""
+    return _thread_states(pid) <= {b"Z", b"X"}
+
+
+def _thread_states(pid: int) -> set[bytes]:
+    """The kernel's letters for what each thread is doing; proc(5)."""
+    states = set()
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/stat", "rb", buffering=0) as file:
+                # After the command's name, which is in parentheses and may hold some.
+                states.add(file.read(512).rpartition(b") ")[2][:1])
+    return states
 
 
 def free_space() -> tuple[tuple[int, int], ...]:

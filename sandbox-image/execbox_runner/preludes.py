@@ -8,20 +8,21 @@ from typing import Any
 _NUMPY_NAME = re.compile(r"\bnp\b")
 
 _CODEIO = """
-import bisect, collections, copy, datetime, functools, heapq, itertools, json, math, operator
-import random, re, string, typing
-from bisect import *
+from typing import *
+from operator import *
 from collections import *
+from itertools import *
 from functools import *
 from heapq import *
-from itertools import *
+from bisect import *
+from copy import deepcopy
 from math import *
-from operator import *
-from typing import *
-from copy import copy, deepcopy
-from math import pow
-inf = float("inf")
+from builtins import *
+import bisect, collections, copy, datetime, functools, heapq, itertools, json, math, operator
+import random, re, string, typing
 """
+# In this order a built-in function stays what it is (math and operator have a pow of their own,
+# with no third argument), and a module what its name says, where it has a function of that name.
 _CODEIO_COMPILED = compile(_CODEIO, "<prelude>", "exec")
 
 

@@ -6,6 +6,7 @@ one memory cgroup, so two at once could give each other false verdicts.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import platform
@@ -14,6 +15,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -27,7 +29,11 @@ LAST_UID = 60_000
 IDLE_MAX_S = 900
 """A container nobody speaks to ends by itself, whatever has become of the service."""
 _CLEAN_DEADLINE_S = 10.0
-_FAMILY_ROUNDS_MAX = 50
+_FAMILY_DEADLINE_S = 10.0
+_FAMILY_PAUSE_S = 0.002
+_REAPER_UID = FIRST_UID - 1
+"""No job ever has it: see ``_kill_all_of``."""
+_MEMORY_SLACK_BYTES = 16 * 1024 * 1024
 _ZYGOTES_MAX = 4
 _INTERPRETERS_MAX = 2
 """Interpreters beside the first: the one that varies everything, and one that finds a cause."""
@@ -48,9 +54,11 @@ class Supervisor:
         self._job: dict[str, Any] = {}
         self._next_uid = FIRST_UID
         self._free_space = meters.free_space()
+        self._memory_bytes = 0
+        self._held_bytes = 0
 
     def serve(self) -> None:
-        """Answer frames until the service closes the stream."""
+        """Answer frames until the service closes the stream, or a job has left a trace."""
         self._base_zygote()
         write_frame(self._out, Kind.READY, self._describe())
         while True:
@@ -60,7 +68,8 @@ class Supervisor:
             if kind == Kind.JOB:
                 self._start_job(header, body)
             elif kind == Kind.EXECUTE:
-                self._execute(header, body)
+                if not self._execute(header, body):
+                    return
             elif kind == Kind.PREPARE:
                 self._zygote_for(header["packages"], header["interpreter"])
             else:
@@ -93,8 +102,10 @@ class Supervisor:
         self._function_fd = _sealed_memory("function", body)
         self._job = header
 
-    def _execute(self, header: dict[str, Any], body: bytes) -> None:
+    def _execute(self, header: dict[str, Any], body: bytes) -> bool:
+        """Run one call and answer; say whether this container may be used again."""
         control = self._zygote_for(self._job["packages"], header.get("interpreter") or {})
+        process_count = meters.read_number(self._cgroup.pids)
         uid = self._next_uid
         self._next_uid += 1
         allowance = Allowance(**header["allowance"])
@@ -114,15 +125,38 @@ class Supervisor:
         }
         try:
             outcome = execution.run(
-                terms, payload_fds=[self._function_fd, call_fd], service_fd=self._in
+                terms, function_fd=self._function_fd, call_fd=call_fd, service_fd=self._in
             )
         finally:
             os.close(call_fd)
-        reusable = outcome.drained and self._next_uid < LAST_UID
-        clean = meters.free_space() == self._free_space
-        if not clean:
-            clean = self._clean(uid)
-        self._answer(header["seq"], execution, outcome, reusable=reusable and clean)
+        clean = meters.free_space() == self._free_space or self._clean(uid)
+        reusable = (
+            clean
+            and outcome.drained
+            and outcome.oom_kill_count == 0
+            and self._next_uid < LAST_UID
+            and meters.read_number(self._cgroup.pids) <= process_count
+            and not self._holds_more_memory()
+        )
+        self._answer(header["seq"], execution, outcome, reusable=reusable)
+        return reusable
+
+    def _note_memory(self) -> None:
+        """Take what the container holds now, with a new zygote in it, for the baseline."""
+        self._memory_bytes = meters.read_number(self._cgroup.memory_usage)
+        self._held_bytes = self._held_now_bytes()
+
+    def _held_now_bytes(self) -> int:
+        function_bytes = os.fstat(self._function_fd).st_size if self._function_fd >= 0 else 0
+        return meters.held_bytes(self._cgroup) - function_bytes
+
+    def _holds_more_memory(self) -> bool:
+        """Whether memory is held that was not before; file caches, which come and go, aside."""
+        memory_bytes = meters.read_number(self._cgroup.memory_usage)
+        if memory_bytes <= self._memory_bytes + _MEMORY_SLACK_BYTES:
+            return False
+        self._memory_bytes = memory_bytes
+        return self._held_now_bytes() > self._held_bytes + _MEMORY_SLACK_BYTES
 
     def _answer(self, seq: int, execution: Execution, outcome: Outcome, *, reusable: bool) -> None:
         result, stdout, stderr = execution.result, execution.stdout, execution.stderr
@@ -147,12 +181,15 @@ class Supervisor:
 
     def _end_family(self, uid: int) -> None:
         """End every process of a user and see that none is left."""
-        for _ in range(_FAMILY_ROUNDS_MAX):
-            self._as_user("kill", uid)
+        deadline_s = time.monotonic() + _FAMILY_DEADLINE_S
+        while True:
+            _kill_all_of(uid)
             self._reap_orphans()
             if not _has_process(uid):
                 return
-        raise ZygoteLost(f"processes of user {uid} could not be ended")
+            if time.monotonic() > deadline_s:
+                raise ZygoteLost(f"processes of user {uid} could not be ended")
+            time.sleep(_FAMILY_PAUSE_S)
 
     def _as_user(self, operation: str, uid: int) -> int | None:
         control = self._base_zygote()
@@ -190,6 +227,7 @@ class Supervisor:
             other.close()
             _receive(control)
             self._zygotes[()] = control
+            self._note_memory()
         return control
 
     def _zygote_for(self, packages: list[str], interpreter: dict[str, str]) -> socket.socket:
@@ -210,6 +248,7 @@ class Supervisor:
             send_packet(root, request, [other.fileno()])
             other.close()
             _receive(control)
+            self._note_memory()
         else:
             del self._zygotes[key]
         self._zygotes[key] = control  # last in the dict: most recently used
@@ -223,14 +262,19 @@ class Supervisor:
             control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             other.set_inheritable(True)
             start = os.path.join(self._library_path, "start.py")
+            own = {
+                name: value.replace("{library}", self._library_path)
+                for name, value in environment.items()
+            }
             os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-s", "-P", start, "zygote", str(other.fileno())],
-                {**os.environ, **environment},
+                {**os.environ, **own},
                 file_actions=[(os.POSIX_SPAWN_CLOSE, fd) for fd in (self._in, self._out)],
             )
             other.close()
             _receive(control)
+            self._note_memory()
             self._make_room(_INTERPRETERS_MAX, key_length=1)
         else:
             del self._zygotes[key]
@@ -242,6 +286,7 @@ class Supervisor:
         kind = [key for key in self._zygotes if len(key) == key_length]
         if len(kind) >= count_max:
             self._zygotes.pop(kind[0]).close()
+        self._reap_orphans()
 
 
 def _interfaces() -> list[str]:
@@ -265,6 +310,20 @@ def _sealed_memory(name: str, data: bytes) -> int:
         view = view[os.write(fd, view) :]
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
     return fd
+
+
+def _kill_all_of(uid: int) -> None:
+    """Kill every process of a user at once, without a new process, which there may be no room for.
+
+    The kernel sends the signal to all that our effective user may signal, while none of them may
+    signal us: neither our real nor our saved user is theirs. No fork can slip through in between.
+    """
+    os.setresuid(_REAPER_UID, uid, 0)
+    try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(-1, signal.SIGKILL)
+    finally:
+        os.setresuid(0, 0, 0)
 
 
 def _has_process(uid: int) -> bool:

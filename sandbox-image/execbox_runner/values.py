@@ -47,7 +47,9 @@ _INT_BITS_SAFE = 14_000  # fewer bits than this are always fewer digits than the
 _PLAIN_TYPES = frozenset({bool, int, float, str, type(None)})
 _c_make_encoder: Any = json.encoder.__dict__["c_make_encoder"]
 _encode_string: Any = json.encoder.encode_basestring
-_isfinite = math.isfinite
+_isfinite, _copysign = math.isfinite, math.copysign
+# The slot itself, because a metaclass may have a __name__ of its own.
+_name_of: Any = type.__dict__["__name__"].__get__
 _scan: Any = json.decoder.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _set_int_max_str_digits = sys.set_int_max_str_digits
 
@@ -231,7 +233,7 @@ def _key_text(key: Any) -> str:
 
 
 def _type_name(value: Any) -> str:
-    name: str = type.__getattribute__(type(value), "__name__")
+    name: str = _name_of(type(value))
     return name[:200]
 
 
@@ -255,7 +257,7 @@ def same_value(before: Any, after: Any) -> bool:
         if type(new) is not kind:
             return False
         if kind in _PLAIN_TYPES:
-            if old != new:
+            if old != new or (kind is float and _copysign(1.0, old) != _copysign(1.0, new)):
                 return False
         elif len(old) != len(new):
             return False

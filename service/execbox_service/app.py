@@ -13,12 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from execbox_service.failures import ServiceFailure
+from execbox_service.http.batch import add_batch_route
 from execbox_service.http.edge import Edge
 from execbox_service.http.errors import routing_failure
 from execbox_service.http.openapi import describe
 from execbox_service.http.receive import Bodies
 from execbox_service.http.routes import Services, add_routes
 from execbox_service.http.runtime_protocol import ExecutionRuntime
+from execbox_service.http.verify_routes import add_verify_route
 from execbox_service.settings import Settings
 
 __all__ = ["create_app"]
@@ -57,6 +59,8 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
     app.state.startup_failure = None
     app.openapi = functools.partial(describe, app)  # type: ignore[method-assign]
     add_routes(app, Services(settings=settings, runtime=runtime, bodies=Bodies(settings)))
+    add_verify_route(app)
+    add_batch_route(app)
     app.add_middleware(Edge, settings=settings)
     return app
 

@@ -55,7 +55,7 @@ def write(
     distributions = sorted({facts.imports[top] for top in tops if top in facts.imports})
     return Certificate(
         runs=runs,
-        variations=list(VARIED),
+        variations=[name for name in VARIED if name not in facts.variations_missing],
         seed=seed,
         attempt=attempt,
         engine=facts.engine,

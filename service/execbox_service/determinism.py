@@ -53,8 +53,13 @@ async def check(
     *,
     runs: int,
     judge: Judge,
+    explain: bool = True,
 ) -> list[Determinism | None]:
-    """Check every call whose baseline is ``ok``; None for the others. Raises ServiceFailure."""
+    """Check every call whose baseline is ``ok``. Raises ServiceFailure.
+
+    None for the others, and for a call that showed no difference before the job's time was over
+    and before it was run ``runs`` times: that is no result. Causes are looked for with ``explain``.
+    """
     checked = {
         index: _Checked(payload, [baseline])
         for index, (payload, baseline) in enumerate(zip(payloads, baselines, strict=True))
@@ -67,11 +72,17 @@ async def check(
     if any(call.differs for call in calls):
         for run in range(runs + 1, _SUSPECT_RUNS + 1):
             await checker.vary([call for call in calls if not call.differs], run_variation(run))
-        await checker.find_causes([call for call in calls if call.differs])
-    return [_report(checked[index]) if index in checked else None for index in range(len(payloads))]
+        if explain:
+            await checker.find_causes([call for call in calls if call.differs])
+    return [
+        _report(checked[index], runs=runs) if index in checked else None
+        for index in range(len(payloads))
+    ]
 
 
-def _report(call: _Checked) -> Determinism:
+def _report(call: _Checked, *, runs: int) -> Determinism | None:
+    if len(call.executions) < runs and not call.differs:
+        return None
     return Determinism.model_validate(
         {
             "deterministic": not call.differs,

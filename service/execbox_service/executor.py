@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from execbox.wire import (
     Call,
+    Certificate,
     ComplexityLimits,
     Determinism,
     ExecuteRequest,
@@ -71,6 +72,22 @@ class Executor:
             engine=self.facts.engine,
             image=self.facts.image,
             queue_time_s=work.queue_time_s,
+            certificate=self._certificate(request, packages=without_measuring(job).packages),
+        )
+
+    def _certificate(
+        self, request: ExecuteRequest, *, packages: Sequence[str]
+    ) -> Certificate | None:
+        check = request.checks.determinism
+        if check is None:
+            return None
+        return certificates.write(
+            self.facts,
+            packages=packages,
+            limits=request.limits,
+            runs=check.runs,
+            seed=None,
+            attempt=None,
         )
 
     def terms(self, request: certificates.Runnable, *, principal: str, varied: bool) -> Terms:

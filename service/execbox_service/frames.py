@@ -11,7 +11,7 @@ import json
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -51,7 +51,7 @@ class Ready(_Header):
 
     python: str = Field(max_length=40)
     pid: int
-    capabilities: str = Field(max_length=16)
+    capabilities: str = Field(pattern=r"^[0-9a-f]{1,16}$")
     no_new_privileges: bool
     seccomp: bool
     memory_limit_bytes: int
@@ -62,6 +62,7 @@ class Ready(_Header):
 
 Killed = Literal["cpu_time", "wall_time", "hard_stop", "result_bytes"]
 _Count = Field(ge=0, le=2**62)
+_Size = Annotated[int, _Count]
 
 
 class Measured(_Header):
@@ -82,7 +83,7 @@ class Measured(_Header):
     result_overflowed: bool
     stdout_truncated: bool
     stderr_truncated: bool
-    sizes: tuple[int, int, int] = Field(strict=False)
+    sizes: tuple[_Size, _Size, _Size]
 
 
 class _Fault(_Header):
@@ -176,7 +177,7 @@ def parse_answer(kind: int, header: bytes, body: bytes) -> Answer:
 
 def _parse_result(measured: Measured, body: bytes) -> Result:
     frame_bytes, stdout_bytes, _stderr_bytes = measured.sizes
-    if min(measured.sizes) < 0 or sum(measured.sizes) != len(body):
+    if sum(measured.sizes) != len(body):
         raise ProtocolViolation(f"sizes {measured.sizes} in a body of {len(body)} bytes")
     after_stdout = frame_bytes + stdout_bytes
     return Result(measured, body[:frame_bytes], body[frame_bytes:after_stdout], body[after_stdout:])
@@ -195,6 +196,8 @@ def parse_report(frame: bytes) -> Report | None:
     except ValidationError:
         return None
     if header.output_bytes != len(frame) - start:
+        return None
+    if (header.status == "ok") != (header.error is None):
         return None
     return Report(header, frame[start:])
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from execbox.wire import (
     Call,
     Execution,
+    ExecutionError,
     GenerateRequest,
     GenerateResponse,
     Pair,
@@ -37,9 +38,10 @@ from execbox_service.jobs import (
 from execbox_service.session import Attempt, Ended, Variation, call_payload
 from execbox_service.work import Work
 
+_SHOWN_CHARS = 200
 _DRAWN_AHEAD_MIN, _DRAWN_AHEAD_MAX = 8, 200
 _DRAW_PAYLOAD = call_payload({"args": []})
-Stopped = Literal["count", "attempts", "job_time", "invalid_code"]
+Stopped = Literal["count", "attempts", "given_up", "job_time", "invalid_code"]
 
 
 @dataclass
@@ -67,6 +69,8 @@ class _Account:
     examples: dict[str, RejectedExample] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     attempts: int = 0
+    fruitless: int = 0
+    """Draws since the last pair, the dear ones counted five times."""
 
     @property
     def complete(self) -> bool:
@@ -111,6 +115,8 @@ class Generation:
         request, account = self._request, self._account
         while account.attempts < request.attempts:
             count = min(self._draw_count(), request.attempts - account.attempts)
+            if request.give_up_after:
+                count = min(count, request.give_up_after - account.fruitless)
             draws = await self._draw(work, first=account.attempts, count=count)
             await self._execute(work, [draw for draw in draws if draw.reason is None])
             for draw in draws:
@@ -119,6 +125,8 @@ class Generation:
                 self._decide(draw)
                 if account.complete:
                     return "count"
+                if request.give_up_after and account.fruitless >= request.give_up_after:
+                    return "given_up"
             if all(draw.reason in _UNUSABLE for draw in draws):
                 return "invalid_code"
         return "attempts"
@@ -157,6 +165,7 @@ class Generation:
         elif execution.status is not Status.OK:
             draw.reject(f"generator_{execution.status.value}")
         elif execution.output_text is not None or not isinstance(execution.output, dict):
+            draw.execution = execution.model_copy(update={"error": _no_input(execution)})
             draw.reject("invalid_input")
         else:
             draw.input = execution.output
@@ -199,14 +208,15 @@ class Generation:
             [draw.execution for draw, _payload in standing if draw.execution is not None],
             runs=runs,
             judge=judge_with(self._request.limits),
+            explain="non_deterministic" not in self._account.rejected,
         )
         for (draw, _payload), result in zip(standing, found, strict=True):
             if draw.execution is not None:
                 draw.execution = draw.execution.model_copy(update={"determinism": result})
-            if result is not None and not result.deterministic:
-                draw.reject("non_deterministic")
-            elif result is None or result.runs < runs:
+            if result is None:
                 draw.reject(Status.NOT_RUN)
+            elif not result.deterministic:
+                draw.reject("non_deterministic")
 
     # Deciding, in order
 
@@ -215,7 +225,9 @@ class Generation:
         account.attempts += 1
         if draw.reason is None:
             account.pairs.append(self._pair(draw))
+            account.fruitless = 0
             return
+        account.fruitless += _DEAR_COUNT if draw.reason in _DEAR else 1
         account.rejected[draw.reason] += 1
         if draw.reason not in account.examples:
             account.examples[draw.reason] = _example(draw)
@@ -236,6 +248,9 @@ class Generation:
         return Pair(input=draw.input, output=execution.output, certificate=certificate)
 
 
+_DEAR_COUNT = 5
+_DEAR = frozenset({"timeout", "memory_exceeded", "generator_timeout", "generator_memory_exceeded"})
+"""Reasons that cost as much time or memory as was allowed."""
 _UNUSABLE = frozenset({"generator_invalid_code", Status.INVALID_CODE.value})
 """Reasons that every draw shares: the source will not get better by drawing on."""
 
@@ -279,6 +294,18 @@ def _example(draw: Draw) -> RejectedExample:
         error=execution.error if execution is not None else None,
         determinism=execution.determinism if execution is not None else None,
         violations=draw.violations,
+    )
+
+
+def _no_input(execution: Execution) -> ExecutionError:
+    """What is wrong with what a generator returned, in the caller's terms."""
+    if execution.output_text is not None:
+        found = f"{execution.output_text[:_SHOWN_CHARS]}, and NaN and infinities are no JSON"
+    else:
+        found = json.dumps(execution.output)[:_SHOWN_CHARS]
+    return ExecutionError(
+        type="InvalidInput",
+        message=f"the generator must return an object of keyword arguments, and returned {found}",
     )
 
 

@@ -20,11 +20,23 @@ SUBMODULES = frozenset(
     }
 )
 """Submodules that are worth importing by themselves: their packages do not import them."""
+STANDARD_LIBRARY = frozenset(
+    {
+        *("ast", "asyncio", "base64", "binascii", "calendar", "concurrent.futures", "csv"),
+        *("ctypes", "difflib", "doctest", "hashlib", "hmac", "html", "inspect", "io", "locale"),
+        *("logging", "multiprocessing", "pathlib", "pickle", "pprint", "queue", "secrets"),
+        *("shutil", "sqlite3", "subprocess", "tempfile", "threading", "timeit", "traceback"),
+        *("unicodedata", "unittest", "urllib.parse", "uuid", "xml.etree.ElementTree", "zlib"),
+        *("zoneinfo",),
+    }
+)
+"""Modules that every fork would pay for if all zygotes had them; those that name them get them."""
 _STATEMENT = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]{1,100})[ \t]+import[ \t]+([\w, \t]{0,300})"
     r"|import[ \t]+([\w., \t]{1,300}))",
     re.MULTILINE,
 )
+_KNOWN = SUBMODULES | STANDARD_LIBRARY
 _NUMPY_NAME = re.compile(r"\bnp\b")
 _PACKAGES_MAX = 12
 
@@ -37,7 +49,7 @@ def guess_packages(texts: list[str], *, available: frozenset[str], prelude: str)
             found |= _modules(match)
         if prelude == "codeio" and _NUMPY_NAME.search(text):
             found.add("numpy")
-    known = {name for name in found if name in available or name in SUBMODULES}
+    known = {name for name in found if name in available or name in _KNOWN}
     return tuple(sorted(known)[:_PACKAGES_MAX])
 
 

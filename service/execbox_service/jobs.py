@@ -114,7 +114,8 @@ def _job(
     complexity: ComplexityLimits | None,
 ) -> Job:
     packages = guess_packages(texts, available=frozenset(terms.imports), prelude=function.prelude)
-    extra_memory_mb = _EXTRA_MEMORY_MB if packages and terms.varied else 0
+    large = any(name.split(".")[0] in terms.imports for name in packages)
+    extra_memory_mb = _EXTRA_MEMORY_MB if large and terms.varied else 0
     if complexity is not None:
         packages = tuple(sorted({*packages, _MEASURING_PACKAGE}))
     return Job(

@@ -66,10 +66,10 @@ def serve_runtime(settings: Settings, runtime: ExecutionRuntime) -> int:
         return EXIT_FAILURE
     app = create_app(settings, runtime)
     server = _Server(uvicorn_config(app, settings), settings=settings, runtime=runtime)
-    with listener, _ends_on_signals(server), _quiet_startup_failure(app):
-        # uvicorn exits if the lifespan did not start; it has been logged there.
-        with contextlib.suppress(SystemExit):
-            server.run(sockets=[listener])
+    # uvicorn raises SystemExit if the lifespan did not start; it has been logged there.
+    quietly = contextlib.suppress(SystemExit)
+    with listener, _ends_on_signals(server), _quiet_startup_failure(app), quietly:
+        server.run(sockets=[listener])
     return 0 if server.started else _report_startup_failure(app)
 
 
@@ -85,6 +85,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if not self.started:
+            return
         port = sockets[0].getsockname()[1] if sockets else self._settings.port
         host = self._settings.host
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

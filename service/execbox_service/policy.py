@@ -6,14 +6,23 @@ are in ``execbox.wire``, and enforcing limits on a running job is the engines' b
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
-from execbox.wire import ExecuteRequest, Isolation, Limits, Profile
+from execbox.wire import (
+    ExecuteRequest,
+    GenerateRequest,
+    Isolation,
+    Limits,
+    Profile,
+    VerifyRequest,
+)
 from execbox_service.failures import CallerMistake
 from execbox_service.settings import Settings
 
-__all__ = ["LIMIT_NAMES", "limits_default", "limits_max", "permitted"]
+__all__ = ["LIMIT_NAMES", "limits_default", "limits_max", "permitted", "permitted_items"]
 
+_R = TypeVar("_R", ExecuteRequest, GenerateRequest)
+_Request = ExecuteRequest | GenerateRequest | VerifyRequest
 LIMIT_NAMES: Final = tuple(Limits.model_fields)
 
 
@@ -36,16 +45,18 @@ def limits_default(settings: Settings) -> dict[str, float]:
     return {name: min(defaults[name], maxima[name]) for name in LIMIT_NAMES}
 
 
-def permitted(request: ExecuteRequest, settings: Settings) -> ExecuteRequest:
+def permitted(request: _R, settings: Settings) -> _R:
     """``request`` with what it left out filled in; raises CallerMistake for what it may not ask."""
-    if len(request.calls) > settings.calls_max:
-        raise CallerMistake(
-            "limit_above_maximum",
-            f"calls: {len(request.calls)} calls are more than this service's maximum of "
-            f"{settings.calls_max}; split them over several requests",
-        )
+    lowered: dict[str, int] = {}
+    if isinstance(request, ExecuteRequest):
+        _count("calls", len(request.calls), settings)
+    elif "attempts" in request.model_fields_set:
+        _count("attempts", request.attempts, settings)
+    else:
+        lowered["attempts"] = min(request.attempts, settings.calls_max)
     return request.model_copy(
-        update={
+        update=lowered
+        | {
             "limits": _limits(request.limits, settings),
             "isolation": _isolation(request, settings),
             "profile": _profile(request, settings),
@@ -53,22 +64,47 @@ def permitted(request: ExecuteRequest, settings: Settings) -> ExecuteRequest:
     )
 
 
-def _limits(asked: Limits, settings: Settings) -> Limits:
+def permitted_items(request: VerifyRequest, settings: Settings) -> VerifyRequest:
+    """``permitted``, for a request whose limits are its items'."""
+    _count("items", len(request.items), settings)
+    items = [
+        item.model_copy(update={"limits": _limits(item.limits, settings, of=f"items[{index}].")})
+        for index, item in enumerate(request.items)
+    ]
+    return request.model_copy(
+        update={
+            "items": items,
+            "isolation": _isolation(request, settings),
+            "profile": _profile(request, settings),
+        }
+    )
+
+
+def _count(field: str, count: int, settings: Settings) -> None:
+    if count > settings.calls_max:
+        raise CallerMistake(
+            "limit_above_maximum",
+            f"{field}: {count} {field} are more than this service's maximum of "
+            f"{settings.calls_max}; split them over several requests",
+        )
+
+
+def _limits(asked: Limits, settings: Settings, *, of: str = "") -> Limits:
     maxima = limits_max(settings)
     for name in LIMIT_NAMES:
         value = getattr(asked, name)
         if name in asked.model_fields_set and value > maxima[name]:
             raise CallerMistake(
                 "limit_above_maximum",
-                f"limits.{name}: {value:g} is above this service's maximum of {maxima[name]:g}; "
-                f"ask for at most {maxima[name]:g}",
-                detail={"field": f"limits.{name}", "value": value, "maximum": maxima[name]},
+                f"{of}limits.{name}: {value} is above this service's maximum of {maxima[name]}; "
+                f"ask for at most {maxima[name]}",
+                detail={"field": f"{of}limits.{name}", "value": value, "maximum": maxima[name]},
             )
     lowered = {name: maxima[name] for name in LIMIT_NAMES if getattr(asked, name) > maxima[name]}
     return asked.model_copy(update=lowered)
 
 
-def _isolation(request: ExecuteRequest, settings: Settings) -> Isolation:
+def _isolation(request: _Request, settings: Settings) -> Isolation:
     allowed = settings.isolation_allowed
     if "isolation" not in request.model_fields_set:
         return allowed[0]
@@ -77,7 +113,7 @@ def _isolation(request: ExecuteRequest, settings: Settings) -> Isolation:
     return request.isolation
 
 
-def _profile(request: ExecuteRequest, settings: Settings) -> Profile:
+def _profile(request: _Request, settings: Settings) -> Profile:
     allowed = settings.profiles_allowed
     if "profile" not in request.model_fields_set:
         return allowed[0]

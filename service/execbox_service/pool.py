@@ -26,6 +26,8 @@ _REFILL_DELAY_S = 0.02
 """Making a container costs a quarter of a core-second; the job just leased goes first."""
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.5, 10.0
 _LEASE_WAIT_MAX_S = 60.0
+_FAILURES_BORNE = 3
+"""Failures in a row after which nobody is kept waiting for the engine to come back."""
 
 
 @dataclass
@@ -50,6 +52,8 @@ class PoolLimits:
     cpu_count: float
     executions_max: int
     age_max_s: float
+    answer_grace_s: float = 30.0
+    """How much longer than the supervisor's own hard stop an answer may take."""
 
 
 class Pool:
@@ -63,6 +67,7 @@ class Pool:
         self._idle: dict[str, list[Lease]] = {}
         self._creating_count = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failed_count = 0
         self._backoff_s = 0.0
         self._backing_off = False
         self._stopped = False
@@ -79,9 +84,7 @@ class Pool:
     async def stop(self) -> None:
         """Destroy everything that is not leased; refuse what still waits."""
         self._stopped = True
-        for future in self._waiting:
-            if not future.done():
-                future.set_exception(_stopping())
+        self._refuse_waiting(_stopping())
         idle = [lease.sandbox for leases in self._idle.values() for lease in leases]
         for sandbox in [sandbox for sandbox, _born_s in self._warm] + idle:
             self._discard(sandbox)
@@ -127,11 +130,14 @@ class Pool:
         leases = self._idle.get(principal, [])
         while leases:
             lease = leases.pop()
-            fresh = time.monotonic() - lease.leased_s < self.limits.age_max_s
-            if fresh and not lease.sandbox.lost:
+            if self._is_fresh(lease):
                 return lease
             self._discard(lease.sandbox)
         return None
+
+    def _is_fresh(self, lease: Lease) -> bool:
+        age_s = time.monotonic() - lease.leased_s
+        return age_s < self.limits.age_max_s and not lease.sandbox.lost
 
     def _trim_idle(self) -> None:
         """Keep no more idle sandboxes than there are slots: the longest unused go first."""
@@ -159,10 +165,8 @@ class Pool:
             self._withdraw(future)
             if isinstance(error, asyncio.CancelledError):
                 raise
-            raise ServiceFailure(
-                "engine_unavailable",
-                f"no sandbox could be made in {_LEASE_WAIT_MAX_S:g} s: {self.trouble}",
-                retry_after_s=_BACKOFF_MAX_S,
+            raise _unavailable(
+                f"none was ready within {_LEASE_WAIT_MAX_S:g} s", retry_after_s=_BACKOFF_MAX_S
             ) from error
 
     def _withdraw(self, future: asyncio.Future[Sandbox]) -> None:
@@ -180,7 +184,6 @@ class Pool:
         wanted = self.limits.warm_count + len(self._waiting) - len(self._warm)
         while self._creating_count < min(_CREATING_MAX, wanted):
             self._creating_count += 1
-            wanted -= 1
             self._spawn(self._create())
 
     async def _create(self) -> None:
@@ -188,8 +191,13 @@ class Pool:
             sandbox = await self._engine.create()
         except EngineUnavailable as error:
             self._failed(str(error))
+        except Exception as error:
+            # The edge of this task: a bug must not make containers as fast as it can fail.
+            logger.exception("making a sandbox failed in a way nobody foresaw")
+            self._failed(f"{type(error).__name__}: {error}")
         else:
             self.trouble = None
+            self._failed_count = 0
             self._backoff_s = 0.0
             self._arrived(sandbox)
         finally:
@@ -200,10 +208,19 @@ class Pool:
         if self.trouble != why:
             logger.error("cannot make sandboxes: %s", why)
         self.trouble = why
+        self._failed_count += 1
+        if self._failed_count >= _FAILURES_BORNE:
+            self._refuse_waiting(_unavailable(why, retry_after_s=_BACKOFF_MAX_S))
         self._backoff_s = min(max(self._backoff_s * 2, _BACKOFF_MIN_S), _BACKOFF_MAX_S)
         if not self._backing_off:
             self._backing_off = True
             self._later(self._try_again, self._backoff_s)
+
+    def _refuse_waiting(self, failure: ServiceFailure) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(failure)
 
     def _try_again(self) -> None:
         self._backing_off = False
@@ -235,10 +252,12 @@ class Pool:
             if id(sandbox) not in kept:
                 self._discard(sandbox)
         self._warm = keep
-        for principal in list(self._idle):
-            lease = self._take_idle(principal)
-            if lease is not None:
-                self._idle[principal].append(lease)
+        for principal, leases in list(self._idle.items()):
+            self._idle[principal] = [lease for lease in leases if self._is_fresh(lease)]
+            for lease in leases:
+                if not self._is_fresh(lease):
+                    self._discard(lease.sandbox)
+        self._trim_idle()
         self._refill()
 
     def _later(self, function: Any, delay_s: float) -> None:
@@ -248,6 +267,14 @@ class Pool:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _unavailable(why: str, *, retry_after_s: float) -> ServiceFailure:
+    return ServiceFailure(
+        "engine_unavailable",
+        f"no sandbox can be made: {why}; nothing was run, send it again later",
+        retry_after_s=retry_after_s,
+    )
 
 
 def _stopping() -> ServiceFailure:

@@ -19,16 +19,19 @@ from execbox.wire import (
     GenerateResponse,
     Limits,
     Readiness,
+    VerifyRequest,
+    VerifyResponse,
 )
 from execbox_service import selftest
 from execbox_service.admission import Admission
-from execbox_service.engines.base import Engine, EngineFacts, EngineUnavailable
-from execbox_service.engines.docker import ContainerSpec, DockerEngine
+from execbox_service.engines.base import ContainerSpec, Engine, EngineFacts, EngineUnavailable
+from execbox_service.engines.choose import choose_engine
 from execbox_service.executor import Executor
 from execbox_service.failures import ServiceFailure
 from execbox_service.generate import Generation
 from execbox_service.pool import Pool, PoolLimits
 from execbox_service.settings import Settings
+from execbox_service.verify import Verification
 
 logger = logging.getLogger(__name__)
 
@@ -41,19 +44,20 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._spec = container_spec(settings)
-        self._engine: Engine = DockerEngine(self._spec)
+        self._engine: Engine | None = None
         self._pool: Pool | None = None
         self._executor: Executor | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._trouble: str | None = None
 
     async def start(self) -> None:
         """Find the engine, prove the sandbox, fill the pool. Raises ServiceFailure."""
         try:
-            facts = await self._engine.start()
+            self._engine, facts = await choose_engine(self._settings.engine, self._spec)
         except EngineUnavailable as error:
             raise ServiceFailure(
                 "engine_unavailable",
-                f"{error}. Where Docker is not installed, 'execbox doctor' says how to get it.",
+                f"{error}. 'execbox doctor' says what is there and how to get what is missing.",
             ) from error
         self._pool = Pool(self._engine, _pool_limits(self._settings))
         self._executor = Executor(_admission(self._settings), self._pool, facts)
@@ -69,7 +73,7 @@ class Runtime:
         except BaseException:
             await self.stop()
             raise
-        self._sweeper = asyncio.create_task(self._keep_clean())
+        self._sweeper = asyncio.create_task(self._keep_clean(self._engine))
         logger.info("engine %s ready, image %s", facts.engine, facts.image)
 
     async def stop(self) -> None:
@@ -80,7 +84,8 @@ class Runtime:
                 await self._sweeper
         if self._pool is not None:
             await self._pool.stop()
-        await self._engine.stop()
+        if self._engine is not None:
+            await self._engine.stop()
 
     async def execute(self, request: ExecuteRequest, *, principal: str) -> ExecuteResponse:
         """Run one request. Raises ServiceFailure; cancelling it ends its work."""
@@ -90,11 +95,18 @@ class Runtime:
         """Sample pairs. Raises ServiceFailure; cancelling it ends its work."""
         return await Generation(self._started, request, principal=principal).run()
 
+    async def verify(self, request: VerifyRequest, *, principal: str) -> VerifyResponse:
+        """Give verdicts. Raises Overloaded; cancelling it ends its work."""
+        return await Verification(self._started, request, principal=principal).run()
+
     def readiness(self) -> Readiness:
         """Whether executions can run now, from what the pool last saw of the engine."""
         if self._pool is None or self._executor is None:
             return Readiness(ready=False, reason="starting")
-        return Readiness(ready=self._pool.trouble is None, reason=self._pool.trouble)
+        # What was lost is only noticed by looking; making another shows whether the engine lives.
+        self._pool.recycle()
+        reason = self._pool.trouble or self._trouble
+        return Readiness(ready=reason is None, reason=reason)
 
     def capabilities(self) -> Capabilities:
         """What this service permits and runs."""
@@ -127,16 +139,19 @@ class Runtime:
     def _facts(self) -> EngineFacts:
         return self._started.facts
 
-    async def _keep_clean(self) -> None:
+    async def _keep_clean(self, engine: Engine) -> None:
         """On a timer: drop old sandboxes, remove containers that nobody leases."""
         while True:
             await asyncio.sleep(self._settings.sweep_interval_s)
             if self._pool is not None:
                 self._pool.recycle()
             try:
-                await self._engine.sweep()
+                await engine.sweep()
             except EngineUnavailable as error:
+                self._trouble = str(error)
                 logger.warning("the sweep failed: %s", error)
+            else:
+                self._trouble = None
 
 
 def container_spec(settings: Settings) -> ContainerSpec:

@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 _WINDOW = 2
 """Executions sent ahead, so that a sandbox never waits for our answer to its answer."""
 _HARD_STOP_FACTOR = 4
-_GRACE_S = 30.0
-"""Beyond the supervisor's own hard stop: package imports, cleaning up, a machine under load."""
+_FRAME_OVERHEAD_BYTES = 256 * 1024
+"""What the supervisor keeps of a job's frame beside the output: header, message, traceback."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ class Session:
     """The job whose function the sandbox has; ``job`` may be exchanged between runs."""
     _seq: int = 0
     _job_deadline_s: float | None = None
+    _turn_s: float = 0.0
+    """When the execution that is running came up: sent, or the one before it answered."""
     _sent: deque[tuple[int, int]] = field(default_factory=deque)
 
     async def run(self, attempts: Sequence[Attempt]) -> list[Ended]:
@@ -147,6 +149,7 @@ class Session:
                 return
             result = await self._receive(lease)
             _seq, index = self._sent.popleft()
+            self._turn_s = time.monotonic()
             ended[index] = result
             lease.execution_count += 1
             if not result.measured.reusable:
@@ -189,6 +192,8 @@ class Session:
             "surroundings": dict(variation.surroundings),
         }
         lease.sandbox.send(pack(Kind.EXECUTE, header, attempt.call_payload))
+        if not self._sent:
+            self._turn_s = time.monotonic()
         self._sent.append((self._seq, index))
         self._seq += 1
         if self._job_deadline_s is None:
@@ -199,7 +204,8 @@ class Session:
 
     async def _receive(self, lease: Lease) -> Result:
         """The next answer. The second deadline, whatever the supervisor says, is here."""
-        patience_s = 2 * _HARD_STOP_FACTOR * self.job.limits.wall_time_s + _GRACE_S
+        grace_s = self.pool.limits.answer_grace_s
+        patience_s = 2 * _HARD_STOP_FACTOR * self.job.limits.wall_time_s + grace_s
         try:
             async with asyncio.timeout(patience_s):
                 answer = await lease.sandbox.receive()
@@ -209,7 +215,12 @@ class Session:
             raise SandboxLost(f"the supervisor gave up: {answer.message}")
         if isinstance(answer, Ready) or answer.measured.seq != self._sent[0][0]:
             raise SandboxLost("an answer to another question")
-        if max(answer.measured.sizes[1:]) > self.job.limits.stdout_bytes:
+        frame_bytes, *stream_bytes = answer.measured.sizes
+        limits = self.job.limits
+        if (
+            frame_bytes > limits.output_bytes + _FRAME_OVERHEAD_BYTES
+            or max(stream_bytes) > limits.stdout_bytes
+        ):
             raise SandboxLost("more output than was asked for")
         return answer
 
@@ -232,7 +243,7 @@ class Session:
         if not mortem.oom_killed:
             return None
         memory_bytes = self.job.limits.memory_mb * 1024 * 1024
-        return OutOfMemory(wall_time_s=time.monotonic() - lease.leased_s, memory_bytes=memory_bytes)
+        return OutOfMemory(wall_time_s=time.monotonic() - self._turn_s, memory_bytes=memory_bytes)
 
 
 def call_payload(call: dict[str, object]) -> bytes:

@@ -96,8 +96,10 @@ class Settings(BaseSettings):
     )
     docs_enabled: bool = Field(default=True, description="Serve /docs and /openapi.json.")
 
-    engine: Literal["auto", "docker"] = Field(
-        default="auto", description="What makes containers; auto takes Docker if it answers."
+    engine: Literal["auto", "docker", "bubblewrap"] = Field(
+        default="auto",
+        description="What makes containers; auto takes Docker if its daemon answers and has the "
+        "image, else bubblewrap.",
     )
     image: str = Field(default="execbox-sandbox:local", min_length=1, description="Sandbox image.")
     docker_host: OptionalText = Field(

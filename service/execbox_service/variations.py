@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from execbox_service.session import Surroundings, Variation
 
-CLOCK_LIBRARY = "/usr/lib/execbox/libexecbox_clock.so"
+CLOCK_LIBRARY = "{library}/libexecbox_clock.so"
+"""Where it is differs between engines: the supervisor puts its own directory for the name."""
 _DAY_S = 86_400
 # Not a whole number of days, weeks or years: the hour, the weekday and the date all change.
 _CLOCK_STEP_S = 400 * _DAY_S + 7 * 3600 + 13 * 60 + 17

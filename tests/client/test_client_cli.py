@@ -70,7 +70,9 @@ def test_run_all_ok_shows_output_and_exits_0(
     connected: ScriptedServer, source: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A good result is readable, plain in a pipe, and says nothing on stderr."""
-    connected.reply(200, response({"output": {"a": [1, "é"]}, "stdout": "hello\nworld\n"}))
+    connected.reply(
+        200, response({"output": {"a": [1, "é"]}, "stdout": "hello\nworld\n", "exit_code": 0})
+    )
     assert main(["run", source, "--input", '{"n": 21}']) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
@@ -469,6 +471,21 @@ def test_serve_without_the_extra_prints_the_install_line_and_exits_1(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "    pip install 'execbox[service]'\n" in shown.err
+
+
+def test_serve_engine_package_missing_prints_the_install_line_and_exits_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Packages the service loads late are no different from those it loads first."""
+
+    def serve(_: dict[str, str]) -> int:
+        raise ModuleNotFoundError("No module named 'docker'")
+
+    serving(monkeypatch, SimpleNamespace(serve=serve))
+    assert main(["serve"]) == 1
+    err = capsys.readouterr().err
+    assert "No module named 'docker'" in err
+    assert "    pip install 'execbox[service]'\n" in err
 
 
 @pytest.mark.parametrize("argv", [["--port", "65536"], ["--port", "x"], ["--pool-size", "-1"]])

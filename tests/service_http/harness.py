@@ -10,13 +10,26 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
-from execbox.wire import Capabilities, ExecuteRequest, ExecuteResponse, Execution, Readiness
+from execbox.wire import (
+    Capabilities,
+    ExecuteRequest,
+    ExecuteResponse,
+    Execution,
+    GenerateRequest,
+    GenerateResponse,
+    Readiness,
+    Verdict,
+    VerifiedItem,
+    VerifyRequest,
+    VerifyResponse,
+)
 from execbox_service.app import create_app
 from execbox_service.failures import Overloaded, ServiceFailure
+from execbox_service.http.runtime_protocol import ExecutionRuntime
 from execbox_service.main import uvicorn_config
 from execbox_service.settings import Settings, load_settings
 
@@ -55,6 +68,29 @@ class FakeRuntime:
         if code.startswith("sleep "):
             await self._sleep(float(code.removeprefix("sleep ")))
         return self._response(request)
+
+    async def generate(self, request: GenerateRequest, *, principal: str) -> GenerateResponse:
+        self.principals.append(principal)
+        return GenerateResponse(
+            pairs=[],
+            rejected={},
+            examples={},
+            attempts=request.attempts,
+            stopped="attempts",
+            isolation=request.isolation,
+            engine="fake",
+            image=IMAGE,
+            queue_time_s=0.0,
+        )
+
+    async def verify(self, request: VerifyRequest, *, principal: str) -> VerifyResponse:
+        self.principals.append(principal)
+        return VerifyResponse(
+            items=[VerifiedItem(id=item.id, verdict=Verdict.CORRECT) for item in request.items],
+            isolation=request.isolation,
+            engine="fake",
+            image=IMAGE,
+        )
 
     async def _sleep(self, duration_s: float) -> None:
         self.running += 1
@@ -102,6 +138,11 @@ class FakeRuntime:
             limits_default={},
             limits_max={},
         )
+
+
+def as_runtime(fake: FakeRuntime) -> ExecutionRuntime:
+    """For the type checker: the operations that are not faked have tests of their own."""
+    return cast(ExecutionRuntime, fake)
 
 
 @dataclass(frozen=True)
@@ -214,7 +255,7 @@ def running_server(**overrides: str) -> Iterator[RunningServer]:
     """Serve with these settings in a thread; ends the server with the block."""
     settings = load_settings({"port": "0"} | overrides)
     runtime = FakeRuntime()
-    server = uvicorn.Server(uvicorn_config(create_app(settings, runtime), settings))
+    server = uvicorn.Server(uvicorn_config(create_app(settings, as_runtime(runtime)), settings))
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from execbox.wire import ExecuteRequest, Limits
+from execbox.wire import ExecuteRequest, GenerateRequest, Limits
 from execbox_service.failures import CallerMistake
 from execbox_service.policy import LIMIT_NAMES, limits_default, limits_max, permitted
 from execbox_service.settings import load_settings
@@ -32,7 +32,7 @@ def test_permitted_limit_above_the_operators_maximum_is_refused(name: str) -> No
     assert (caught.value.code, caught.value.http_status) == ("limit_above_maximum", 422)
     assert f"limits.{name}" in caught.value.message
     assert "21" in caught.value.message
-    assert "20" in caught.value.message
+    assert "maximum of 20" in caught.value.message
     assert permitted(_request(limits={name: 20}), settings).limits.model_dump()[name] == 20
 
 
@@ -49,6 +49,16 @@ def test_permitted_more_calls_than_the_operators_maximum_is_refused() -> None:
     settings = load_settings({"calls_max": "2"})
     with pytest.raises(CallerMistake, match="3 calls"):
         permitted(_request(calls=[{"args": []}] * 3), settings)
+
+
+def test_permitted_attempts_are_calls_and_their_default_is_lowered() -> None:
+    """Each draw runs the function, so the same maximum holds."""
+    settings = load_settings({"calls_max": "20"})
+    request = {"function": {"code": "pass"}, "input_generator": {"code": "pass"}}
+    asked = GenerateRequest.model_validate(request)
+    assert permitted(asked, settings).attempts == 20
+    with pytest.raises(CallerMistake, match="21 attempts"):
+        permitted(GenerateRequest.model_validate(request | {"attempts": 21}), settings)
 
 
 @pytest.mark.parametrize(

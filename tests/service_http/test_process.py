@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 
-from execbox_service.main import EXIT_CONFIGURATION, serve
+from execbox_service.main import EXIT_CONFIGURATION, serve, serve_runtime
+from execbox_service.settings import load_settings
 
-from .harness import execute_body, read_answer, wait_until
+from .harness import FakeRuntime, as_runtime, execute_body, read_answer, wait_until
 
 PROGRAM = """
 import sys
@@ -95,6 +97,26 @@ def test_serve_signal_when_idle_ends_cleanly(number: signal.Signals) -> None:
         assert process.returncode == 0
         assert errors.splitlines()[-1] == "runtime stopped"
         assert time.monotonic() - started_s < 3
+
+
+def test_serve_signal_before_the_server_listens_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever is stopped while containers are made must not serve afterwards; the handlers that
+    were there are put back."""
+    before = signal.getsignal(signal.SIGTERM)
+    ended: list[bool] = []
+
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        ended.append(server.should_exit)
+        server.started = True
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    monkeypatch.setattr("execbox_service.main.configure_logging", lambda settings: None)
+    assert serve_runtime(load_settings({"port": "0"}), as_runtime(FakeRuntime())) == 0
+    assert ended == [True]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_serve_sigterm_lets_running_requests_end() -> None:

@@ -52,6 +52,14 @@ def test_body_declared_too_large_is_refused_from_the_header_alone(server: Runnin
     assert server.canary_is_ok()
 
 
+def test_body_refused_while_it_comes_is_closed_without_reset(server: RunningServer) -> None:
+    """A reset would destroy the answer before some clients' systems hand it to them."""
+    with server.connect() as connection:
+        connection.sendall(POST + b"Content-Length: 10000000000\r\n\r\n" + b"x" * 500_000)
+        assert read_answer(connection).status == 413
+        assert connection.recv(1) == b""
+
+
 def test_body_declared_too_large_is_not_asked_for(server: RunningServer) -> None:
     """A client that waits for 100 Continue is spared sending it."""
     with server.connect() as connection:

@@ -83,6 +83,9 @@ REFUSED: list[tuple[str, bytes, Reason]] = [
     ("high_surrogate_then_text", b'["\\ud83dxde00"]', Reason.LONE_SURROGATE),
     ("arrays_65_deep", b"[" * 65 + b"]" * 65, Reason.TOO_DEEP),
     ("objects_65_deep", b'{"a":' * 65 + b"1" + b"}" * 65, Reason.TOO_DEEP),
+    ("deep_after_backslash", b'["\\\\",' + b"[" * 64 + b"]" * 65, Reason.TOO_DEEP),
+    ("deep_after_quote", b'["\\\\\\"",' + b"[" * 64 + b"]" * 65, Reason.TOO_DEEP),
+    ("deep_after_bracket", b'["[","]",' + b"[" * 64 + b"]" * 65, Reason.TOO_DEEP),
     ("arrays_200000_open", b"[" * 200_000, Reason.TOO_DEEP),
     ("arrays_200000_deep", b"[" * 200_000 + b"]" * 200_000, Reason.TOO_DEEP),
 ]

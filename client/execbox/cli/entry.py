@@ -9,13 +9,42 @@ import traceback
 from collections.abc import Sequence
 
 from execbox._version import client_version
-from execbox.cli import doctor, run, serve
+from execbox.cli import (
+    assemble,
+    certify,
+    doctor,
+    generate,
+    infer,
+    pipeline,
+    prompts,
+    revise,
+    run,
+    score,
+    serve,
+    verify,
+)
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.terminal import Terminal, open_terminal
 from execbox.config import terminal_wants_no_color
+from execbox.dataset.records import DatasetError
 from execbox.errors import ConfigError, ExecboxError, RequestError
 
 __all__ = ["main"]
+
+_COMMANDS = (
+    serve,
+    run,
+    generate,
+    certify,
+    prompts,
+    infer,
+    verify,
+    revise,
+    assemble,
+    score,
+    pipeline,
+    doctor,
+)
 
 _DESCRIPTION = """\
 Run Python functions nobody has read, safely: in throwaway containers, under CPU, memory and
@@ -30,6 +59,8 @@ examples:
 environment:
   EXECBOX_URL       the service to talk to (default http://127.0.0.1:8080)
   EXECBOX_API_KEY   its API key, where it asks for one
+  EXECBOX_MODEL_URL, EXECBOX_MODEL, EXECBOX_MODEL_API_KEY
+                    the OpenAI-compatible endpoint that infer and pipeline ask
   NO_COLOR          anything: no colours
 
 Each command has its own help: execbox run --help"""
@@ -64,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"execbox {client_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, run, doctor):
+    for command in _COMMANDS:
         command.add_parser(commands)
     return parser
 
@@ -73,7 +104,7 @@ def _report(error: Exception, terminal: Terminal) -> ExitCode:
     if isinstance(error, CommandError):
         terminal.error(str(error))
         return error.exit_code
-    if isinstance(error, RequestError | ConfigError):
+    if isinstance(error, RequestError | ConfigError | DatasetError):
         terminal.error(str(error))
         return ExitCode.MISTAKE
     if isinstance(error, ExecboxError):

@@ -47,7 +47,7 @@ def _headline(execution: wire.Execution) -> str:
         reasons.append(f"{execution.limit} limit reached")
     if execution.signal is not None:
         reasons.append(execution.signal)
-    if execution.exit_code is not None:
+    if execution.exit_code:  # 0 is how every job process ends that reported something.
         reasons.append(f"exit code {execution.exit_code}")
     return execution.status.value + (f" ({', '.join(reasons)})" if reasons else "")
 

@@ -31,8 +31,8 @@ examples:
   execbox serve --port 9000 --engine docker
   EXECBOX_URL=http://127.0.0.1:9000 execbox doctor
 
-exit codes: 0 ended as asked; 1 the service is not installed; any other: it refused to start,
-and says why."""
+exit codes: 0 ended as asked; 1 not installed, or it could not start; 2 the settings cannot be
+used. It says why."""
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -64,13 +64,14 @@ def serve(args: argparse.Namespace, _: Terminal) -> int:
     overrides = {name: str(value) for name, value in given.items() if value is not None}
     try:
         service = importlib.import_module("execbox_service.main")
+        # Within the try: the engine's packages are loaded only once the settings are read.
+        code: int = service.serve(overrides)
     except ImportError as error:
         raise CommandError(
             f"the service cannot be started: {error}.\nInstall what it needs with:\n\n"
             f"    {INSTALL_LINE}",
             exit_code=ExitCode.NOT_OK,
         ) from error
-    code: int = service.serve(overrides)
     return code
 
 

@@ -22,7 +22,8 @@ class Snapshot:
     """One moment of a run. ``counts`` are results by reason, ``failures`` records without one.
 
     Both include what earlier runs of the same command left in the files; ``resumed_count`` says
-    how much that is. ``rate_per_s`` is of the last seconds of this run alone.
+    how much that is. ``tallies`` count what records are made of, such as pairs, where the step
+    does that. ``rate_per_s`` is records a second in the last seconds of this run alone.
     """
 
     step: str
@@ -30,6 +31,7 @@ class Snapshot:
     total_bytes: int
     counts: Mapping[str, int]
     failures: Mapping[str, int]
+    tallies: Mapping[str, int]
     resumed_count: int
     elapsed_s: float
     rate_per_s: float
@@ -46,12 +48,14 @@ class Summary:
     except where one record gives several results (``prompts``) or none.
 
     ``counts`` are the results in the output by reason, ``failures`` the lines of the error file
-    by reason, ``retryable_count`` those of them that running the same command again tries anew.
+    by reason, ``retryable_count`` those of them that running the same command again tries anew,
+    ``tallies`` what the records of both are made of, where the step counts that.
     """
 
     step: str
     counts: Mapping[str, int]
     failures: Mapping[str, int]
+    tallies: Mapping[str, int]
     retryable_count: int
     resumed_count: int
     elapsed_s: float
@@ -91,6 +95,7 @@ class Progress:
         self.resumed_count = 0
         self.counts: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
+        self.tallies: Counter[str] = Counter()
         self.retryable_count = 0
 
     def result(self, reason: str, *, resumed: bool = False) -> None:
@@ -103,6 +108,10 @@ class Progress:
         self.failures[reason] += 1
         self.retryable_count += retry
         self._count(resumed=resumed)
+
+    def tally(self, counts: Mapping[str, int]) -> None:
+        """What one record is made of."""
+        self.tallies.update(counts)
 
     def snapshot(self) -> Snapshot:
         now_s = self._clock()
@@ -118,6 +127,7 @@ class Progress:
             total_bytes=self._total_bytes,
             counts=self.counts,
             failures=self.failures,
+            tallies=self.tallies,
             resumed_count=self.resumed_count,
             elapsed_s=now_s - self._begun_s,
             rate_per_s=(self._fresh_count - oldest_count) / span_s if span_s > 0 else 0.0,
@@ -128,6 +138,7 @@ class Progress:
             step=self._step,
             counts=dict(self.counts),
             failures=dict(self.failures),
+            tallies=dict(self.tallies),
             retryable_count=self.retryable_count,
             resumed_count=self.resumed_count,
             elapsed_s=self._clock() - self._begun_s,

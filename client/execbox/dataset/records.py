@@ -57,15 +57,21 @@ class BadRecord(ExecboxError, ValueError):
 
     ``reason`` is a short stable word that is counted. ``retry`` says whether the next run of the
     same command tries again (a failure of ours or of a model endpoint) or not (the record is the
-    problem, or what its code does).
+    problem, or what its code does). ``detail`` is JSON for programs that read the error file.
     """
 
     def __init__(
-        self, message: str, *, reason: str = "invalid_record", retry: bool = False
+        self,
+        message: str,
+        *,
+        reason: str = "invalid_record",
+        retry: bool = False,
+        detail: Value | None = None,
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry = retry
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

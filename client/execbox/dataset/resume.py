@@ -21,7 +21,7 @@ import os
 import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -176,19 +176,20 @@ class RunFiles:
         self._output = output
         with _as_dataset_error(output):
             output.parent.mkdir(parents=True, exist_ok=True)
-        self._lock_fd = _locked(run_path(output))
-        try:
-            _claim(self._lock_fd, output, step=step, settings=settings, restart=restart)
+        self._result_ordinals: dict[int, int] = {}
+        self._failed: dict[int, int] = {}
+        with ExitStack() as stack:
+            lock_fd = _locked(run_path(output))
+            stack.callback(os.close, lock_fd)
+            _claim(lock_fd, output, step=step, settings=settings, restart=restart)
             self._results = AppendLog(output)
-            self._result_ordinals: dict[int, int] = {}
-            self._failed: dict[int, int] = {}
+            stack.callback(self._results.close)
             for ordinal, value in self._results.recover():
                 self._recovered(ordinal, value)
                 on_result(value)
             self._failures = self._kept_failures(on_failure)
-        except BaseException:
-            os.close(self._lock_fd)
-            raise
+            stack.callback(self._failures.close)
+            self._closing = stack.pop_all()
 
     def has_result(self, record: Record) -> bool:
         """Whether a result with this record's id is there; if so it takes this record's place."""
@@ -224,6 +225,8 @@ class RunFiles:
         }
         if isinstance(origin, BadLine):
             entry["text"] = origin.excerpt
+        if problem.detail is not None:
+            entry["detail"] = problem.detail
         self._failures.append(encode_line(entry), rank=origin.rank)
 
     def finish(self) -> None:
@@ -240,9 +243,7 @@ class RunFiles:
                 if not len(self._failures):
                     errors_path(self._output).unlink()
         finally:
-            self._results.close()
-            self._failures.close()
-            os.close(self._lock_fd)
+            self._closing.close()
 
     def __enter__(self) -> Self:
         return self

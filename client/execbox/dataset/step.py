@@ -40,6 +40,11 @@ def whole(record: Record) -> Sequence[Record]:
     return (record,)
 
 
+def nothing_to_tally(_: Value) -> Mapping[str, int]:
+    """The ``tally`` of a step whose records are not made of anything."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What is done with every record, and how many at once.
@@ -48,7 +53,8 @@ class Step:
     run, to be continued later. A result gets the id of its record. ``parts`` makes of each line
     the records worked on, none, one or several (``part_of``); it is cheap, always gives the same,
     and may raise ``BadRecord``. ``reason_of`` names what a result is counted under. ``settings``
-    are JSON: whatever makes the results what they are, and nothing secret.
+    are JSON: whatever makes the results what they are, and nothing secret. ``tally`` counts what a
+    result, or the ``detail`` of a ``BadRecord``, is made of.
     """
 
     name: str
@@ -56,6 +62,7 @@ class Step:
     work: Work
     reason_of: Callable[[Value], str]
     parts: Callable[[Record], Sequence[Record]] = whole
+    tally: Callable[[Value], Mapping[str, int]] = nothing_to_tally
     concurrency: int = 8
     chunk_count: int = 1
 
@@ -113,9 +120,12 @@ async def run_step_async(
         step=step.name,
         settings=step.settings,
         restart=restart,
-        on_result=lambda value: progress.result(step.reason_of(value), resumed=True),
-        on_failure=lambda entry: progress.failure(
-            str(entry.get("reason")), retry=False, resumed=True
+        on_result=lambda value: _count_result(step, progress, value, resumed=True),
+        on_failure=lambda entry: _count_failure(
+            step,
+            progress,
+            BadRecord("", reason=str(entry.get("reason")), detail=_detail(entry)),
+            resumed=True,
         ),
     ) as files:
         await _Run(step, files, progress, listener).through(source)
@@ -205,15 +215,34 @@ class _Run:
         except BadRecord as problem:
             self._failed(record, problem)
         else:
-            self._progress.result(self._step.reason_of(worked))
+            _count_result(self._step, self._progress, worked)
 
     def _failed(self, origin: Record | BadLine, problem: BadRecord) -> None:
         if isinstance(origin, Record) and not problem.message.startswith(origin.where):
             problem = BadRecord(
-                f"{origin.where}: {problem.message}", reason=problem.reason, retry=problem.retry
+                f"{origin.where}: {problem.message}",
+                reason=problem.reason,
+                retry=problem.retry,
+                detail=problem.detail,
             )
         self._files.add_failure(origin, problem)
-        self._progress.failure(problem.reason, retry=problem.retry)
+        _count_failure(self._step, self._progress, problem, resumed=False)
+
+
+def _count_result(step: Step, progress: Progress, value: Value, *, resumed: bool = False) -> None:
+    progress.result(step.reason_of(value), resumed=resumed)
+    progress.tally(step.tally(value))
+
+
+def _count_failure(step: Step, progress: Progress, problem: BadRecord, *, resumed: bool) -> None:
+    progress.failure(problem.reason, retry=problem.retry, resumed=resumed)
+    if problem.detail is not None:
+        progress.tally(step.tally(problem.detail))
+
+
+def _detail(entry: Value) -> Value | None:
+    detail = entry.get("detail")
+    return detail if isinstance(detail, dict) else None
 
 
 def _readable_bytes(source: Path, *, output: Path) -> int:

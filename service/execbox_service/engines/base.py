@@ -18,6 +18,15 @@ class EngineUnavailable(Exception):
     """The engine cannot make sandboxes now; the text says why and what to do."""
 
 
+class Lacking(EngineUnavailable):
+    """The machine lacks something that an engine needs: what was found, and how to get it."""
+
+    def __init__(self, found: str, *, remedy: str) -> None:
+        super().__init__(f"{found}; {remedy}")
+        self.found = found
+        self.remedy = remedy
+
+
 class SandboxLost(Exception):
     """The stream to a sandbox broke, or it sent what no supervisor of ours sends."""
 
@@ -61,6 +70,8 @@ class EngineFacts:
     imports: Mapping[str, str]
     """Top-level import names, and the distribution that each is of."""
     weaker_than_docker: tuple[str, ...] = ()
+    variations_missing: tuple[str, ...] = ()
+    """Of ``variations.VARIED``: what this engine's sandboxes cannot vary."""
 
 
 class Sandbox(Protocol):

@@ -29,6 +29,7 @@ from execbox_service.engines.base import (
     ContainerSpec,
     EngineFacts,
     EngineUnavailable,
+    Lacking,
     PostMortem,
     SandboxLost,
 )
@@ -42,6 +43,7 @@ _API_TIMEOUT_S = 30
 _ENGINE_THREAD_COUNT = 8
 _ABANDONED_S = 60
 _OOM_EVENT_DELAY_S = 0.3
+_NO_RAW_STREAM = ("https:", "http+docker://ssh", "http+docker://localnpipe")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -130,6 +132,7 @@ class DockerEngine:
         self._options: Any = None
         self._own: set[str] = set()
         self._image_id = spec.image
+        self._stopped = False
 
     # Life of the engine
 
@@ -149,7 +152,10 @@ class DockerEngine:
         await asyncio.gather(*(self.remove(name) for name in list(self._own)))
         with contextlib.suppress(EngineUnavailable):
             await self.sweep(everything=True)
+        self._stopped = True
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._api is not None:
+            self._api.close()
 
     def _connect(self) -> None:
         base_url = self._spec.docker_host
@@ -158,14 +164,31 @@ class DockerEngine:
             if base_url
             else docker.from_env(version="auto", timeout=_API_TIMEOUT_S).api
         )
+        if self._api.base_url.startswith(_NO_RAW_STREAM):
+            raise EngineUnavailable(
+                "containers are spoken to over the daemon's attach stream, which needs a plain "
+                "unix or tcp address: forward a TLS or ssh daemon's socket to this machine, such "
+                "as with: ssh -L /run/execbox-docker.sock:/var/run/docker.sock HOST"
+            )
         try:
             self._image_id = self._client.inspect_image(self._spec.image)["Id"]
         except ImageNotFound as error:
-            raise EngineUnavailable(
-                f"the Docker daemon has no image {self._spec.image}: build it with 'make image' "
-                "or set EXECBOX_IMAGE to one it has"
+            raise Lacking(
+                f"the Docker daemon has no image {self._spec.image}",
+                remedy="build it with 'make image' or set EXECBOX_IMAGE to one it has",
             ) from error
         self._options = self._client.create_host_config(**container_options(self._spec))
+
+    def look(self) -> str:
+        """The image's id, for whoever only wants to know; blocks. Raises EngineUnavailable."""
+        try:
+            self._connect()
+        except (DockerException, requests.RequestException, OSError) as error:
+            raise EngineUnavailable(_short(error)) from error
+        finally:
+            if self._api is not None:
+                self._api.close()
+        return self._image_id
 
     @property
     def _client(self) -> docker.APIClient:
@@ -196,20 +219,26 @@ class DockerEngine:
         name = self._new_name()
         self._own.add(name)
         try:
-            sock = await self._call(self._create_attached, name)
-            stream = await AttachedStream.open(sock)
-            await self._call(self._client.start, name)
-            async with asyncio.timeout(_READY_S):
-                ready = await stream.receive()
-        except (SandboxLost, TimeoutError) as error:
-            await self.remove(name)
-            raise EngineUnavailable(f"a new container did not become ready: {error}") from error
+            return await self._create(name)
         except BaseException:
             await asyncio.shield(self.remove(name))
             raise
-        if not isinstance(ready, Ready):
-            await self.remove(name)
-            raise EngineUnavailable("a new container answered something else than ready")
+
+    async def _create(self, name: str) -> DockerSandbox:
+        stream = await AttachedStream.open(await self._call(self._create_attached, name))
+        try:
+            await self._call(self._client.start, name)
+            async with asyncio.timeout(_READY_S):
+                ready = await stream.receive()
+            if not isinstance(ready, Ready):
+                raise EngineUnavailable("a new container answered something else than ready")
+        except (SandboxLost, TimeoutError) as error:
+            stream.close()
+            why = str(error) or f"it said nothing for {_READY_S:g} s"
+            raise EngineUnavailable(f"a new container did not become ready: {why}") from error
+        except BaseException:
+            stream.close()
+            raise
         return DockerSandbox(self, name, stream=stream, ready=ready)
 
     def _create_attached(self, name: str) -> socket.socket:
@@ -225,8 +254,11 @@ class DockerEngine:
         params = {"stream": 1, "stdin": 1, "stdout": 1, "stderr": 1}
         attached = self._client.attach_socket(name, params=params)
         raw = getattr(attached, "_sock", attached)
-        # A descriptor of our own: the SDK closes its own with the response it belongs to.
-        return socket.socket(fileno=os.dup(raw.fileno()))
+        # A descriptor of our own, because the SDK's belongs to a response; that one is closed here,
+        # or it would stay open until the garbage collector finds it.
+        ours = socket.socket(fileno=os.dup(raw.fileno()))
+        attached._response.close()
+        return ours
 
     async def update_memory(self, name: str, memory_mb: int) -> None:
         """Change the memory limit of a container that has not run anything yet."""
@@ -237,12 +269,14 @@ class DockerEngine:
 
     async def remove(self, name: str) -> None:
         """Kill and remove a container; one that is gone already is fine, failures are logged."""
+        if self._stopped:
+            return
         try:
             await self._call(self._remove, name)
         except EngineUnavailable as error:
-            # It stays in the set of ours, so that the next sweep tries again.
+            # It ends by itself, because its stream is closed; if not, the sweep finds it.
             logger.warning("could not remove container %s: %s", name, error)
-        else:
+        finally:
             self._own.discard(name)
 
     def _remove(self, name: str) -> None:
@@ -276,7 +310,8 @@ class DockerEngine:
         """Remove containers of ours that nobody leases.
 
         Of this instance: those that are not in use here (``everything`` is for the start, when
-        none is). Of other instances: those that have ended, since a living service removes its own.
+        none is). Of other instances: those that have ended or were never started, since a living
+        service removes its own.
         """
         names = await self._call(self._orphans, everything)
         for name in names:
@@ -293,8 +328,8 @@ class DockerEngine:
             ours = container["Labels"].get(LABEL) == self._spec.instance
             old = time.time() - container["Created"] > _ABANDONED_S
             abandoned = name not in self._own and (everything or old)
-            ended = container["State"] in {"exited", "dead"} and old
-            if abandoned if ours else ended:
+            idle = container["State"] in {"created", "exited", "dead"} and old
+            if abandoned if ours else idle:
                 found.append(name)
         return found
 
@@ -306,6 +341,8 @@ class DockerEngine:
 
     async def _call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a blocking call of the SDK in a thread; whatever fails there is the engine's."""
+        if self._stopped:
+            raise EngineUnavailable("the engine has been stopped")
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))

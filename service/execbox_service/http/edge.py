@@ -25,7 +25,7 @@ from execbox_service.http.logs import ACCESS_LOGGER, request_id
 from execbox_service.http.receive import ClientGone
 from execbox_service.settings import Settings
 
-__all__ = ["Edge", "Record", "record_of"]
+__all__ = ["Edge", "Record", "record_of", "stack_of"]
 
 _RECORD_STATE_KEY: Final = "execbox_record"
 _CLIENT_GONE_STATUS: Final = 499
@@ -47,7 +47,7 @@ class Record:
     status_counts: dict[str, int] = field(default_factory=dict)
 
     def count_statuses(self, statuses: Sequence[str]) -> None:
-        self.execution_count = len(statuses)
+        self.execution_count = (self.execution_count or 0) + len(statuses)
         for status in statuses:
             self.status_counts[status] = self.status_counts.get(status, 0) + 1
 
@@ -86,7 +86,11 @@ class Edge:
                 record.principal = authenticate(scope["headers"], settings=self._settings)
             await self._app(scope, exchange.receive, exchange.send)
         except ClientGone:
+            # Some servers report every caller as gone when they shut down. This reaches those who
+            # are still there, and is dropped for those who are not.
+            await exchange.fail(shutting_down())
             record.status_code = _CLIENT_GONE_STATUS
+            record.error_code = "client_gone"
         except RequestFailed as failure:
             if isinstance(failure, ServiceFailure):
                 logger.warning("%s: %s", failure.code, failure.message)
@@ -95,8 +99,8 @@ class Edge:
             # Only the server's shutdown cancels a request's task, and its caller is owed an answer.
             await exchange.fail(shutting_down())
         except Exception as error:  # noqa: BLE001 - the outermost edge: a bug of ours is a 503
-            logger.error(  # noqa: TRY400 - logging.exception repeats messages; see _stack
-                "unhandled %s\n%s", type(error).__name__, _stack(error)
+            logger.error(  # noqa: TRY400 - logging.exception repeats messages; see stack_of
+                "unhandled %s\n%s", type(error).__name__, stack_of(error)
             )
             await exchange.fail(internal_error(record.request_id))
 
@@ -164,7 +168,7 @@ def _check_host(scope: Scope, settings: Settings) -> None:
         )
 
 
-def _stack(error: BaseException) -> str:
+def stack_of(error: BaseException) -> str:
     """Types and frames of ``error`` and what led to it, without their messages: those may repeat
     what a caller sent, which no log may hold."""
     parts: list[str] = []

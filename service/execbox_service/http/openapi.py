@@ -13,12 +13,26 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from execbox.wire import ErrorResponse, ExecuteRequest
+from execbox.wire import (
+    BATCH_ANSWERS,
+    BATCH_LINES,
+    ErrorResponse,
+    ExecuteRequest,
+    FailedAnswer,
+    GenerateRequest,
+    VerifyRequest,
+)
 
-__all__ = ["body_of", "describe", "responses_of"]
+__all__ = ["body_of", "describe", "lines_of", "responses_of", "streamed_responses_of"]
 
 _REFERENCE = "#/components/schemas/{model}"
-_REQUESTS: Final[tuple[type[BaseModel], ...]] = (ExecuteRequest,)
+_REQUESTS: Final[tuple[type[BaseModel], ...]] = (
+    ExecuteRequest,
+    GenerateRequest,
+    VerifyRequest,
+    *BATCH_LINES.values(),
+)
+_ANSWERS: Final[tuple[type[BaseModel], ...]] = (*BATCH_ANSWERS.values(), FailedAnswer)
 _BOUNDS: Final = {
     "ge": "minimum",
     "le": "maximum",
@@ -30,7 +44,7 @@ _MEANINGS: Final = {
     401: "No API key, or an unknown one.",
     408: "The request was not received in time.",
     413: "The body is too large.",
-    415: "The body is not `application/json`.",
+    415: "The body is not of the content type this path takes.",
     422: "The body is JSON but no acceptable request; the message names field, value and range.",
     429: "Overloaded: nothing was started. `Retry-After` says when to try again.",
     431: "The headers are too large.",
@@ -54,6 +68,26 @@ def body_of(request: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
+def lines_of(media_type: str) -> dict[str, Any]:
+    """``body_of``, for a body of which every line is an operation."""
+    content = {media_type: {"schema": _one_of(*BATCH_LINES.values())}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def streamed_responses_of(media_type: str, *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """``responses_of``, for an answer of which every line answers a line."""
+    responses = responses_of(ErrorResponse, *statuses)
+    responses[200] = {
+        "description": "One line for each line that was sent, in any order.",
+        "content": {media_type: {"schema": _one_of(*_ANSWERS)}},
+    }
+    return responses
+
+
+def _one_of(*models: type[BaseModel]) -> dict[str, Any]:
+    return {"oneOf": [{"$ref": _REFERENCE.format(model=model.__name__)} for model in models]}
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
     """The whole document, made at the first request for it and kept."""
     if app.openapi_schema is None:
@@ -62,6 +96,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.update(_request_schemas())
+        for name, schema in _answer_schemas().items():
+            schemas.setdefault(name, schema)
         document["components"]["securitySchemes"] = {
             "api_key": {"type": "http", "scheme": "bearer", "description": "An API key."}
         }
@@ -81,6 +117,14 @@ def _request_schemas() -> dict[str, Any]:
     for definition in definitions.values():
         for described in definition.get("properties", {}).values():
             _name_bounds(described)
+    return definitions
+
+
+def _answer_schemas() -> dict[str, Any]:
+    _, schema = models_json_schema(
+        [(model, "serialization") for model in _ANSWERS], ref_template=_REFERENCE
+    )
+    definitions: dict[str, Any] = schema["$defs"]
     return definitions
 
 

@@ -10,6 +10,7 @@ a key's trailing spaces. Bodies, keys and routes are not looked at here.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -18,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
 from execbox_service.http.errors import HeadersTooLarge, ReceiveTimeout, error_response
-from execbox_service.http.receive import DEADLINE_STATE_KEY
+from execbox_service.http.receive import CONNECTION_STATE_KEY, DEADLINE_STATE_KEY
 from execbox_service.settings import Settings
 
 __all__ = ["protocol_class"]
@@ -108,6 +109,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._receive_timer is None:
             self._start_receiving()
         self.scope["state"][DEADLINE_STATE_KEY] = self._receive_deadline
+        self.scope["state"][CONNECTION_STATE_KEY] = self
 
     def on_url(self, url: bytes) -> None:
         self._header_bytes += len(url)
@@ -154,6 +156,19 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._running = self.pipeline[-1][0]
         super().on_response_complete()
+
+    # -- what a path that streams both ways asks of its connection
+
+    def take_over_deadline(self) -> None:
+        self._stop_receiving()
+
+    def peer_has_left(self) -> bool:
+        if self.transport.is_closing():
+            return True
+        # While reading is paused nobody reads the end of the stream, or the reset.
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     # -- refusing
 

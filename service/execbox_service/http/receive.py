@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
@@ -18,12 +18,34 @@ from execbox_service.failures import CallerMistake, Overloaded
 from execbox_service.http.errors import ReceiveTimeout
 from execbox_service.settings import Settings
 
-__all__ = ["DEADLINE_STATE_KEY", "Bodies", "ClientGone", "until_disconnect"]
+__all__ = [
+    "CONNECTION_STATE_KEY",
+    "DEADLINE_STATE_KEY",
+    "Bodies",
+    "ClientGone",
+    "Connection",
+    "require_media_type",
+    "until_disconnect",
+]
 
 DEADLINE_STATE_KEY: Final = "execbox_receive_deadline"
 """Where the protocol leaves, in ``scope["state"]``, the loop time at which receiving must end."""
 
+CONNECTION_STATE_KEY: Final = "execbox_connection"
+"""Where the protocol leaves, in ``scope["state"]``, the ``Connection`` of the request."""
+
+_JSON: Final = "application/json"
 _T = TypeVar("_T")
+
+
+class Connection(Protocol):
+    """What a path that streams both ways needs of the connection itself."""
+
+    def take_over_deadline(self) -> None:
+        """End the deadline for receiving this request; whoever calls this keeps one instead."""
+
+    def peer_has_left(self) -> bool:
+        """Whether the other end is closed, even while nothing is read from it."""
 
 
 class ClientGone(Exception):
@@ -48,7 +70,7 @@ class Bodies:
         Raises CallerMistake, Overloaded, ReceiveTimeout, or ClientGone if it breaks off.
         """
         headers = Headers(scope=scope)
-        _require_json(headers)
+        require_media_type(headers, _JSON)
         declared_bytes = int(headers.get("content-length", "0"))
         self._refuse_too_large(declared_bytes)
         reservation = _Reservation(self, declared_bytes)
@@ -140,13 +162,13 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _require_json(headers: Headers) -> None:
+def require_media_type(headers: Headers, expected: str) -> None:
+    """Raises CallerMistake, 415, for any other Content-Type and for compressed bodies."""
     content_type = headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise _unsupported(
-            "send the body as JSON, with the header 'Content-Type: application/json'"
-        )
+    if media_type != expected:
+        what = "JSON" if expected == _JSON else "lines of JSON"
+        raise _unsupported(f"send the body as {what}, with the header 'Content-Type: {expected}'")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise _unsupported("compressed bodies are not accepted; send without Content-Encoding")
 

@@ -16,6 +16,8 @@ from execbox.wire import (
     Capabilities,
     ExecuteRequest,
     ExecuteResponse,
+    GenerateRequest,
+    GenerateResponse,
     Health,
     Readiness,
 )
@@ -52,6 +54,15 @@ def add_routes(app: FastAPI, services: Services) -> None:
         summary="Run one function on many calls",
         responses=responses_of(ExecuteResponse, 400, 401, 408, 413, 415, 422, 429, 431, 503),
         openapi_extra=body_of(ExecuteRequest),
+        response_class=Response,
+    )
+    app.add_api_route(
+        "/v1/generate",
+        generate,
+        methods=["POST"],
+        summary="Sample a function's inputs and keep the pairs that hold",
+        responses=responses_of(GenerateResponse, 400, 401, 408, 413, 415, 422, 429, 431, 503),
+        openapi_extra=body_of(GenerateRequest),
         response_class=Response,
     )
     app.add_api_route(
@@ -94,6 +105,20 @@ async def execute(request: Request) -> Response:
         work = services.runtime.execute(asked, principal=principal)
         answer = await until_disconnect(request.receive, work)
     record.count_statuses([execution.status.value for execution in answer.executions])
+    return _json(answer.model_dump_json())
+
+
+async def generate(request: Request) -> Response:
+    """The same request gives the same pairs. Every draw that gave none is counted by its reason,
+    with the first example of each.
+    """
+    services = _services_of(request)
+    record = record_of(request.scope)
+    async with services.bodies.received(request.scope, request.receive) as body:
+        asked = permitted(parsed(GenerateRequest, body), services.settings)
+        principal = record.principal.name if record.principal else ""
+        work = services.runtime.generate(asked, principal=principal)
+        answer = await until_disconnect(request.receive, work)
     return _json(answer.model_dump_json())
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from execbox.wire import Capabilities, ExecuteRequest, ExecuteResponse, Readiness
+from execbox.wire import (
+    Capabilities,
+    ExecuteRequest,
+    ExecuteResponse,
+    GenerateRequest,
+    GenerateResponse,
+    Readiness,
+    VerifyRequest,
+    VerifyResponse,
+)
 
 __all__ = ["ExecutionRuntime"]
 
@@ -23,6 +32,12 @@ class ExecutionRuntime(Protocol):
 
         ``request`` is within the operator's maxima already.
         """
+
+    async def generate(self, request: GenerateRequest, *, principal: str) -> GenerateResponse:
+        """Sample the pairs of one function, as ``execute`` runs a job."""
+
+    async def verify(self, request: VerifyRequest, *, principal: str) -> VerifyResponse:
+        """Give a verdict for every item, as ``execute`` runs a job."""
 
     def readiness(self) -> Readiness:
         """Whether executions can run now, without asking anything that may block."""

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from execbox_service.failures import CallerMistake
 from execbox_service.strict_json import JSON, StrictJSONError, decode, shortened
 
-__all__ = ["parsed", "problems"]
+__all__ = ["decoded", "parsed", "problems", "validated"]
 
 PROBLEMS_SHOWN_MAX: Final = 10
 _PROBLEM_CHARS_MAX = 280
@@ -47,8 +47,13 @@ _Path = tuple[str | int, ...]
 def parsed(model: type[_M], body: bytes) -> _M:
     """``body`` as a ``model``; raises CallerMistake, 400 if it is no JSON and 422 if it is no
     such request."""
+    return validated(model, decoded(body))
+
+
+def decoded(body: bytes) -> JSON:
+    """The document ``body`` holds; raises CallerMistake if it is no strict JSON."""
     try:
-        document = decode(body)
+        return decode(body)
     except StrictJSONError as error:
         raise CallerMistake(
             "invalid_json",
@@ -56,6 +61,10 @@ def parsed(model: type[_M], body: bytes) -> _M:
             http_status=HTTPStatus.BAD_REQUEST,
             detail={"reason": error.reason.value},
         ) from error
+
+
+def validated(model: type[_M], document: JSON) -> _M:
+    """``document`` as a ``model``; raises CallerMistake if it is no such request."""
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -153,12 +162,16 @@ def _requirement(model: type[BaseModel], path: _Path, item: ErrorDetails) -> str
         return f"must be {item['ctx']['expected']}"
     field = _field(model, path)
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input should ")
-    if kind == "value_error" and (field is None or field.annotation is str):
+    if kind == "value_error" and (field is None or _is_text(field)):
         return message
     permitted_range = _range(field) if field else None
     if permitted_range:
         return f"must be {permitted_range}"
     return _KINDS.get(kind) or ("must " + message if message.startswith("be ") else message)
+
+
+def _is_text(field: FieldInfo) -> bool:
+    return field.annotation is str or str in get_args(field.annotation)
 
 
 def _range(field: FieldInfo) -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from execbox.wire import (
+    JSON_DEPTH_MAX,
     Execution,
     ExecutionError,
     Limits,
@@ -21,7 +22,7 @@ from execbox.wire import (
     Usage,
 )
 from execbox_service.frames import Measured, Report, Result, parse_report
-from execbox_service.strict_json import StrictJSONError, decode
+from execbox_service.strict_json import StrictJSONError, decode, nesting_depth
 
 Limit = Literal["cpu_time", "wall_time"] | None
 
@@ -65,9 +66,10 @@ def judge(result: Result, *, limits: Limits, limit_factor: int = 1) -> Execution
     if report is not None and verdict.status == report.header.status:
         error = _error(report)
         if verdict.status is Status.OK:
-            value = _value(report)
-            if value.error is not None:
-                verdict, error = Verdict(Status.UNSERIALIZABLE), value.error
+            value = _value(report, limit_bytes=limits.output_bytes)
+            verdict, error = Verdict(value.status), value.error
+    stdout = _text(result.stdout, limit_bytes=limits.stdout_bytes)
+    stderr = _text(result.stderr, limit_bytes=limits.stdout_bytes)
     ended_by_us = measured.killed is not None and verdict.status is not Status.MEMORY_EXCEEDED
     return Execution(
         status=verdict.status,
@@ -78,9 +80,12 @@ def judge(result: Result, *, limits: Limits, limit_factor: int = 1) -> Execution
         limit=verdict.limit,
         signal=None if ended_by_us else _signal_name(measured.signal),
         exit_code=measured.exit_code,
-        stdout=_text(result.stdout, limit_bytes=limits.stdout_bytes),
-        stderr=_text(result.stderr, limit_bytes=limits.stdout_bytes),
-        truncated=Truncated(stdout=measured.stdout_truncated, stderr=measured.stderr_truncated),
+        stdout=stdout.text,
+        stderr=stderr.text,
+        truncated=Truncated(
+            stdout=measured.stdout_truncated or stdout.cut,
+            stderr=measured.stderr_truncated or stderr.cut,
+        ),
         usage=_usage(measured),
     )
 
@@ -101,28 +106,40 @@ def not_run() -> Execution:
 
 @dataclass(frozen=True)
 class _Value:
+    status: Status = Status.OK
     output: object = None
     output_text: str | None = None
     flags: tuple[OutputFlag, ...] = ()
     error: ExecutionError | None = None
 
 
-def _value(report: Report) -> _Value:
-    """Decode the output; a job that calls something JSON that is not is ``unserializable``."""
+def _value(report: Report, *, limit_bytes: int) -> _Value:
+    """Decode the output. The job checked it, but a job can lie: limits and form are ours to keep."""
     flags = tuple(dict.fromkeys(report.header.flags))
+    if len(report.output) > limit_bytes:
+        return _refused(
+            Status.OUTPUT_TOO_LARGE,
+            f"the output is {len(report.output)} bytes of JSON, the limit is {limit_bytes}",
+        )
     try:
         if "non_finite" in flags:
             return _Value(output_text=_non_finite_text(report.output), flags=flags)
         return _Value(output=decode(report.output), flags=flags)
     except StrictJSONError as error:
-        return _Value(error=ExecutionError(type="Unserializable", message=str(error)))
+        return _refused(Status.UNSERIALIZABLE, f"the output is no strict JSON text: {error}")
     except (ValueError, RecursionError):
-        return _Value(
-            error=ExecutionError(type="Unserializable", message="the output is no JSON text")
-        )
+        return _refused(Status.UNSERIALIZABLE, "the output is no JSON text")
+
+
+def _refused(status: Status, message: str) -> _Value:
+    kind = "OutputTooLarge" if status is Status.OUTPUT_TOO_LARGE else "Unserializable"
+    return _Value(status=status, error=ExecutionError(type=kind, message=message))
 
 
 def _non_finite_text(output: bytes) -> str:
+    """The text of a value with NaN or infinities; as deep and as well-formed as any other."""
+    if nesting_depth(output) > JSON_DEPTH_MAX:
+        raise ValueError("nested too deep")
     text = output.decode("utf-8")
     json.loads(text)
     return text
@@ -157,8 +174,16 @@ def _signal_name(number: int | None) -> str | None:
         return f"SIG{number}"
 
 
-def _text(data: bytes, *, limit_bytes: int) -> str:
+@dataclass(frozen=True)
+class _Text:
+    text: str
+    cut: bool
+
+
+def _text(data: bytes, *, limit_bytes: int) -> _Text:
     """Bytes as text that is no longer than the limit in UTF-8, whatever they are."""
     text = data.decode("utf-8", "replace")
     encoded = text.encode()
-    return text if len(encoded) <= limit_bytes else encoded[:limit_bytes].decode("utf-8", "ignore")
+    if len(encoded) <= limit_bytes:
+        return _Text(text, cut=False)
+    return _Text(encoded[:limit_bytes].decode("utf-8", "ignore"), cut=True)

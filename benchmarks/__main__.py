@@ -1,0 +1,198 @@
+"""``python -m benchmarks``: measures execbox beside other ways to run the same checks.
+
+This module decides what is measured and in which order; the ways are in ``ways.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from examples.local_service import LocalService, ServiceDidNotStart
+
+from benchmarks import single, ways
+from benchmarks.corpus_files import DEFAULT_FOLDER, CorpusMissing, read_codeio
+from benchmarks.meters import containers_memory_bytes
+from benchmarks.report import CODEIO_WAY, FLOOR, Report, describe_machine
+from benchmarks.series import Series, measure
+from benchmarks.ways import Way
+from benchmarks.work import Check, corpus_checks, trivial_checks
+from execbox import Client
+
+_RESULTS = Path(__file__).parent / "results"
+_FAST_ROUNDS = {"trivial": 5, "corpus": 1}
+_FAST_PASSES = 3
+"""The fast ways take turns, so that what else the machine does meets all of them alike."""
+_SLOW_TRIVIAL_COUNT = 60
+_SPACED_COUNT = 30
+_MANY_CALLS_COUNT = 1000
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way, and whether it is fast enough to run all work several times."""
+
+    way: Way
+    fast: bool
+    service_pid: int | None = None
+    works: tuple[str, ...] = ("trivial", "corpus")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print the tables, write them and the plot; 1 if something could not run."""
+    arguments = _parser().parse_args(argv)
+    docker_version = _docker_version()
+    if docker_version is None:
+        print("benchmarks: no Docker daemon answers, and most of this compares with it.")
+        return 1
+    work = _work(arguments.corpus, arguments.checks)
+    others_bytes = containers_memory_bytes()
+    try:
+        with LocalService() as service, Client(config=service.config()) as client:
+            able = client.capabilities()
+            report = Report(describe_machine(able, docker_version=docker_version))
+            _measure_single(report, service, image=able.image)
+            with _contenders(service, image=able.image, core_count=able.concurrency) as contenders:
+                for name, checks in work.items():
+                    report.series += _measure_all(
+                        contenders, checks, work=name, others_bytes=others_bytes
+                    )
+    except ServiceDidNotStart as error:
+        print(f"benchmarks: the service did not start:\n{error}", file=sys.stderr)
+        return 1
+    _write(report, arguments.output)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--corpus",
+        type=Path,
+        default=DEFAULT_FOLDER,
+        metavar="FOLDER",
+        help="holds codeio_functions.jsonl (default ../shared/corpus); without it only the "
+        "trivial function is measured",
+    )
+    parser.add_argument("--checks", type=int, default=200, help="of each kind (default 200)")
+    parser.add_argument(
+        "--output", type=Path, default=_RESULTS, help="folder for the tables and the plot"
+    )
+    return parser
+
+
+def _work(corpus: Path, count: int) -> dict[str, list[Check]]:
+    work = {"trivial": trivial_checks(count)}
+    try:
+        work["corpus"] = corpus_checks(read_codeio(corpus), count)
+    except CorpusMissing as error:
+        print(f"benchmarks: {error}\nGoing on with the trivial function only.", file=sys.stderr)
+    return work
+
+
+@contextmanager
+def _contenders(service: LocalService, *, image: str, core_count: int) -> Iterator[list[Contender]]:
+    # Twice as many requests as cores where the work is done by others than the caller.
+    twice = 2 * core_count
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        process = enter(ways.over_http(service.url, "process", concurrency=twice))
+        container = enter(ways.over_http(service.url, "container", concurrency=twice))
+        fork = enter(ways.in_one_container(image, "fork", name=FLOOR, worker_count=core_count))
+        checker = enter(
+            ways.in_one_container(image, "process", name=CODEIO_WAY, worker_count=core_count)
+        )
+        docker_exec = enter(ways.docker_exec(image, concurrency=twice))
+        docker_run = enter(ways.docker_run(image, concurrency=twice))
+        here = enter(ways.in_this_process())
+        yield [
+            Contender(process, fast=True, service_pid=service.pid),
+            Contender(container, fast=False, service_pid=service.pid),
+            Contender(checker, fast=False),
+            Contender(docker_exec, fast=False),
+            Contender(docker_run, fast=False),
+            Contender(fork, fast=True),
+            # Never a corpus function: this is not a sandbox.
+            Contender(here, fast=True, works=("trivial",)),
+        ]
+
+
+def _measure_all(
+    contenders: Sequence[Contender], checks: list[Check], *, work: str, others_bytes: int
+) -> list[Series]:
+    """One series for each way that can do the work: of several, the one of median speed."""
+    found: dict[str, list[Series]] = {one.way.name: [] for one in contenders if work in one.works}
+    for number in range(_FAST_PASSES):
+        for contender in contenders:
+            name = contender.way.name
+            if name not in found or (number > 0 and not contender.fast):
+                continue
+            _say(f"{work}: {name}")
+            slow = work == "trivial" and not contender.fast
+            series = measure(
+                contender.way,
+                checks[:_SLOW_TRIVIAL_COUNT] if slow else checks,
+                work=work,
+                rounds=_FAST_ROUNDS[work] if contender.fast else 1,
+                service_pid=contender.service_pid,
+                others_bytes=others_bytes,
+            )
+            found[name].append(series)
+    return [
+        sorted(several, key=lambda one: one.per_second)[len(several) // 2]
+        for several in found.values()
+    ]
+
+
+def _measure_single(report: Report, service: LocalService, *, image: str) -> None:
+    _say(f"single calls, one a second for {_SPACED_COUNT} s")
+    url = service.url
+    report.latencies += [
+        single.spaced_calls(url, "container", count=_SPACED_COUNT, interval_s=1.0),
+        single.warm_calls(url),
+        single.health_checks(url),
+        single.docker_runs(image),
+    ]
+    _say(f"{_MANY_CALLS_COUNT} calls in one request")
+    for isolation in ("container", "process"):
+        report.many_calls.append(
+            single.many_calls(url, isolation, count=_MANY_CALLS_COUNT, service_pid=service.pid)
+        )
+
+
+def _write(report: Report, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = report.as_markdown()
+    (folder / "benchmarks.md").write_text(tables, encoding="utf-8")
+    (folder / "benchmarks.json").write_text(report.as_json(), encoding="utf-8")
+    print(f"\n{tables}")
+    try:
+        from benchmarks.plot import draw
+    except ImportError:
+        print("No plot: matplotlib is missing (pip install 'execbox[benchmarks]').")
+    else:
+        draw(report, folder / "benchmarks.png")
+    print(f"Written to {folder}.")
+
+
+def _docker_version() -> str | None:
+    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _say(what: str) -> None:
+    print(f"[{time.strftime('%H:%M:%S')}] {what}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

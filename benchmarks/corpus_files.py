@@ -1,0 +1,76 @@
+"""Reading the public corpora: their records as dataclasses. Runs nothing.
+
+``codeio_functions.jsonl`` holds functions with published pairs from the authors of CodeI/O,
+``cruxeval.jsonl`` functions of CRUXEval. Neither is part of this repository.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CODEIO_FILE = "codeio_functions.jsonl"
+CRUXEVAL_FILE = "cruxeval.jsonl"
+DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "corpus"
+
+
+@dataclass(frozen=True)
+class CodeioFunction:
+    """One function with its published pairs; ``number`` is the msgidx of the release."""
+
+    number: int
+    code: str
+    entry_point: str
+    pairs: tuple[tuple[dict[str, Any], Any], ...]
+
+
+@dataclass(frozen=True)
+class CruxevalFunction:
+    """One function ``f``; ``arguments`` and ``output`` are Python source text."""
+
+    name: str
+    code: str
+    arguments: str
+    output: str
+
+
+class CorpusMissing(Exception):
+    """The folder does not hold the file; the message says what to do."""
+
+
+def read_codeio(folder: Path) -> list[CodeioFunction]:
+    """All functions of the CodeI/O sample, in the order of the file. Raises CorpusMissing."""
+    return [
+        CodeioFunction(
+            number=record["meta"]["msgidx"],
+            code=record["refcode"],
+            entry_point=record["funcname"],
+            pairs=tuple((pair["input"], pair["output"]) for pair in record["ios"]),
+        )
+        for record in _records(folder / CODEIO_FILE)
+    ]
+
+
+def read_cruxeval(folder: Path) -> list[CruxevalFunction]:
+    """All functions of the CRUXEval sample, in the order of the file. Raises CorpusMissing."""
+    return [
+        CruxevalFunction(
+            name=record["id"],
+            code=record["code"],
+            arguments=record["input"],
+            output=record["output"],
+        )
+        for record in _records(folder / CRUXEVAL_FILE)
+    ]
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise CorpusMissing(
+            f"{path} is not there: name the folder that holds {path.name} with --corpus"
+        ) from error
+    return [json.loads(line) for line in text.splitlines() if line]

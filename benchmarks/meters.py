@@ -1,0 +1,119 @@
+"""Reading what the kernel counted while something ran: CPU time and memory. Runs nothing itself."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_SAMPLE_S = 0.2
+_CGROUP = Path("/sys/fs/cgroup")
+# With Docker's cgroupfs driver all containers are below one group, whose counters keep what the
+# removed ones used; version 1 first. With the systemd driver there is no such group.
+_CONTAINERS_CPU = (_CGROUP / "cpuacct/docker/cpuacct.usage", _CGROUP / "docker/cpu.stat")
+_CONTAINERS_MEMORY = (_CGROUP / "memory/docker/memory.stat", _CGROUP / "docker/memory.stat")
+
+
+@dataclass(frozen=True)
+class CpuTimes:
+    """CPU seconds used so far. None where this machine does not count it."""
+
+    machine_s: float
+    service_s: float | None
+    containers_s: float | None
+
+    def since(self, before: CpuTimes) -> CpuTimes:
+        return CpuTimes(
+            self.machine_s - before.machine_s,
+            _difference(self.service_s, before.service_s),
+            _difference(self.containers_s, before.containers_s),
+        )
+
+
+def read_cpu_times(service_pid: int | None) -> CpuTimes:
+    """Of the whole machine, of a process, and of all containers of the Docker daemon."""
+    return CpuTimes(_machine_cpu_s(), _process_cpu_s(service_pid), _containers_cpu_s())
+
+
+class MemoryWatch:
+    """The most memory the service and the containers held together inside the ``with`` block.
+
+    Sampled; resident memory of the service, anonymous memory of all containers beyond
+    ``others_bytes``, which is what containers held that have nothing to do with this.
+    """
+
+    def __init__(self, service_pid: int | None, *, others_bytes: int) -> None:
+        self.peak_bytes = 0
+        self._others_bytes = others_bytes
+        self._service_pid = service_pid
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            ours_bytes = containers_memory_bytes() - self._others_bytes
+            held_bytes = _resident_bytes(self._service_pid) + ours_bytes
+            self.peak_bytes = max(self.peak_bytes, held_bytes)
+            if self._done.wait(_SAMPLE_S):
+                return
+
+
+def _difference(after_s: float | None, before_s: float | None) -> float | None:
+    return None if after_s is None or before_s is None else after_s - before_s
+
+
+def _machine_cpu_s() -> float:
+    # proc(5): user, nice, system, idle, iowait, irq, softirq, steal
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:8]]
+    return (sum(fields) - fields[3] - fields[4]) / _TICKS_PER_S
+
+
+def _process_cpu_s(pid: int | None) -> float | None:
+    """With children that have ended."""
+    if pid is None:
+        return None
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return sum(map(int, fields[11:15])) / _TICKS_PER_S
+
+
+def _containers_cpu_s() -> float | None:
+    for path in _CONTAINERS_CPU:
+        if path.exists():
+            text = path.read_text()
+            if text.startswith("usage_usec"):
+                return int(text.split()[1]) / 1e6
+            return int(text) / 1e9
+    return None
+
+
+def containers_memory_bytes() -> int:
+    """Anonymous memory of all containers of the daemon; 0 where this machine does not count it."""
+    for path in _CONTAINERS_MEMORY:
+        if path.exists():
+            found = dict(line.split() for line in path.read_text().splitlines())
+            return int(found.get("total_rss", found.get("anon", "0")))
+    return 0
+
+
+def _resident_bytes(pid: int | None) -> int:
+    if pid is None:
+        return 0
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

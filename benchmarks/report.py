@@ -1,0 +1,140 @@
+"""Writing measurements down: Markdown tables, ratios first, and JSON. Measures nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from benchmarks.series import Series
+from benchmarks.single import Latency, ManyCalls
+from execbox.wire import Capabilities
+
+CODEIO_WAY = "process per check"
+FLOOR = "bare fork"
+DOCKER_RUN = "docker run"
+
+
+@dataclass
+class Report:
+    """Everything one run measured."""
+
+    machine: dict[str, str]
+    series: list[Series] = field(default_factory=list)
+    latencies: list[Latency] = field(default_factory=list)
+    many_calls: list[ManyCalls] = field(default_factory=list)
+
+    def as_markdown(self) -> str:
+        """All tables, under headings."""
+        works = list(dict.fromkeys(one.work for one in self.series))
+        parts = [_machine_text(self.machine)]
+        for work in works:
+            series = [one for one in self.series if one.work == work]
+            parts += [f"## {work}: ratios of throughput", _ratio_table(series)]
+            parts += [f"## {work}: figures", _figures_table(series)]
+        parts += ["## Single requests", _latency_table(self.latencies)]
+        parts += ["## Many calls of one function in one request, per call"]
+        parts += [_many_calls_table(self.many_calls)]
+        return "\n\n".join(parts) + "\n"
+
+    def as_json(self) -> str:
+        """The same as one JSON object."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def describe_machine(able: Capabilities, *, docker_version: str) -> dict[str, str]:
+    """What the figures were measured on; no names of machines or users."""
+    return {
+        "cores": str(len(os.sched_getaffinity(0))),
+        "processor": _processor(),
+        "kernel": platform.release().split("-")[0],
+        "Docker": docker_version,
+        "Python in the image": able.python,
+        "load before the run": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _machine_text(machine: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in machine.items())
+
+
+def _ratio_table(series: Sequence[Series]) -> str:
+    rates = {one.way: one.per_second for one in series}
+    bases = [name for name in (CODEIO_WAY, DOCKER_RUN, FLOOR) if name in rates]
+    head = ["way", *(f"times {name}" for name in bases)]
+    rows = [[one.way, *(_ratio(one.per_second / rates[name]) for name in bases)] for one in series]
+    return _table(head, rows)
+
+
+def _figures_table(series: Sequence[Series]) -> str:
+    head = ["way", "checks", "ok", "at once", "per second", "p50 ms", "p95 ms", "p99 ms"]
+    head += ["CPU ms (machine)", "CPU ms (service + containers)", "memory MB"]
+    rows = [
+        [
+            one.way,
+            str(one.check_count),
+            str(one.ok_count),
+            str(one.concurrency),
+            _number(one.per_second),
+            _number(one.latency_p50_ms),
+            _number(one.latency_p95_ms),
+            _number(one.latency_p99_ms),
+            _number(one.machine_cpu_ms),
+            _number(one.service_and_containers_cpu_ms),
+            f"{one.peak_memory_mb:.0f}",
+        ]
+        for one in series
+    ]
+    return _table(head, rows)
+
+
+def _latency_table(latencies: Sequence[Latency]) -> str:
+    rows = [
+        [
+            one.name,
+            str(one.count),
+            f"one every {one.interval_s:g} s" if one.interval_s else "back to back",
+            _number(one.p50_ms),
+            _number(one.p95_ms),
+            _number(one.max_ms),
+        ]
+        for one in latencies
+    ]
+    return _table(["request", "count", "pace", "p50 ms", "p95 ms", "max ms"], rows)
+
+
+def _many_calls_table(many: Sequence[ManyCalls]) -> str:
+    head = ["isolation", "calls", "elapsed ms", "CPU ms: all", "service", "containers"]
+    head += ["of which the job process", "job, fork to end, ms"]
+    rows = []
+    for one in many:
+        total_ms = one.service_cpu_ms + (one.containers_cpu_ms or 0.0)
+        figures = [one.elapsed_ms, total_ms if one.containers_cpu_ms is not None else None]
+        figures += [one.service_cpu_ms, one.containers_cpu_ms, one.job_cpu_ms, one.job_wall_ms]
+        rows.append([one.isolation, str(one.count), *map(_number, figures)])
+    return _table(head, rows)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"

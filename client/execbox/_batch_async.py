@@ -1,0 +1,157 @@
+"""Running a batch's chunks in tasks, for ``AsyncClient.batch``. What to send is in ``_batch``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+
+from execbox._batch import (
+    CHUNK_BYTES,
+    CHUNK_LINES,
+    OUTSTANDING_BYTES_MAX,
+    BatchResult,
+    Chunk,
+    Health,
+    OutgoingLine,
+    Settled,
+    outgoing,
+    whole_lines,
+)
+from execbox._transport import AsyncTransport
+from execbox.config import RetryPolicy
+from execbox.errors import ExecboxError
+
+__all__ = ["run_batch"]
+
+
+async def run_batch(
+    lines: AsyncIterable[object] | Iterable[object],
+    *,
+    transport: AsyncTransport,
+    policy: RetryPolicy,
+    concurrency: int,
+) -> AsyncGenerator[BatchResult, None]:
+    """Results as they finish. Closing this ends everything under way."""
+    batch = _Batch(transport, policy, window=concurrency * CHUNK_LINES)
+    tasks = [asyncio.create_task(batch.feed(lines))]
+    tasks += [asyncio.create_task(batch.work()) for _ in range(concurrency)]
+    for task in tasks:
+        task.add_done_callback(batch.task_ended)
+    try:
+        while (result := await batch.next_result()) is not None:
+            yield result
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Batch:
+    """What the feeding task, the workers and the caller share."""
+
+    def __init__(self, transport: AsyncTransport, policy: RetryPolicy, *, window: int) -> None:
+        self._transport = transport
+        self._health = Health(policy)
+        self._window = window
+        self._ready: asyncio.Queue[OutgoingLine] = asyncio.Queue()
+        self._settled: asyncio.Queue[Settled | BaseException | None] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._outstanding_count = 0
+        self._outstanding_bytes = 0
+        self._exhausted = False
+
+    async def feed(self, lines: AsyncIterable[object] | Iterable[object]) -> None:
+        """Take lines as there is room for them."""
+        number = 0
+        async for line in _each(lines):
+            number += 1
+            sent = outgoing(line, number)
+            if isinstance(sent, BatchResult):
+                self._put(Settled(sent, 0))
+            else:
+                self._outstanding_bytes += len(sent.body)
+                self._ready.put_nowait(sent)
+            self._outstanding_count += 1
+            self._look_for_room()
+            await self._room.wait()
+        self._exhausted = True
+        self._put(None)
+
+    async def next_result(self) -> BatchResult | None:
+        """None after the last one. Raises what ended a task."""
+        while self._outstanding_count or not self._exhausted:
+            settled = await self._settled.get()
+            if isinstance(settled, BaseException):
+                raise settled
+            if settled is not None:
+                self._outstanding_count -= 1
+                self._outstanding_bytes -= settled.size_bytes
+                self._look_for_room()
+                return settled.result
+        return None
+
+    async def work(self) -> None:
+        """Run chunk after chunk, until it is cancelled."""
+        while True:
+            await self._run(Chunk(await self._next_lines(), self._health))
+
+    def task_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._put(error)
+
+    def _put(self, settled: Settled | BaseException | None) -> None:
+        self._settled.put_nowait(settled)
+
+    def _look_for_room(self) -> None:
+        if (
+            self._outstanding_count < self._window
+            and self._outstanding_bytes < OUTSTANDING_BYTES_MAX
+        ):
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def _next_lines(self) -> list[OutgoingLine]:
+        """At least one line, waiting for it, and what else is there."""
+        lines = [await self._ready.get()]
+        size_bytes = len(lines[0].body)
+        while len(lines) < CHUNK_LINES and size_bytes < CHUNK_BYTES and not self._ready.empty():
+            lines.append(self._ready.get_nowait())
+            size_bytes += len(lines[-1].body)
+        return lines
+
+    async def _run(self, chunk: Chunk) -> None:
+        pause_s: float | None = 0.0
+        while pause_s is not None:
+            await asyncio.sleep(pause_s)
+            failure = None
+            try:
+                await self._attempt(chunk)
+            except ExecboxError as error:
+                failure = error
+            pause_s = chunk.pause_s(failure)
+        for settled in chunk.unanswered():
+            self._put(settled)
+
+    async def _attempt(self, chunk: Chunk) -> None:
+        rest = bytearray()
+        async with self._transport.streamed(chunk.exchange()) as pieces:
+            async for piece in pieces:
+                for text in whole_lines([piece], rest):
+                    settled = chunk.take(text)
+                    if settled is not None:
+                        self._put(settled)
+
+
+async def _each(lines: AsyncIterable[object] | Iterable[object]) -> AsyncIterator[object]:
+    if isinstance(lines, AsyncIterable):
+        async for line in lines:
+            yield line
+        return
+    for number, line in enumerate(lines, start=1):
+        yield line
+        if number % CHUNK_LINES == 0:
+            # An iterable that never waits must not keep the answers from being read.
+            await asyncio.sleep(0)

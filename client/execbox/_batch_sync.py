@@ -1,0 +1,174 @@
+"""Running a batch's chunks in threads, for ``Client.batch``. What to send is in ``_batch``."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from execbox._batch import (
+    CHUNK_BYTES,
+    CHUNK_LINES,
+    OUTSTANDING_BYTES_MAX,
+    BatchResult,
+    Chunk,
+    Health,
+    OutgoingLine,
+    Settled,
+    outgoing,
+    whole_lines,
+)
+from execbox._transport import Streamed, SyncTransport
+from execbox.config import RetryPolicy
+from execbox.errors import ExecboxError
+
+__all__ = ["run_batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What ended a worker: raised where the results are taken."""
+
+    error: BaseException
+
+
+def run_batch(
+    lines: Iterable[object], *, transport: SyncTransport, policy: RetryPolicy, concurrency: int
+) -> Iterator[BatchResult]:
+    """Results as they finish. Lines are taken in the caller's thread, as there is room for them."""
+    workers = _Workers(transport, policy)
+    try:
+        workers.start(concurrency)
+        yield from _results(iter(lines), workers, window=concurrency * CHUNK_LINES)
+    finally:
+        workers.stop()
+
+
+def _results(lines: Iterator[object], workers: _Workers, *, window: int) -> Iterator[BatchResult]:
+    number = outstanding_count = outstanding_bytes = 0
+    exhausted = False
+    while not exhausted or outstanding_count:
+        room = outstanding_count < window and outstanding_bytes < OUTSTANDING_BYTES_MAX
+        answered = workers.next_answer(wait=exhausted or not room)
+        if answered is not None:
+            outstanding_count -= 1
+            outstanding_bytes -= answered.size_bytes
+            yield answered.result
+            continue
+        try:
+            line = next(lines)
+        except StopIteration:
+            exhausted = True
+            continue
+        number += 1
+        sent = outgoing(line, number)
+        if isinstance(sent, BatchResult):
+            yield sent
+        else:
+            outstanding_count += 1
+            outstanding_bytes += len(sent.body)
+            workers.put(sent)
+
+
+class _Workers:
+    """Threads that each send one chunk at a time; daemons, so that none outlives its program."""
+
+    def __init__(self, transport: SyncTransport, policy: RetryPolicy) -> None:
+        self._transport = transport
+        self._health = Health(policy)
+        self._ready: queue.SimpleQueue[OutgoingLine | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Settled | _Failed] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._streams: set[Streamed] = set()
+        self._threads: list[threading.Thread] = []
+
+    def start(self, count: int) -> None:
+        for number in range(count):
+            thread = threading.Thread(
+                target=self._work, name=f"execbox-batch-{number}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        """End every stream; the service notices and cancels what it runs."""
+        self._stopping.set()
+        with self._lock:
+            for stream in self._streams:
+                stream.abort()
+        for _ in self._threads:
+            self._ready.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def put(self, line: OutgoingLine) -> None:
+        self._ready.put(line)
+
+    def next_answer(self, *, wait: bool) -> Settled | None:
+        """Raises what ended a worker."""
+        try:
+            answer = self._answers.get(block=wait)
+        except queue.Empty:
+            return None
+        if isinstance(answer, _Failed):
+            raise answer.error
+        return answer
+
+    def _work(self) -> None:
+        try:
+            while (lines := self._next_lines()) and not self._stopping.is_set():
+                self._run(Chunk(lines, self._health))
+        except BaseException as error:  # noqa: BLE001 - a thread's outermost edge: raised by next_answer
+            self._answers.put(_Failed(error))
+
+    def _next_lines(self) -> list[OutgoingLine]:
+        """At least one line, waiting for it, and what else is there; none when it is over."""
+        line = self._ready.get()
+        lines: list[OutgoingLine] = []
+        size_bytes = 0
+        while line is not None:
+            lines.append(line)
+            size_bytes += len(line.body)
+            if len(lines) == CHUNK_LINES or size_bytes >= CHUNK_BYTES:
+                break
+            try:
+                line = self._ready.get_nowait()
+            except queue.Empty:
+                break
+        return lines
+
+    def _run(self, chunk: Chunk) -> None:
+        pause_s: float | None = 0.0
+        while pause_s is not None and not self._stopping.wait(pause_s):
+            failure = None
+            try:
+                self._attempt(chunk)
+            except ExecboxError as error:
+                failure = error
+            if self._stopping.is_set():
+                return
+            pause_s = chunk.pause_s(failure)
+        for settled in chunk.unanswered():
+            self._answers.put(settled)
+
+    def _attempt(self, chunk: Chunk) -> None:
+        with self._transport.streamed(chunk.exchange()) as stream, self._abortable(stream):
+            for text in whole_lines(stream.pieces(), bytearray()):
+                settled = chunk.take(text)
+                if settled is not None:
+                    self._answers.put(settled)
+
+    @contextmanager
+    def _abortable(self, stream: Streamed) -> Iterator[None]:
+        with self._lock:
+            self._streams.add(stream)
+        try:
+            if self._stopping.is_set():
+                stream.abort()
+            yield
+        finally:
+            with self._lock:
+                self._streams.discard(stream)

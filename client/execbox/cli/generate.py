@@ -1,0 +1,168 @@
+"""`execbox generate`: options to a run of ``dataset.generate``, with those `certify` shares."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from pydantic import ValidationError
+
+from execbox import wire
+from execbox.cli import steps
+from execbox.cli.outcomes import CommandError
+from execbox.cli.terminal import Terminal
+from execbox.client import AsyncClient
+from execbox.dataset.generate import GenerateOptions, generate_file
+from execbox.dataset.terms import RunTerms
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = ["add_parser", "add_terms_options", "generate", "terms_of"]
+
+_DESCRIPTION = """\
+Sample inputs for every function with its input generator, run them, and keep the pairs that are
+ground truth: the same under another hash seed, clock, entropy and place, within the size rule,
+and not None. What is dropped is counted by its reason.
+
+FUNCTIONS.jsonl holds records with refcode, funcname and input_generator, or the raw answers of
+CodeI/O's transform step, a text with four sections in "output". The result is the record with
+"ios", as CodeI/O's scripts expect it; certificates and the account of what was dropped are in its
+meta.execbox."""
+
+_EPILOG = f"""\
+examples:
+  execbox generate examples/functions.jsonl -o pairs.jsonl
+  execbox generate functions.jsonl -o pairs.jsonl --count 20 --runs 4 --seed 7
+
+{steps.RESUMING}"""
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add `generate` to the command line."""
+    parser = steps.new_parser(
+        commands,
+        "generate",
+        summary="sample input and output pairs that are ground truth",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        handler=generate,
+    )
+    parser.add_argument("functions", type=Path, metavar="FUNCTIONS.jsonl")
+    steps.add_output_options(parser)
+    group = parser.add_argument_group("pairs of each function")
+    group.add_argument("--count", type=int, default=10, metavar="N", help="at most (default 10)")
+    group.add_argument(
+        "--attempts", type=int, default=1000, metavar="N", help="draws at most (default 1000)"
+    )
+    group.add_argument(
+        "--give-up-after",
+        type=int,
+        default=50,
+        metavar="N",
+        help="draws in a row without a pair, of which one that hangs or eats memory counts five "
+        "(default 50)",
+    )
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default 0)")
+    add_terms_options(parser)
+
+
+def generate(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Sample the pairs."""
+    options = GenerateOptions(
+        count=args.count,
+        attempts=args.attempts,
+        give_up_after=args.give_up_after,
+        seed=args.seed,
+        terms=terms_of(args),
+    )
+    return steps.run_shown(
+        terminal,
+        args,
+        lambda listener: generate_file(
+            args.functions,
+            args.output,
+            pairs=AsyncClient(args.url),
+            options=options,
+            restart=args.restart,
+            listener=listener,
+        ),
+    )
+
+
+def add_terms_options(parser: argparse.ArgumentParser) -> None:
+    """How functions are run and what is checked."""
+    checks = parser.add_argument_group("checks")
+    checks.add_argument(
+        "--runs",
+        type=int,
+        default=2,
+        metavar="N",
+        help="executions of each input that must agree, 2 to 10 (default 2)",
+    )
+    checks.add_argument(
+        "--complexity",
+        choices=("codeio", "none"),
+        default="codeio",
+        help="codeio: drop what is larger than CodeI/O permits (default)",
+    )
+    checks.add_argument(
+        "--prelude",
+        choices=("codeio", "none"),
+        default="codeio",
+        help="names bound before a function's source, where its record does not say (default "
+        "codeio, as in CodeI/O's scripts)",
+    )
+    checks.add_argument(
+        "--convert",
+        choices=get_args(wire.Conversion),
+        default="none",
+        help="codeio: sets, bytes, Decimal and numpy values become JSON (default none: dropped)",
+    )
+    limits = parser.add_argument_group("limits of each execution")
+    for flag, type_, text in (
+        ("--cpu-time-s", float, "CPU seconds (default 5)"),
+        ("--wall-time-s", float, "seconds, not counting waits for a core (default 10)"),
+        ("--memory-mb", int, "mebibytes (default 512)"),
+        ("--job-time-s", float, "seconds for all executions of one function (default 60)"),
+    ):
+        limits.add_argument(flag, type=type_, metavar="N", help=text)
+    service = parser.add_argument_group("service")
+    service.add_argument("--url", help="the service (default: EXECBOX_URL)")
+    service.add_argument(
+        "--isolation",
+        choices=get_args(wire.Isolation),
+        help="process: one container for many functions, fast; container: one for each (default: "
+        "process where the service permits it)",
+    )
+    service.add_argument(
+        "--requests",
+        type=int,
+        metavar="N",
+        help="requests under way at once (default: what keeps the service's slots busy)",
+    )
+
+
+def terms_of(args: argparse.Namespace) -> RunTerms:
+    """How the options want functions run. Raises ``CommandError`` for a limit out of range."""
+    return RunTerms(
+        limits=_limits_of(args),
+        runs=args.runs,
+        complexity=None if args.complexity == "none" else "codeio",
+        prelude=args.prelude,
+        convert=args.convert,
+        isolation=args.isolation,
+        concurrency=args.requests,
+    )
+
+
+def _limits_of(args: argparse.Namespace) -> wire.Limits:
+    names = ("cpu_time_s", "wall_time_s", "memory_mb", "job_time_s")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    try:
+        return wire.Limits.model_validate(RunTerms().limits.model_dump() | given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        flag = str(first["loc"][-1]).replace("_", "-")
+        raise CommandError(f"--{flag} {first['input']}: {first['msg']}") from error

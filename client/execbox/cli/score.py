@@ -1,0 +1,274 @@
+"""`execbox score`: options to verdicts and their score. How scores come about is in ``dataset``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from execbox.cli import steps
+from execbox.cli.outcomes import ExitCode
+from execbox.cli.progress_display import shown_progress
+from execbox.cli.terminal import Terminal
+from execbox.client import AsyncClient
+from execbox.dataset import cruxeval, leetcode_o
+from execbox.dataset.progress import Listener, Summary
+from execbox.dataset.score import Interval, Score, score_verified
+from execbox.dataset.verify import VerifyOptions
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = ["add_parser", "score_cruxeval", "score_leetcode_o", "score_predictions"]
+
+_EPILOG = """\
+examples:
+  execbox score cruxeval generations.json --samples cruxeval.jsonl --mode output
+  execbox score leetcode-o predictions.jsonl
+  execbox score predictions verified.jsonl --k 1,5
+
+exit codes: 0 scored; 1 scored, but some records have no verdict; 2 the caller's mistake; 3 the
+service failed"""
+
+_CRUXEVAL = """\
+Score CRUXEval generations. Calls are really made; function, prediction and expected value never
+meet in one execution. A generation that CRUXEval disqualifies counts as wrong; beside the score
+stands what the widespread scorer makes of the same verdicts, which leaves them out."""
+
+_LEETCODE_O = """\
+Score LeetCode-O predictions: lines of its data with a model's text as "output". A question counts
+where all its examples are right."""
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add `score` and its benchmarks to the command line."""
+    parser = commands.add_parser(
+        "score",
+        help="pass@k of predictions, CRUXEval and LeetCode-O",
+        description="pass@k by the unbiased estimator, its 95 %% interval, and failures by kind.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = parser.add_subparsers(title="what to score", metavar="WHAT", required=True)
+    _add_cruxeval(kinds)
+    _add_leetcode_o(kinds)
+    predictions = steps.new_parser(
+        kinds,
+        "predictions",
+        summary="what verify wrote",
+        description="Score what `execbox verify` wrote; samples ID#1, ID#2 are one problem's.",
+        epilog=_EPILOG,
+        handler=score_predictions,
+    )
+    predictions.add_argument("verified", type=Path, metavar="VERIFIED.jsonl")
+    _add_common(predictions, ks="1")
+
+
+def score_cruxeval(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Judge all generations, then show their score."""
+    generations = cruxeval.read_generations(args.generations)
+
+    def run(output: Path, listener: Listener) -> Summary:
+        return cruxeval.verdicts_file(
+            args.samples,
+            output,
+            mode=args.mode,
+            generations=generations,
+            executor=AsyncClient(args.url),
+            isolation=args.isolation,
+            concurrency=args.requests,
+            restart=args.restart,
+            listener=listener,
+        )
+
+    with _verdicts(args, terminal, run) as (verdicts, summary):
+        _show_score(cruxeval.score_file(verdicts, ks=args.k), args, terminal)
+    return _exit_code(summary, terminal)
+
+
+def score_leetcode_o(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Judge all predictions, then show their score."""
+    given = {
+        name: (getattr(args, f"{name}_field"),)
+        for name in ("expected", "question", "difficulty", "language")
+        if getattr(args, f"{name}_field") is not None
+    }
+
+    def run(output: Path, listener: Listener) -> Summary:
+        return leetcode_o.verdicts_file(
+            args.predictions,
+            output,
+            verifier=AsyncClient(args.url),
+            fields=replace(leetcode_o.Fields(), **given),
+            options=VerifyOptions(isolation=args.isolation, concurrency=args.requests),
+            restart=args.restart,
+            listener=listener,
+        )
+
+    with _verdicts(args, terminal, run) as (verdicts, summary):
+        _show_leetcode(leetcode_o.score_file(verdicts, ks=args.k), args, terminal)
+    return _exit_code(summary, terminal)
+
+
+def score_predictions(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Show the score of a verified file."""
+    _show_score(score_verified(args.verified, ks=args.k), args, terminal)
+    return ExitCode.OK
+
+
+def _add_cruxeval(kinds: Subparsers) -> None:
+    parser = steps.new_parser(
+        kinds,
+        "cruxeval",
+        summary="CRUXEval-I and CRUXEval-O",
+        description=_CRUXEVAL,
+        epilog=_EPILOG,
+        handler=score_cruxeval,
+    )
+    parser.add_argument(
+        "generations",
+        type=Path,
+        metavar="GENERATIONS",
+        help='{"sample_0": ["..."]} as the benchmark has it, or JSONL as infer writes it',
+    )
+    parser.add_argument(
+        "--samples", type=Path, required=True, metavar="CRUXEVAL.jsonl", help="the benchmark"
+    )
+    parser.add_argument("--mode", choices=("input", "output"), required=True)
+    _add_verdict_options(parser)
+    _add_common(parser, ks="1,5")
+
+
+def _add_leetcode_o(kinds: Subparsers) -> None:
+    parser = steps.new_parser(
+        kinds,
+        "leetcode-o",
+        summary="LeetCode-O",
+        description=_LEETCODE_O,
+        epilog=_EPILOG,
+        handler=score_leetcode_o,
+    )
+    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS.jsonl")
+    defaults = asdict(leetcode_o.Fields())
+    for name in ("expected", "question", "difficulty", "language"):
+        parser.add_argument(
+            f"--{name}-field",
+            metavar="PATH",
+            help=f"where it is in a line (default: the first of {', '.join(defaults[name])})",
+        )
+    _add_verdict_options(parser)
+    _add_common(parser, ks="1")
+
+
+def _add_verdict_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE.jsonl",
+        help="keep the verdicts, and go on with them after an interruption",
+    )
+    parser.add_argument("--restart", action="store_true", help="discard what the output holds")
+    parser.add_argument(
+        "--requests", type=int, default=4, metavar="N", help="requests at once (default 4)"
+    )
+    steps.add_service_options(parser)
+
+
+def _add_common(parser: argparse.ArgumentParser, *, ks: str) -> None:
+    parser.add_argument(
+        "--k", type=_ks, default=_ks(ks), metavar="K,K", help=f"of pass@k (default {ks})"
+    )
+    steps.add_json_option(parser)
+
+
+def _ks(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part[:9]) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"must be numbers like 1,5,10, not {text!r}")
+    return tuple(int(part) for part in parts)
+
+
+@contextmanager
+def _verdicts(
+    args: argparse.Namespace, terminal: Terminal, run: Callable[[Path, Listener], Summary]
+) -> Iterator[tuple[Path, Summary]]:
+    with tempfile.TemporaryDirectory() as folder:
+        output: Path = args.output or Path(folder) / "verdicts.jsonl"
+        with shown_progress(terminal) as listener:
+            summary = run(output, listener)
+        yield output, summary
+
+
+def _exit_code(summary: Summary, terminal: Terminal) -> int:
+    if not summary.failures:
+        return ExitCode.OK
+    counts = ", ".join(f"{reason} {count}" for reason, count in summary.failures.items())
+    terminal.error(f"{summary.failure_count} records have no verdict and are not scored: {counts}")
+    return ExitCode.NOT_OK
+
+
+def _show_score(score: Score, args: argparse.Namespace, terminal: Terminal) -> None:
+    if args.json:
+        terminal.line(json.dumps(asdict(score)))
+        return
+    terminal.line(
+        f"{score.problem_count} problems, {score.generation_count} generations, "
+        f"{score.disqualified_count} disqualified (counted as wrong)"
+    )
+    _show_passes(score, terminal)
+    _show_outcomes(score, terminal)
+
+
+def _show_passes(score: Score, terminal: Terminal) -> None:
+    for each in score.passes:
+        terminal.labelled(
+            f"pass@{each.k}: {100 * each.value:.1f}",
+            f"   95 % {_range(each.interval)}; "
+            f"with the disqualified left out, as elsewhere: {100 * each.reference_value:.1f}",
+            style="bold",
+        )
+    for k in score.skipped_ks:
+        terminal.line(f"pass@{k}: not defined, some problems have fewer than {k} generations")
+
+
+def _show_outcomes(score: Score, terminal: Terminal) -> None:
+    for kind, counts in sorted(score.outcomes.items()):
+        total = sum(counts.values())
+        terminal.line(f"{kind} prediction:")
+        width = max(map(len, counts), default=0)
+        for outcome, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])):
+            terminal.line(f"  {outcome:<{width}}  {count:>8}  {count / total:6.1%}")
+
+
+def _show_leetcode(
+    score: leetcode_o.LeetCodeScore, args: argparse.Namespace, terminal: Terminal
+) -> None:
+    if args.json:
+        terminal.line(json.dumps(asdict(score)))
+        return
+    _show_accuracies([("Overall", score.overall), *score.groups.items()], terminal)
+    terminal.line(f"no answer found: {score.no_answer:.1%}")
+    _show_passes(score.score, terminal)
+    _show_outcomes(score.score, terminal)
+
+
+def _show_accuracies(
+    accuracies: Sequence[tuple[str, leetcode_o.Accuracy]], terminal: Terminal
+) -> None:
+    width = max(len(name) for name, _ in accuracies)
+    for name, accuracy in accuracies:
+        terminal.line(
+            f"{name:<{width}}  questions {100 * accuracy.questions:5.1f} of "
+            f"{accuracy.question_count} (95 % {_range(accuracy.interval)})  "
+            f"examples {100 * accuracy.examples:5.1f} of {accuracy.example_count}"
+        )
+
+
+def _range(interval: Interval) -> str:
+    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}, {interval.method}"

@@ -1,0 +1,176 @@
+"""What the commands over JSONL files share: their options, and how a finished run is shown.
+
+What each step does is in ``execbox.dataset``; the display while it runs in ``progress_display``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from pydantic import ValidationError
+
+from execbox import wire
+from execbox.cli.outcomes import CommandError, ExitCode
+from execbox.cli.progress_display import shown_progress
+from execbox.cli.terminal import Terminal
+from execbox.dataset.progress import Listener, Summary
+from execbox.dataset.resume import errors_path
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = [
+    "RESUMING",
+    "add_json_option",
+    "add_limit_options",
+    "add_output_options",
+    "add_service_options",
+    "limits_of",
+    "new_parser",
+    "resumable",
+    "run_shown",
+    "show_summary",
+    "table",
+]
+
+RESUMING = """\
+The run can be killed at any moment; the same command goes on where it was. Lines that cannot be
+used, and records without a result, are in OUTPUT.errors.jsonl with the reason.
+
+exit codes: 0 every record has a result; 1 some have none; 2 the caller's mistake; 3 the service
+or the model failed (run the same command again to go on)"""
+
+
+def new_parser(
+    commands: Subparsers,
+    name: str,
+    *,
+    summary: str,
+    description: str,
+    epilog: str,
+    handler: Callable[[argparse.Namespace, Terminal], int],
+) -> argparse.ArgumentParser:
+    """A command's parser, in the form that all of them have."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """``--output``, ``--resume``, ``--restart`` and ``--json``."""
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE.jsonl", help="where results go"
+    )
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--resume", action="store_true", help="go on where an earlier run stopped (the default)"
+    )
+    choice.add_argument(
+        "--restart", action="store_true", help="discard what the output holds and begin anew"
+    )
+    add_json_option(parser)
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
+
+
+def add_service_options(parser: argparse.ArgumentParser) -> None:
+    """Which service, and how it isolates."""
+    group = parser.add_argument_group("service")
+    group.add_argument("--url", help="the service (default: EXECBOX_URL)")
+    group.add_argument(
+        "--isolation",
+        choices=get_args(wire.Isolation),
+        default="process",
+        help="process: one container for many jobs, fast (default); container: one for each job",
+    )
+
+
+def add_limit_options(parser: argparse.ArgumentParser) -> None:
+    """The limits of each execution that bulk work has reason to change."""
+    group = parser.add_argument_group("limits of each execution")
+    group.add_argument("--cpu-time-s", type=float, metavar="N", help="CPU seconds (default 5)")
+    group.add_argument("--wall-time-s", type=float, metavar="N", help="seconds (default 10)")
+    group.add_argument("--memory-mb", type=int, metavar="N", help="mebibytes (default 512)")
+
+
+def limits_of(args: argparse.Namespace) -> wire.Limits:
+    """The limits given, the defaults where nothing is."""
+    given = {name: getattr(args, name) for name in ("cpu_time_s", "wall_time_s", "memory_mb")}
+    try:
+        return wire.Limits(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        flag = str(first["loc"][-1]).replace("_", "-")
+        raise CommandError(f"--{flag} {first['input']}: {first['msg']}") from error
+
+
+def run_shown(
+    terminal: Terminal, args: argparse.Namespace, run: Callable[[Listener], Summary]
+) -> int:
+    """Do one run with its progress shown, then its summary; the exit code."""
+    with resumable(terminal), shown_progress(terminal) as listener:
+        summary = run(listener)
+    show_summary(summary, args.output, terminal, as_json=args.json)
+    return ExitCode.NOT_OK if summary.failure_count else ExitCode.OK
+
+
+@contextmanager
+def resumable(terminal: Terminal) -> Iterator[None]:
+    """Says, when the user interrupts, that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        terminal.error("stopped; run the same command again to go on")
+        raise
+
+
+def show_summary(summary: Summary, output: Path, terminal: Terminal, *, as_json: bool) -> None:
+    """Counts by reason; with ``as_json`` as one line."""
+    if as_json:
+        line = asdict(summary) | {"output": str(output), "errors": str(errors_path(output))}
+        terminal.line(json.dumps(line))
+        return
+    earlier = f", {summary.resumed_count} of them from earlier runs" * bool(summary.resumed_count)
+    terminal.labelled(
+        f"{summary.step}: ",
+        f"{summary.result_count} results in {output}{earlier}, {summary.elapsed_s:.1f} s",
+        style="good",
+    )
+    table(terminal, summary.counts)
+    if summary.tallies:
+        terminal.line("made of")
+        table(terminal, summary.tallies)
+    if summary.failures:
+        again = (
+            f", {summary.retryable_count} of them are tried again by the same command"
+            if summary.retryable_count
+            else ""
+        )
+        terminal.labelled(
+            f"{summary.failure_count} without a result",
+            f", listed in {errors_path(output)}{again}",
+            style="bad",
+        )
+        table(terminal, summary.failures)
+
+
+def table(terminal: Terminal, counts: Mapping[str, int]) -> None:
+    """Counts by reason, the largest first."""
+    width = max(map(len, counts), default=0)
+    for reason, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])):
+        terminal.line(f"  {reason:<{width}}  {count:>8}")

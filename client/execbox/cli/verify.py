@@ -1,0 +1,110 @@
+"""`execbox verify`: options to one run of ``dataset.verify`` against a service."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from execbox import wire
+from execbox.cli import steps
+from execbox.cli.terminal import Terminal
+from execbox.client import AsyncClient
+from execbox.dataset.verify import VerifyOptions, verify_file
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = ["add_check_options", "add_parser", "check_options_of", "verify"]
+
+_DESCRIPTION = """\
+Find out what every answer was worth. The answer is taken out of the model's text, an output is
+compared with the known one, an input is run; each gets a verdict and feedback for a next turn."""
+
+_EPILOG = f"""\
+examples:
+  execbox verify answers.jsonl -o verified.jsonl
+  execbox verify gens.jsonl -o verified.jsonl --functions pairs.jsonl   (files of CodeI/O's scripts)
+  execbox verify answers.jsonl -o verified.jsonl --comparator tolerance --rel 1e-6
+
+{steps.RESUMING}"""
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add `verify` to the command line."""
+    parser = steps.new_parser(
+        commands,
+        "verify",
+        summary="check a model's predictions and write feedback",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        handler=verify,
+    )
+    parser.add_argument(
+        "answers", type=Path, metavar="ANSWERS.jsonl", help='records with a model\'s "output"'
+    )
+    parser.add_argument(
+        "--functions",
+        type=Path,
+        metavar="FILE.jsonl",
+        help='functions with "ios", where the answers do not carry theirs',
+    )
+    steps.add_output_options(parser)
+    add_check_options(parser)
+    parser.add_argument(
+        "--requests", type=int, default=4, metavar="N", help="requests at once (default 4)"
+    )
+
+
+def add_check_options(parser: argparse.ArgumentParser) -> None:
+    """How answers are compared, where and within which limits."""
+    group = parser.add_argument_group("checking")
+    group.add_argument(
+        "--comparator",
+        choices=("codeio", "exact", "tolerance"),
+        default="codeio",
+        help="codeio: numbers within 1e-3 whose integer parts agree (default)",
+    )
+    group.add_argument("--rel", type=float, metavar="N", help="of the tolerance (default 1e-6)")
+    group.add_argument("--abs", type=float, metavar="N", help="of the tolerance (default 0)")
+    group.add_argument(
+        "--prelude",
+        choices=("none", "codeio"),
+        default="codeio",
+        help="for records that name none: codeio binds what LeetCode-style code takes for granted",
+    )
+    steps.add_service_options(parser)
+    steps.add_limit_options(parser)
+
+
+def check_options_of(args: argparse.Namespace, *, requests_count: int) -> VerifyOptions:
+    """How the options want answers checked."""
+    bounds = {name: getattr(args, name) for name in ("rel", "abs")}
+    given = {name: value for name, value in bounds.items() if value is not None}
+    wanted = args.comparator == "tolerance" or given
+    return VerifyOptions(
+        comparator=args.comparator,
+        tolerance=wire.Tolerance(**given) if wanted else None,
+        limits=steps.limits_of(args),
+        isolation=args.isolation,
+        prelude=args.prelude,
+        concurrency=requests_count,
+    )
+
+
+def verify(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Check every answer."""
+    options = check_options_of(args, requests_count=args.requests)
+    return steps.run_shown(
+        terminal,
+        args,
+        lambda listener: verify_file(
+            args.answers,
+            args.output,
+            verifier=AsyncClient(args.url),
+            functions=args.functions,
+            options=options,
+            restart=args.restart,
+            listener=listener,
+        ),
+    )

@@ -1,0 +1,79 @@
+"""What serving needs of this machine, looked at one by one: for `execbox doctor`. Changes nothing.
+
+The engines look for the same things when they start, with the same code; here each is told,
+whether or not the one before it is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from execbox_service.engines import cgroups, host_python, user_namespace
+from execbox_service.engines.base import ContainerSpec, EngineUnavailable, Lacking
+from execbox_service.engines.bubblewrap import find_programs
+from execbox_service.runtime import container_spec
+from execbox_service.settings import ConfigurationError, load_settings
+
+__all__ = ["Check", "checks"]
+
+_INSTALL_DOCKER = (
+    "install Docker and start its daemon (Debian, Ubuntu: apt install docker.io), then run "
+    "'make image'; or use the bubblewrap engine"
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. ``remedy`` says how to get it, where it is not there."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str | None = None
+
+
+def checks() -> list[Check]:
+    """Settings first, then what the docker engine needs, then what the bubblewrap engine needs."""
+    try:
+        spec = container_spec(load_settings({}))
+    except ConfigurationError as error:
+        return [Check("settings", ok=False, found=str(error), remedy="correct the variables named")]
+    return [
+        _check("docker engine", lambda: _docker(spec), remedy=_INSTALL_DOCKER),
+        _check("bubblewrap", lambda: ", ".join(find_programs().values())),
+        _check("bubblewrap: Python", _python),
+        _check("bubblewrap: control groups", _groups),
+        _check("bubblewrap: user namespaces", _user_namespace),
+    ]
+
+
+def _check(name: str, look: Callable[[], str], *, remedy: str | None = None) -> Check:
+    try:
+        return Check(name, ok=True, found=look())
+    except Lacking as lacking:
+        return Check(name, ok=False, found=lacking.found, remedy=lacking.remedy)
+    except EngineUnavailable as error:
+        return Check(name, ok=False, found=str(error), remedy=remedy)
+
+
+def _docker(spec: ContainerSpec) -> str:
+    from execbox_service.engines.docker import DockerEngine
+
+    return f"image {spec.image} is {DockerEngine(spec).look()}"
+
+
+def _python() -> str:
+    python = host_python.find()
+    return f"{python.executable} {python.version}"
+
+
+def _groups() -> str:
+    roots = cgroups.find_roots(move=False)
+    return f"version {roots.version}, below {roots.directories['memory']}"
+
+
+def _user_namespace() -> str:
+    os.close(user_namespace.make())
+    return f"{user_namespace.ID_COUNT} user ids can be mapped"

@@ -1,0 +1,102 @@
+"""Lines out of a stream of bytes that arrives in pieces, in bounded memory. Pure.
+
+What a line means is decided in ``batch.py``; nothing here decodes or waits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Line", "LineBuffer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line without its end. ``number`` counts from 1, empty lines included."""
+
+    number: int
+    body: bytes
+    too_long: bool = False
+    """It had more than the most bytes a line may have, and was thrown away."""
+
+
+class LineBuffer:
+    """What has been received and not been taken: at most ``line_bytes_max`` and one piece more,
+    as long as nobody feeds it while it is ``full``."""
+
+    def __init__(self, line_bytes_max: int) -> None:
+        self._line_bytes_max = line_bytes_max
+        self._data = bytearray()
+        self._searched_bytes = 0
+        self._number = 0
+        self._skipping = False
+        self._closed = False
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._data)
+
+    @property
+    def line_number(self) -> int:
+        """Of the line that is taken next."""
+        return self._number + 1
+
+    @property
+    def full(self) -> bool:
+        """Whether there is enough to take before more need be fed."""
+        return len(self._data) > self._line_bytes_max
+
+    @property
+    def begun(self) -> bool:
+        """Whether the newest line is not complete yet."""
+        return self._skipping or (bool(self._data) and not self._data.endswith(b"\n"))
+
+    def feed(self, piece: bytes) -> None:
+        if self._skipping:
+            end = piece.find(b"\n")
+            # The end itself is kept: it makes the line, and its one error, complete.
+            piece = b"" if end < 0 else piece[end:]
+        self._data += piece
+
+    def close(self) -> None:
+        """Nothing follows: what is left is a line even without an end."""
+        self._closed = True
+
+    def abandon(self) -> None:
+        """As ``close``, but the line that has begun is thrown away."""
+        end = self._data.rfind(b"\n") + 1
+        del self._data[end:]
+        self._skipping = False
+        self.close()
+
+    def take(self) -> Line | None:
+        """The next line that is complete and not empty; None if there is none (yet)."""
+        while True:
+            end = self._data.find(b"\n", self._searched_bytes)
+            if end < 0:
+                return self._unfinished()
+            body = bytes(self._data[:end])
+            del self._data[: end + 1]
+            line = self._line(body)
+            if line.too_long or (line.body and not line.body.isspace()):
+                return line
+
+    def _unfinished(self) -> Line | None:
+        self._searched_bytes = len(self._data)
+        if len(self._data) > self._line_bytes_max:
+            self._data.clear()
+            self._searched_bytes = 0
+            self._skipping = True
+        if not self._closed or not (self._data or self._skipping):
+            return None
+        body = bytes(self._data)
+        self._data.clear()
+        line = self._line(body)
+        return line if line.too_long or not line.body.isspace() else None
+
+    def _line(self, body: bytes) -> Line:
+        self._number += 1
+        self._searched_bytes = 0
+        too_long = self._skipping or len(body) > self._line_bytes_max
+        self._skipping = False
+        return Line(self._number, b"" if too_long else body.removesuffix(b"\r"), too_long)

@@ -1,0 +1,196 @@
+"""Text for a model about what its prediction was worth: one template per kind, in our own words.
+
+Pure. What the verdict is, is decided in ``verify.py``. Only what the user's code did and what the
+model wrote may appear here: never a failure of ours, our paths or our frames. Callers replace
+templates with ``feedback_templates``; the variables are documented in ``execbox.wire``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from string import Template
+from typing import Any, Final, Literal, TypeAlias
+
+from execbox.wire import Execution, ExecutionError, FeedbackTemplates, Function, Limits, Verdict
+
+__all__ = ["TEMPLATES", "Judged", "feedback", "output_text", "value_text"]
+
+JSON: TypeAlias = Any
+
+VALUE_CHARS_MAX: Final = 1000
+"""Longer values are cut; those within the paper's object-size rule are shorter."""
+_MESSAGE_CHARS_MAX = 500
+_LINE_CHARS_MAX = 200
+_NOT_GIVEN = "(not given)"
+_CUT = " ... (cut)"
+# A line that names what is ours, and the source line that a traceback shows below it.
+_OF_OURS = re.compile(
+    r"^[^\n]*(?:/usr/lib/execbox|execbox_runner)[^\n]*(?:\n {4}[^\n]*)?\n?",
+    re.MULTILINE,
+)
+
+TEMPLATES: Final[dict[str, str]] = {
+    "correct": "Your $kind is correct.",
+    "wrong_output": (
+        "Your output is not correct. You predicted $prediction, but the function returns $expected."
+    ),
+    "infeasible_input": (
+        "Your input is not feasible. The output should be $expected, but on your input "
+        "$prediction the function returns $output."
+    ),
+    "exception": (
+        "On the input $input the function returns nothing, because it raises "
+        "$exception_type: $message $place"
+    ),
+    "timeout": "On the input $input the function does not finish within $limit.",
+    "memory_exceeded": "On the input $input the function needs more than $memory_mb MB of memory.",
+    "output_too_large": (
+        "On the input $input the function returns a value that is too large: its JSON text is "
+        "longer than $output_bytes bytes."
+    ),
+    "unserializable": (
+        "On the input $input the function returns a value that cannot be written as JSON: $message"
+    ),
+    "no_result": (
+        "On the input $input the function ends the whole process ($ending) instead of returning "
+        "a value."
+    ),
+    "invalid_code": "The function cannot be run: $exception_type: $message $place",
+    "no_answer": (
+        "No answer was found: $reason. End your response with a JSON object of the form "
+        '{"$kind": <your $kind>}.'
+    ),
+}
+"""By the names of ``FeedbackTemplates``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One prediction and all that became of it."""
+
+    verdict: Verdict
+    kind: Literal["input", "output"]
+    limits: Limits
+    prediction: JSON = None
+    input_text: str | None = None
+    """What the function was run on, as JSON text; None where nobody said."""
+    expected_text: str | None = None
+    """The output it should give, as JSON text; None where it gave none."""
+    reason: str | None = None
+    """With no_answer: what is missing."""
+    function: Function | None = None
+    execution: Execution | None = None
+
+
+def feedback(judged: Judged, templates: FeedbackTemplates) -> str | None:
+    """The text, or None where there is nothing to say about the code (``not_run``)."""
+    name = _template_name(judged)
+    if name is None:
+        return None
+    template = getattr(templates, name)
+    if template is None:
+        template = TEMPLATES[name]
+    return Template(template).safe_substitute(_variables(judged)).strip()
+
+
+def value_text(value: JSON) -> str:
+    """A value as JSON text, cut after ``VALUE_CHARS_MAX`` characters; no more than that is made."""
+    pieces: list[str] = []
+    size_chars = 0
+    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(_head(value)):
+        pieces.append(piece)
+        size_chars += len(piece)
+        if size_chars > VALUE_CHARS_MAX:
+            break
+    return _cut("".join(pieces), VALUE_CHARS_MAX)
+
+
+def _head(value: JSON) -> JSON:
+    # The encoder writes a string in one piece, however long it is.
+    return value[: VALUE_CHARS_MAX + 1] if isinstance(value, str) else value
+
+
+def _template_name(judged: Judged) -> str | None:
+    match judged.verdict:
+        case Verdict.NOT_RUN:
+            return None
+        case Verdict.INCORRECT:
+            return "infeasible_input" if judged.kind == "input" else "wrong_output"
+        case verdict:
+            return verdict.value
+
+
+def _variables(judged: Judged) -> Mapping[str, object]:
+    execution = judged.execution
+    error = execution.error if execution is not None else None
+    line = _source_line(error, judged.function)
+    has_answer = judged.verdict is not Verdict.NO_ANSWER
+    return {
+        "kind": judged.kind,
+        "prediction": value_text(judged.prediction) if has_answer else _NOT_GIVEN,
+        "input": judged.input_text or _NOT_GIVEN,
+        "expected": judged.expected_text or _NOT_GIVEN,
+        "output": output_text(execution) or _NOT_GIVEN,
+        "exception_type": error.type if error is not None else "",
+        "message": _message(error),
+        "line_number": error.line if error is not None and error.line is not None else "",
+        "line": line,
+        "place": _place(error, line),
+        "limit": _limit(judged),
+        "memory_mb": judged.limits.memory_mb,
+        "output_bytes": judged.limits.output_bytes,
+        "ending": _ending(execution),
+        "reason": judged.reason or "",
+    }
+
+
+def output_text(execution: Execution | None) -> str | None:
+    """What the function returned, NaN and infinities included; None where it returned nothing."""
+    if execution is None or execution.status != "ok":
+        return None
+    if execution.output_text is not None:
+        return _cut(execution.output_text, VALUE_CHARS_MAX)
+    return value_text(execution.output)
+
+
+def _message(error: ExecutionError | None) -> str:
+    if error is None:
+        return ""
+    # User code can put a whole stack into its message, ours included.
+    return _cut(_OF_OURS.sub("", error.message).strip() or "...", _MESSAGE_CHARS_MAX)
+
+
+def _source_line(error: ExecutionError | None, function: Function | None) -> str:
+    if error is None or error.line is None or function is None:
+        return ""
+    # As Python counts lines, which is not how str.splitlines does.
+    lines = function.code.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    line = lines[error.line - 1].strip() if 0 < error.line <= len(lines) else ""
+    return _cut(line, _LINE_CHARS_MAX)
+
+
+def _place(error: ExecutionError | None, line: str) -> str:
+    if error is None or error.line is None:
+        return ""
+    return f"(line {error.line}: {line})" if line else f"(line {error.line})"
+
+
+def _limit(judged: Judged) -> str:
+    if judged.execution is not None and judged.execution.limit == "wall_time":
+        return f"{judged.limits.wall_time_s:g} seconds"
+    return f"{judged.limits.cpu_time_s:g} seconds of CPU time"
+
+
+def _ending(execution: Execution | None) -> str:
+    if execution is None:
+        return ""
+    if execution.signal is not None:
+        return f"signal {execution.signal}"
+    return f"exit code {execution.exit_code}"
+
+
+def _cut(text: str, chars_max: int) -> str:
+    return text if len(text) <= chars_max else text[: chars_max - len(_CUT)] + _CUT

@@ -1,0 +1,63 @@
+"""What every suite may use: whether Docker is there, and a started service without HTTP.
+
+``docker`` marks a test that needs a real daemon with the sandbox image. Without one it is skipped
+with the reason, or fails where EXECBOX_REQUIRE_DOCKER is set, so that CI cannot pass by skipping.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from functools import cache
+
+import pytest
+import pytest_asyncio
+
+from tests.bench import IMAGE, Bench, started_bench
+
+REQUIRED_BY = "EXECBOX_REQUIRE_DOCKER"
+_REQUIRED = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the environment before any fixture changes it."""
+    config.stash[_REQUIRED] = bool(os.environ.get(REQUIRED_BY))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip or fail what needs Docker where there is none."""
+    if item.get_closest_marker("docker") is None:
+        return
+    missing = docker_missing()
+    if missing is not None and item.config.stash[_REQUIRED]:
+        pytest.fail(f"{REQUIRED_BY} is set, but {missing}", pytrace=False)
+    if missing is not None:
+        pytest.skip(missing)
+
+
+@cache
+def docker_missing() -> str | None:
+    """What is missing for tests on real containers, in words; None where nothing is."""
+    import docker
+    from docker.errors import DockerException, ImageNotFound
+
+    try:
+        client = docker.from_env(timeout=10)
+    except DockerException as error:
+        return f"no Docker daemon answers: {error}"
+    try:
+        client.images.get(IMAGE)
+    except ImageNotFound:
+        return f"the Docker daemon has no image {IMAGE}: build it with 'make image'"
+    except DockerException as error:
+        return f"the Docker daemon does not answer: {error}"
+    finally:
+        client.close()
+    return None
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def bench() -> AsyncIterator[Bench]:
+    """A started service on Docker, shared by the whole run; tests need the session's loop."""
+    async with started_bench(profiles_allowed="default,processes") as started:
+        yield started

@@ -1,0 +1,74 @@
+"""A ``Verifier`` that knows one function, doubling, and fails the way services do. No tests.
+
+What a real service answers is proven in ``test_dataset_chain``; this one is for what no real
+service does on demand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from execbox import wire
+
+ItemFault = Callable[[wire.VerifyItem], wire.VerifiedItem | Exception | None]
+
+
+def no_fault(_: wire.VerifyItem) -> None:
+    """Every item is checked."""
+
+
+@dataclass
+class Doubling:
+    """Answers are JSON objects as the prompts ask for; ``fault`` may answer or raise instead."""
+
+    fault: ItemFault = no_fault
+    delay_s: float = 0.0
+    requests: list[list[str]] = field(default_factory=list)
+
+    async def verify(
+        self, items: Sequence[wire.VerifyItem], *, isolation: wire.Isolation = "process"
+    ) -> wire.VerifyResponse:
+        self.requests.append([item.id for item in items])
+        await asyncio.sleep(self.delay_s)
+        return wire.VerifyResponse(
+            items=[self._verified(item) for item in items],
+            isolation=isolation,
+            engine="fake",
+            image="sha256:0",
+        )
+
+    def _verified(self, item: wire.VerifyItem) -> wire.VerifiedItem:
+        found = self.fault(item)
+        if isinstance(found, Exception):
+            raise found
+        if found is not None:
+            return found
+        try:
+            answer = json.loads(item.response or "")[item.kind]
+        except (ValueError, KeyError, TypeError):
+            return wire.VerifiedItem(
+                id=item.id, verdict=wire.Verdict.NO_ANSWER, feedback="No answer was found."
+            )
+        right = item.output == (answer if item.kind == "output" else 2 * answer["n"])
+        return wire.VerifiedItem(
+            id=item.id,
+            verdict=wire.Verdict.CORRECT if right else wire.Verdict.INCORRECT,
+            feedback="Correct." if right else f"{json.dumps(answer)} is wrong.",
+            extracted=answer,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None

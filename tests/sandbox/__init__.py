@@ -1,0 +1,1 @@
+"""What real containers do: statuses, limits, values, isolation, attacks."""

@@ -1,0 +1,120 @@
+"""What is reported of an exception: type, message, line, and frames of the user's sources only."""
+
+from __future__ import annotations
+
+import pytest
+
+from execbox.wire import Execution, ExecutionError, Status
+from tests.bench import Bench
+
+pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
+
+
+def error_of(execution: Execution) -> ExecutionError:
+    """The report of an execution that raised."""
+    assert execution.status is Status.EXCEPTION
+    assert execution.error is not None
+    return execution.error
+
+
+async def test_error_traceback_shows_the_users_frames_with_their_lines(bench: Bench) -> None:
+    """Frames, source lines and the line number are those of the code that was sent."""
+    code = "def inner(x):\n    return 1 / x\n\ndef main_solution(x):\n    return inner(x)\n"
+    error = error_of(await bench.call(code, 0, isolation="process"))
+    assert error.line == 2
+    assert error.traceback == (
+        "Traceback (most recent call last):\n"
+        '  File "solution.py", line 5, in main_solution\n'
+        "    return inner(x)\n"
+        '  File "solution.py", line 2, in inner\n'
+        "    return 1 / x\n"
+        "ZeroDivisionError: division by zero"
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import json; json.loads('{')",
+        "import statistics; statistics.mean([])",
+        "sorted([1, 'a'])",
+        "import numpy; numpy.zeros(3).reshape(2)",
+        "import dataclasses; dataclasses.fields(3)",
+        "raise ValueError('x') from KeyError('y')",
+        "exec('1/0')",
+    ],
+)
+async def test_error_traceback_has_no_frame_or_path_of_ours(bench: Bench, body: str) -> None:
+    """Neither our frames nor those of libraries, nor any path, reach the report."""
+    error = error_of(await bench.call(f"def main_solution():\n    {body}\n", isolation="process"))
+    assert error.traceback is not None
+    assert error.line == 2
+    files = [line for line in error.traceback.splitlines() if line.lstrip().startswith("File ")]
+    assert files
+    assert all('File "solution.py"' in line for line in files)
+    assert "/usr" not in error.traceback
+    assert "execbox" not in error.traceback
+
+
+async def test_error_in_an_expression_names_it_and_has_no_source_line(bench: Bench) -> None:
+    """Frames of the expression are shown as such; ``line`` is of the source or absent."""
+    response = await bench.request(
+        "def main_solution(x): return x", [{"expression": "main_solution(1) + 'a'"}]
+    )
+    error = error_of(response.executions[0])
+    assert error.line is None
+    assert 'File "<expression>", line 1, in <module>\n    main_solution(1)' in str(error.traceback)
+
+
+async def test_error_of_endless_recursion_is_short(bench: Bench) -> None:
+    """A thousand frames are reported as the first and the last of them."""
+    error = error_of(await bench.call("def main_solution(): return main_solution()"))
+    assert error.type == "RecursionError"
+    assert len(str(error.traceback)) < 5000
+    assert "frames omitted" in str(error.traceback)
+
+
+@pytest.mark.parametrize(
+    ("definition", "kind", "message"),
+    [
+        ("class E(Exception):\n    def __str__(self): raise KeyError", "E", "<no message:"),
+        ("class E(Exception):\n    def __str__(self): return 5", "E", "<no message:"),
+        ("class E(Exception):\n    def __str__(self): return 'x' * 10**7", "E", "xxxx"),
+        ("class E(BaseException):\n    def __str__(self): return '\\ud800\\x00'", "E", "\\ud800\x00"),
+        ("class E(Exception):\n    __class__ = ValueError", "E", ""),
+        ("E = type('Ü' * 1000, (Exception,), {})", "Ü" * 200, ""),
+        ("class M(type):\n    __name__ = 'Fake'\nclass E(Exception, metaclass=M): pass", "E", ""),
+        ("class E(Exception):\n    __traceback__ = property(lambda s: 1 / 0)", "E", ""),
+    ],
+)
+async def test_error_of_a_hostile_exception_is_bounded_and_true(
+    bench: Bench, definition: str, kind: str, message: str
+) -> None:
+    """Whatever an exception says of itself, type and text are real, short, and valid UTF-8."""
+    code = f"{definition}\ndef main_solution(): raise E\n"
+    error = error_of(await bench.call(code, isolation="process"))
+    assert error.type == kind
+    assert error.message.startswith(message)
+    assert len(error.message) <= 4000
+    error.model_dump_json().encode("utf-8")
+
+
+async def test_error_with_endless_str_is_a_timeout(bench: Bench) -> None:
+    """Rendering an exception runs under the limits, too."""
+    code = (
+        "class E(Exception):\n    def __str__(self):\n        while True: pass\n"
+        "def main_solution(): raise E\n"
+    )
+    ended = await bench.call(code, limits={"cpu_time_s": 0.3})
+    assert ended.status is Status.TIMEOUT
+
+
+async def test_error_with_a_long_chain_of_causes_is_short(bench: Bench) -> None:
+    """Of a chain of a hundred thousand causes only the last exception is reported."""
+    code = (
+        "def main_solution():\n    e = None\n    for i in range(10**5):\n"
+        "        n = ValueError('x' * 1000)\n        n.__cause__ = e\n        e = n\n    raise e\n"
+    )
+    error = error_of(await bench.call(code))
+    assert len(error.message) == 1000
+    assert len(str(error.traceback)) < 2000

@@ -1,0 +1,1 @@
+"""The service without HTTP: pure parts, the pool, sessions, the Docker engine and its faults."""

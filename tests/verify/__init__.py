@@ -1,0 +1,1 @@
+"""Tests of verifying: comparators, extraction, feedback, verdicts, batches, and the corpus."""
