@@ -12,7 +12,8 @@
 set -euo pipefail
 
 readonly ready_s=120
-readonly label=org.execbox.sandbox
+# Of the sandboxes of a service that listens where this one does, in its container.
+readonly label=org.execbox.sandbox=0.0.0.0:8080
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf 'compose-smoke: %s\n' "$*"; }

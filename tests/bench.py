@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +86,14 @@ async def started_bench(**overrides: str) -> AsyncIterator[Bench]:
         yield Bench(runtime, settings)
     finally:
         await runtime.stop()
+
+
+async def eventually(condition: Callable[[], bool], *, within_s: float = 20) -> None:
+    """Wait until something holds; an error if it does not in time."""
+    deadline_s = time.monotonic() + within_s
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() < deadline_s, "waited in vain"
+        await asyncio.sleep(0.05)
 
 
 def _free_port() -> int:

@@ -17,12 +17,12 @@ from heapq import *
 from bisect import *
 from copy import deepcopy
 from math import *
-from builtins import *
+from builtins import abs, pow
 import bisect, collections, copy, datetime, functools, heapq, itertools, json, math, operator
 import random, re, string, typing
 """
-# In this order a built-in function stays what it is (math and operator have a pow of their own,
-# with no third argument), and a module what its name says, where it has a function of that name.
+# In this order built-in functions stay what they are (math and operator have a pow of their own,
+# without a third argument), and a name is the module's where it has a function of that name.
 _CODEIO_COMPILED = compile(_CODEIO, "<prelude>", "exec")
 
 

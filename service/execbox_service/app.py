@@ -61,7 +61,7 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
     add_routes(app, Services(settings=settings, runtime=runtime, bodies=Bodies(settings)))
     add_verify_route(app)
     add_batch_route(app)
-    app.add_middleware(Edge, settings=settings)
+    app.add_middleware(Edge, settings=settings, metrics=runtime.metrics)
     return app
 
 

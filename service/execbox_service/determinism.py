@@ -7,6 +7,8 @@ is started once.
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from dataclasses import dataclass, field
 from execbox.wire import Determinism, Execution, Hint, Status
 from execbox_service.frames import Result, parse_report
 from execbox_service.judge.determinism import distinct_outputs, key_of, without_addresses
-from execbox_service.session import Attempt, Ended, Variation, call_payload
+from execbox_service.session import Attempt, Ended, Job, Variation, call_payload
 from execbox_service.strict_json import StrictJSONError, decode
 from execbox_service.variations import HOLD_STILL, REPEAT, VARY_ONE, run_variation
 from execbox_service.work import Work
@@ -24,9 +26,16 @@ _CAUSES_SOUGHT_MAX = 20
 _REPEATS = 5
 """Runs that must agree before a call counts as steady: a coin shows the same side five times in
 one of sixteen."""
-_SUSPECT_RUNS = 6
+_SUSPECT_RUNS = 8
 """Runs for the other calls of a function of which one call was caught: two hash seeds may order
 a small set alike."""
+_TRIALS_MIN = 5
+"""Varied runs that a function gets in all, its calls together, if its source names something that
+varies: one of two orders, or of two sides of a coin, is the same again every other time."""
+_VARYING = re.compile(
+    rb"\b(?:set|frozenset|hash|id|random|randint|choice|shuffle|sample|secrets|uuid\w?|urandom"
+    rb"|thread\w*|futures|asyncio)\b|\{[^{}:]*,"
+)
 
 Judge = Callable[[Ended, int], Execution]
 """From a raw result and the factor its limits were multiplied by to an execution."""
@@ -67,17 +76,26 @@ async def check(
     }
     checker = _Checker(work, judge)
     calls = list(checked.values())
-    for run in range(2, runs + 1):
-        await checker.vary(calls, run_variation(run))
+    for run in range(2, max(runs, _runs_needed(work.job, call_count=len(calls))) + 1):
+        steady = [call for call in calls if run <= runs or not call.differs]
+        await checker.vary(steady, run_variation(run))
     if any(call.differs for call in calls):
-        for run in range(runs + 1, _SUSPECT_RUNS + 1):
-            await checker.vary([call for call in calls if not call.differs], run_variation(run))
+        for run in range(2, _SUSPECT_RUNS + 1):
+            steady = [c for c in calls if not c.differs and len(c.executions) < run]
+            await checker.vary(steady, run_variation(run))
         if explain:
             await checker.find_causes([call for call in calls if call.differs])
     return [
         _report(checked[index], runs=runs) if index in checked else None
         for index in range(len(payloads))
     ]
+
+
+def _runs_needed(job: Job, *, call_count: int) -> int:
+    """How often to run each call, whatever was asked for: this decides effort, never a result."""
+    if not call_count or _VARYING.search(job.function_payload) is None:
+        return 1
+    return 1 + math.ceil(_TRIALS_MIN / call_count)
 
 
 def _report(call: _Checked, *, runs: int) -> Determinism | None:

@@ -31,6 +31,7 @@ from execbox_service.jobs import (
     without_measuring,
 )
 from execbox_service.judge import complexity, outcome
+from execbox_service.metrics import Metrics
 from execbox_service.pool import Pool
 from execbox_service.session import Attempt, Ended, NotRun, OutOfMemory
 from execbox_service.work import Work
@@ -43,6 +44,7 @@ class Executor:
     admission: Admission
     pool: Pool
     facts: EngineFacts
+    metrics: Metrics
 
     async def execute(self, request: ExecuteRequest, *, principal: str) -> ExecuteResponse:
         """Run every call of a request. Raises Overloaded or ServiceFailure, never a verdict."""
@@ -64,6 +66,7 @@ class Executor:
                     judge=judge_with(request.limits),
                 )
                 executions = _with_determinism(executions, found)
+        self.metrics.executed(executions, queue_time_s=work.queue_time_s)
         if request.replay is not None:
             executions = certificates.with_replays(executions, request.replay, facts=self.facts)
         return ExecuteResponse(

@@ -68,6 +68,8 @@ class _Account:
     rejected: Counter[str] = field(default_factory=Counter)
     examples: dict[str, RejectedExample] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    executions: list[Execution] = field(default_factory=list)
+    """The last execution of every draw, for counting."""
     attempts: int = 0
     fruitless: int = 0
     """Draws since the last pair, the dear ones counted five times."""
@@ -99,6 +101,7 @@ class Generation:
         async with Work(self._executor.admission, self._executor.pool, self._drawing) as work:
             stopped = await self._until_stopped(work)
         account = self._account
+        self._executor.metrics.executed(account.executions, queue_time_s=work.queue_time_s)
         return GenerateResponse(
             pairs=account.pairs,
             rejected=dict(sorted(account.rejected.items())),
@@ -223,6 +226,8 @@ class Generation:
     def _decide(self, draw: Draw) -> None:
         account = self._account
         account.attempts += 1
+        if draw.execution is not None:
+            account.executions.append(draw.execution)
         if draw.reason is None:
             account.pairs.append(self._pair(draw))
             account.fruitless = 0

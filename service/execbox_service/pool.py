@@ -42,6 +42,15 @@ class Lease:
     memory_mb: int | None = None
 
 
+@dataclass
+class Counts:
+    """What has happened to sandboxes since the start."""
+
+    made: int = 0
+    destroyed: int = 0
+    failed: int = 0
+
+
 @dataclass(frozen=True)
 class PoolLimits:
     """How many sandboxes, and how long one may be used."""
@@ -67,6 +76,7 @@ class Pool:
         self._idle: dict[str, list[Lease]] = {}
         self._creating_count = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self.counts = Counts()
         self._failed_count = 0
         self._backoff_s = 0.0
         self._backing_off = False
@@ -76,6 +86,14 @@ class Pool:
     @property
     def warm_count(self) -> int:
         return len(self._warm)
+
+    @property
+    def idle_count(self) -> int:
+        return sum(map(len, self._idle.values()))
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self._waiting)
 
     def start(self) -> None:
         """Begin to make sandboxes."""
@@ -197,6 +215,7 @@ class Pool:
             self._failed(f"{type(error).__name__}: {error}")
         else:
             self.trouble = None
+            self.counts.made += 1
             self._failed_count = 0
             self._backoff_s = 0.0
             self._arrived(sandbox)
@@ -208,6 +227,7 @@ class Pool:
         if self.trouble != why:
             logger.error("cannot make sandboxes: %s", why)
         self.trouble = why
+        self.counts.failed += 1
         self._failed_count += 1
         if self._failed_count >= _FAILURES_BORNE:
             self._refuse_waiting(_unavailable(why, retry_after_s=_BACKOFF_MAX_S))
@@ -238,6 +258,7 @@ class Pool:
         self._warm.append((sandbox, time.monotonic()))
 
     def _discard(self, sandbox: Sandbox) -> None:
+        self.counts.destroyed += 1
         self._spawn(sandbox.destroy())
 
     def recycle(self) -> None:

@@ -29,6 +29,7 @@ from execbox_service.engines.choose import choose_engine
 from execbox_service.executor import Executor
 from execbox_service.failures import ServiceFailure
 from execbox_service.generate import Generation
+from execbox_service.metrics import Metrics
 from execbox_service.pool import Pool, PoolLimits
 from execbox_service.settings import Settings
 from execbox_service.verify import Verification
@@ -46,6 +47,7 @@ class Runtime:
         self._spec = container_spec(settings)
         self._engine: Engine | None = None
         self._pool: Pool | None = None
+        self.metrics = Metrics()
         self._executor: Executor | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._trouble: str | None = None
@@ -60,7 +62,9 @@ class Runtime:
                 f"{error}. 'execbox doctor' says what is there and how to get what is missing.",
             ) from error
         self._pool = Pool(self._engine, _pool_limits(self._settings))
-        self._executor = Executor(_admission(self._settings), self._pool, facts)
+        admission = _admission(self._settings)
+        self._executor = Executor(admission, self._pool, facts, self.metrics)
+        self.metrics.watch(self._pool, admission)
         self._pool.start()
         try:
             await selftest.prove(

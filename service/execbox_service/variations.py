@@ -16,6 +16,9 @@ _DAY_S = 86_400
 _CLOCK_STEP_S = 400 * _DAY_S + 7 * 3600 + 13 * 60 + 17
 _FROZEN_CLOCK_S = 1_800_000_000
 _LIMIT_FACTOR = 2
+_LOOK_NS = 1_300
+"""How much more time passes with every look at the clock: so that durations differ, however
+coarse the machine's clocks are."""
 _OTHER_DIRECTORY = "/dev/shm"  # noqa: S108 - inside the sandbox, and cleaned like /tmp
 _ZONES = ("Asia/Kolkata", "America/St_Johns", "Pacific/Chatham", "Africa/Lagos")
 
@@ -29,6 +32,10 @@ VARIED = (
     "timezone",
     "locale",
     "environment",
+    "listing_order",
+    "host",
+    "timers",
+    "thread_switching",
 )
 """What differs between the baseline and every further run, as a certificate names it."""
 
@@ -42,8 +49,12 @@ def run_variation(run: int) -> Variation:
             ("PYTHONHASHSEED", str(7919 * step)),
             ("LD_PRELOAD", CLOCK_LIBRARY),
             ("EXECBOX_CLOCK_OFFSET_S", str(sign * step * _CLOCK_STEP_S)),
+            ("EXECBOX_CLOCK_STEP_NS", str(_LOOK_NS)),
         ),
-        surroundings=_other_place(_ZONES[step % len(_ZONES)]),
+        surroundings=(
+            *_other_place(_ZONES[step % len(_ZONES)]),
+            *_elsewhere("listings", "host", "heap", "timers", "switching", number=step),
+        ),
         limit_factor=_LIMIT_FACTOR,
     )
 
@@ -55,6 +66,10 @@ def _other_place(zone: str) -> Surroundings:
         ("tz", zone),
         ("locale", "de_DE.UTF-8"),
     )
+
+
+def _elsewhere(*names: str, number: int = 1) -> Surroundings:
+    return (("elsewhere", names), ("elsewhere_number", number))
 
 
 @dataclass(frozen=True)
@@ -106,12 +121,27 @@ HOLD_STILL = (
 VARY_ONE = (
     Probe(
         "process_state",
-        Variation(surroundings=_other_place(_ZONES[1]), limit_factor=_LIMIT_FACTOR),
+        Variation(
+            surroundings=(*_other_place(_ZONES[1]), *_elsewhere("listings", "host")),
+            limit_factor=_LIMIT_FACTOR,
+        ),
     ),
     # The same hash seed in another interpreter: only addresses differ.
     Probe(
         "process_state",
-        Variation(interpreter=(("EXECBOX_LAYOUT", "1"),), limit_factor=_LIMIT_FACTOR),
+        Variation(
+            interpreter=(("EXECBOX_LAYOUT", "1"),),
+            surroundings=_elsewhere("heap"),
+            limit_factor=_LIMIT_FACTOR,
+        ),
+    ),
+    Probe(
+        "timing",
+        Variation(
+            interpreter=(("LD_PRELOAD", CLOCK_LIBRARY), ("EXECBOX_CLOCK_STEP_NS", str(_LOOK_NS))),
+            surroundings=_elsewhere("timers", "switching"),
+            limit_factor=_LIMIT_FACTOR,
+        ),
     ),
     Probe(
         "hash_seed",

@@ -143,6 +143,19 @@ def test_item_the_service_could_not_check_is_tried_again_and_never_a_verdict(
     assert errors == []
 
 
+def test_records_are_checked_with_the_conversion_they_were_made_with(tmp_path: Path) -> None:
+    """A pair made with convert: codeio compares as it was made; the order of lines stays."""
+    lines: list[object] = [
+        answered(n, f'{{"output": {2 * n}}}') | ({"convert": "codeio"} if n % 2 else {})
+        for n in range(4)
+    ]
+    verifier = Doubling()
+    results, _ = verified(tmp_path, lines, verifier)
+    assert verifier.requests == [["0.0.o", "2.0.o"], ["1.0.o", "3.0.o"]]
+    assert verifier.converts == ["none", "codeio"]
+    assert [line["id"] for line in results] == [f"{n}.0.o" for n in range(4)]
+
+
 @pytest.mark.parametrize(
     "error", [AuthenticationError("no", http_status=401), ServiceUnavailable("down")]
 )

@@ -29,15 +29,22 @@ class Doubling:
     fault: ItemFault = no_fault
     delay_s: float = 0.0
     requests: list[list[str]] = field(default_factory=list)
+    converts: list[wire.Conversion | None] = field(default_factory=list)
 
     async def verify(
-        self, items: Sequence[wire.VerifyItem], *, isolation: wire.Isolation = "process"
+        self,
+        items: Sequence[wire.VerifyItem],
+        *,
+        isolation: wire.Isolation | None = None,
+        convert: wire.Conversion | None = None,
+        feedback_templates: wire.FeedbackTemplates | None = None,
     ) -> wire.VerifyResponse:
         self.requests.append([item.id for item in items])
+        self.converts.append(convert)
         await asyncio.sleep(self.delay_s)
         return wire.VerifyResponse(
             items=[self._verified(item) for item in items],
-            isolation=isolation,
+            isolation=isolation or "container",
             engine="fake",
             image="sha256:0",
         )

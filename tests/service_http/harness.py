@@ -31,6 +31,7 @@ from execbox_service.app import create_app
 from execbox_service.failures import Overloaded, ServiceFailure
 from execbox_service.http.runtime_protocol import ExecutionRuntime
 from execbox_service.main import uvicorn_config
+from execbox_service.metrics import Metrics
 from execbox_service.settings import Settings, load_settings
 
 IMAGE = "sha256:0000"
@@ -48,6 +49,7 @@ class FakeRuntime:
     running: int = 0
     cancelled: int = 0
     answer: Any = None
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def start(self) -> None:
         self.started += 1

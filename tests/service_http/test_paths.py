@@ -34,7 +34,7 @@ HEAD = "POST /v1/execute HTTP/1.1\r\n" + HOST + "Content-Type: application/json\
         "/v1/execute%00",
         "/v1%2fexecute/x",
         "/%ff",
-        "/metrics",
+        "/metrics/",
         "/redoc",
         "/docs/oauth2-redirect",
         "*",

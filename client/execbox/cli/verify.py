@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, get_args
 
-from execbox import wire
+from pydantic import BaseModel, ValidationError
+
+from execbox import _json, wire
 from execbox.cli import steps
+from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
 from execbox.dataset.verify import VerifyOptions, verify_file
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 __all__ = ["add_check_options", "add_parser", "check_options_of", "verify"]
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _DESCRIPTION = """\
 Find out what every answer was worth. The answer is taken out of the model's text, an output is
@@ -26,6 +31,11 @@ examples:
   execbox verify answers.jsonl -o verified.jsonl
   execbox verify gens.jsonl -o verified.jsonl --functions pairs.jsonl   (files of CodeI/O's scripts)
   execbox verify answers.jsonl -o verified.jsonl --comparator tolerance --rel 1e-6
+  execbox verify answers.jsonl -o verified.jsonl --feedback-templates mine.json
+
+A feedback templates file is a JSON object with any of "correct", "wrong_output",
+"infeasible_input", "exception", "timeout" and so on; what can be filled in is in /docs of the
+service.
 
 {steps.RESUMING}"""
 
@@ -73,6 +83,15 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
         default="codeio",
         help="for records that name none: codeio binds what LeetCode-style code takes for granted",
     )
+    group.add_argument(
+        "--convert",
+        choices=get_args(wire.Conversion),
+        default="none",
+        help="for records that name none: codeio writes sets, bytes and numpy values as JSON",
+    )
+    group.add_argument(
+        "--feedback-templates", type=Path, metavar="FILE.json", help="other wording of feedback"
+    )
     steps.add_service_options(parser)
     steps.add_limit_options(parser)
 
@@ -84,10 +103,12 @@ def check_options_of(args: argparse.Namespace, *, requests_count: int) -> Verify
     wanted = args.comparator == "tolerance" or given
     return VerifyOptions(
         comparator=args.comparator,
-        tolerance=wire.Tolerance(**given) if wanted else None,
+        tolerance=_model(wire.Tolerance, given, of="--rel, --abs") if wanted else None,
         limits=steps.limits_of(args),
         isolation=args.isolation,
         prelude=args.prelude,
+        convert=args.convert,
+        feedback_templates=_feedback_templates(args.feedback_templates),
         concurrency=requests_count,
     )
 
@@ -108,3 +129,24 @@ def verify(args: argparse.Namespace, terminal: Terminal) -> int:
             listener=listener,
         ),
     )
+
+
+def _feedback_templates(path: Path | None) -> wire.FeedbackTemplates | None:
+    if path is None:
+        return None
+    try:
+        members = _json.decode(path.read_bytes())
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise CommandError(f"{path}: not strict JSON: {error}") from error
+    return _model(wire.FeedbackTemplates, members, of=str(path))
+
+
+def _model(model: type[ModelT], members: object, *, of: str) -> ModelT:
+    try:
+        return model.model_validate(members)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CommandError(f"{of}: {where}: {first['msg']}") from error

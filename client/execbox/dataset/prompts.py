@@ -26,6 +26,7 @@ from execbox.dataset.records import (
     text_field,
 )
 from execbox.dataset.step import Step, part_of, per_record
+from execbox.dataset.terms import OWN_META
 
 __all__ = ["PromptOptions", "Templates", "prompts_step", "templates_from_file"]
 
@@ -194,9 +195,13 @@ def _question(
         "io": {"input": pair["input"], "output": pair["output"]},
     }
     # What a function was certified with is what its answers have to be checked with.
-    for name in ("prelude", "convert", "meta"):
+    for name in ("prelude", "convert"):
         if name in function:
             value[name] = function[name]
+    meta = function.get("meta")
+    if isinstance(meta, dict):
+        # Without the account of how its pairs came about: it is long, and in the functions' file.
+        value["meta"] = {name: member for name, member in meta.items() if name != OWN_META}
     return value
 
 

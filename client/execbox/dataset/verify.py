@@ -8,6 +8,7 @@ behind ``Verifier``, which ``execbox.AsyncClient`` is.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -48,7 +49,12 @@ class Verifier(Protocol):
     """Checks predictions; opened around its use, called by several tasks at once."""
 
     async def verify(
-        self, items: Sequence[wire.VerifyItem], *, isolation: wire.Isolation = "process"
+        self,
+        items: Sequence[wire.VerifyItem],
+        *,
+        isolation: wire.Isolation | None = None,
+        convert: wire.Conversion | None = None,
+        feedback_templates: wire.FeedbackTemplates | None = None,
     ) -> wire.VerifyResponse:
         """One entry per item, in their order. Raises ``RequestError`` for unacceptable items."""
 
@@ -66,7 +72,8 @@ class Verifier(Protocol):
 class VerifyOptions:
     """How answers are checked and how many at once.
 
-    ``prelude`` is for records that do not name their own. ``chunk_count`` items go into one
+    ``prelude`` and ``convert`` are for records that do not name their own.
+    ``feedback_templates`` replaces wording of the feedback. ``chunk_count`` items go into one
     request, ``concurrency`` requests are under way.
     """
 
@@ -75,6 +82,8 @@ class VerifyOptions:
     limits: wire.Limits = field(default_factory=wire.Limits)
     isolation: wire.Isolation = "process"
     prelude: Prelude = "codeio"
+    convert: wire.Conversion = "none"
+    feedback_templates: wire.FeedbackTemplates | None = None
     chunk_count: int = 16
     concurrency: int = 4
 
@@ -124,7 +133,8 @@ def verify_step(verifier: Verifier, options: VerifyOptions, *, lookup: Lookup | 
 
     async def work(records: Sequence[Record]) -> Sequence[Worked]:
         items = [_item_or_problem(record, options, lookup) for record in records]
-        verdicts = await verdicts_of(items, verifier, options)
+        converts = [_conversion_of(record.value, options) for record in records]
+        verdicts = await verdicts_of(items, verifier, options, converts=converts)
         return [
             verdict if isinstance(verdict, BadRecord) else _verified_record(record, verdict)
             for record, verdict in zip(records, verdicts, strict=True)
@@ -197,39 +207,62 @@ def _pair_at(source: Value, ioid: int) -> Value:
 
 
 async def verdicts_of(
-    items: Sequence[wire.VerifyItem | BadRecord], verifier: Verifier, options: VerifyOptions
+    items: Sequence[wire.VerifyItem | BadRecord],
+    verifier: Verifier,
+    options: VerifyOptions,
+    *,
+    converts: Sequence[wire.Conversion] | None = None,
 ) -> Sequence[wire.VerifiedItem | BadRecord]:
     """One answer per item, in their order; what is a problem already stays one.
 
+    ``converts`` says how each item's values without a JSON form are written, else the options do.
     ``verdict`` is never None in what is returned: an answer that could not be checked is a
     ``BadRecord`` to be tried again.
     """
-    sent = [item for item in items if isinstance(item, wire.VerifyItem)]
-    answers = iter(await _answers(sent, verifier, options))
-    return [item if isinstance(item, BadRecord) else _with_verdict(next(answers)) for item in items]
+    answers: list[wire.VerifiedItem | BadRecord | None] = [None] * len(items)
+    groups: defaultdict[wire.Conversion, list[tuple[int, wire.VerifyItem]]] = defaultdict(list)
+    for place, item in enumerate(items):
+        if isinstance(item, BadRecord):
+            answers[place] = item
+        else:
+            groups[options.convert if converts is None else converts[place]].append((place, item))
+    for convert, group in groups.items():
+        request = _Request(verifier, options, convert)
+        found = await request.answers([item for _, item in group])
+        for (place, _), answer in zip(group, found, strict=True):
+            answers[place] = _with_verdict(answer)
+    return [answer for answer in answers if answer is not None]
 
 
-async def _answers(
-    items: Sequence[wire.VerifyItem], verifier: Verifier, options: VerifyOptions
-) -> Sequence[wire.VerifiedItem | BadRecord]:
-    """Where a request is refused, its halves are sent by themselves, so that only what is refused
-    alone counts as refused."""
-    if not items:
-        return []
-    try:
-        response = await verifier.verify(items, isolation=options.isolation)
-    except RequestError as error:
-        # Where the key is refused, every record would be; that ends the run.
-        if error.http_status in (401, 403):
-            raise
-        if len(items) == 1:
-            return [BadRecord(error.message, reason=error.code)]
-        middle = len(items) // 2
-        return [
-            *await _answers(items[:middle], verifier, options),
-            *await _answers(items[middle:], verifier, options),
-        ]
-    return response.items
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What requests about one group of items have in common."""
+
+    verifier: Verifier
+    options: VerifyOptions
+    convert: wire.Conversion
+
+    async def answers(
+        self, items: Sequence[wire.VerifyItem]
+    ) -> Sequence[wire.VerifiedItem | BadRecord]:
+        """Where a request is refused, its halves are sent by themselves, so that only what is
+        refused alone counts as refused."""
+        try:
+            response = await self.verifier.verify(
+                items,
+                isolation=self.options.isolation,
+                convert=self.convert,
+                feedback_templates=self.options.feedback_templates,
+            )
+        except RequestError as error:
+            # Where the key is refused, every record would be; that ends the run.
+            if error.http_status in (401, 403):
+                raise
+            if len(items) == 1:
+                return [BadRecord(error.message, reason=error.code)]
+            middle = len(items) // 2
+            return [*await self.answers(items[:middle]), *await self.answers(items[middle:])]
+        return response.items
 
 
 def _with_verdict(answer: wire.VerifiedItem | BadRecord) -> wire.VerifiedItem | BadRecord:
@@ -259,6 +292,10 @@ def _item_or_problem(
         return problem
 
 
+def _conversion_of(value: Value, options: VerifyOptions) -> wire.Conversion:
+    return "codeio" if value.get("convert", options.convert) == "codeio" else "none"
+
+
 def _verified_record(record: Record, answer: wire.VerifiedItem) -> Value:
     verdict = answer.verdict
     if verdict is None:
@@ -279,4 +316,7 @@ def _settings(options: VerifyOptions) -> Mapping[str, object]:
         "limits": options.limits.model_dump(),
         "isolation": options.isolation,
         "prelude": options.prelude,
+        "convert": options.convert,
+        "feedback_templates": options.feedback_templates
+        and options.feedback_templates.model_dump(),
     }

@@ -29,9 +29,9 @@ from execbox_service.engines.base import (
     SandboxLost,
 )
 from execbox_service.engines.bubblewrap_child import Child, Launcher
-from execbox_service.engines.bubblewrap_plan import Machine, runner_command
+from execbox_service.engines.bubblewrap_plan import LIBRARY, Machine, runner_command
 from execbox_service.engines.frame_stream import FrameStream
-from execbox_service.engines.runner_files import RunnerFiles, syscall_numbers
+from execbox_service.engines.runner_files import CLOCK_LIBRARY, RunnerFiles, syscall_numbers
 from execbox_service.frames import Answer, Ready
 
 logger = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ _WEAKER_FILES: Final = "functions can read this machine's /usr, and see what is 
 _WEAKER_PROFILE: Final = "no AppArmor or SELinux profile and no other OCI runtime confines them"
 _WEAKER_CPU: Final = "a sandbox's share of the CPU is not bounded: there is no cpu controller here"
 _WEAKER_VARIATIONS: Final = {
-    "clock": "determinism is not checked under another clock; a C compiler makes that possible "
-    "(apt install gcc libc6-dev)",
+    "clock": "determinism is not checked under another clock; with a C compiler (apt install gcc "
+    "libc6-dev) and a /tmp that is not mounted noexec it would be",
     "locale": "determinism is not checked under another locale; make it with: "
     "localedef -i de_DE -f UTF-8 de_DE.UTF-8 (apt install locales)",
 }
@@ -157,8 +157,7 @@ class BubblewrapEngine:
         except BaseException:
             await self.stop()
             raise
-        has = {"clock": self._files.clock_moves, "locale": packages["locale_varies"]}
-        missing = [name for name, there in has.items() if not there]
+        missing = packages["variations_missing"]
         return EngineFacts(
             engine="bubblewrap",
             image=f"host:python-{packages['python']}",
@@ -184,6 +183,7 @@ class BubblewrapEngine:
             python=python,
             files=self._files.path,
             library=self._files.library,
+            as_root=os.geteuid() == 0,
         )
         self._launcher = Launcher(
             self._spec,
@@ -215,7 +215,8 @@ class BubblewrapEngine:
     def _list_packages(self) -> dict[str, Any]:
         """Ask the interpreter what it has, in a sandbox: some packages run code to be listed."""
         python = self._started[0].python.executable
-        child = self._launch([python, "-s", "-P", "-c", host_python.PACKAGES_PROGRAM])
+        clock = f"{LIBRARY}/{CLOCK_LIBRARY}"
+        child = self._launch([python, "-s", "-P", "-c", host_python.PACKAGES_PROGRAM, clock])
         try:
             with child.stream as stream, open(child.stderr_fd, "rb") as errors:
                 stream.settimeout(_LIST_PACKAGES_S)

@@ -58,6 +58,8 @@ class Machine:
     files: Path
     """The directory of ``runner_files.RunnerFiles``."""
     library: Path
+    as_root: bool
+    """Whether the service is root, which in a sandbox's user namespace it is not."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def make_plan(spec: ContainerSpec, machine: Machine, *, parts: Parts, command: l
     mounts = machine.files / "mounts"
     prefix = machine.python.prefix
     staged = str(mounts / "prefix")
+    private_binds = [(prefix, staged)] if prefix and machine.as_root else []
     return Plan(
         procs_paths=parts.procs_paths,
         limits={
@@ -104,7 +107,7 @@ def make_plan(spec: ContainerSpec, machine: Machine, *, parts: Parts, command: l
             "MEMLOCK": 0,
             "SIGPENDING": 256,
         },
-        private_binds=[(prefix, staged)] if prefix else [],
+        private_binds=private_binds,
         tmpfs=[
             (
                 str(mounts / "tmp"),
@@ -118,7 +121,7 @@ def make_plan(spec: ContainerSpec, machine: Machine, *, parts: Parts, command: l
             *_namespaces(),
             *_privileges(parts.seccomp_fd),
             *_environment(),
-            *_files(machine, staged=staged),
+            *_files(machine, prefix_source=staged if private_binds else prefix),
             *_own_directories(mounts, parts.group_binds),
             *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"),
             *_without_ambient(machine.setpriv),
@@ -152,7 +155,7 @@ def _environment() -> list[str]:
     return ["--clearenv", *words]
 
 
-def _files(machine: Machine, *, staged: str) -> list[str]:
+def _files(machine: Machine, *, prefix_source: str | None) -> list[str]:
     """What is read-only from this machine."""
     words = ["--ro-bind", "/usr", "/usr"]
     for path in _TOP_DIRECTORIES:
@@ -164,8 +167,8 @@ def _files(machine: Machine, *, staged: str) -> list[str]:
         words += ["--ro-bind", str(machine.files / "etc" / name), f"/etc/{name}"]
     for path in _ETC_FILES:
         words += ["--ro-bind-try", path, path]
-    if machine.python.prefix:
-        words += ["--ro-bind", staged, machine.python.prefix]
+    if machine.python.prefix and prefix_source:
+        words += ["--ro-bind", prefix_source, machine.python.prefix]
     return [*words, "--ro-bind", str(machine.library), LIBRARY]
 
 

@@ -24,7 +24,7 @@ _QUESTION: Final = (
 _SYSTEM_PREFIXES: Final = ("/usr", "/usr/local")
 
 PACKAGES_PROGRAM: Final = """\
-import json, locale, platform
+import ctypes, json, locale, platform, sys
 from importlib.metadata import distributions, packages_distributions
 packages = {}
 for found in distributions():
@@ -36,16 +36,20 @@ imports = {
     for name, of in packages_distributions().items()
     if name.isidentifier() and not name.startswith("_") and sorted(of)[0] in packages
 }
+missing = []
+try:
+    ctypes.CDLL(sys.argv[1])
+except OSError:
+    missing.append("clock")
 try:
     locale.setlocale(locale.LC_ALL, "de_DE.UTF-8")
-    locale_varies = True
 except locale.Error:
-    locale_varies = False
-found = {"packages": packages, "imports": imports, "locale_varies": locale_varies}
+    missing.append("locale")
+found = {"packages": packages, "imports": imports, "variations_missing": missing}
 print(json.dumps({"python": platform.python_version(), **found}))
 """
-"""Run in a sandbox: prints what can be imported there, in the form of the image's own list, and
-whether there is the locale that determinism is checked under."""
+"""Run in a sandbox with the path of the clock preload: prints what can be imported there, in the
+form of the image's own list, and what determinism cannot be checked under."""
 
 
 class NoHostPython(Lacking):

@@ -24,10 +24,12 @@ from execbox_service.engines.base import EngineUnavailable
 
 logger = logging.getLogger(__name__)
 
+# Not where TMPDIR points: root's own directories are closed to the root of a user namespace.
+_PARENT: Final = "/tmp"  # noqa: S108 - made by mkdtemp
 _PREFIX: Final = "execbox-runner-"
 _RUNNER: Final = "execbox_runner"
 _COMPILE_S: Final = 120.0
-_CLOCK_LIBRARY: Final = "libexecbox_clock.so"
+CLOCK_LIBRARY: Final = "libexecbox_clock.so"
 _USERS: Final = "root:x:0:0:root:/tmp:/bin/false\nnobody:x:65534:65534:nobody:/tmp:/bin/false\n"
 _GROUPS: Final = "root:x:0:\nnogroup:x:65534:\n"
 
@@ -65,8 +67,6 @@ class RunnerFiles:
 
     def __init__(self) -> None:
         self.path = Path()
-        self.clock_moves = False
-        """Whether the clock preload is there; it needs a C compiler to be made."""
         self._claim = -1
 
     @property
@@ -78,7 +78,7 @@ class RunnerFiles:
         """Make it, byte-compiled for one interpreter. Raises EngineUnavailable."""
         _sweep()
         try:
-            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_PARENT))
             self._claim = claims.claim(str(self.path))
             self.path.chmod(0o755)
             for name in ("library", "etc", "mounts", "mounts/tmp", "mounts/shm", "mounts/prefix"):
@@ -89,7 +89,7 @@ class RunnerFiles:
         except (OSError, claims.ClaimLost, subprocess.SubprocessError) as error:
             self.remove()
             raise EngineUnavailable(f"the runner cannot be put in place: {error}") from error
-        self.clock_moves = self._compile_clock()
+        self._compile_clock()
 
     def remove(self) -> None:
         """Remove it; never raises."""
@@ -114,12 +114,12 @@ class RunnerFiles:
                 path = os.path.join(directory, name)
                 os.chmod(path, 0o755 if name in names else 0o644)
 
-    def _compile_clock(self) -> bool:
-        """Make the clock preload, as the image's build does; without it, say so and go on."""
+    def _compile_clock(self) -> None:
+        """Make the clock preload, as the image's build does; where that fails there is none."""
         compiler = shutil.which("cc") or shutil.which("gcc")
         if compiler is None:
-            return False
-        target = self.library / _CLOCK_LIBRARY
+            return
+        target = self.library / CLOCK_LIBRARY
         flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-Wl,-z,relro,-z,now", "-s"]
         try:
             _run([compiler, *flags, "-o", str(target)], str(sources() / "clock/execbox_clock.c"))
@@ -127,13 +127,11 @@ class RunnerFiles:
         except (OSError, subprocess.SubprocessError) as error:
             logger.warning("the clock preload cannot be compiled: %s", error)
             target.unlink(missing_ok=True)
-            return False
-        return True
 
 
 def _sweep() -> None:
     """Remove what services that no longer live have left."""
-    for path, fd in claims.abandoned(tempfile.gettempdir(), _PREFIX):
+    for path, fd in claims.abandoned(_PARENT, _PREFIX):
         shutil.rmtree(path, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.close(fd)

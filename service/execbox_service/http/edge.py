@@ -23,6 +23,7 @@ from execbox_service.http.auth import OPEN_PATHS, Principal, authenticate
 from execbox_service.http.errors import error_response, internal_error, shutting_down
 from execbox_service.http.logs import ACCESS_LOGGER, request_id
 from execbox_service.http.receive import ClientGone
+from execbox_service.metrics import Metrics
 from execbox_service.settings import Settings
 
 __all__ = ["Edge", "Record", "record_of", "stack_of"]
@@ -59,8 +60,9 @@ def record_of(scope: Scope) -> Record:
 class Edge:
     """ASGI middleware; must be the outermost, so that nothing is answered round it."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Settings, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +77,12 @@ class Edge:
         try:
             await self._answer(exchange)
         finally:
-            _log(scope, record, duration_s=time.monotonic() - started_s)
+            duration_s = time.monotonic() - started_s
+            _log(scope, record, duration_s=duration_s)
+            if record.status_code is not None:
+                self._metrics.answered(
+                    _route_of(scope), status_code=record.status_code, duration_s=duration_s
+                )
             request_id.reset(token)
 
     async def _answer(self, exchange: _Exchange) -> None:
@@ -140,6 +147,11 @@ class _Exchange:
         if self.record.status_code is None:
             response = error_response(failure)
             await response(self.scope, self.receive, self.send)
+
+
+def _route_of(scope: Scope) -> str:
+    """One of our own paths, so that nobody can make labels by asking for others."""
+    return str(getattr(scope.get("route"), "path", "none"))
 
 
 def _announces_body(scope: Scope) -> bool:

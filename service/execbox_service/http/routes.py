@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from execbox.wire import (
     Capabilities,
+    ErrorResponse,
     ExecuteRequest,
     ExecuteResponse,
     GenerateRequest,
@@ -74,6 +75,17 @@ def add_routes(app: FastAPI, services: Services) -> None:
         response_class=Response,
     )
     app.add_api_route(
+        "/metrics",
+        metrics,
+        methods=["GET"],
+        summary="Prometheus metrics",
+        responses={
+            **responses_of(ErrorResponse, 400, 401, 503),
+            200: {"description": "Text exposition format", "content": {"text/plain": {}}},
+        },
+        response_class=Response,
+    )
+    app.add_api_route(
         "/healthz",
         health,
         methods=["GET"],
@@ -125,6 +137,12 @@ async def generate(request: Request) -> Response:
 async def capabilities(request: Request) -> Response:
     """Constant while the service runs."""
     return _json(_services_of(request).runtime.capabilities().model_dump_json())
+
+
+async def metrics(request: Request) -> Response:
+    """Needs a key where keys are set: give the scraper one of its own."""
+    text = _services_of(request).runtime.metrics.render()
+    return Response(text, media_type="text/plain; version=0.0.4")
 
 
 async def health() -> Response:

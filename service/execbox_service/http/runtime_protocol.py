@@ -14,12 +14,15 @@ from execbox.wire import (
     VerifyRequest,
     VerifyResponse,
 )
+from execbox_service.metrics import Metrics
 
 __all__ = ["ExecutionRuntime"]
 
 
 class ExecutionRuntime(Protocol):
     """Runs jobs. Raises ``failures.RequestFailed`` for every outcome that is not a response."""
+
+    metrics: Metrics
 
     async def start(self) -> None:
         """Make it ready to execute; raises ServiceFailure where it cannot isolate anything."""

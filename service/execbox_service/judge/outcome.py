@@ -114,7 +114,7 @@ class _Value:
 
 
 def _value(report: Report, *, limit_bytes: int) -> _Value:
-    """Decode the output. The job checked it, but a job can lie: limits and form are ours to keep."""
+    """Decode the output. The job checked it, but a job can lie: size and form are ours to keep."""
     flags = tuple(dict.fromkeys(report.header.flags))
     if len(report.output) > limit_bytes:
         return _refused(

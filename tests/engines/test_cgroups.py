@@ -1,0 +1,102 @@
+"""Finding where control groups may be made: tables, and trees of plain files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from execbox_service.engines import cgroups
+
+V1 = """\
+31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw
+33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+"""
+V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+def test_mounts_are_read_with_every_controller_they_share() -> None:
+    """Controllers mounted together are found under each of their names; version 2 under none."""
+    mounts = cgroups.parse_mounts(V1)
+    assert mounts["memory"] == ("/sys/fs/cgroup/memory", "/")
+    assert mounts["cpu"] == mounts["cpuacct"] == ("/sys/fs/cgroup/cpu,cpuacct", "/")
+    assert mounts[""] == ("/sys/fs/cgroup/unified", "/")
+    assert cgroups.parse_mounts(V2)[""] == ("/sys/fs/cgroup", "/")
+
+
+def test_own_groups_are_read_for_both_versions() -> None:
+    """A path may hold colons; the entry without controllers is version 2's."""
+    own = cgroups.parse_own_groups("4:memory:/a:b\n3:cpu,cpuacct:/\n0::/user.slice/x.scope\n")
+    assert own == {"memory": "/a:b", "cpu": "/", "cpuacct": "/", "": "/user.slice/x.scope"}
+
+
+@pytest.mark.parametrize(
+    ("place", "own", "directory"),
+    [
+        (("/sys/fs/cgroup", "/"), "/", "/sys/fs/cgroup"),
+        (("/sys/fs/cgroup", "/"), "/user.slice/a.scope", "/sys/fs/cgroup/user.slice/a.scope"),
+        (("/sys/fs/cgroup/memory", "/docker/1"), "/docker/1", "/sys/fs/cgroup/memory"),
+        (("/sys/fs/cgroup/memory", "/docker/1"), "/docker/1/x", "/sys/fs/cgroup/memory/x"),
+        (("/sys/fs/cgroup", "/docker/1"), "/elsewhere", "/sys/fs/cgroup"),
+        (("/sys/fs/cgroup", "/"), "/../outside", "/sys/fs/cgroup"),
+    ],
+)
+def test_own_directory_never_leaves_the_mount(
+    place: tuple[str, str], own: str, directory: str
+) -> None:
+    """Whatever part of the tree a mount shows, the directory is below its mount point."""
+    assert cgroups.own_directory(place, own) == directory
+
+
+def tree(root: Path, groups: dict[str, str], *, processes: dict[str, str]) -> None:
+    """Plain files for groups: path to the controllers enabled below it."""
+    for name, controllers in groups.items():
+        directory = root / name
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "cgroup.controllers").write_text("cpu memory pids io\n")
+        (directory / "cgroup.subtree_control").write_text(controllers)
+        (directory / "cgroup.procs").write_text(processes.get(name, ""))
+
+
+def find(root: Path, own: str, *, move: bool = False) -> cgroups.Roots:
+    return cgroups._find_v2((str(root), "/"), {"": own}, move=move)
+
+
+def test_v2_takes_the_nearest_group_that_hands_on_memory_and_pids(tmp_path: Path) -> None:
+    """Processes beside the service's make its own group useless; an ancestor will do."""
+    tree(
+        tmp_path,
+        {"": "cpu memory pids", "a": "memory pids", "a/b": "pids", "a/b/c": ""},
+        processes={"a/b/c": f"{os.getpid()}\n1\n"},
+    )
+    roots = find(tmp_path, "/a/b/c")
+    assert roots.directories == {"memory": str(tmp_path / "a")}
+    assert not roots.cpu_limited
+
+
+def test_v2_divides_a_group_that_is_the_service_s_alone(tmp_path: Path) -> None:
+    """As in a systemd unit with Delegate=yes: it moves into a leaf, and enables controllers."""
+    tree(tmp_path, {"": "", "unit": ""}, processes={"unit": f"{os.getpid()}\n"})
+    roots = find(tmp_path, "/unit")
+    assert roots.directories == {"memory": str(tmp_path / "unit")}
+    assert not (tmp_path / "unit" / cgroups.SERVICE_LEAF).exists()
+
+
+def test_v2_service_already_in_its_leaf_uses_the_group_above(tmp_path: Path) -> None:
+    """Starting a second time in one process finds what the first time made."""
+    leaf = f"unit/{cgroups.SERVICE_LEAF}"
+    tree(tmp_path, {"": "", "unit": "memory pids cpu", leaf: ""}, processes={})
+    roots = find(tmp_path, f"/{leaf}", move=True)
+    assert roots.directories == {"memory": str(tmp_path / "unit")}
+    assert roots.cpu_limited
+
+
+def test_v2_without_controllers_says_what_to_do(tmp_path: Path) -> None:
+    """No memory controller, no memory_exceeded: that is refused with the remedy."""
+    tree(tmp_path, {"": "cpu", "a": "pids"}, processes={"a": "1\n"})
+    with pytest.raises(cgroups.NoCgroups, match="Delegate=yes") as caught:
+        find(tmp_path, "/a")
+    assert "memory" in caught.value.found

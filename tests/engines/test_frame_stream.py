@@ -1,0 +1,66 @@
+"""Answers out of bytes, however those are divided, and Docker's multiplexing around them."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from execbox_service.engines.attach import AttachedStream
+from execbox_service.engines.frame_stream import FrameReader
+from execbox_service.frames import Fault, Kind, ProtocolViolation, pack
+
+MESSAGES = ["first", "a longer second message", "3"]
+STREAM = b"".join(pack(Kind.FAULT, {"message": text}) for text in MESSAGES)
+
+
+@given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=12))
+def test_reader_gives_the_same_answers_wherever_the_stream_is_cut(cuts: list[int]) -> None:
+    """Bytes arrive in any portions."""
+    reader = FrameReader()
+    edges = [0, *sorted(cuts), len(STREAM)]
+    portions = [STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    answers = [answer for portion in portions for answer in reader.feed(portion)]
+    assert answers == [Fault(text) for text in MESSAGES]
+
+
+@given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=6), size=st.integers(1, 50))
+def test_attached_stream_takes_the_multiplexing_apart(cuts: list[int], size: int) -> None:
+    """stdout is frames and stderr is not, in parts of any length, cut anywhere."""
+    edges = [0, *sorted(cuts), len(STREAM)]
+    wire = b""
+    for start, end in zip(edges, edges[1:], strict=False):
+        wire += struct.pack("!BxxxI", 2, 5) + b"noise"
+        wire += struct.pack("!BxxxI", 1, end - start) + STREAM[start:end]
+    stream = AttachedStream()
+    for start in range(0, len(wire), size):
+        stream.data_received(wire[start : start + size])
+    assert stream._answers.qsize() == len(MESSAGES)
+    assert stream.stderr_text == "noise" * (len(edges) - 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff" * 9,
+        struct.pack("!IBI", 5, 17, 0),
+        struct.pack("!IBI", 5 + 10, 17, 11),
+        struct.pack("!IBI", 2**31, 17, 10),
+        pack(Kind.JOB, {"message": "x"}),
+        pack(Kind.FAULT, {"message": "x", "more": 1}),
+        pack(Kind.FAULT, {"message": "x"}, b"body"),
+    ],
+)
+def test_reader_refuses_what_no_supervisor_sends(data: bytes) -> None:
+    """Lengths are refused before anything of that length is waited for."""
+    with pytest.raises(ProtocolViolation):
+        list(FrameReader().feed(data))
+
+
+def test_reader_keeps_an_unfinished_frame_only() -> None:
+    """Half a frame is no answer, and no error."""
+    assert list(FrameReader().feed(STREAM[:8])) == []
+    assert json.loads(STREAM[9 : 9 + struct.unpack("!IBI", STREAM[:9])[2]]) == {"message": "first"}
