@@ -103,6 +103,7 @@ def _contenders(service: LocalService, *, image: str, core_count: int) -> Iterat
     with ExitStack() as stack:
         enter = stack.enter_context
         process = enter(ways.over_http(service.url, "process", concurrency=twice))
+        batch = enter(ways.over_batch(service.url, "process", concurrency=core_count))
         container = enter(ways.over_http(service.url, "container", concurrency=twice))
         fork = enter(ways.in_one_container(image, "fork", name=FLOOR, worker_count=core_count))
         checker = enter(
@@ -112,12 +113,13 @@ def _contenders(service: LocalService, *, image: str, core_count: int) -> Iterat
         docker_run = enter(ways.docker_run(image, concurrency=twice))
         here = enter(ways.in_this_process())
         yield [
+            Contender(batch, fast=True, service_pid=service.pid),
             Contender(process, fast=True, service_pid=service.pid),
+            Contender(fork, fast=True),
             Contender(container, fast=False, service_pid=service.pid),
             Contender(checker, fast=False),
             Contender(docker_exec, fast=False),
             Contender(docker_run, fast=False),
-            Contender(fork, fast=True),
             # Never a corpus function: this is not a sandbox.
             Contender(here, fast=True, works=("trivial",)),
         ]

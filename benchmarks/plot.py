@@ -33,8 +33,9 @@ def draw(report: Report, path: Path) -> None:
 
 
 def _bars(axis: Axes, series: list[Series], *, attribute: str, title: str) -> None:
-    names = [one.way for one in series]
-    values = [max(getattr(one, attribute), 1e-3) for one in series]
+    known = [one for one in series if getattr(one, attribute) is not None]
+    names = [one.way for one in known]
+    values = [max(getattr(one, attribute), 1e-3) for one in known]
     colors = [_OURS if name.startswith("execbox") else _OTHERS for name in names]
     bars = axis.barh(names, values, color=colors)
     axis.bar_label(bars, fmt="%.3g", padding=2, fontsize=8)

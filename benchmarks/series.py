@@ -13,7 +13,7 @@ from benchmarks.work import Check
 
 @dataclass(frozen=True)
 class Series:
-    """One way on one kind of work. CPU is per check; None where it is not counted here."""
+    """One way on one kind of work. CPU is per check; None is what was not measured."""
 
     way: str
     work: str
@@ -21,9 +21,9 @@ class Series:
     ok_count: int
     concurrency: int
     per_second: float
-    latency_p50_ms: float
-    latency_p95_ms: float
-    latency_p99_ms: float
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
     machine_cpu_ms: float
     service_and_containers_cpu_ms: float | None
     peak_memory_mb: float
@@ -57,13 +57,17 @@ def measure(
         ok_count=runs.ok_count,
         concurrency=way.concurrency,
         per_second=count / runs.elapsed_s,
-        latency_p50_ms=percentile(runs.latencies_s, 50) * 1000,
-        latency_p95_ms=percentile(runs.latencies_s, 95) * 1000,
-        latency_p99_ms=percentile(runs.latencies_s, 99) * 1000,
+        latency_p50_ms=_percentile_ms(runs.latencies_s, 50),
+        latency_p95_ms=_percentile_ms(runs.latencies_s, 95),
+        latency_p99_ms=_percentile_ms(runs.latencies_s, 99),
         machine_cpu_ms=used.machine_s / count * 1000,
         service_and_containers_cpu_ms=None if ours_s is None else ours_s / count * 1000,
         peak_memory_mb=memory.peak_bytes / 2**20,
     )
+
+
+def _percentile_ms(latencies_s: Sequence[float], percent: float) -> float | None:
+    return percentile(latencies_s, percent) * 1000 if latencies_s else None
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -32,7 +32,7 @@ _DOCKER_OPTIONS = ("--network", "none", "--memory", "640m", "--pids-limit", "128
 
 @dataclass(frozen=True)
 class Runs:
-    """How a list of checks went: one latency for each check, in no order."""
+    """How a list of checks went: one latency for each check, in no order, or none at all."""
 
     elapsed_s: float
     latencies_s: list[float]
@@ -58,14 +58,41 @@ def over_http(url: str, isolation: Isolation, *, concurrency: int) -> Iterator[W
         if not hasattr(local, "connection"):
             local.connection = http.client.HTTPConnection(address, timeout=_REQUEST_TIMEOUT_S)
         local.connection.request("POST", "/v1/execute", body, {"Content-Type": "application/json"})
-        answer = json.loads(local.connection.getresponse().read())
-        return bool(answer.get("executions", [{}])[0].get("status") == "ok")
+        return _ended_ok(local.connection.getresponse().read())
 
     def run_all(checks: Sequence[Check], rounds: int) -> Runs:
         bodies = [check.as_request(isolation) for check in checks] * rounds
         return _spread(run, bodies, concurrency)
 
     yield Way(f"execbox {isolation}", concurrency, run_all)
+
+
+@contextmanager
+def over_batch(url: str, isolation: Isolation, *, concurrency: int) -> Iterator[Way]:
+    """execbox: all checks as lines of one ``POST /v1/batch``; how many run at once is its choice.
+
+    A line's latency is not measured: they are all sent as fast as the service takes them.
+    """
+
+    def run_all(checks: Sequence[Check], rounds: int) -> Runs:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_REQUEST_TIMEOUT_S)
+        lines = [
+            check.as_batch_line(isolation, number=number)
+            for number, check in enumerate([*checks] * rounds)
+        ]
+        began_s = time.monotonic()
+        connection.putrequest("POST", "/v1/batch")
+        connection.putheader("Content-Type", "application/x-ndjson")
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()
+        sender = threading.Thread(target=_send_chunks, args=(connection, lines), daemon=True)
+        sender.start()
+        ok_count = sum(_ended_ok(line) for line in connection.getresponse())
+        sender.join()
+        connection.close()
+        return Runs(time.monotonic() - began_s, [], ok_count)
+
+    yield Way(f"execbox {isolation}, batch", concurrency, run_all)
 
 
 @contextmanager
@@ -142,6 +169,17 @@ def in_this_process() -> Iterator[Way]:
         return Runs(time.monotonic() - began_s, latencies_s, len(latencies_s))
 
     yield Way("in one process", 1, run_all)
+
+
+def _send_chunks(connection: http.client.HTTPConnection, lines: Sequence[bytes]) -> None:
+    for line in lines:
+        connection.send(b"%x\r\n%s\r\n" % (len(line), line))
+    connection.send(b"0\r\n\r\n")
+
+
+def _ended_ok(answer: bytes) -> bool:
+    executions = json.loads(answer).get("executions", [{}])
+    return bool(executions[0].get("status") == "ok")
 
 
 def _by_command(

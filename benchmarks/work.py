@@ -40,16 +40,25 @@ class Check:
         """The body of a ``POST /v1/execute`` with this one call and default limits."""
         return request_body(self, [self.kwargs], isolation)
 
+    def as_batch_line(self, isolation: Isolation, *, number: int) -> bytes:
+        """The same as a line of a ``POST /v1/batch``."""
+        line = {"id": str(number), "op": "execute"} | _request(self, [self.kwargs], isolation)
+        return json.dumps(line).encode() + b"\n"
+
 
 def request_body(check: Check, kwargs: Sequence[dict[str, Any]], isolation: Isolation) -> bytes:
     """The body of a ``POST /v1/execute`` that calls the function once for each of ``kwargs``."""
-    return json.dumps(
-        {
-            "function": {"code": check.code, "entry_point": check.entry_point},
-            "calls": [{"kwargs": given} for given in kwargs],
-            "isolation": isolation,
-        }
-    ).encode()
+    return json.dumps(_request(check, kwargs, isolation)).encode()
+
+
+def _request(
+    check: Check, kwargs: Sequence[dict[str, Any]], isolation: Isolation
+) -> dict[str, object]:
+    return {
+        "function": {"code": check.code, "entry_point": check.entry_point},
+        "calls": [{"kwargs": given} for given in kwargs],
+        "isolation": isolation,
+    }
 
 
 def trivial_checks(count: int) -> list[Check]:

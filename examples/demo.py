@@ -88,8 +88,8 @@ class Seen:
 
     @property
     def _missing_package(self) -> bool:
-        error = self.execution.error if self.execution is not None else None
-        return error is not None and error.type == "ModuleNotFoundError"
+        errors = [example.error for example in self.generated.examples.values()]
+        return any(error is not None and error.type == "ModuleNotFoundError" for error in errors)
 
     @property
     def as_expected(self) -> bool:
@@ -184,7 +184,7 @@ def _detail(seen: Seen) -> str:
     execution = seen.execution
     if execution is None:
         error = next(iter(seen.generated.examples.values())).error
-        return f"no input: {error.type}: {error.message}" if error else "no input was drawn"
+        return f"{error.type}: {error.message}" if error else "no input was drawn"
     if seen.pairs:
         return json.dumps(execution.output)
     if seen.happened == "non_deterministic":

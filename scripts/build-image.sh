@@ -147,8 +147,11 @@ build() {
             options+=(--build-arg "$name")
         fi
     done
-    say "building $tag"
-    docker build "${options[@]}" "$work/context"
+    say "building $tag (takes a few minutes the first time)"
+    if ! docker build "${options[@]}" "$work/context" >"$work/build.log" 2>&1; then
+        cat "$work/build.log" >&2
+        fail "$tag could not be built; what the build said is above"
+    fi
 }
 
 case ${1:-sandbox} in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class _Failed:
 
 def run_batch(
     lines: Iterable[object], *, transport: SyncTransport, policy: RetryPolicy, concurrency: int
-) -> Iterator[BatchResult]:
+) -> Generator[BatchResult, None, None]:
     """Results as they finish. Lines are taken in the caller's thread, as there is room for them."""
     workers = _Workers(transport, policy)
     try:

@@ -33,16 +33,16 @@ def encode(value: object) -> bytes:
     return text.encode("utf-8")
 
 
-def decode(text: str | bytes) -> object:
+def decode(text: str | bytes, *, non_finite: bool = False) -> object:
     """The value of a strict JSON text; raises ``ValueError`` saying what is wrong with it.
 
-    Refused are NaN and Infinity, numbers beyond the range of a double, a key given twice, and
-    integers over ``DIGITS_MAX`` digits.
+    Refused are NaN and Infinity (unless ``non_finite``: then they are floats), numbers beyond the
+    range of a double, a key given twice, and integers over ``DIGITS_MAX`` digits.
     """
     try:
         return json.loads(
             text.decode("utf-8") if isinstance(text, bytes) else text,
-            parse_constant=_no_constant,
+            parse_constant=float if non_finite else _no_constant,
             parse_float=_finite_float,
             parse_int=_bounded_int,
             object_pairs_hook=_unique_keys,

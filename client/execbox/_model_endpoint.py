@@ -1,6 +1,6 @@
 """One OpenAI-compatible endpoint as a ``Model``: sending prompts, again where that can help.
 
-With ``_transport`` the only module that knows httpx (docs/decisions/client-model-endpoint.md).
+With ``_transport`` the only module that knows httpx (docs/decisions/0010).
 What is asked and what becomes of the answers is in ``execbox.dataset``.
 """
 

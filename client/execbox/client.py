@@ -9,8 +9,8 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     Callable,
+    Generator,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
@@ -110,7 +110,7 @@ class Client:
 
     def batch(
         self, lines: Iterable[wire.BatchLine | Mapping[str, object]], *, concurrency: int = 4
-    ) -> Iterator[BatchResult]:
+    ) -> Generator[BatchResult, None, None]:
         """Many operations, any number of them, with their results as they finish, in any order.
 
         A line is a ``wire.ExecuteLine``, ``GenerateLine`` or ``VerifyLine``, or a mapping of its
@@ -123,7 +123,7 @@ class Client:
         leaving the loop) ends the work.
 
         >>> for result in client.batch(lines):
-        ...     print(result.id, result.answer or result.error)
+        ...     keep(result.id, result.answer, result.error)
         """
         _check_concurrency(concurrency)
         return _batch_sync.run_batch(

@@ -6,7 +6,7 @@ a job can lie about its own objects.
 
 from __future__ import annotations
 
-from builtins import dict, enumerate, frozenset, issubclass, len, list, set, str, tuple, type
+from builtins import dict, enumerate, issubclass, len, list, set, str, tuple, type
 from typing import Any
 
 _VIOLATIONS_MAX = 20
@@ -26,7 +26,7 @@ def violations(path: str, value: Any, limits: dict[str, int]) -> list[dict[str, 
         if issubclass(type(item), str):
             if len(item) >= limits["string_chars"]:
                 found.append(_violation(where, "string_chars", len(item), limits))
-        elif issubclass(type(item), (dict, list, tuple, set, frozenset)):
+        elif issubclass(type(item), (dict, list, tuple, set)):
             if len(item) >= limits["container_items"]:
                 found.append(_violation(where, "container_items", len(item), limits))
             else:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import sys
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-_HEAP_CLASSES_BYTES = range(48, 272, 16)
-_HEAP_BLOCKS = 24
+_HEAP_CLASSES_BYTES = range(48, 208, 16)
+_HEAP_BLOCKS = 96
+_HEAP_STRIDES = (7, 11, 13, 5, 17)
 _BYTES_OBJECT_BYTES = 33
 _TIMER_STEP_NS = 1_300
 _TIMER_ORIGIN_NS = 7_919 * 10**9
 _SWITCH_INTERVAL_S = 1e-4
 _kept: list[bytes] = []
+_heap_number = 0
 
 
 def be_elsewhere(names: list[str], *, number: int) -> None:
@@ -31,7 +32,7 @@ def be_elsewhere(names: list[str], *, number: int) -> None:
     Another ``number``, another heap.
     """
     changes: dict[str, Callable[[], None]] = {
-        "heap": lambda: _scatter_heap(number),
+        "heap": lambda: _arm_heap(number),
         "listings": _reverse_listings,
         "host": _rename_host,
         "timers": _shift_timers,
@@ -41,20 +42,28 @@ def be_elsewhere(names: list[str], *, number: int) -> None:
         changes[name]()
 
 
-def _scatter_heap(number: int) -> None:
+def scatter_heap() -> None:
     """Have the next objects of every small size lie elsewhere, and in another order.
 
     A randomized layout moves whole pages and leaves the low bits of addresses alone, and those
-    decide in what order a small set holds objects that are hashed by address.
+    decide in what order a small set holds objects that are hashed by address. Does nothing where
+    the heap is to be as it is. For the last moment: what else is allocated uses it up.
     """
-    draw = random.Random(number)  # noqa: S311 - to differ from the baseline, not to be secret
+    if not _heap_number:
+        return
+    stride = _HEAP_STRIDES[_heap_number % len(_HEAP_STRIDES)]
     for size_bytes in _HEAP_CLASSES_BYTES:
         blocks = [bytes(size_bytes - _BYTES_OBJECT_BYTES) for _ in range(_HEAP_BLOCKS)]
-        draw.shuffle(blocks)
-        _kept.extend(blocks[: 1 + draw.randrange(_HEAP_BLOCKS // 2)])
-        # Freed one by one, in the shuffled order, and handed out again in that order.
-        while blocks:
-            blocks.pop()
+        _kept.append(blocks.pop())
+        # Handed out again in the order in which they are freed here, the last one first.
+        for first in range(stride):
+            blocks[first::stride] = [b""] * len(blocks[first::stride])
+
+
+def _arm_heap(number: int) -> None:
+    global _heap_number
+    _heap_number = number
+    scatter_heap()
 
 
 def _reverse_listings() -> None:
@@ -112,6 +121,9 @@ def _rename_host() -> None:
 
     _socket.gethostname = socket.gethostname = lambda: other.nodename
     os.environ["USER"] = "somebody"
+    platform: Any = sys.modules.get("platform")
+    if platform is not None:
+        platform._uname_cache = None
 
 
 def _shift_timers() -> None:

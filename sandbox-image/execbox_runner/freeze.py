@@ -49,6 +49,7 @@ def _freeze_entropy(seed: int) -> None:
     os.getrandom = seeded_getrandom
     random._urandom = seeded_bytes  # type: ignore[attr-defined]
     random.Random.seed = seed_from_stream  # type: ignore[method-assign]
+    random.seed = random._inst.seed
     random.seed(seed)
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:

@@ -26,7 +26,7 @@ from builtins import (
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from . import complexity, failure_report, hints, preludes, values
+from . import complexity, elsewhere, failure_report, hints, preludes, values
 from .confine import RESULT_FD, Confinement, Terms
 
 MODULE_NAME = "solution"
@@ -150,6 +150,7 @@ def _call(
     target: Any,
 ) -> Report:
     arguments: Any = None
+    elsewhere.scatter_heap()
     if "expression" in call:
         code = _compiled(call["expression"].strip(), failure_report.EXPRESSION_NAME, "eval")
         _remember_lines(failure_report.EXPRESSION_NAME, call["expression"].strip())

@@ -23,6 +23,7 @@ class CgroupFiles:
     memory_usage: str
     memory_limit: str
     pids: str
+    pids_limit: str
     memory_stat: str
     held_keys: tuple[str, str]
     cpu_usage: str
@@ -41,6 +42,7 @@ def find_cgroup() -> CgroupFiles:
             memory_usage=f"{root}/memory/memory.usage_in_bytes",
             memory_limit=f"{root}/memory/memory.limit_in_bytes",
             pids=f"{root}/pids/pids.current",
+            pids_limit=f"{root}/pids/pids.max",
             memory_stat=f"{root}/memory/memory.stat",
             held_keys=("rss", "shmem"),
             cpu_usage=f"{root}/cpuacct/cpuacct.usage",
@@ -55,6 +57,7 @@ def find_cgroup() -> CgroupFiles:
         memory_usage=f"{root}/memory.current",
         memory_limit=f"{root}/memory.max",
         pids=f"{root}/pids.current",
+        pids_limit=f"{root}/pids.max",
         memory_stat=f"{root}/memory.stat",
         held_keys=("anon", "shmem"),
         cpu_usage=f"{root}/cpu.stat",

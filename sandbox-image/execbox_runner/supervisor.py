@@ -89,6 +89,7 @@ class Supervisor:
             "no_new_privileges": status["NoNewPrivs"] == "1",
             "seccomp": status["Seccomp"] == "2",
             "memory_limit_bytes": meters.read_number(self._cgroup.memory_limit),
+            "process_count_max": meters.read_number(self._cgroup.pids_limit),
             "interfaces": _interfaces(),
             "open_file_count": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
             "core_bytes": resource.getrlimit(resource.RLIMIT_CORE)[1],

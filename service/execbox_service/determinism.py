@@ -138,9 +138,9 @@ class _Checker:
         ]
         await self._vary_one(stable)
         await self._hold_still([call for call in sought if call not in stable])
-        commonest = Counter(call.cause for call in sought).most_common(1)[0][0]
+        commonest = Counter(call.cause for call in sought if call.cause).most_common(1)
         for call in calls:
-            call.cause = call.cause or commonest or "unknown"
+            call.cause = call.cause or (commonest[0][0] if commonest else "unknown")
         hints = await self._hints()
         for call in calls:
             call.hints = hints
@@ -162,7 +162,7 @@ class _Checker:
             left = [call for call in calls if call.cause is None]
             keys = await self._keys(left, probe.variation, count=2)
             for call, seen in zip(left, keys, strict=True):
-                if len(seen) == 1 and key_of(call.executions[0]) not in seen:
+                if key_of(call.executions[0]) not in seen:
                     call.cause = probe.cause
 
     async def _hold_still(self, calls: list[_Checked]) -> None:

@@ -55,6 +55,7 @@ class Ready(_Header):
     no_new_privileges: bool
     seccomp: bool
     memory_limit_bytes: int
+    process_count_max: int
     interfaces: list[str] = Field(max_length=16)
     open_file_count: int
     core_bytes: int

@@ -18,8 +18,9 @@ from execbox_service.strict_json import decode
 
 # Runs inside the sandbox, as any user's function does. Each entry of the answer is a fact.
 PROBE = """
-import os, socket, stat
+import ctypes, errno, os, socket, stat
 
+IO_SETUP = {"x86_64": 206, "aarch64": 0}
 CAPABILITY_SETS = ("Inh", "Prm", "Eff", "Amb")
 
 def refused(action):
@@ -50,6 +51,17 @@ def fork():
     if os.fork() == 0:
         os._exit(0)
 
+def mounts():
+    with open("/proc/self/mounts") as file:
+        lines = [line.split() for line in file]
+    return {line[1]: set(line[3].split(",")) for line in lines}
+
+def call(numbers):
+    # A call that the job's own filter lets pass and the container's profile does not have.
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(ctypes.c_long(numbers.get(os.uname().machine, -1)), ctypes.c_long(1), None)
+    return ctypes.get_errno()
+
 def probe():
     own = {key: value.strip() for key, value in status().items()}
     return {
@@ -69,6 +81,11 @@ def probe():
         "no network but loopback": sorted(
             line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line
         ) in ([], ["lo"]),
+        "the container's system-call profile is ours": call(IO_SETUP) == errno.EPERM,
+        "nothing in /tmp and /dev/shm can be run": all(
+            {"noexec", "nosuid", "nodev"} <= mounts().get(path, set())
+            for path in ("/tmp", "/dev/shm")
+        ),
         "no secrets in the environment": not any("EXECBOX_API" in key for key in os.environ),
     }
 """
@@ -81,6 +98,7 @@ class Expected:
 
     memory_limit_bytes: int
     open_file_count: int
+    process_count: int
 
 
 def missing_in_container(ready: Ready, expected: Expected) -> list[str]:
@@ -95,6 +113,9 @@ def missing_in_container(ready: Ready, expected: Expected) -> list[str]:
         "the container has no network interface but loopback": set(ready.interfaces) <= {"lo"},
         f"the memory limit is {expected.memory_limit_bytes} bytes": (
             ready.memory_limit_bytes == expected.memory_limit_bytes
+        ),
+        f"at most {expected.process_count} processes": (
+            0 < ready.process_count_max <= expected.process_count
         ),
         f"at most {expected.open_file_count} open files": (
             ready.open_file_count <= expected.open_file_count

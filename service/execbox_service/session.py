@@ -238,8 +238,10 @@ class Session:
         if lease is None:
             return None
         logger.warning("lost sandbox %s: %s", lease.sandbox.name, error)
-        mortem = await lease.sandbox.post_mortem()
-        self.pool.give_back(lease, reusable=False)
+        try:
+            mortem = await lease.sandbox.post_mortem()
+        finally:
+            self.pool.give_back(lease, reusable=False)
         if not mortem.oom_killed:
             return None
         memory_bytes = self.job.limits.memory_mb * 1024 * 1024

@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from benchmarks.matching import Outcome, Probe, reason, same_value
 from benchmarks.series import percentile
 from benchmarks.work import Check
+
 from execbox.wire import Execution, ExecutionError, Status
 
 

@@ -13,12 +13,18 @@ from typing import Any
 import pytest
 
 from execbox.cli import main
-from tests.dataset.files import function, read_lines, write_lines
+from execbox.dataset.resume import errors_path
+from tests.dataset.files import answered, function, read_lines, write_lines
 from tests.dataset.model_server import ModelServer, Reply, model_server
 
 _REPOSITORY = Path(__file__).parents[2]
 _KINDS = 8
 _GARBAGE = Reply(body=b"<html>busy</html>")
+
+
+def behaviour(place: int) -> int:
+    """How the question at ``place`` is answered; every way meets both kinds of question."""
+    return (place + place // 2) % _KINDS
 
 
 class Model:
@@ -34,7 +40,7 @@ class Model:
                 self._known[prompt["messages"][0]["content"]] = (place, prompt)
         place, prompt = self._known[messages[0]["content"]]
         revised = len(messages) > 1
-        match place % _KINDS:
+        match behaviour(place):
             case 1 if not revised:
                 return Reply(self._answer(prompt, right=False))
             case 2:
@@ -93,8 +99,8 @@ def test_one_command_makes_training_records_of_functions(
         asked = len(server.requests)
         assert main(command) == 0
         assert len(server.requests) == asked
-    # 5 functions, 3 pairs each, asked both ways: 30 questions, four whole turns of 8 but two.
-    kinds = [place % _KINDS for place in range(30)]
+    # 5 functions, 3 pairs each, asked both ways: 30 questions.
+    kinds = [behaviour(place) for place in range(30)]
     wrong = sum(kind in (1, 2, 3) for kind in kinds)
     never = kinds.count(2)
     assert f"    1         30 {30 - wrong:>10}          0 {wrong:>12}           0" in shown
@@ -104,11 +110,16 @@ def test_one_command_makes_training_records_of_functions(
     records = read_lines(folder / "train.jsonl")
     outcomes = ["corrected" if k in (1, 3) else "wrong" if k == 2 else "correct" for k in kinds]
     assert [record["outcome"] for record in records] == outcomes
-    corrected = records[3]
-    assert corrected["turn_1"] == "I cannot tell what comes out."
-    assert corrected["feedback_1"]
-    assert corrected["turn_2"].startswith("Step by step.")
-    assert "correct" in corrected["feedback_2"].lower()
+    malformed, wrong_output = kinds.index(3), 1
+    assert records[malformed]["turn_1"] == "I cannot tell what comes out."
+    assert records[malformed]["feedback_1"]
+    assert records[malformed]["turn_2"].startswith("Step by step.")
+    assert "correct" in records[malformed]["feedback_2"].lower()
+    # The feedback on a wrong output names what was predicted, and not what is right.
+    prompt = read_lines(folder / "prompts-1.jsonl")[wrong_output]
+    assert (prompt["io_pred"], kinds[wrong_output]) == ("o", 1)
+    assert "no_such_name" in records[wrong_output]["feedback_1"]
+    assert json.dumps(prompt["io"]["output"]) not in records[wrong_output]["feedback_1"]
     dropped = read_lines(folder / "pairs.jsonl.errors.jsonl")
     assert [entry["reason"] for entry in dropped] == ["non_deterministic"]
 
@@ -118,7 +129,7 @@ def test_chain_killed_at_random_moments_ends_with_the_same_training_records(
     service_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every step resumes, so the chain does."""
-    pairs = write_lines(tmp_path / "pairs.jsonl", [function(100 * n, pairs=3) for n in range(12)])
+    pairs = write_lines(tmp_path / "pairs.jsonl", [function(100 * n) for n in range(10)])
     undisturbed, killed = tmp_path / "a", tmp_path / "b"
     moments = random.Random(5)
     with model_server(Model(undisturbed / "prompts-1.jsonl")) as server:
@@ -126,11 +137,11 @@ def test_chain_killed_at_random_moments_ends_with_the_same_training_records(
         command = [sys.executable, "-m", "execbox", "pipeline", str(pairs), "--directory"]
         options = ["--form", "messages", "--concurrency", "4", "--rounds", "3"]
         assert main([*command[3:], str(undisturbed), *options]) == 0
-        for _ in range(4):
+        for _ in range(3):
             process = subprocess.Popen(
                 [*command, str(killed), *options], cwd=_REPOSITORY, stdout=subprocess.DEVNULL
             )
-            time.sleep(0.8 + 1.5 * moments.random())
+            time.sleep(0.8 + moments.random())
             process.kill()
             process.wait()
         assert main([*command[3:], str(killed), *options]) == 0
@@ -169,3 +180,54 @@ def test_published_pairs_of_the_corpus_are_correct_predictions(
     assert all(line["verdict"] == "correct" for line in verified if line["io_pred"] == "o")
     inputs = [line for line in verified if line["io_pred"] == "i"]
     assert sum(line["verdict"] == "correct" for line in inputs) >= 0.9 * len(inputs)
+
+
+@pytest.mark.docker
+def test_bad_answers_and_bad_lines_cost_milliseconds_and_only_themselves(
+    service_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too long, too deep, given twice, unknown: a verdict or a line in the error file."""
+    odd_answers = [
+        '{"output": 1e400}',
+        '{"output": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"output": ' + "9" * 5000 + "}",
+        '{"output": 1, "output": 6}',
+        '{"output": "' + "x" * 1_000_000 + '"}',
+        "\ud800 \x00 {",
+    ]
+    good = answered(3, '{"output": 6}')
+    bare = {"itemid": 99, "ioid": 0, "io_pred": "o", "output": "{}"}
+    lines: list[object] = [good]
+    lines += [good | {"id": f"odd{n}", "output": text} for n, text in enumerate(odd_answers)]
+    lines += [
+        good | {"id": "20 MB", "output": "x" * 20_000_000},
+        b'{"id": "50 MB", "output": "' + b"x" * 50_000_000 + b'"}',
+        b'{"id": "1e400", "io": 1e400}',
+        b'{"id": "twice", "id": "twice"}',
+        b'{"id": "digits", "io": ' + b"9" * 5000 + b"}",
+        b'{"id": "deep", "io": ' + b"[" * 100_000,
+        b"nonsense",
+        bare,
+        good | {"id": "last"},
+    ]
+    source, output = write_lines(tmp_path / "answers.jsonl", lines), tmp_path / "v.jsonl"
+    functions = write_lines(tmp_path / "functions.jsonl", [function()])
+    monkeypatch.setenv("EXECBOX_URL", service_url)
+    begun_s = time.monotonic()
+    assert main(["verify", str(source), "-o", str(output), "--functions", str(functions)]) == 1
+    assert time.monotonic() - begun_s < 10
+    verdicts = {line["id"]: line["verdict"] for line in read_lines(output)}
+    assert verdicts.pop("3.0.o") == verdicts.pop("last") == "correct"
+    assert set(verdicts) == {f"odd{n}" for n in range(len(odd_answers))}
+    assert set(verdicts.values()) <= {"incorrect", "no_answer"}
+    listed = [(entry["line"], entry["reason"]) for entry in read_lines(errors_path(output))]
+    assert listed == [
+        (8, "request_too_large"),
+        (9, "line_too_long"),
+        (10, "not_json"),
+        (11, "not_json"),
+        (12, "not_json"),
+        (13, "not_json"),
+        (14, "not_json"),
+        (15, "unknown_function"),
+    ]

@@ -9,10 +9,10 @@ from execbox import AsyncClient
 from execbox.dataset.cruxeval import (
     PREDICTION_CHARS_MAX,
     Mode,
-    read_generations,
     score_file,
     verdicts_file,
 )
+from execbox.dataset.generations import read_generations
 from execbox.dataset.records import DatasetError
 from execbox.dataset.resume import errors_path
 from execbox.dataset.score import Score

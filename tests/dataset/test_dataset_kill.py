@@ -21,7 +21,8 @@ _KILLS = 4
 _VERIFY = """
 import sys
 from pathlib import Path
-from execbox.dataset.verify import VerifyOptions, verify_file
+from execbox.dataset.verdicts import VerifyOptions
+from execbox.dataset.verify import verify_file
 from tests.dataset.verifying import Doubling
 verify_file(Path(sys.argv[1]), Path(sys.argv[2]), verifier=Doubling(delay_s=0.01),
             options=VerifyOptions(chunk_count=4))

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from execbox.dataset.append_log import AppendLog
 from execbox.dataset.progress import Snapshot, Summary
 from execbox.dataset.records import BadRecord, DatasetError, Record, Value
-from execbox.dataset.resume import AppendLog, errors_path, run_path
+from execbox.dataset.resume import errors_path, run_path
 from execbox.dataset.step import Step, part_of, per_record, run_step
 from tests.dataset.files import read_lines, write_lines
 

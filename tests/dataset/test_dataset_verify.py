@@ -8,7 +8,8 @@ from execbox import wire
 from execbox.dataset.lookup import Lookup
 from execbox.dataset.records import BadRecord, DatasetError, Record
 from execbox.dataset.resume import errors_path
-from execbox.dataset.verify import VerifyOptions, item_of, verify_file
+from execbox.dataset.verdicts import VerifyOptions
+from execbox.dataset.verify import item_of, verify_file
 from execbox.errors import AuthenticationError, InvalidRequest, ServiceUnavailable
 from tests.dataset.files import DOUBLE, answered, function, read_lines, write_lines
 from tests.dataset.verifying import Doubling
@@ -141,6 +142,40 @@ def test_item_the_service_could_not_check_is_tried_again_and_never_a_verdict(
     results, errors = verified(tmp_path, lines, Doubling(fault=fault))
     assert [line["id"] for line in results] == [f"{n}.0.o" for n in range(4)]
     assert errors == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says_expected"),
+    [
+        ({}, False),
+        ({"reveal_expected": True}, None),
+        ({"feedback_templates": wire.FeedbackTemplates(wrong_output="$expected!")}, True),
+        ({"feedback_templates": wire.FeedbackTemplates(timeout="Slow.")}, False),
+    ],
+)
+def test_feedback_on_a_wrong_output_keeps_the_right_one_to_itself_unless_asked(
+    options: dict[str, object], says_expected: bool | None
+) -> None:
+    """A revision that could copy the answer teaches nothing."""
+    wording = VerifyOptions(**options).wording  # type: ignore[arg-type]
+    if says_expected is None:
+        assert wording.wrong_output is None  # The service's own, which names both.
+    else:
+        assert wording.wrong_output is not None
+        assert ("$expected" in wording.wrong_output) is says_expected
+    given = options.get("feedback_templates")
+    if isinstance(given, wire.FeedbackTemplates):
+        assert wording.timeout == given.timeout
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(None, "process"), ("container", "container")])
+def test_isolation_is_the_fastest_permitted_unless_asked_for(
+    tmp_path: Path, asked: wire.Isolation | None, sent: str
+) -> None:
+    """Bulk work does not wait for containers it has no need of."""
+    verifier = Doubling()
+    verified(tmp_path, [answered(1, "{}")], verifier, isolation=asked)
+    assert verifier.isolations == [sent]
 
 
 def test_records_are_checked_with_the_conversion_they_were_made_with(tmp_path: Path) -> None:

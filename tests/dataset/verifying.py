@@ -29,6 +29,7 @@ class Doubling:
     fault: ItemFault = no_fault
     delay_s: float = 0.0
     requests: list[list[str]] = field(default_factory=list)
+    isolations: list[wire.Isolation | None] = field(default_factory=list)
     converts: list[wire.Conversion | None] = field(default_factory=list)
 
     async def verify(
@@ -41,6 +42,7 @@ class Doubling:
     ) -> wire.VerifyResponse:
         self.requests.append([item.id for item in items])
         self.converts.append(convert)
+        self.isolations.append(isolation)
         await asyncio.sleep(self.delay_s)
         return wire.VerifyResponse(
             items=[self._verified(item) for item in items],
@@ -67,6 +69,20 @@ class Doubling:
             verdict=wire.Verdict.CORRECT if right else wire.Verdict.INCORRECT,
             feedback="Correct." if right else f"{json.dumps(answer)} is wrong.",
             extracted=answer,
+        )
+
+    async def capabilities(self) -> wire.Capabilities:
+        return wire.Capabilities(
+            version="0",
+            engine="fake",
+            image="sha256:0",
+            python="3.11",
+            packages={},
+            isolation=["container", "process"],
+            profiles=["default"],
+            concurrency=2,
+            limits_default={},
+            limits_max={},
         )
 
     async def __aenter__(self) -> Self:

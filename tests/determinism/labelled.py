@@ -73,7 +73,13 @@ _HASH_SEED = [
     _f(
         "graph_walk_over_set",
         "hash_seed",
-        "order, todo = [], {'a'}\nedges = {'a': {'b', 'c', 'd', 'e'}, 'b': {'f'}}\nwhile todo:\n    n = todo.pop()\n    order.append(n)\n    todo |= edges.get(n, set())\nreturn ''.join(order)",
+        "order, todo = [], {'a'}\n"
+        "edges = {'a': {'b', 'c', 'd', 'e'}, 'b': {'f'}}\n"
+        "while todo:\n"
+        "    n = todo.pop()\n"
+        "    order.append(n)\n"
+        "    todo |= edges.get(n, set())\n"
+        "return ''.join(order)",
     ),
     _f(
         "two_strings_in_a_set",
@@ -218,7 +224,10 @@ _TIMING = [
     _f(
         "timing_loop",
         "timing",
-        "n, end = 0, time.perf_counter() + 0.02\nwhile time.perf_counter() < end:\n    n += 1\nreturn n",
+        "n, end = 0, time.perf_counter() + 0.02\n"
+        "while time.perf_counter() < end:\n"
+        "    n += 1\n"
+        "return n",
         before="import time",
     ),
     _f(
@@ -230,7 +239,7 @@ _TIMING = [
 ]
 _PROCESS = [
     _f("id_of_object", "process_state", "return id(object())"),
-    _f("id_as_key", "process_state", "return {str(id(n)): n for n in ('x', 'y')}"),
+    _f("id_as_key", "process_state", "x = [[1], [2]]\nreturn {str(id(y)): y for y in x}"),
     _f("default_repr", "process_state", "return repr(A())", before=_A),
     _f("repr_of_function", "process_state", "return str(main_solution)"),
     _f("repr_of_generator", "process_state", "return str(n for n in [])"),
@@ -250,7 +259,9 @@ _PROCESS = [
     _f(
         "dict_keyed_by_set_of_objects",
         "process_state",
-        "x = [A() for _ in range(9)]\nd = {y: n for n, y in enumerate(x)}\nreturn [d[y] for y in frozenset(x)]",
+        "x = [A() for _ in range(9)]\n"
+        "d = {y: n for n, y in enumerate(x)}\n"
+        "return [d[y] for y in frozenset(x)]",
         before=_A,
     ),
     _f("getpid", "process_state", "return os.getpid()", before="import os"),
@@ -270,7 +281,8 @@ _PROCESS = [
     _f(
         "locale_number",
         "process_state",
-        "locale.setlocale(locale.LC_ALL, '')\nreturn locale.format_string('%.2f', 1234.5, grouping=True)",
+        "locale.setlocale(locale.LC_ALL, '')\n"
+        "return locale.format_string('%.2f', 1234.5, grouping=True)",
         before="import locale",
     ),
     _f(
@@ -339,7 +351,9 @@ _STEADY = [
     _f(
         "id_memo",
         None,
-        "x = [[1], [2]]\nseen = {id(y): n for n, y in enumerate(x)}\nreturn [seen[id(y)] for y in x]",
+        "x = [[1], [2]]\n"
+        "seen = {id(y): n for n, y in enumerate(x)}\n"
+        "return [seen[id(y)] for y in x]",
     ),
     _f("repr_masked", None, "return type(A()).__name__", before=_A),
     _f("uuid5", None, "return str(uuid.uuid5(uuid.NAMESPACE_DNS, 'a.b'))", before="import uuid"),
@@ -368,19 +382,31 @@ _STEADY = [
     _f(
         "threads_joined_in_order",
         None,
-        "out = [None] * 4\ndef work(n):\n    out[n] = n * n\nts = [threading.Thread(target=work, args=(n,)) for n in range(4)]\n[t.start() for t in ts]\n[t.join() for t in ts]\nreturn out",
+        "out = [None] * 4\n"
+        "def work(n):\n"
+        "    out[n] = n * n\n"
+        "ts = [threading.Thread(target=work, args=(n,)) for n in range(4)]\n"
+        "[t.start() for t in ts]\n"
+        "[t.join() for t in ts]\n"
+        "return out",
         before="import threading",
     ),
     _f(
         "executor_map",
         None,
-        "with ThreadPoolExecutor(4) as pool:\n    return list(pool.map(lambda n: n + 1, range(20)))",
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    return list(pool.map(lambda n: n + 1, range(20)))",
         before="from concurrent.futures import ThreadPoolExecutor",
     ),
     _f(
         "asyncio_gather",
         None,
-        "async def one(n):\n    await asyncio.sleep(0.001 * (3 - n))\n    return n\nasync def every():\n    return await asyncio.gather(*map(one, range(3)))\nreturn asyncio.run(every())",
+        "async def one(n):\n"
+        "    await asyncio.sleep(0.001 * (3 - n))\n"
+        "    return n\n"
+        "async def every():\n"
+        "    return await asyncio.gather(*map(one, range(3)))\n"
+        "return asyncio.run(every())",
         before="import asyncio",
     ),
     _f(
@@ -410,7 +436,10 @@ _STEADY = [
         "lru_cache_across_calls",
         None,
         "return f(n), f.cache_info().hits",
-        before="from functools import lru_cache\n@lru_cache\ndef f(n):\n    return n if n < 2 else f(n - 1) + f(n - 2)",
+        before="from functools import lru_cache\n"
+        "@lru_cache\n"
+        "def f(n):\n"
+        "    return n if n < 2 else f(n - 1) + f(n - 2)",
         parameters="n",
         calls=[{"args": [9]}, {"args": [9]}, {"args": [4]}],
     ),
@@ -446,7 +475,12 @@ _STEADY = [
     _f(
         "recursion_error_caught",
         None,
-        "def f(n):\n    try:\n        return f(n + 1)\n    except RecursionError:\n        return 'deep'\nreturn f(0)",
+        "def f(n):\n"
+        "    try:\n"
+        "        return f(n + 1)\n"
+        "    except RecursionError:\n"
+        "        return 'deep'\n"
+        "return f(0)",
     ),
     _f(
         "garbage_collected",
@@ -482,14 +516,30 @@ _UNCERTAIN = [
     _f(
         "race_over_appends",
         "timing",
-        "out = []\ndef work(n):\n    for _ in range(3000):\n        out.append(n)\nts = [threading.Thread(target=work, args=(n,)) for n in range(3)]\n[t.start() for t in ts]\n[t.join() for t in ts]\nreturn sum(a != b for a, b in zip(out, out[1:]))",
+        "out = []\n"
+        "def work(n):\n"
+        "    for _ in range(3000):\n"
+        "        out.append(n)\n"
+        "ts = [threading.Thread(target=work, args=(n,)) for n in range(3)]\n"
+        "[t.start() for t in ts]\n"
+        "[t.join() for t in ts]\n"
+        "return sum(a != b for a, b in zip(out, out[1:]))",
         before="import threading",
         uncertain="threads often run to their end before the next one starts",
     ),
     _f(
         "lost_updates",
         "timing",
-        "N = [0]\ndef work():\n    for _ in range(2000):\n        n = N[0]\n        time.sleep(0)\n        N[0] = n + 1\nts = [threading.Thread(target=work) for _ in range(2)]\n[t.start() for t in ts]\n[t.join() for t in ts]\nreturn N[0]",
+        "N = [0]\n"
+        "def work():\n"
+        "    for _ in range(2000):\n"
+        "        n = N[0]\n"
+        "        time.sleep(0)\n"
+        "        N[0] = n + 1\n"
+        "ts = [threading.Thread(target=work) for _ in range(2)]\n"
+        "[t.start() for t in ts]\n"
+        "[t.join() for t in ts]\n"
+        "return N[0]",
         before="import threading, time",
         uncertain="whether an update is lost is up to the kernel's scheduler",
     ),

@@ -147,6 +147,7 @@ SURROUNDINGS = """
 import os, sys
 PLACES = ("/", "/tmp", "/dev", "/dev/shm", "/usr", "/etc", "/proc", "/sys/fs/cgroup", "/execbox",
           "/usr/lib/execbox")
+KERNEL = ("/proc/kcore", "/proc/keys", "/proc/timer_list")
 def shown(path):
     try:
         with open(path, "rb") as file:
@@ -163,7 +164,7 @@ def main_solution():
         "host name": os.uname().nodename,
         "writable": sorted(path for path in PLACES if os.access(path, os.W_OK)),
         "devices": os.listdir("/dev"),
-        "kernel": [path for path in ("/proc/kcore", "/proc/keys", "/proc/timer_list") if shown(path)],
+        "kernel": [path for path in KERNEL if shown(path)],
         "home": os.access("/root", os.R_OK),
         "path": [place for place in sys.path if "execbox" in place],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 
@@ -22,7 +23,7 @@ def test_reader_gives_the_same_answers_wherever_the_stream_is_cut(cuts: list[int
     """Bytes arrive in any portions."""
     reader = FrameReader()
     edges = [0, *sorted(cuts), len(STREAM)]
-    portions = [STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    portions = [STREAM[start:end] for start, end in itertools.pairwise(edges)]
     answers = [answer for portion in portions for answer in reader.feed(portion)]
     assert answers == [Fault(text) for text in MESSAGES]
 
@@ -32,7 +33,7 @@ def test_attached_stream_takes_the_multiplexing_apart(cuts: list[int], size: int
     """stdout is frames and stderr is not, in parts of any length, cut anywhere."""
     edges = [0, *sorted(cuts), len(STREAM)]
     wire = b""
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         wire += struct.pack("!BxxxI", 2, 5) + b"noise"
         wire += struct.pack("!BxxxI", 1, end - start) + STREAM[start:end]
     stream = AttachedStream()

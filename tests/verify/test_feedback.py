@@ -146,8 +146,8 @@ CASES: list[tuple[str, Judged, str]] = [
             input_text="1",
         ),
         (
-            "On the input 1 the function returns a value that is too large: its JSON text is longer "
-            "than 10 bytes."
+            "On the input 1 the function returns a value that is too large: its JSON text is "
+            "longer than 10 bytes."
         ),
     ),
     (
@@ -163,8 +163,8 @@ CASES: list[tuple[str, Judged, str]] = [
             ),
         ),
         (
-            "On the input 1 the function returns a value that cannot be written as JSON: a set has no "
-            "JSON form"
+            "On the input 1 the function returns a value that cannot be written as JSON: a set has "
+            "no JSON form"
         ),
     ),
     (
@@ -177,8 +177,8 @@ CASES: list[tuple[str, Judged, str]] = [
             execution=Execution(status=Status.NO_RESULT, signal="SIGSEGV"),
         ),
         (
-            "On the input 1 the function ends the whole process (signal SIGSEGV) instead of returning "
-            "a value."
+            "On the input 1 the function ends the whole process (signal SIGSEGV) instead of "
+            "returning a value."
         ),
     ),
     (
@@ -191,8 +191,8 @@ CASES: list[tuple[str, Judged, str]] = [
             execution=Execution(status=Status.NO_RESULT, exit_code=3),
         ),
         (
-            "On the input 1 the function ends the whole process (exit code 3) instead of returning a "
-            "value."
+            "On the input 1 the function ends the whole process (exit code 3) instead of "
+            "returning a value."
         ),
     ),
     (
@@ -215,8 +215,8 @@ CASES: list[tuple[str, Judged, str]] = [
             verdict=Verdict.NO_ANSWER, kind="input", limits=Limits(), reason="the response is empty"
         ),
         (
-            "No answer was found: the response is empty. End your response with a JSON object of the "
-            'form {"input": <your input>}.'
+            "No answer was found: the response is empty. End your response with a JSON object of "
+            'the form {"input": <your input>}.'
         ),
     ),
 ]

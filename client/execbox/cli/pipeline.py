@@ -72,9 +72,7 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("--request", type=Path, metavar="FILE", help="as of `execbox revise`")
     parser.add_argument("--restart", action="store_true", help="discard what the directory holds")
-    parser.add_argument(
-        "--requests", type=int, default=4, metavar="N", help="to the service at once (default 4)"
-    )
+    steps.add_requests_option(parser)
     steps.add_json_option(parser)
     prompts.add_prompt_options(parser)
     infer.add_model_options(parser)
@@ -89,7 +87,7 @@ def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
         request=revise.request_of(args.request),
         prompts=prompts.options_of(args),
         infer=infer.infer_options_of(args, samples_count=1),
-        verify=verify.check_options_of(args, requests_count=args.requests),
+        verify=verify.check_options_of(args),
         assemble=assemble.assemble_options_of(args),
     )
     generate = None if have_pairs(args.functions) else _generate_step(args)

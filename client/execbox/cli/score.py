@@ -17,9 +17,10 @@ from execbox.cli.progress_display import shown_progress
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
 from execbox.dataset import cruxeval, leetcode_o
+from execbox.dataset.generations import read_generations
 from execbox.dataset.progress import Listener, Summary
 from execbox.dataset.score import Interval, Score, score_verified
-from execbox.dataset.verify import VerifyOptions
+from execbox.dataset.verdicts import VerifyOptions
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -71,7 +72,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def score_cruxeval(args: argparse.Namespace, terminal: Terminal) -> int:
     """Judge all generations, then show their score."""
-    generations = cruxeval.read_generations(args.generations)
+    generations = read_generations(args.generations)
 
     def run(output: Path, listener: Listener) -> Summary:
         return cruxeval.verdicts_file(
@@ -174,9 +175,7 @@ def _add_verdict_options(parser: argparse.ArgumentParser) -> None:
         help="keep the verdicts, and go on with them after an interruption",
     )
     parser.add_argument("--restart", action="store_true", help="discard what the output holds")
-    parser.add_argument(
-        "--requests", type=int, default=4, metavar="N", help="requests at once (default 4)"
-    )
+    steps.add_requests_option(parser)
     steps.add_service_options(parser)
 
 
@@ -219,7 +218,7 @@ def _show_score(score: Score, args: argparse.Namespace, terminal: Terminal) -> N
         return
     terminal.line(
         f"{score.problem_count} problems, {score.generation_count} generations, "
-        f"{score.disqualified_count} disqualified (counted as wrong)"
+        f"{score.disqualified_count} disqualified (wrong here, left out by the reference scorer)"
     )
     _show_passes(score, terminal)
     _show_outcomes(score, terminal)
@@ -230,7 +229,7 @@ def _show_passes(score: Score, terminal: Terminal) -> None:
         terminal.labelled(
             f"pass@{each.k}: {100 * each.value:.1f}",
             f"   95 % {_range(each.interval)}; "
-            f"with the disqualified left out, as elsewhere: {100 * each.reference_value:.1f}",
+            f"counted as the reference scorer does: {100 * each.reference_value:.1f}",
             style="bold",
         )
     for k in score.skipped_ks:

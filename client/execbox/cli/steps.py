@@ -30,6 +30,7 @@ __all__ = [
     "add_json_option",
     "add_limit_options",
     "add_output_options",
+    "add_requests_option",
     "add_service_options",
     "limits_of",
     "new_parser",
@@ -95,8 +96,17 @@ def add_service_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--isolation",
         choices=get_args(wire.Isolation),
-        default="process",
-        help="process: one container for many jobs, fast (default); container: one for each job",
+        help="container: one for each job; process: one for many (default: the fastest permitted)",
+    )
+
+
+def add_requests_option(parser: argparse.ArgumentParser) -> None:
+    """``--requests``."""
+    parser.add_argument(
+        "--requests",
+        type=int,
+        metavar="N",
+        help="requests to the service at once (default: what keeps its slots busy)",
     )
 
 

@@ -13,7 +13,8 @@ from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
-from execbox.dataset.verify import VerifyOptions, verify_file
+from execbox.dataset.verdicts import VerifyOptions
+from execbox.dataset.verify import verify_file
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -61,9 +62,7 @@ def add_parser(commands: Subparsers) -> None:
     )
     steps.add_output_options(parser)
     add_check_options(parser)
-    parser.add_argument(
-        "--requests", type=int, default=4, metavar="N", help="requests at once (default 4)"
-    )
+    steps.add_requests_option(parser)
 
 
 def add_check_options(parser: argparse.ArgumentParser) -> None:
@@ -92,11 +91,16 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--feedback-templates", type=Path, metavar="FILE.json", help="other wording of feedback"
     )
+    group.add_argument(
+        "--reveal-expected",
+        action="store_true",
+        help="name the right output in the feedback on a wrong one (the next turn may copy it)",
+    )
     steps.add_service_options(parser)
     steps.add_limit_options(parser)
 
 
-def check_options_of(args: argparse.Namespace, *, requests_count: int) -> VerifyOptions:
+def check_options_of(args: argparse.Namespace) -> VerifyOptions:
     """How the options want answers checked."""
     bounds = {name: getattr(args, name) for name in ("rel", "abs")}
     given = {name: value for name, value in bounds.items() if value is not None}
@@ -109,13 +113,14 @@ def check_options_of(args: argparse.Namespace, *, requests_count: int) -> Verify
         prelude=args.prelude,
         convert=args.convert,
         feedback_templates=_feedback_templates(args.feedback_templates),
-        concurrency=requests_count,
+        reveal_expected=args.reveal_expected,
+        concurrency=args.requests,
     )
 
 
 def verify(args: argparse.Namespace, terminal: Terminal) -> int:
     """Check every answer."""
-    options = check_options_of(args, requests_count=args.requests)
+    options = check_options_of(args)
     return steps.run_shown(
         terminal,
         args,

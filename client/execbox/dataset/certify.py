@@ -18,7 +18,7 @@ from typing import Protocol, Self
 from execbox import wire
 from execbox.dataset.progress import Listener, Summary, unheard
 from execbox.dataset.records import BadRecord, Record, Value, list_field
-from execbox.dataset.sorting import Sorted, failed_pair, same_json, sort_pair
+from execbox.dataset.sorting import Sorted, failed_pair, is_finite, same_json, sort_pair
 from execbox.dataset.step import Step, per_record, run_step_async
 from execbox.dataset.terms import (
     OWN_META,
@@ -135,6 +135,7 @@ def certify_step(executor: Executor, terms: RunTerms) -> Step:
         reason_of=lambda value: _outcome(_own(value)),
         tally=lambda value: _tally(_own(value)),
         concurrency=terms.concurrency or 1,
+        non_finite=True,
     )
 
 
@@ -165,17 +166,11 @@ class _Job:
         seen: set[str] = set()
         runnable: list[tuple[int, Value]] = []
         for index, pair in enumerate(self._pairs):
-            problem = failed_pair(pair)
-            if not isinstance(pair, dict) or problem is not None:
-                found = Sorted(group="dropped", reason="invalid_pair", message=problem)
-                checked[index] = _Checked(pair, found)
-                continue
-            text = json.dumps(pair["input"], sort_keys=True)
-            if text in seen:
-                checked[index] = _Checked(pair, Sorted(group="dropped", reason="duplicate_input"))
-                continue
-            seen.add(text)
-            runnable.append((index, pair))
+            unusable = _unusable(pair, seen)
+            if unusable is not None:
+                checked[index] = _Checked(pair, unusable)
+            elif isinstance(pair, dict):
+                runnable.append((index, pair))
         for chunk in _chunks(runnable):
             for index, result in await self._run_chunk(chunk):
                 checked[index] = result
@@ -225,8 +220,8 @@ class _Job:
 
     async def _in_a_row(self) -> Sequence[object]:
         """What one process gives for all inputs, one after the other; as JSON text, or None."""
-        inputs = [pair["input"] for pair in self._pairs if isinstance(pair, dict)]
-        if len(inputs) != len(self._pairs):
+        inputs = [pair.get("input") for pair in self._pairs if isinstance(pair, dict)]
+        if len(inputs) != len(self._pairs) or not is_finite(inputs):
             return [None] * len(self._pairs)
         code = self.function.code + _RUN_IN_A_ROW.replace(
             "{entry_point}", self.function.entry_point
@@ -249,6 +244,20 @@ class _Job:
             isolation=self._terms.isolation,
             convert=self.convert,
         )
+
+
+def _unusable(pair: object, seen: set[str]) -> Sorted | None:
+    """Why a pair is dropped without running it; its input is added to those seen."""
+    problem = failed_pair(pair)
+    if problem is not None or not isinstance(pair, dict):
+        return Sorted(group="dropped", reason="invalid_pair", message=problem)
+    if not is_finite(pair["input"]):
+        return Sorted(group="dropped", reason="non_finite", message="the input is no JSON")
+    text = json.dumps(pair["input"], sort_keys=True)
+    if text in seen:
+        return Sorted(group="dropped", reason="duplicate_input")
+    seen.add(text)
+    return None
 
 
 def _checked(
@@ -292,7 +301,7 @@ def _with_sorted_pairs(value: Value, checked: Sequence[_Checked], *, job: _Job) 
         "pairs": len(checked),
         "corrected": [
             {"ioid": _place(checked, index), "was": index, "reason": one.sorted.reason}
-            | {"published": one.pair["output"] if isinstance(one.pair, dict) else None}
+            | _published(one)
             for index, one in enumerate(checked)
             if one.sorted.group == "corrected"
         ],
@@ -321,6 +330,11 @@ def _with_sorted_pairs(value: Value, checked: Sequence[_Checked], *, job: _Job) 
     )
 
 
+def _published(one: _Checked) -> Value:
+    output = one.pair["output"] if isinstance(one.pair, dict) else None
+    return {"published": output} if is_finite(output) else {"published_text": json.dumps(output)}
+
+
 def _place(checked: Sequence[_Checked], index: int) -> int:
     """Where a pair is among those that are left."""
     return sum(one.sorted.group != "dropped" for one in checked[:index])
@@ -331,7 +345,7 @@ def _dropped(index: int, one: _Checked) -> Value:
     for name in ("cause", "message"):
         if getattr(one.sorted, name) is not None:
             dropped[name] = getattr(one.sorted, name)
-    if len(json.dumps(one.pair)) <= _SHOWN_CHARS:
+    if is_finite(one.pair) and len(json.dumps(one.pair)) <= _SHOWN_CHARS:
         dropped["pair"] = one.pair
     return dropped
 

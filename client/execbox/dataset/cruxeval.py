@@ -1,7 +1,7 @@
 """Scoring CRUXEval generations: what is executed where, and when a prediction counts as right.
 
 Arithmetic over the verdicts is in ``score``. Three things never meet in one execution: the
-function, what is predicted, and what is expected (docs/decisions/cruxeval-scoring.md). So a
+function, what is predicted, and what is expected (docs/decisions/0011). So a
 prediction that rebinds ``f``, changes what was passed or forges an ``__eq__`` fools nobody: its
 execution yields text, the text is read here as data, and the data is compared here.
 """
@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
-from execbox import _json, wire
+from execbox import wire
+from execbox.dataset.generations import Generations
 from execbox.dataset.literals import (
     NotALiteral,
     equal,
@@ -36,21 +37,18 @@ from execbox.dataset.records import (
 )
 from execbox.dataset.score import Score, Tally, score_of
 from execbox.dataset.step import Step, per_record, run_step_async
+from execbox.dataset.verdicts import fastest_isolation
 
 __all__ = [
     "PREDICTION_CHARS_MAX",
     "Executor",
-    "Generations",
     "Mode",
-    "read_generations",
     "score_file",
     "verdicts_file",
     "verdicts_step",
 ]
 
 Mode: TypeAlias = Literal["input", "output"]
-Generations: TypeAlias = Mapping[str, Sequence[str]]
-"""Predictions by the id of their sample: calls ``f(...)`` (input) or values (output)."""
 
 PREDICTION_CHARS_MAX = 100_000
 """A longer prediction is wrong without being looked at."""
@@ -86,6 +84,9 @@ class Executor(Protocol):
     ) -> wire.ExecuteResponse:
         """One execution per call, in their order."""
 
+    async def capabilities(self) -> wire.Capabilities:
+        """What the service permits."""
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
@@ -117,23 +118,6 @@ class _Sample:
         return wire.Function(code=self.code + _RECORDER, entry_point="f")
 
 
-def read_generations(path: Path) -> Generations:
-    """The reference scorer's file, ``{"sample_0": ["f([1])", ...], ...}``, or JSONL.
-
-    JSONL lines are ``{"id", "generations": [...]}``, or ``{"id", "output"}`` as ``infer`` writes
-    them, where samples ``ID#1``, ``ID#2``... belong together. Raises ``DatasetError``.
-    """
-    try:
-        whole = _json.decode(path.read_bytes())
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError:
-        return _read_lines(path)  # Not one JSON document: lines of them.
-    if isinstance(whole, dict) and not {"generations", "output"} & whole.keys():
-        return {name: _texts(path, name, texts) for name, texts in whole.items()}
-    return _read_lines(path)
-
-
 def verdicts_file(
     samples: Path,
     output: Path,
@@ -141,13 +125,14 @@ def verdicts_file(
     mode: Mode,
     generations: Generations,
     executor: Executor,
-    isolation: wire.Isolation = "process",
-    concurrency: int = 4,
+    isolation: wire.Isolation | None = None,
+    concurrency: int | None = None,
     restart: bool = False,
     listener: Listener = unheard,
 ) -> Summary:
     """The outcome of every generation, one line per sample, to ``output``; resumable.
 
+    ``isolation`` and ``concurrency`` None take what suits the service best.
     A sample without generations is in the error file. Raises ``ServiceError`` and
     ``TransportError`` where the service fails altogether. Opens and closes ``executor``; not to
     be called where an event loop runs, see ``verdicts_step``.
@@ -155,12 +140,13 @@ def verdicts_file(
 
     async def run() -> Summary:
         async with executor:
+            service = await executor.capabilities()
             step = verdicts_step(
                 executor,
                 mode=mode,
                 generations=generations,
-                isolation=isolation,
-                concurrency=concurrency,
+                isolation=isolation or fastest_isolation(service),
+                concurrency=concurrency or service.concurrency + 1,
             )
             return await run_step_async(
                 step, source=samples, output=output, restart=restart, listener=listener
@@ -198,7 +184,7 @@ def verdicts_step(
 
     return Step(
         name="score cruxeval",
-        settings={"mode": mode, "isolation": isolation},
+        settings={"mode": mode},
         work=per_record(judge),
         reason_of=lambda _: "scored",
         concurrency=concurrency,
@@ -384,34 +370,3 @@ def _call_on_data(args_text: str, kwargs_text: str) -> str | None:
         return None
     # inf and nan are written as names, which mean nothing where the call is made.
     return None if re.search(r"\b(?:inf|nan)\b", call) else call
-
-
-def _texts(path: Path, name: str, texts: object) -> Sequence[str]:
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise DatasetError(f"{path}: {name}: must be an array of texts")
-    return texts
-
-
-def _read_lines(path: Path) -> Generations:
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for line in _records(path):
-        name, _, _ = line.id.partition("#")
-        if "generations" in line.value:
-            found[name].extend(_texts(path, f"line {line.number}", line.value["generations"]))
-        else:
-            found[name.partition("~")[0]].append(_output(line))
-    return found
-
-
-def _records(path: Path) -> Iterator[Record]:
-    for line in read_records(path):
-        if isinstance(line, BadLine):
-            raise DatasetError(line.message)
-        yield line
-
-
-def _output(line: Record) -> str:
-    try:
-        return text_field(line.value, "output")
-    except BadRecord as problem:
-        raise DatasetError(f"{line.where}: {problem.message}") from problem

@@ -27,7 +27,13 @@ from execbox.dataset.records import (
 )
 from execbox.dataset.score import Interval, Score, Tally, score_of, wilson_interval
 from execbox.dataset.step import Step, Worked, run_step_async
-from execbox.dataset.verify import Verifier, VerifyOptions, verdicts_of
+from execbox.dataset.verdicts import (
+    Verifier,
+    VerifyOptions,
+    options_for,
+    sendable,
+    verdicts_of,
+)
 
 __all__ = ["Accuracy", "Fields", "LeetCodeScore", "score_file", "verdicts_file", "verdicts_step"]
 
@@ -86,8 +92,9 @@ def verdicts_file(
 
     async def run() -> Summary:
         async with verifier:
+            settled = await options_for(verifier, options or VerifyOptions())
             return await run_step_async(
-                verdicts_step(verifier, fields or Fields(), options or VerifyOptions()),
+                verdicts_step(verifier, fields or Fields(), settled),
                 source=predictions,
                 output=output,
                 restart=restart,
@@ -114,7 +121,7 @@ def verdicts_step(verifier: Verifier, fields: Fields, options: VerifyOptions) ->
         settings={"fields": asdict(fields), "comparator": options.comparator},
         work=work,
         reason_of=lambda value: str(value.get("verdict")),
-        concurrency=options.concurrency,
+        concurrency=options.concurrency or 1,
         chunk_count=options.chunk_count,
     )
 
@@ -154,7 +161,7 @@ def _item(record: Record, fields: Fields, options: VerifyOptions) -> wire.Verify
             {
                 "id": record.id[:1000],
                 "kind": "output",
-                "response": text_field(record.value, "output"),
+                "response": sendable(text_field(record.value, "output")),
                 "output": expected,
                 "comparator": options.comparator,
             }

@@ -26,7 +26,8 @@ from execbox.dataset.prompts import PromptOptions, prompts_step
 from execbox.dataset.records import DatasetError, Record, read_records
 from execbox.dataset.revise import DEFAULT_REQUEST, Round, revise_step, round_counts
 from execbox.dataset.step import Step, run_step_async
-from execbox.dataset.verify import Verifier, VerifyOptions, verify_step
+from execbox.dataset.verdicts import Verifier, VerifyOptions, options_for
+from execbox.dataset.verify import verify_step
 
 __all__ = ["Outcome", "PipelineOptions", "Stage", "have_pairs", "run_pipeline"]
 
@@ -100,13 +101,14 @@ async def run_pipeline(
     prompts = await chain.run(prompts_step(options.prompts), pairs, "prompts-1.jsonl")
     verified: list[Path] = []
     async with model, verifier:
+        checking = await options_for(verifier, options.verify)
         for number in range(1, options.rounds_count + 1):
             if number > 1:
                 step = revise_step(request=options.request)
                 prompts = await chain.run(step, verified[-1], f"prompts-{number}.jsonl")
             step = infer_step(model, options.infer)
             answers = await chain.run(step, prompts, f"answers-{number}.jsonl")
-            step = verify_step(verifier, options.verify, lookup=None)
+            step = verify_step(verifier, checking, lookup=None)
             verified.append(await chain.run(step, answers, f"verified-{number}.jsonl"))
     with open_rounds(verified) as later:
         step = assemble_step(later, options.assemble, rounds=verified)

@@ -120,18 +120,19 @@ class BadLine:
         return self.number << 20
 
 
-def read_records(path: Path) -> Iterator[Record | BadLine]:
+def read_records(path: Path, *, non_finite: bool = False) -> Iterator[Record | BadLine]:
     """Every line of ``path`` in order, empty lines left out; memory holds one line at a time.
 
     A record's id is its own ``id`` (text or integer), else ``itemid.ioid.io_pred`` where it has
     these, else its zero-based line. Where an id comes again, the second time it is ``ID~2`` and
-    so on. Raises ``DatasetError`` where the file cannot be read at all.
+    so on. ``non_finite`` lets NaN and Infinity in, as floats. Raises ``DatasetError`` where the
+    file cannot be read at all.
     """
     seen: dict[int, int] = {}
     try:
         with path.open("rb") as file:
             for number, line, end_bytes in _lines(file):
-                parsed = _parsed(path, number, line, end_bytes)
+                parsed = _parsed(path, number, line, end_bytes, non_finite=non_finite)
                 if isinstance(parsed, BadLine):
                     yield parsed
                 elif parsed is not None:
@@ -140,23 +141,24 @@ def read_records(path: Path) -> Iterator[Record | BadLine]:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def parse_line(line: bytes) -> Value:
+def parse_line(line: bytes, *, non_finite: bool = False) -> Value:
     """The object on one line; raises ``BadRecord`` with the reason it is not strict JSON.
 
     Refused are, besides what is no JSON: other values than objects, a key given twice, numbers
-    beyond a double such as ``1e400``, NaN, integers beyond 4,300 digits, deep nesting.
+    beyond a double such as ``1e400``, NaN unless ``non_finite``, integers beyond 4,300 digits,
+    deep nesting.
     """
-    value = decode_line(line)
+    value = decode_line(line, non_finite=non_finite)
     # Few brackets cannot nest deeply, and nearly every line has few.
     if line.count(b"[") + line.count(b"{") > RECORD_DEPTH_MAX and _is_too_deep(value):
         raise BadRecord(f"nested deeper than {RECORD_DEPTH_MAX} levels", reason="too_deep")
     return value
 
 
-def decode_line(line: bytes) -> Value:
+def decode_line(line: bytes, *, non_finite: bool = False) -> Value:
     """As ``parse_line`` for lines written here: nesting is not limited again."""
     try:
-        value = _json.decode(line)
+        value = _json.decode(line, non_finite=non_finite)
     except json.JSONDecodeError as error:
         raise BadRecord(
             f"not JSON: {error.msg} at column {error.colno}", reason="not_json"
@@ -253,7 +255,9 @@ def _skip_rest(file: BinaryIO) -> int:
     return skipped_bytes
 
 
-def _parsed(path: Path, number: int, line: bytes | int, end_bytes: int) -> Value | BadLine | None:
+def _parsed(
+    path: Path, number: int, line: bytes | int, end_bytes: int, *, non_finite: bool
+) -> Value | BadLine | None:
     if isinstance(line, int):
         problem = BadRecord(
             f"the line is {line} bytes long, at most {LINE_BYTES_MAX} are read",
@@ -266,7 +270,7 @@ def _parsed(path: Path, number: int, line: bytes | int, end_bytes: int) -> Value
         if not line.strip():
             return None
         try:
-            return parse_line(line)
+            return parse_line(line, non_finite=non_finite)
         except BadRecord as error:
             problem = error
             excerpt = line[: 4 * _EXCERPT_CHARS].decode("utf-8", "replace")[:_EXCERPT_CHARS].strip()

@@ -7,7 +7,7 @@ What is read is in ``records``, what is done with it in ``step``. Three files pe
     OUT.run.json      step and settings, so that a run is not continued with others; also the lock
 
 Every result is handed to the operating system as soon as it exists (one ``write``), so killing
-the process loses only work under way; every ``SYNC_S`` seconds and at the end it is forced to
+the process loses only work under way; every 5 seconds and at the end it is forced to
 disk (``fsync``), so a power failure loses at most that much. A torn last line is cut off when the
 run is continued. Results are appended as they finish; when all are there, the file is put into
 the order of the input once (to a file beside it, then renamed), so that an interrupted and
@@ -18,31 +18,25 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
+from execbox.dataset.append_log import AppendLog, as_dataset_error
 from execbox.dataset.records import (
     BadLine,
     BadRecord,
     DatasetError,
     Record,
     Value,
-    decode_line,
     digest_of,
     encode_line,
 )
 
-__all__ = ["SYNC_S", "AppendLog", "RunFiles", "errors_path", "run_path"]
+__all__ = ["RunFiles", "errors_path", "run_path"]
 
-SYNC_S = 5.0
-"""Seconds between two times that results are forced to disk."""
-
-_COPY_BYTES = 1024 * 1024
-_LAST = 2**62
+_SETTINGS_BYTES_MAX = 1024 * 1024
 
 
 def errors_path(output: Path) -> Path:
@@ -53,106 +47,6 @@ def errors_path(output: Path) -> Path:
 def run_path(output: Path) -> Path:
     """Where step and settings of the run are noted."""
     return output.with_name(output.name + ".run.json")
-
-
-class AppendLog:
-    """A JSONL file that lines are appended to, and that can be put into order at the end.
-
-    Each line has an ordinal (its place in the file, from 0) and a rank (its place in the end).
-    Raises ``DatasetError`` for everything the file system refuses.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._starts = array("q")
-        self._ranks = array("q")
-        self._synced_s = time.monotonic()
-        with _as_dataset_error(path):
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        self._end_bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    def recover(self) -> Iterator[tuple[int, Value]]:
-        """Ordinal and value of every complete line; afterwards a torn last line has been cut off.
-
-        Raises ``DatasetError`` for a damaged line with others after it: nothing of ours writes so.
-        """
-        with _as_dataset_error(self._path), self._path.open("rb") as file:
-            for line in file:
-                try:
-                    value = decode_line(line)
-                    if not line.endswith(b"\n"):
-                        break
-                except BadRecord as error:
-                    if file.read(1):
-                        raise DatasetError(
-                            f"{self._path}:{len(self) + 1}: {error.message}; this file was damaged "
-                            "or not written by this command: move it away, or start with --restart"
-                        ) from error
-                    break
-                ordinal = len(self)
-                self._note(len(line), rank=_LAST)
-                yield ordinal, value
-            os.ftruncate(self._fd, self._end_bytes)
-
-    def append(self, line: bytes, *, rank: int) -> int:
-        """Write one encoded line at the end; its ordinal."""
-        ordinal = len(self)
-        with _as_dataset_error(self._path):
-            written = 0
-            while written < len(line):
-                written += os.pwrite(self._fd, line[written:], self._end_bytes + written)
-            self._note(len(line), rank=rank)
-            if time.monotonic() - self._synced_s >= SYNC_S:
-                self.sync()
-        return ordinal
-
-    def set_rank(self, ordinal: int, *, rank: int) -> None:
-        """Say where a recovered line belongs; lines nobody spoke for stay behind all others."""
-        self._ranks[ordinal] = rank
-
-    def sync(self) -> None:
-        """Force everything to disk."""
-        os.fsync(self._fd)
-        self._synced_s = time.monotonic()
-
-    def arrange(self) -> None:
-        """Put the lines into the order of their ranks, equal ranks as they are; all or nothing."""
-        order = sorted(range(len(self)), key=self._ranks.__getitem__)
-        with _as_dataset_error(self._path):
-            if order != list(range(len(self))):
-                self._rewrite(order)
-            self.sync()
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-    def _note(self, length_bytes: int, *, rank: int) -> None:
-        self._starts.append(self._end_bytes)
-        self._ranks.append(rank)
-        self._end_bytes += length_bytes
-
-    def _rewrite(self, order: Sequence[int]) -> None:
-        beside = self._path.with_name(self._path.name + ".sorting")
-        ends = [*self._starts[1:], self._end_bytes]
-        with beside.open("wb") as file:
-            for ordinal in order:
-                for part in self._line(self._starts[ordinal], ends[ordinal]):
-                    file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)
-        _sync_directory(self._path.parent)
-        old, self._fd = self._fd, os.open(self._path, os.O_RDWR)
-        os.close(old)
-
-    def _line(self, start: int, end: int) -> Iterator[bytes]:
-        while start < end:
-            part = os.pread(self._fd, min(_COPY_BYTES, end - start), start)
-            start += len(part)
-            yield part
 
 
 class RunFiles:
@@ -174,7 +68,7 @@ class RunFiles:
         on_failure: Callable[[Value], None],
     ) -> None:
         self._output = output
-        with _as_dataset_error(output):
+        with as_dataset_error(output):
             output.parent.mkdir(parents=True, exist_ok=True)
         self._result_ordinals: dict[int, int] = {}
         self._failed: dict[int, int] = {}
@@ -237,7 +131,7 @@ class RunFiles:
     def close(self) -> None:
         """Let go of the files; an empty error file is removed."""
         try:
-            with _as_dataset_error(self._output):
+            with as_dataset_error(self._output):
                 self._results.sync()
                 self._failures.sync()
                 if not len(self._failures):
@@ -278,7 +172,7 @@ class RunFiles:
         finally:
             old.close()
         beside = path.with_name(path.name + ".sorting")
-        with _as_dataset_error(path):
+        with as_dataset_error(path):
             beside.write_bytes(b"".join(map(encode_line, kept)))
             beside.replace(path)
         failures = AppendLog(path)
@@ -289,7 +183,7 @@ class RunFiles:
 
 
 def _locked(path: Path) -> int:
-    with _as_dataset_error(path):
+    with as_dataset_error(path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         import fcntl
@@ -310,10 +204,10 @@ def _claim(
 ) -> None:
     """Start a new run in the files, or make sure that this one continues what is there."""
     mine = json.dumps({"step": step, "settings": settings}, indent=2, sort_keys=True) + "\n"
-    theirs = os.pread(lock_fd, _COPY_BYTES, 0).decode("utf-8", "replace")
+    theirs = os.pread(lock_fd, _SETTINGS_BYTES_MAX, 0).decode("utf-8", "replace")
     if theirs == mine and not restart:
         return
-    with _as_dataset_error(output):
+    with as_dataset_error(output):
         if not restart and output.exists() and output.stat().st_size > 0:
             raise DatasetError(_not_ours(output, theirs, mine))
         for stale in (output, errors_path(output)):
@@ -339,19 +233,3 @@ def _not_ours(output: Path, theirs: str, mine: str) -> str:
         if old_settings.get(name) != new_settings.get(name)
     ]
     return f"{output}: was begun with other settings ({'; '.join(names)[:1000]}); {remedy}"
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def _as_dataset_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror or error}") from error

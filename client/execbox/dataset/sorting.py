@@ -161,3 +161,12 @@ def failed_pair(pair: Value | object) -> str | None:
     if not isinstance(pair["input"], dict):
         return '"input" must be an object of keyword arguments'
     return None
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value is JSON, without NaN and infinities."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True

@@ -54,7 +54,8 @@ class Step:
     the records worked on, none, one or several (``part_of``); it is cheap, always gives the same,
     and may raise ``BadRecord``. ``reason_of`` names what a result is counted under. ``settings``
     are JSON: whatever makes the results what they are, and nothing secret. ``tally`` counts what a
-    result, or the ``detail`` of a ``BadRecord``, is made of.
+    result, or the ``detail`` of a ``BadRecord``, is made of. With ``non_finite`` the input may hold
+    NaN and Infinity.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Step:
     tally: Callable[[Value], Mapping[str, int]] = nothing_to_tally
     concurrency: int = 8
     chunk_count: int = 1
+    non_finite: bool = False
 
 
 def part_of(record: Record, part: int, *, suffix: str, value: Value) -> Record:
@@ -165,7 +167,7 @@ class _Run:
     def _chunks(self, source: Path) -> Iterator[Sequence[Record]]:
         """Records to work on; an empty chunk for each line with nothing to do."""
         chunk: list[Record] = []
-        for line in read_records(source):
+        for line in read_records(source, non_finite=self._step.non_finite):
             self._progress.read_bytes = line.end_bytes
             fresh = self._without_result(line)
             if not fresh:

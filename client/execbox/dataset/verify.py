@@ -1,41 +1,33 @@
 """``verify``: what every answer was worth, found out by the service; feedback comes with it.
 
 Adds ``res`` (``status`` and ``message``, in CodeI/O's words), ``verdict``, ``feedback`` and
-``extracted``. Comparing, extracting and the feedback's wording are the service's; the HTTP is
-behind ``Verifier``, which ``execbox.AsyncClient`` is.
+``extracted``. Asking the service is in ``verdicts``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias
 
 from pydantic import ValidationError
 
 from execbox import wire
 from execbox.dataset.lookup import Lookup
 from execbox.dataset.progress import Listener, Summary, unheard
-from execbox.dataset.records import BadRecord, DatasetError, Record, Value, index_field, text_field
+from execbox.dataset.records import BadRecord, Record, Value, index_field, text_field
 from execbox.dataset.step import Step, Worked, run_step_async
-from execbox.errors import RequestError
+from execbox.dataset.verdicts import (
+    Verifier,
+    VerifyOptions,
+    options_for,
+    sendable,
+    settings_of,
+    verdicts_of,
+)
 
-__all__ = [
-    "Verifier",
-    "VerifyOptions",
-    "item_of",
-    "verdicts_of",
-    "verify_file",
-    "verify_step",
-]
-
-Comparator: TypeAlias = Literal["codeio", "exact", "tolerance"]
-Prelude: TypeAlias = Literal["none", "codeio"]
+__all__ = ["item_of", "verify_file", "verify_step"]
 
 _STATUS = {
     wire.Verdict.CORRECT: "success",
@@ -43,56 +35,6 @@ _STATUS = {
     wire.Verdict.NO_ANSWER: "no answer",
 }
 """CodeI/O's words; every other verdict is its own status."""
-
-
-class Verifier(Protocol):
-    """Checks predictions; opened around its use, called by several tasks at once."""
-
-    async def verify(
-        self,
-        items: Sequence[wire.VerifyItem],
-        *,
-        isolation: wire.Isolation | None = None,
-        convert: wire.Conversion | None = None,
-        feedback_templates: wire.FeedbackTemplates | None = None,
-    ) -> wire.VerifyResponse:
-        """One entry per item, in their order. Raises ``RequestError`` for unacceptable items."""
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyOptions:
-    """How answers are checked and how many at once.
-
-    ``prelude`` and ``convert`` are for records that do not name their own.
-    ``feedback_templates`` replaces wording of the feedback. ``chunk_count`` items go into one
-    request, ``concurrency`` requests are under way.
-    """
-
-    comparator: Comparator = "codeio"
-    tolerance: wire.Tolerance | None = None
-    limits: wire.Limits = field(default_factory=wire.Limits)
-    isolation: wire.Isolation = "process"
-    prelude: Prelude = "codeio"
-    convert: wire.Conversion = "none"
-    feedback_templates: wire.FeedbackTemplates | None = None
-    chunk_count: int = 16
-    concurrency: int = 4
-
-    def __post_init__(self) -> None:
-        for name in ("chunk_count", "concurrency"):
-            if getattr(self, name) < 1:
-                raise DatasetError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        if (self.tolerance is None) == (self.comparator == "tolerance"):
-            raise DatasetError("a tolerance is given with the comparator tolerance, and only then")
 
 
 def verify_file(
@@ -116,8 +58,9 @@ def verify_file(
 
     async def run(lookup: Lookup | None) -> Summary:
         async with verifier:
+            settled = await options_for(verifier, options or VerifyOptions())
             return await run_step_async(
-                verify_step(verifier, options or VerifyOptions(), lookup=lookup),
+                verify_step(verifier, settled, lookup=lookup),
                 source=source,
                 output=output,
                 restart=restart,
@@ -129,7 +72,8 @@ def verify_file(
 
 
 def verify_step(verifier: Verifier, options: VerifyOptions, *, lookup: Lookup | None) -> Step:
-    """The step, for a ``verifier`` that is open; its results are counted by verdict."""
+    """The step, for a ``verifier`` that is open and options settled for it (``options_for``); its
+    results are counted by verdict."""
 
     async def work(records: Sequence[Record]) -> Sequence[Worked]:
         items = [_item_or_problem(record, options, lookup) for record in records]
@@ -142,10 +86,10 @@ def verify_step(verifier: Verifier, options: VerifyOptions, *, lookup: Lookup | 
 
     return Step(
         name="verify",
-        settings=_settings(options),
+        settings=settings_of(options),
         work=work,
         reason_of=lambda value: str(value.get("verdict")),
-        concurrency=options.concurrency,
+        concurrency=options.concurrency or 1,
         chunk_count=options.chunk_count,
     )
 
@@ -167,7 +111,7 @@ def item_of(record: Record, options: VerifyOptions, *, lookup: Lookup | None) ->
                     "prelude": value.get("prelude", source.get("prelude", options.prelude)),
                 },
                 "kind": kind,
-                "response": text_field(value, "output"),
+                "response": sendable(text_field(value, "output")),
                 "input": pair["input"],
                 "output": pair["output"],
                 "comparator": options.comparator,
@@ -206,83 +150,6 @@ def _pair_at(source: Value, ioid: int) -> Value:
     return pair
 
 
-async def verdicts_of(
-    items: Sequence[wire.VerifyItem | BadRecord],
-    verifier: Verifier,
-    options: VerifyOptions,
-    *,
-    converts: Sequence[wire.Conversion] | None = None,
-) -> Sequence[wire.VerifiedItem | BadRecord]:
-    """One answer per item, in their order; what is a problem already stays one.
-
-    ``converts`` says how each item's values without a JSON form are written, else the options do.
-    ``verdict`` is never None in what is returned: an answer that could not be checked is a
-    ``BadRecord`` to be tried again.
-    """
-    answers: list[wire.VerifiedItem | BadRecord | None] = [None] * len(items)
-    groups: defaultdict[wire.Conversion, list[tuple[int, wire.VerifyItem]]] = defaultdict(list)
-    for place, item in enumerate(items):
-        if isinstance(item, BadRecord):
-            answers[place] = item
-        else:
-            groups[options.convert if converts is None else converts[place]].append((place, item))
-    for convert, group in groups.items():
-        request = _Request(verifier, options, convert)
-        found = await request.answers([item for _, item in group])
-        for (place, _), answer in zip(group, found, strict=True):
-            answers[place] = _with_verdict(answer)
-    return [answer for answer in answers if answer is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What requests about one group of items have in common."""
-
-    verifier: Verifier
-    options: VerifyOptions
-    convert: wire.Conversion
-
-    async def answers(
-        self, items: Sequence[wire.VerifyItem]
-    ) -> Sequence[wire.VerifiedItem | BadRecord]:
-        """Where a request is refused, its halves are sent by themselves, so that only what is
-        refused alone counts as refused."""
-        try:
-            response = await self.verifier.verify(
-                items,
-                isolation=self.options.isolation,
-                convert=self.convert,
-                feedback_templates=self.options.feedback_templates,
-            )
-        except RequestError as error:
-            # Where the key is refused, every record would be; that ends the run.
-            if error.http_status in (401, 403):
-                raise
-            if len(items) == 1:
-                return [BadRecord(error.message, reason=error.code)]
-            middle = len(items) // 2
-            return [*await self.answers(items[:middle]), *await self.answers(items[middle:])]
-        return response.items
-
-
-def _with_verdict(answer: wire.VerifiedItem | BadRecord) -> wire.VerifiedItem | BadRecord:
-    if isinstance(answer, BadRecord):
-        return answer
-    if answer.verdict is None:
-        error = answer.error
-        return BadRecord(
-            "no verdict, this is no fault of the answer: "
-            + (error.message if error is not None else "the service gave no reason"),
-            reason=error.code if error is not None else "no_verdict",
-            retry=True,
-        )
-    if answer.verdict is wire.Verdict.NOT_RUN:
-        return BadRecord(
-            "the job's time was over before this answer's turn", reason="not_run", retry=True
-        )
-    return answer
-
-
 def _item_or_problem(
     record: Record, options: VerifyOptions, lookup: Lookup | None
 ) -> wire.VerifyItem | BadRecord:
@@ -306,17 +173,4 @@ def _verified_record(record: Record, answer: wire.VerifiedItem) -> Value:
         "verdict": verdict.value,
         "feedback": feedback,
         "extracted": answer.extracted,
-    }
-
-
-def _settings(options: VerifyOptions) -> Mapping[str, object]:
-    return {
-        "comparator": options.comparator,
-        "tolerance": options.tolerance and options.tolerance.model_dump(),
-        "limits": options.limits.model_dump(),
-        "isolation": options.isolation,
-        "prelude": options.prelude,
-        "convert": options.convert,
-        "feedback_templates": options.feedback_templates
-        and options.feedback_templates.model_dump(),
     }

@@ -105,7 +105,8 @@ def own_directory(place: tuple[str, str], own: str) -> str:
     """The directory that shows a group, below a mount that may show only part of the tree."""
     mount_point, top = place
     below = os.path.relpath(own, top)
-    if below.startswith(".."):
+    # The kernel writes ".." for a group outside of what a cgroup namespace shows.
+    if ".." in own.split("/") or below.startswith(".."):
         return mount_point
     return os.path.normpath(os.path.join(mount_point, below))
 

@@ -24,8 +24,8 @@ from execbox_service.frames import (
 logger = logging.getLogger(__name__)
 
 _STDERR_KEPT_BYTES = 4000
-_ANSWERS_MAX = 64
-"""More answers than anybody can have asked for and not yet read: the runner is lying."""
+_ANSWERS_MAX = 4
+"""Unread answers, of up to 32 MiB each. A session sends two calls ahead: more is a lie."""
 
 
 class FrameReader:

@@ -69,9 +69,9 @@ async def batch(request: Request) -> Response:
     or `{"id", "op", "line", "error"}`. A line that is no valid operation is one error line, and
     the stream goes on.
 
-    Read while you send, or send no more than `body_bytes_max` before you read. A line, once begun,
-    must be complete within the time a body has; there may be any time between lines while work is
-    under way, and ten minutes else.
+    Empty lines mean nothing, in both directions. Read while you send, or send no more than
+    `body_bytes_max` before you read. A line, once begun, must be complete within the time a body
+    has; there may be any time between lines while work is under way, and ten minutes else.
     """
     headers = request.headers
     require_media_type(headers, NDJSON)

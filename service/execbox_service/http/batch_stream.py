@@ -27,7 +27,8 @@ __all__ = ["BatchStream", "LineAnswers"]
 _LINES_PER_SLOT = 2
 """Under way at once: one that runs, and one that is ready when it ends."""
 _IDLE_MAX_S = 600.0
-_LOOK_S = 0.5
+_LOOK_S = 0.4
+_MEMORY_LOOK_S = 0.05
 _WRITE_BYTES = 64 * 1024
 
 
@@ -101,22 +102,34 @@ class BatchStream:
         raise ClientGone
 
     async def _room(self) -> None:
-        """Wait until more may be read, without losing sight of the client: nobody learns from a
-        connection that is not read from that its other end is closed."""
+        """Wait until more may be read, without losing sight of the client."""
         async with self._changed:
             while self._buffer.full:
                 try:
                     async with asyncio.timeout(_LOOK_S):
                         await self._changed.wait()
                 except TimeoutError:
-                    if self._connection is not None and self._connection.peer_has_left():
-                        raise ClientGone from None
+                    self._look_for_client()
+
+    def _look_for_client(self) -> None:
+        """Nobody learns from a connection that is not read from that its other end is closed. The
+        kernel can tell, once it has been told: a client that was killed in the middle of sending
+        answers nothing but what is sent to it, so it is sent an empty line."""
+        if self._connection is not None and self._connection.peer_has_left():
+            raise ClientGone
+        self._write_soon(b"\n")
+
+    def _write_soon(self, text: bytes) -> None:
+        """Write what is no answer, unless answers are waiting: those do as well."""
+        if self._answers.empty():
+            self._answers.put_nowait(text)
 
     async def _read_some(self, receive: Receive) -> None:
         message = await self._message(receive)
         if message["type"] == "http.disconnect":
             raise ClientGone
         piece = message.get("body", b"")
+        self._settle()
         await self._held.grow(len(piece), self._receive_timeout_s)
         self._buffer.feed(piece)
         self._settle()
@@ -133,9 +146,8 @@ class BatchStream:
         self._complete = True
         async with self._changed:
             self._changed.notify_all()
-        if not self._answers.full():
-            # Nothing to say, but it begins the response: by then its client waits for one.
-            self._answers.put_nowait(b"")
+        # Nothing to say, but it begins the response: by now its client waits for one.
+        self._write_soon(b"")
 
     async def _message(self, receive: Receive) -> Any:
         """The next piece. A line that has begun has a deadline of its own, in which only the time
@@ -233,7 +245,7 @@ class _Held:
             except Overloaded:
                 if asyncio.get_running_loop().time() >= deadline_s:
                     raise
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_MEMORY_LOOK_S)
             else:
                 self._size_bytes += size_bytes
                 return

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from execbox.cli import main
+from execbox.cli.progress_display import LOG_S, line_of, shown_progress
+from execbox.cli.terminal import Terminal
+from execbox.dataset.progress import Progress, Snapshot
+from tests.dataset.files import answered, function, read_lines, write_lines
+from tests.dataset.model_server import Reply, model_server
+
+
+def verified(number: int, verdict: str, **fields: object) -> dict[str, object]:
+    return answered(number, f"answer {number}") | {"verdict": verdict, "feedback": "f"} | fields
+
+
+def usage_error(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_summary_counts_results_and_failures_by_reason_and_exit_code_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is there, what is not and why, and where it is listed."""
+    source = write_lines(tmp_path / "f.jsonl", [function(), b"{", function(ios=[])])
+    output = tmp_path / "p.jsonl"
+    assert main(["prompts", str(source), "-o", str(output), "--kinds", "output"]) == 1
+    shown = capsys.readouterr().out
+    assert f"prompts: 2 results in {output}, " in shown
+    assert "  output         2\n" in shown
+    assert f"2 without a result, listed in {output}.errors.jsonl\n" in shown
+    assert "  no_pairs         1\n" in shown
+    assert "  not_json         1\n" in shown
+
+
+def test_json_prints_the_summary_as_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For scripts."""
+    source = write_lines(tmp_path / "f.jsonl", [function()])
+    output = tmp_path / "p.jsonl"
+    assert main(["prompts", str(source), "-o", str(output), "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    summary = json.loads(line)
+    assert summary["counts"] == {"input": 2, "output": 2}
+    assert summary["errors"] == f"{output}.errors.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("argv", "problem"),
+    [
+        (["prompts", "none.jsonl", "-o", "p.jsonl"], "none.jsonl: cannot be read"),
+        (["prompts", "f.jsonl", "-o", "f.jsonl"], "is the input and the output at once"),
+        (["prompts", "f.jsonl", "-o", "p.jsonl", "--pairs", "0"], "must be 1 or more, not 0"),
+        (["prompts", "f.jsonl", "-o", "p.jsonl", "--templates", "none.json"], "none.json"),
+        (["infer", "f.jsonl", "-o", "a.jsonl"], "EXECBOX_MODEL_URL"),
+        (["infer", "f.jsonl", "-o", "a.jsonl", "--model-callable", "no.such:thing"], "no.such"),
+        (["infer", "f.jsonl", "-o", "a.jsonl", "--model-callable", "json:decoder"], "no function"),
+        (["verify", "f.jsonl", "-o", "v.jsonl", "--memory-mb", "1"], "--memory-mb 1"),
+        (["verify", "f.jsonl", "-o", "v.jsonl", "--rel", "0.1"], "comparator tolerance"),
+        (["verify", "f.jsonl", "-o", "v.jsonl", "--feedback-templates", "f.jsonl"], "f.jsonl"),
+        (["revise", "f.jsonl", "-o", "r.jsonl", "--request", "none.txt"], "none.txt"),
+        (["assemble", "f.jsonl", "none.jsonl", "-o", "t.jsonl"], "none.jsonl: cannot be read"),
+        (["score", "predictions", "f.jsonl"], "verify it first"),
+        (
+            ["score", "cruxeval", "x", "--samples", "f.jsonl", "--mode", "input"],
+            "x: cannot be read",
+        ),
+        (["pipeline", "none.jsonl", "--directory", "d"], "cannot be read"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistake_is_one_line_that_says_what_and_exit_code_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    argv: list[str],
+    problem: str,
+) -> None:
+    """No traceback, nothing written, nothing sent."""
+    monkeypatch.chdir(tmp_path)
+    write_lines(tmp_path / "f.jsonl", [function()])
+    if argv[0] == "pipeline":
+        monkeypatch.setenv("EXECBOX_MODEL_URL", "http://127.0.0.1:9/v1")
+        monkeypatch.setenv("EXECBOX_MODEL", "m")
+    assert main(argv) == 2
+    shown = capsys.readouterr()
+    assert problem in shown.err.replace("is not a function", "no function")
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [("temperature", "NAME=JSON"), ("a=x", "not strict JSON"), ("messages=[]", "neither model")],
+)
+def test_request_option_that_cannot_be_is_a_usage_error(
+    capsys: pytest.CaptureFixture[str], option: str, problem: str
+) -> None:
+    """Found by the parser."""
+    assert problem in usage_error(["infer", "p", "-o", "a", "--option", option], capsys)
+
+
+@pytest.mark.parametrize("ks", ["0", "a", "1,", "-1", "1.5"])
+def test_k_that_is_no_number_is_a_usage_error(capsys: pytest.CaptureFixture[str], ks: str) -> None:
+    """Found by the parser."""
+    assert "numbers like 1,5,10" in usage_error(["score", "predictions", "v", f"--k={ks}"], capsys)
+
+
+def test_infer_sends_sampling_and_key_and_counts_finish_reasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Options become members of the request; the key comes from the environment only."""
+    prompts = [{"messages": [{"role": "user", "content": str(n)}]} for n in range(3)]
+    source = write_lines(tmp_path / "p.jsonl", prompts)
+    with model_server(lambda *_: Reply("cut o", finish_reason="length")) as server:
+        monkeypatch.setenv("EXECBOX_MODEL_API_KEY", "secret")
+        argv = ["infer", str(source), "-o", str(tmp_path / "a.jsonl"), "--model-url", server.url]
+        argv += ["--model", "m", "--temperature", "0.7", "--max-tokens", "5", "--samples", "2"]
+        assert main([*argv, "--option", "stop=null", "--option", 'effort="low"']) == 0
+    assert len(server.requests) == 6
+    sent = {name: server.requests[0][name] for name in server.requests[0] if name != "messages"}
+    assert sent == {
+        "model": "m",
+        "temperature": 0.7,
+        "max_tokens": 5,
+        "stop": None,
+        "effort": "low",
+    }
+    assert server.headers[0]["Authorization"] == "Bearer secret"
+    assert "length         6" in capsys.readouterr().out
+    assert "secret" not in (tmp_path / "a.jsonl.run.json").read_text()
+
+
+def test_model_that_refuses_the_key_is_exit_code_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not the caller's records, and nothing to go on with."""
+    source = write_lines(tmp_path / "p.jsonl", [{"messages": [{"role": "user", "content": "?"}]}])
+    with model_server(lambda *_: Reply(status=401, body=b"bad key")) as server:
+        argv = ["infer", str(source), "-o", str(tmp_path / "a.jsonl")]
+        assert main([*argv, "--model-url", server.url, "--model", "m"]) == 3
+    assert "bad key" in capsys.readouterr().err
+
+
+def test_service_that_is_not_there_is_exit_code_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same command goes on when it is back."""
+    source = write_lines(tmp_path / "a.jsonl", [answered(1, "{}")])
+    argv = ["verify", str(source), "-o", str(tmp_path / "v.jsonl"), "--url", "http://127.0.0.1:9"]
+    assert main(argv) == 3
+    assert "could not connect" in capsys.readouterr().err
+
+
+def test_assemble_shows_what_the_rounds_came_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Right at once, corrected, still wrong, unanswered, and the share so far."""
+    first = [verified(0, "correct"), verified(1, "incorrect"), verified(2, "timeout")]
+    one = write_lines(tmp_path / "v1.jsonl", first)
+    assert main(["revise", str(one), "-o", str(tmp_path / "p2.jsonl")]) == 0
+    (next_turn, _) = read_lines(tmp_path / "p2.jsonl")
+    two = write_lines(tmp_path / "v2.jsonl", [verified(1, "correct") | next_turn])
+    capsys.readouterr()
+    assert main(["assemble", str(one), str(two), "-o", str(tmp_path / "t.jsonl")]) == 0
+    table = capsys.readouterr().out.splitlines()[-3:]
+    assert table[0].split("  ")[0] == "round"
+    assert table[1].split() == ["1", "3", "1", "0", "2", "0", "1", "of", "3", "(33.3%)"]
+    assert table[2].split() == ["2", "1", "0", "1", "0", "1", "2", "of", "3", "(66.7%)"]
+
+
+def test_score_of_predictions_shows_pass_at_k_and_failures_by_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Number, interval, and what the failures were."""
+    lines = [verified(n, "correct" if n % 4 else "incorrect") for n in range(8)]
+    path = write_lines(tmp_path / "v.jsonl", lines)
+    assert main(["score", "predictions", str(path), "--k", "1,2"]) == 0
+    shown = capsys.readouterr().out
+    assert "pass@1: 75.0   95 % 40.9 to 92.9, wilson" in shown
+    assert "pass@2: not defined" in shown
+    assert "  incorrect         2   25.0%" in shown
+
+
+@pytest.mark.docker
+def test_score_cruxeval_keeps_its_verdicts_and_says_what_is_missing(
+    service_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command over the real service, with the reference scorer's number beside ours."""
+    sample = {"code": "def f(x):\n    return x", "input": "1", "output": "1"}
+    samples = write_lines(
+        tmp_path / "s.jsonl", [sample | {"id": "sample_0"}, sample | {"id": "sample_1"}]
+    )
+    generations = tmp_path / "g.json"
+    generations.write_text(json.dumps({"sample_0": ["1", "f(1)"]}))
+    output = tmp_path / "verdicts.jsonl"
+    argv = ["score", "cruxeval", str(generations), "--samples", str(samples), "--mode", "output"]
+    assert main([*argv, "--k", "1", "--url", service_url, "-o", str(output)]) == 1
+    shown = capsys.readouterr()
+    assert "1 problems, 2 generations, 1 disqualified (wrong here, " in shown.out
+    assert "pass@1: 50.0 " in shown.out
+    assert "counted as the reference scorer does: 100.0" in shown.out
+    assert "1 records have no verdict and are not scored: no_generations 1" in shown.err
+    assert read_lines(output)[0]["outcomes"] == ["correct", "disqualified"]
+
+
+def snapshot(done: int = 3) -> Snapshot:
+    progress = Progress("infer", total_bytes=200, clock=lambda: 0.0)
+    progress.read_bytes = 50
+    for _ in range(done):
+        progress.result("stop")
+    progress.failure("rate\x1b[2Jlimited", retry=True)
+    return progress.snapshot()
+
+
+def test_progress_line_has_share_count_rate_and_reasons() -> None:
+    """One line says how it stands."""
+    assert line_of(snapshot()) == (
+        "infer:  25% read | 4 done | 0.0/s | 0 s | stop 3 | without result: rate\x1b[2Jlimited 1"
+    )
+
+
+class Screen(io.StringIO):
+    """A stream that is a terminal, or is none."""
+
+    def __init__(self, *, interactive: bool) -> None:
+        super().__init__()
+        self._interactive = interactive
+
+    def isatty(self) -> bool:
+        return self._interactive
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+def test_progress_is_rewritten_on_a_terminal_and_logged_seldom_elsewhere(
+    interactive: bool,
+) -> None:
+    """A log file gets a line every few seconds, a terminal one line that is wiped in the end."""
+    now_s = 0.0
+    screen = Screen(interactive=interactive)
+    terminal = Terminal(out=io.StringIO(), err=screen, colored=False)
+    with shown_progress(terminal, clock=lambda: now_s) as listener:
+        for _ in range(100):
+            now_s += LOG_S / 40
+            listener(snapshot())
+    text = screen.getvalue()
+    assert "\x1b[2J" not in text
+    if interactive:
+        assert text.count("\r\x1b[K") > 50
+        assert text.endswith("\r\x1b[K")
+        assert "\n" not in text
+    else:
+        assert text.count("\n") == 2
+        assert "\r" not in text
+
+
+def test_rate_is_of_the_last_seconds_and_leaves_out_what_was_there() -> None:
+    """A resumed run does not look faster than it is."""
+    now_s = 0.0
+    progress = Progress("s", total_bytes=0, clock=lambda: now_s)
+    for _ in range(1000):
+        progress.result("old", resumed=True)
+    for _ in range(60):
+        now_s += 1.0
+        progress.result("new")
+        found = progress.snapshot()
+    assert found.rate_per_s == pytest.approx(1.0, rel=0.1)
+    assert found.resumed_count == 1000
+    assert found.share == 1.0

@@ -1,0 +1,51 @@
+"""Running one call under a chosen variation, as the determinism check does. No tests."""
+
+from __future__ import annotations
+
+import time
+
+from execbox.wire import Execution, Function, Limits
+from execbox_service.executor import judged
+from execbox_service.jobs import Terms, function_job
+from execbox_service.session import Attempt, Variation, call_payload
+from execbox_service.work import Work
+from tests.bench import Bench
+
+DAY_S = 86_400
+
+
+async def run_varied(bench: Bench, code: str, variation: Variation) -> Execution:
+    """``main_solution()`` of a source, once, in a container of its own key."""
+    executor = bench.runtime._started
+    limits = Limits()
+    terms = Terms(
+        limits=limits,
+        isolation="process",
+        profile="default",
+        convert="none",
+        principal="test",
+        imports=executor.facts.imports,
+        varied=True,
+    )
+    job = function_job(Function(code=code), terms, complexity=None)
+    async with Work(executor.admission, executor.pool, job) as work:
+        (ended,) = await work.run([Attempt(call_payload({"args": []}), variation)])
+    return judged(ended, limits=limits)
+
+
+def clock(**settings: int) -> Variation:
+    """An interpreter under the clock preload: ``offset_s``, ``frozen_s``, ``step_ns``."""
+    from execbox_service.variations import CLOCK_LIBRARY
+
+    names = {name: f"EXECBOX_CLOCK_{name.upper()}" for name in settings}
+    return Variation(
+        interpreter=(
+            ("LD_PRELOAD", CLOCK_LIBRARY),
+            *((names[name], str(value)) for name, value in settings.items()),
+        )
+    )
+
+
+def seconds_from_now(moment_s: float) -> float:
+    """How far a date of the sandbox is from ours."""
+    return moment_s - time.time()

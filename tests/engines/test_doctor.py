@@ -1,0 +1,49 @@
+"""What the service's half of `execbox doctor` finds."""
+
+from __future__ import annotations
+
+import pytest
+
+from execbox_service.doctor import checks
+
+ENGINES = {
+    "docker engine",
+    "bubblewrap",
+    "bubblewrap: Python",
+    "bubblewrap: control groups",
+    "bubblewrap: user namespaces",
+}
+
+
+def test_checks_cover_both_engines_and_always_say_what_to_do() -> None:
+    """One entry for each thing an engine needs; what is missing has a remedy."""
+    found = checks()
+    assert {check.name for check in found} == ENGINES
+    assert all(check.found for check in found)
+    assert all(check.ok or check.remedy for check in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found", "remedy"),
+    [
+        ("EXECBOX_DOCKER_HOST", "tcp://127.0.0.1:1", "daemon", "apt install docker.io"),
+        ("EXECBOX_IMAGE", "execbox-no-such-image:local", "no image|daemon", "make image"),
+    ],
+)
+def test_docker_that_cannot_be_used_is_said_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, found: str, remedy: str
+) -> None:
+    """The settings decide where it looks."""
+    monkeypatch.setenv(name, value)
+    (check,) = [check for check in checks() if check.name == "docker engine"]
+    assert not check.ok
+    assert any(words in check.found for words in found.split("|"))
+    assert remedy in str(check.remedy)
+
+
+def test_settings_that_cannot_be_used_are_the_only_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be said about engines without them."""
+    monkeypatch.setenv("EXECBOX_POOL_SIZE", "many")
+    (check,) = checks()
+    assert (check.name, check.ok) == ("settings", False)
+    assert "EXECBOX_POOL_SIZE" in check.found

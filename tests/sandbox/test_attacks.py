@@ -1,0 +1,42 @@
+"""Our own attack programs, at both isolation levels, with a canary beside and after each."""
+
+from __future__ import annotations
+
+import pytest
+
+from execbox.wire import Isolation
+from tests.bench import Bench
+from tests.sandbox import (
+    attacks_contamination,
+    attacks_escape,
+    attacks_forgery,
+    attacks_network,
+    attacks_resource,
+)
+from tests.sandbox.attack import Attack, run_attack
+
+pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
+
+CLASSES = {
+    "resource": attacks_resource.ATTACKS,
+    "escape": attacks_escape.ATTACKS,
+    "contamination": attacks_contamination.ATTACKS,
+    "forgery": attacks_forgery.ATTACKS,
+    "network": attacks_network.ATTACKS,
+}
+
+
+@pytest.mark.parametrize("isolation", ["process", "container"])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(attack, id=f"{kind}: {attack.name}")
+        for kind, attacks in CLASSES.items()
+        for attack in attacks
+    ],
+)
+async def test_attack_ends_in_its_status_and_disturbs_nobody(
+    bench: Bench, attack: Attack, isolation: Isolation
+) -> None:
+    """The documented status, the documented output, and the next execution unaffected."""
+    await run_attack(bench, attack, isolation=isolation)
