@@ -1,4 +1,4 @@
-"""The schema of the HTTP API: every request, response and closed vocabulary, and nothing that does work.
+"""The schema of the HTTP API: requests, responses and closed vocabularies. Does no work.
 
 The service and the client both import this module, so a field exists in one place only.
 Requests forbid unknown fields and are strict about types (``true`` and ``"10"`` are not numbers);
@@ -94,9 +94,9 @@ JSON: TypeAlias = Any
 """A JSON value as Python's json module decodes it. Not checked here: the strict decoder has."""
 
 Isolation: TypeAlias = Literal["container", "process"]
-"""``container``: a fresh container for this job. ``process``: a container shared by one API key's jobs."""
+"""``container``: a fresh container for this job. ``process``: one shared by one API key's jobs."""
 Profile: TypeAlias = Literal["default", "processes"]
-"""``default``: one process, no exec, no socket. ``processes``: fork and exec allowed, if permitted."""
+"""``default``: one process, no exec, no socket. ``processes``: fork and exec, if permitted."""
 OutputFlag: TypeAlias = Literal["non_finite", "mutates_input"]
 Conversion: TypeAlias = Literal["none", "codeio"]
 
@@ -167,9 +167,9 @@ class Function(_Request):
     entry_point: Identifier = "main_solution"
     prelude: Literal["none", "codeio"] = Field(
         default="none",
-        description="codeio binds the names LeetCode-style code takes for granted before the source "
-        "runs: typing, collections, itertools, functools, math, heapq, bisect, operator, re, "
-        "string, random, copy, datetime, json, and numpy as np.",
+        description="codeio binds the names LeetCode-style code takes for granted before the "
+        "source runs: typing, collections, itertools, functools, math, heapq, bisect, operator, "
+        "re, string, random, copy, datetime, json, and numpy as np.",
     )
 
 
@@ -196,7 +196,7 @@ class Call(_Request):
 
 
 class Limits(_Request):
-    """What one execution may use. Each range is minimum to maximum; the operator may lower maxima."""
+    """What one execution may use. The operator may lower the maxima that stand here."""
 
     cpu_time_s: Annotated[Seconds, Field(ge=0.01, le=60)] = 5.0
     wall_time_s: Annotated[Seconds, Field(ge=0.05, le=120)] = 10.0
@@ -490,7 +490,7 @@ class GenerateResponse(_Response):
 
 
 class Verdict(StrEnum):
-    """What a prediction was worth: the first three, or the execution's status where it is not ok."""
+    """What a prediction was worth: or the status of an execution that is not ok."""
 
     CORRECT = "correct"
     INCORRECT = "incorrect"

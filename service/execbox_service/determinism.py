@@ -112,6 +112,10 @@ def _report(call: _Checked, *, runs: int) -> Determinism | None:
     )
 
 
+def _without_addresses(keys: set[str]) -> set[str]:
+    return {without_addresses(key) for key in keys}
+
+
 class _Checker:
     def __init__(self, work: Work, judge: Judge) -> None:
         self._work = work
@@ -171,12 +175,20 @@ class _Checker:
         What changes although entropy, the clock, the process's identity and the timers stand
         still depends on when the machine did what: ``timing``.
         """
-        for probe in HOLD_STILL:
+        for stillness in HOLD_STILL:
             left = [call for call in calls if call.cause is None]
-            keys = await self._keys(left, probe.variation, count=_REPEATS)
-            for call, seen in zip(left, keys, strict=True):
-                if len({without_addresses(key) for key in seen}) == 1:
-                    call.cause = probe.cause
+            held = await self._keys(left, stillness.held, count=_REPEATS)
+            still = [
+                (call, keys)
+                for call, keys in zip(left, map(_without_addresses, held), strict=True)
+                if len(keys) == 1
+            ]
+            for moved in stillness.moved:
+                unmoved = [(call, keys) for call, keys in still if call.cause is None]
+                seen = await self._keys([call for call, _ in unmoved], moved, count=1)
+                for (call, keys), other in zip(unmoved, seen, strict=True):
+                    if _without_addresses(other) != keys:
+                        call.cause = stillness.cause
         for call in calls:
             call.cause = call.cause or "timing"
 

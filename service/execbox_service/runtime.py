@@ -72,7 +72,6 @@ class Runtime:
                 selftest.Expected(
                     memory_limit_bytes=self._spec.memory_bytes(self._spec.memory_mb),
                     open_file_count=self._spec.open_file_count,
-                    process_count=self._spec.pid_count,
                 ),
             )
         except BaseException:

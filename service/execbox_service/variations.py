@@ -72,50 +72,86 @@ def _elsewhere(*names: str, number: int = 1) -> Surroundings:
     return (("elsewhere", names), ("elsewhere_number", number))
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A variation under which executions show one cause, and not the others."""
-
-    cause: str
-    variation: Variation
-
-
 _PLAIN = Variation(limit_factor=_LIMIT_FACTOR)
 
 REPEAT = _PLAIN
 """The baseline again: nothing differs but what differs between any two executions."""
 
-_STANDING_CLOCK = (
-    ("LD_PRELOAD", CLOCK_LIBRARY),
-    ("EXECBOX_CLOCK_FROZEN_S", str(_FROZEN_CLOCK_S)),
-)
 
-# When the baseline does not even repeat: hold one source still and see whether it then does.
-# Identity first, addresses included, since those that are left differ in all of them.
+def _standing_clock(moment_s: int) -> tuple[tuple[str, str], ...]:
+    return (("LD_PRELOAD", CLOCK_LIBRARY), ("EXECBOX_CLOCK_FROZEN_S", str(moment_s)))
+
+
+def _entropy(seed: int, *, interpreter: tuple[tuple[str, str], ...] = ()) -> Variation:
+    return Variation(
+        interpreter=interpreter,
+        surroundings=(("entropy_seed", seed),),
+        limit_factor=_LIMIT_FACTOR,
+    )
+
+
+@dataclass(frozen=True)
+class Stillness:
+    """One source held still, and the same source elsewhere.
+
+    What is the same under ``held``, again and again, and another under one of ``moved``, depends
+    on this source. The second half is for what only rarely changes: it may seem to hold still.
+    """
+
+    cause: str
+    held: Variation
+    moved: tuple[Variation, ...]
+
+
+_SHIFTED_TIMERS = Variation(surroundings=_elsewhere("timers"), limit_factor=_LIMIT_FACTOR)
+
+# When the baseline does not even repeat. Identity first, addresses included, since those that
+# are left differ in all of them.
 HOLD_STILL = (
-    Probe(
+    Stillness(
         "process_state",
         Variation(surroundings=(("frozen", ("process",)),), limit_factor=_LIMIT_FACTOR),
-    ),
-    Probe(
-        "entropy",
-        Variation(surroundings=(("entropy_seed", 1),), limit_factor=_LIMIT_FACTOR),
-    ),
-    Probe("clock", Variation(interpreter=_STANDING_CLOCK, limit_factor=_LIMIT_FACTOR)),
-    Probe(
-        "timing",
-        Variation(surroundings=(("frozen", ("timers",)),), limit_factor=_LIMIT_FACTOR),
-    ),
-    # Both at once, as in uuid1: random bits are the part that never comes back.
-    Probe(
-        "entropy",
-        Variation(
-            interpreter=_STANDING_CLOCK,
-            surroundings=(("entropy_seed", 1),),
-            limit_factor=_LIMIT_FACTOR,
+        (
+            Variation(
+                surroundings=(*_other_place(_ZONES[1]), *_elsewhere("host", "heap")),
+                limit_factor=_LIMIT_FACTOR,
+            ),
         ),
     ),
+    Stillness("entropy", _entropy(1), tuple(map(_entropy, (2, 3, 4, 5)))),
+    Stillness(
+        "clock",
+        Variation(interpreter=_standing_clock(_FROZEN_CLOCK_S), limit_factor=_LIMIT_FACTOR),
+        (
+            Variation(
+                interpreter=_standing_clock(_FROZEN_CLOCK_S + _CLOCK_STEP_S),
+                limit_factor=_LIMIT_FACTOR,
+            ),
+            # The date as the end of a stretch of time, which stands still with it.
+            _PLAIN,
+        ),
+    ),
+    Stillness(
+        "timing",
+        Variation(surroundings=(("frozen", ("timers",)),), limit_factor=_LIMIT_FACTOR),
+        (_SHIFTED_TIMERS,),
+    ),
+    # Both at once, as in uuid1: random bits are the part that never comes back.
+    Stillness(
+        "entropy",
+        _entropy(1, interpreter=_standing_clock(_FROZEN_CLOCK_S)),
+        (_entropy(2, interpreter=_standing_clock(_FROZEN_CLOCK_S)),),
+    ),
 )
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A variation in one thing, and what a difference under it is due to."""
+
+    cause: str
+    variation: Variation
+
 
 # When the baseline repeats: vary one thing and see whether that makes the difference.
 VARY_ONE = (

@@ -405,6 +405,9 @@ def test_clients_have_the_same_methods_with_the_same_documentation() -> None:
 
     sync, asynchronous = documentation(Client), documentation(AsyncClient)
     asynchronous["close"] = asynchronous.pop("aclose")
+    assert sync.keys() == asynchronous.keys()
+    # An asynchronous generator is ended in another way, and has to say so.
+    del sync["batch"], asynchronous["batch"]
     assert sync == asynchronous
     assert all(sync.values())
 

@@ -1,7 +1,7 @@
 """Whether a predicted value equals an expected one: the three comparators, on decoded JSON. Pure.
 
 What the values are and where they come from is decided elsewhere; text is never parsed here.
-Why the comparators are what they are: ``docs/decisions/0040-comparators.md``.
+Why the comparators are what they are: ``docs/decisions/0020-comparators.md``.
 
 The work is counted and bounded, because whoever predicts also chooses the size of the prediction.
 """
