@@ -39,6 +39,8 @@ from execbox_service.session import Attempt, Ended, Variation, call_payload
 from execbox_service.work import Work
 
 _SHOWN_CHARS = 200
+_FUNCTION_FILE, _GENERATOR_FILE = 'File "solution.py"', 'File "input_generator.py"'
+"""As tracebacks name the two sources of a draw."""
 _DRAWN_AHEAD_MIN, _DRAWN_AHEAD_MAX = 8, 200
 _DRAW_PAYLOAD = call_payload({"args": []})
 Stopped = Literal["count", "attempts", "given_up", "job_time", "invalid_code"]
@@ -166,7 +168,8 @@ class Generation:
         elif execution.status in (Status.UNSERIALIZABLE, Status.OUTPUT_TOO_LARGE):
             draw.reject("invalid_input")
         elif execution.status is not Status.OK:
-            draw.reject(f"generator_{execution.status.value}")
+            whose = "" if _is_of_the_function(execution.error) else "generator_"
+            draw.reject(f"{whose}{execution.status.value}")
         elif execution.output_text is not None or not isinstance(execution.output, dict):
             draw.execution = execution.model_copy(update={"error": _no_input(execution)})
             draw.reject("invalid_input")
@@ -300,6 +303,12 @@ def _example(draw: Draw) -> RejectedExample:
         determinism=execution.determinism if execution is not None else None,
         violations=draw.violations,
     )
+
+
+def _is_of_the_function(error: ExecutionError | None) -> bool:
+    """Whether what went wrong in a draw did so in the function's source alone, which runs first."""
+    trace = error.traceback if error is not None else None
+    return trace is not None and _FUNCTION_FILE in trace and _GENERATOR_FILE not in trace
 
 
 def _no_input(execution: Execution) -> ExecutionError:

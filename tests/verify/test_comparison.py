@@ -161,15 +161,15 @@ def test_codeio_measures_from_the_expected_value() -> None:
 def test_comparison_of_anything_large_takes_no_longer_than_permitted(
     comparator: Comparator, predicted: Any, expected: Any
 ) -> None:
-    """An answer or a refusal, in time that no size can stretch: 50 ms on an idle core, and this
-    allows for a busy one."""
+    """An answer or a refusal, in time that no size can stretch (F30: at most 50 ms); the best of
+    three, because other programs use the core's caches too."""
     best_s = math.inf
     for _ in range(3):
         begun_s = time.thread_time()
         with contextlib.suppress(ComparisonTooLong):
             equal(predicted, expected, comparator=comparator)
         best_s = min(best_s, time.thread_time() - begun_s)
-    assert best_s < 0.1
+    assert best_s < 0.05
 
 
 def test_comparison_of_large_alike_values_is_refused_not_guessed() -> None:

@@ -251,11 +251,14 @@ PIECES = [
 @pytest.mark.parametrize("piece", PIECES)
 @pytest.mark.parametrize("around", ["{}", '{{"output": {}', '```json\n{{"output": "{}', "x{}}}]"])
 def test_text_made_to_be_expensive_costs_no_more_than_permitted(piece: str, around: str) -> None:
-    """A text of 3 MB of anything: 50 ms on an idle core, and this allows for a busy one."""
+    """A text of 3 MB of anything, in at most 50 ms; the best of three."""
     text = around.format(piece * (3_000_000 // len(piece)))
-    begun_s = time.thread_time()
-    extract(text, kind="output")
-    assert time.thread_time() - begun_s < 0.15
+    took_s = []
+    for _ in range(3):
+        begun_s = time.thread_time()
+        extract(text, kind="output")
+        took_s.append(time.thread_time() - begun_s)
+    assert min(took_s) < 0.05
 
 
 def test_answer_at_the_end_of_a_very_long_text_is_found() -> None:

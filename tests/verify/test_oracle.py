@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from execbox import AsyncClient
 from execbox_service.judge.comparison import equal
 
-_EVERY = 25
+_EVERY = 15
 
 
 @pytest.mark.corpus

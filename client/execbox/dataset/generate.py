@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from execbox import wire
 from execbox.dataset.progress import Listener, Summary, unheard
 from execbox.dataset.records import BadRecord, DatasetError, Record, Value, text_field
+from execbox.dataset.sorting import MISSING_PACKAGE
 from execbox.dataset.step import Step, per_record, run_step_async
 from execbox.dataset.terms import (
     OWN_META,
@@ -235,7 +236,7 @@ def _with_pairs(value: Value, response: wire.GenerateResponse) -> Value:
     if not response.pairs:
         raise BadRecord(
             _why_none(response),
-            reason=_commonest(response),
+            reason=_reason(response),
             detail={OWN_META: account},
         )
     certificates = [pair.certificate for pair in response.pairs if pair.certificate is not None]
@@ -255,6 +256,14 @@ def _commonest(response: wire.GenerateResponse) -> str:
     if not faults:
         return response.stopped
     return min(faults, key=lambda name: (-faults[name], name))
+
+
+def _reason(response: wire.GenerateResponse) -> str:
+    """What a record without pairs is counted under."""
+    commonest = _commonest(response)
+    example = response.examples.get(commonest)
+    error = example.error if example is not None else None
+    return "missing_package" if error and error.type == MISSING_PACKAGE else commonest
 
 
 def _why_none(response: wire.GenerateResponse) -> str:

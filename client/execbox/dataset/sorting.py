@@ -32,7 +32,8 @@ CORRECTED = {
     "not_reproduced": "deterministic, and not what was published",
 }
 """Why a pair's output was replaced by the true one."""
-_MISSING_PACKAGE = "ModuleNotFoundError"
+MISSING_PACKAGE = "ModuleNotFoundError"
+"""The exception that says that the image lacks what the function imports."""
 _ROUNDING = 1e-9
 _SHOWN_CHARS = 300
 
@@ -108,7 +109,7 @@ def _failed(execution: wire.Execution) -> Sorted:
     message = None if error is None else f"{error.type}: {error.message}"[:_SHOWN_CHARS]
     if execution.limit is not None:
         message = f"the {execution.limit} limit was reached"
-    missing = error is not None and error.type == _MISSING_PACKAGE
+    missing = error is not None and error.type == MISSING_PACKAGE
     reason = "missing_package" if missing else execution.status.value
     return Sorted(group="dropped", reason=reason, message=message)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -54,6 +54,7 @@ _HEADING = re.compile(
     """,
     re.VERBOSE,
 )
+_HEADING_CHARS_MAX = 120
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`]*)")
 _WRAPPERS = frozenset({"markdown", "md"})
 _THOUGHT = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL)
@@ -76,6 +77,12 @@ class _Block:
 
     text: str
     info: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Heading:
+    section: Section
+    line: str
 
 
 def raw_answer(value: Value) -> str | None:
@@ -123,17 +130,7 @@ def parse_transformed(
         "generator": drawing,
         "problem": _prose(blocks_by_section.get("problem", [])),
     }
-    missing = [_NAMES[name] for name, content in found.items() if not content]
-    if missing:
-        raise BadRecord(
-            f"the answer has no usable section {', '.join(missing)}"
-            + (
-                f" (found: {', '.join(_NAMES[n] for n in found if found[n])})"
-                if any(found.values())
-                else ""
-            ),
-            reason="missing_section",
-        )
+    _check_complete(found)
     return TransformedFunction(
         code=code,
         requirements=found["requirements"],
@@ -142,10 +139,21 @@ def parse_transformed(
     )
 
 
+def _check_complete(found: Mapping[Section, str]) -> None:
+    missing = ", ".join(_NAMES[name] for name, content in found.items() if not content)
+    present = ", ".join(_NAMES[name] for name, content in found.items() if content)
+    if missing:
+        raise BadRecord(
+            f"the answer has no usable section {missing} (it has: {present or 'none'})",
+            reason="missing_section",
+        )
+
+
 def _lines_of_answer(text: str) -> Sequence[str]:
     """Lines, without a reasoning model's thoughts and without a fence around everything."""
-    lines = _THOUGHT.sub("", text).strip().splitlines()
-    opening = _FENCE.fullmatch(lines[0]) if lines else None
+    # Not splitlines(), which would also split at characters that may stand in a string of code.
+    lines = _THOUGHT.sub("", text).strip().replace("\r\n", "\n").split("\n")
+    opening = _FENCE.fullmatch(lines[0])
     if opening is not None and opening["info"].strip().lower() in _WRAPPERS:
         lines = lines[1:]
         closing = _FENCE.fullmatch(lines[-1]) if lines else None
@@ -164,15 +172,19 @@ def _sections(lines: Sequence[str]) -> dict[Section | None, list[_Block]]:
         if isinstance(piece, _Block):
             fresh.append(piece)
             continue
+        if piece.section == section:
+            # Within a section its title again is a comment in code without a fence.
+            fresh.append(_Block(piece.line, None))
+            continue
         if any(block.text.strip() for block in fresh) or section not in found:
             found[section] = fresh
-        section, fresh = piece, []
+        section, fresh = piece.section, []
     if any(block.text.strip() for block in fresh) or section not in found:
         found[section] = fresh
     return found
 
 
-def _pieces(lines: Sequence[str]) -> Iterator[_Block | Section]:
+def _pieces(lines: Sequence[str]) -> Iterator[_Block | _Heading]:
     """Headings and what is between them; a line of code never is a heading."""
     prose: list[str] = []
     fence: re.Match[str] | None = None
@@ -181,7 +193,10 @@ def _pieces(lines: Sequence[str]) -> Iterator[_Block | Section]:
         mark = _FENCE.fullmatch(line)
         if fence is not None:
             if mark is not None and _closes(mark, fence):
-                yield _Block(textwrap.dedent("\n".join(inside)), fence["info"].strip().lower())
+                text = "\n".join(inside)
+                if fence["indent"]:
+                    text = textwrap.dedent(text)
+                yield _Block(text, fence["info"].strip().lower())
                 fence, inside = None, []
             else:
                 inside.append(line)
@@ -191,7 +206,7 @@ def _pieces(lines: Sequence[str]) -> Iterator[_Block | Section]:
         elif (title := _title(line)) is not None:
             yield _Block("\n".join(prose), None)
             prose = []
-            yield title
+            yield _Heading(title, line)
         else:
             prose.append(line)
     if fence is not None:
@@ -210,7 +225,7 @@ def _closes(mark: re.Match[str], fence: re.Match[str]) -> bool:
 
 
 def _title(line: str) -> Section | None:
-    heading = _HEADING.fullmatch(line)
+    heading = _HEADING.fullmatch(line) if len(line) <= _HEADING_CHARS_MAX else None
     if heading is None:
         return None
     words = re.sub(r"[/&,-]", " ", heading["title"].lower()).split()
@@ -243,7 +258,7 @@ def _prose(blocks: Sequence[_Block]) -> str:
     if len(filled) == 1:
         return filled[0].text.strip()
     parts = [
-        block.text.strip("\n") if block.info is None else f"```{block.info}\n{block.text}\n```"
+        block.text if block.info is None else f"```{block.info}\n{block.text}\n```"
         for block in filled
     ]
     return "\n".join(parts).strip()

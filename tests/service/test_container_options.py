@@ -1,0 +1,160 @@
+"""The isolation policy of a container: every option of it, read back from the engine's arguments."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from execbox_service.engines.base import ContainerSpec
+from execbox_service.engines.docker import container_options
+from execbox_service.runtime import container_spec
+from execbox_service.settings import load_settings
+
+SPEC = ContainerSpec(
+    image="image",
+    instance="host:1",
+    docker_host=None,
+    oci_runtime=None,
+    cpu_count=1.5,
+    memory_mb=512,
+    runner_allowance_mb=128,
+    tmp_mb=64,
+    tmp_inode_count=4096,
+    pid_count=128,
+    open_file_count=256,
+)
+
+
+def host_config() -> dict[str, Any]:
+    """What the daemon is sent, made by the SDK from our options."""
+    import docker
+
+    client = docker.APIClient(base_url="http://127.0.0.1:9", version="1.41")
+    config: dict[str, Any] = client.create_host_config(**container_options(SPEC))
+    client.close()
+    return config
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NetworkMode", "none"),
+        ("ReadonlyRootfs", True),
+        ("CapDrop", ["ALL"]),
+        ("CapAdd", ["SETUID", "SETGID", "KILL"]),
+        ("Memory", 640 * 2**20),
+        ("MemorySwap", 640 * 2**20),
+        ("NanoCpus", 1_500_000_000),
+        ("PidsLimit", 128),
+        ("LogConfig", {"Type": "none", "Config": {}}),
+        ("IpcMode", "private"),
+        ("ShmSize", 2**20),
+        ("AutoRemove", True),
+        ("Privileged", None),
+        ("Binds", None),
+        ("Mounts", None),
+        ("Devices", None),
+        ("PidMode", None),
+        ("UsernsMode", None),
+        ("UTSMode", None),
+        ("VolumesFrom", None),
+        ("ExtraHosts", None),
+        ("PortBindings", None),
+        ("GroupAdd", None),
+        ("DeviceCgroupRules", None),
+        ("Sysctls", None),
+        ("Runtime", None),
+        ("OomKillDisable", None),
+    ],
+)
+def test_option_is_what_the_policy_says(name: str, value: object) -> None:
+    """Each protection is asked for, and nothing that would take one away is."""
+    found = host_config().get(name)
+    assert (found or None) == (value or None)
+
+
+def test_option_security_is_no_new_privileges_and_our_own_profile() -> None:
+    """The profile goes inline, so that a remote daemon needs no file of ours."""
+    no_new_privileges, profile = host_config()["SecurityOpt"]
+    assert no_new_privileges == "no-new-privileges"
+    name, _, text = profile.partition("=")
+    assert name == "seccomp"
+    policy = json.loads(text)
+    assert policy["defaultAction"] == "SCMP_ACT_ERRNO"
+
+
+def test_option_ulimits_bound_what_outlives_or_hides() -> None:
+    """Core files, descriptors, queues, locked memory, queued signals."""
+    found = {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host_config()["Ulimits"]}
+    assert found == {
+        "core": (0, 0),
+        "nofile": (256, 256),
+        "msgqueue": (0, 0),
+        "memlock": (0, 0),
+        "sigpending": (256, 256),
+    }
+
+
+def test_option_tmpfs_is_small_and_runs_nothing() -> None:
+    """One writable directory beside /dev/shm, with limits on bytes and files."""
+    (path, options), *others = host_config()["Tmpfs"].items()
+    assert (path, others) == ("/tmp", [])
+    assert {"noexec", "nosuid", "nodev", "size=64m", "nr_inodes=4096"} <= set(options.split(","))
+
+
+NEVER_ALLOWED = {
+    "socket", "connect", "bind", "listen", "accept", "ptrace", "process_vm_readv", "mount", "umount2",
+    "process_vm_writev", "unshare", "setns", "pivot_root", "chroot", "bpf", "perf_event_open",
+    "io_uring_setup", "userfaultfd", "keyctl", "add_key", "request_key", "kexec_load", "init_module",
+    "finit_module", "delete_module", "open_by_handle_at", "name_to_handle_at", "shmget", "msgget",
+    "semget", "mq_open", "personality", "modify_ldt", "iopl", "ioperm", "reboot", "swapon", "acct",
+    "settimeofday", "clock_settime", "adjtimex", "sethostname", "quotactl", "syslog", "pidfd_getfd",
+    "fanotify_init", "lookup_dcookie", "vhangup", "kcmp", "mbind", "move_pages", "migrate_pages",
+    "sched_setscheduler", "ioprio_set", "io_setup", "process_madvise", "memfd_secret", "fsopen",
+    "move_mount", "open_tree", "landlock_create_ruleset", "uselib", "ustat", "sysfs", "nfsservctl",
+}  # fmt: skip
+
+
+def test_profile_allows_nothing_that_no_function_needs() -> None:
+    """An allow-list: what is dangerous is simply not on it."""
+    _, profile = host_config()["SecurityOpt"]
+    rules = json.loads(profile.partition("=")[2])["syscalls"]
+    allowed = {name for rule in rules if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+    assert allowed & NEVER_ALLOWED == set()
+    assert {"read", "write", "clone", "futex", "execve"} <= allowed
+
+
+def test_spec_takes_everything_from_settings_and_nothing_from_requests() -> None:
+    """What a container gets is the operator's choice."""
+    settings = load_settings(
+        {
+            "host": "127.0.0.1",
+            "port": "4711",
+            "image": "other",
+            "oci_runtime": "runsc",
+            "docker_host": "tcp://host:1",
+            "container_cpu_count": "2.5",
+            "tmp_mb": "9",
+            "tmp_inode_count": "77",
+            "pid_count": "33",
+            "open_file_count": "44",
+            "runner_allowance_mb": "55",
+            "memory_mb_max": "100",
+        }
+    )
+    assert container_spec(settings) == ContainerSpec(
+        image="other",
+        instance="127.0.0.1:4711",
+        docker_host="tcp://host:1",
+        oci_runtime="runsc",
+        cpu_count=2.5,
+        memory_mb=100,
+        runner_allowance_mb=55,
+        tmp_mb=9,
+        tmp_inode_count=77,
+        pid_count=33,
+        open_file_count=44,
+    )
+    assert container_options(container_spec(settings))["runtime"] == "runsc"

@@ -1,0 +1,192 @@
+"""What happens when containers or the daemon go away: our failure and retryable, never a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import docker
+import pytest
+from docker.errors import APIError, NotFound
+
+from execbox.wire import Execution, Status
+from execbox_service.failures import ServiceFailure
+from tests.bench import Bench, eventually, started_bench
+from tests.service.docker_proxy import docker_proxy
+
+pytestmark = pytest.mark.docker
+
+SLEEP = "import time\ndef main_solution(s):\n    time.sleep(s)\n    return 'slept'"
+DOUBLE = "def main_solution(x): return x * 2"
+
+
+def to_all_running(bench: Bench, action: Callable[[docker.APIClient, str], None]) -> int:
+    """Do something to every running container of a service; how many there were."""
+    client = docker.APIClient()
+    done = 0
+    try:
+        for container in bench.containers():
+            if container["State"] == "running":
+                with contextlib.suppress(NotFound, APIError):
+                    action(client, container["Id"])
+                    done += 1
+    finally:
+        client.close()
+    return done
+
+
+def kill(client: docker.APIClient, name: str) -> None:
+    client.kill(name)
+
+
+def stop(client: docker.APIClient, name: str) -> None:
+    client.stop(name, timeout=1)
+
+
+def pause(client: docker.APIClient, name: str) -> None:
+    client.pause(name)
+
+
+@pytest.mark.parametrize("isolation", ["container", "process"])
+@pytest.mark.parametrize("action", [kill, stop])
+async def test_container_lost_once_is_replaced_and_the_call_runs_again(
+    action: Callable[[docker.APIClient, str], None], isolation: str
+) -> None:
+    """Killed from outside in the middle of a call: the answer is the code's all the same."""
+    async with started_bench(pool_size="1") as bench:
+        running = asyncio.create_task(
+            bench.calls(SLEEP, [0.01], [1.2], [0.02], isolation=isolation)
+        )
+        await asyncio.sleep(0.6)
+        assert await asyncio.to_thread(to_all_running, bench, action)
+        executions = await running
+        assert [execution.output for execution in executions] == ["slept"] * 3
+        assert (await bench.call(DOUBLE, 4)).output == 8
+
+
+async def test_containers_lost_again_and_again_are_a_failure_to_be_retried() -> None:
+    """Killed whenever they run: no verdict, a retryable failure, and the next request works."""
+    async with started_bench(pool_size="1") as bench:
+        running = asyncio.create_task(bench.call(SLEEP, 8.0))
+        for _ in range(40):
+            await asyncio.sleep(0.3)
+            if running.done():
+                break
+            await asyncio.to_thread(to_all_running, bench, kill)
+        with pytest.raises(ServiceFailure) as failure:
+            await running
+        assert failure.value.retryable
+        assert failure.value.code in {"sandbox_lost", "engine_unavailable"}
+        assert (await bench.call(DOUBLE, 4)).output == 8
+
+
+async def test_paused_container_is_given_up_at_the_second_deadline() -> None:
+    """A container that says nothing any more is destroyed whatever its supervisor would say."""
+    async with started_bench(pool_size="1") as bench:
+        pool = bench.runtime._pool
+        assert pool is not None
+        pool.limits = replace(pool.limits, answer_grace_s=0.5)
+        started_s = time.monotonic()
+        running = asyncio.create_task(bench.call(SLEEP, 0.4, limits={"wall_time_s": 0.5}))
+        await asyncio.sleep(0.25)
+        assert await asyncio.to_thread(to_all_running, bench, pause)
+        ended = await running
+        assert (ended.status, ended.output) == (Status.OK, "slept")
+        assert time.monotonic() - started_s < 30
+        await eventually(lambda: all(c["State"] == "running" for c in bench.containers()))
+
+
+async def test_container_out_of_memory_as_a_whole_is_the_running_calls_doing() -> None:
+    """The kernel ended the trusted processes, too: that call is memory_exceeded, the rest go on.
+
+    Files in memory outlive the job that wrote them, so with room for them beyond the memory
+    limit, ending the job frees too little.
+    """
+    code = """
+def main_solution(size_mb):
+    with open("/tmp/fill", "wb", buffering=0) as file:
+        for _ in range(size_mb): file.write(b"x" * 2**20)
+        other = open("/tmp/more", "wb", buffering=0)
+        for _ in range(size_mb): other.write(b"x" * 2**20)
+        third = open("/tmp/most", "wb", buffering=0)
+        for _ in range(size_mb): third.write(b"x" * 2**20)
+    return size_mb
+"""
+    async with started_bench(pool_size="2", tmp_mb="600") as bench:
+        executions = await bench.calls(code, [1], [60], [2], limits={"memory_mb": 16})
+        assert [execution.status.value for execution in executions] == [
+            "ok",
+            "memory_exceeded",
+            "ok",
+        ]
+        usage = executions[1].usage
+        assert usage is not None
+        assert usage.wall_time_s < 10
+
+
+async def test_packages_that_do_not_fit_are_memory_exceeded() -> None:
+    """Imports that alone need more than the limit and the allowance are the function's doing."""
+    code = (
+        "import numpy, scipy.stats, scipy.signal, sympy, pandas, networkx, sklearn.cluster\n"
+        "import matplotlib, nltk\ndef main_solution(): return len(bytearray(16 * 2**20))\n"
+    )
+    async with started_bench(pool_size="1") as bench:
+        ended = await bench.call(code, limits={"memory_mb": 16})
+        assert ended.status in (Status.MEMORY_EXCEEDED, Status.OK)
+        assert (await bench.call(DOUBLE, 3)).output == 6
+
+
+async def attempt(bench: Bench) -> Execution | ServiceFailure:
+    """One request: its execution, or the failure it met."""
+    try:
+        return await bench.call(DOUBLE, 21)
+    except ServiceFailure as failure:
+        return failure
+
+
+async def test_daemon_that_goes_away_and_comes_back_is_noticed_both_times(tmp_path: Path) -> None:
+    """Cut off: not ready, requests fail soon and retryably. Back: ready, and requests work."""
+    async with (
+        docker_proxy(tmp_path) as proxy,
+        started_bench(docker_host=proxy.url, sweep_interval_s="1") as bench,
+    ):
+        assert (await bench.call(DOUBLE, 21)).output == 42
+        assert bench.runtime.readiness().ready
+
+        await proxy.cut()
+        await eventually(lambda: not bench.runtime.readiness().ready, within_s=15)
+        assert "Docker daemon" in str(bench.runtime.readiness().reason)
+        async with asyncio.timeout(30):
+            met = await attempt(bench)
+        assert isinstance(met, ServiceFailure)
+        assert met.retryable
+        await eventually(lambda: bench.containers() == [], within_s=15)
+
+        await proxy.restore()
+        await eventually(lambda: bench.runtime.readiness().ready, within_s=30)
+        assert (await bench.call(DOUBLE, 21)).output == 42
+
+
+async def test_daemon_that_goes_away_during_a_call_is_no_verdict(tmp_path: Path) -> None:
+    """The stream breaks in the middle of an execution: a failure, or the answer after the return."""
+    async with (
+        docker_proxy(tmp_path) as proxy,
+        started_bench(docker_host=proxy.url, sweep_interval_s="1") as bench,
+    ):
+        running = asyncio.create_task(bench.call(SLEEP, 3.0, isolation="process"))
+        await asyncio.sleep(0.5)
+        await proxy.cut()
+        await asyncio.sleep(0.5)
+        await proxy.restore()
+        try:
+            ended = await running
+        except ServiceFailure as failure:
+            assert failure.retryable
+        else:
+            assert (ended.status, ended.output) == (Status.OK, "slept")
+        await eventually(lambda: bench.runtime.readiness().ready, within_s=30)
+        assert (await bench.call(DOUBLE, 1)).output == 2
