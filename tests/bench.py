@@ -28,7 +28,12 @@ class Bench:
     settings: Settings
 
     async def request(
-        self, code: str, calls: Iterable[Mapping[str, Any]], *, principal: str = "test", **fields: Any
+        self,
+        code: str,
+        calls: Iterable[Mapping[str, Any]],
+        *,
+        principal: str = "test",
+        **fields: Any,
     ) -> ExecuteResponse:
         """Run a job; ``fields`` are those of an execute request, ``entry_point`` included."""
         function = {"code": code} | {

@@ -23,11 +23,13 @@ import ctypes, errno, os, socket, stat
 IO_SETUP = {"x86_64": 206, "aarch64": 0}
 CAPABILITY_SETS = ("Inh", "Prm", "Eff", "Amb")
 
-def refused(action):
+def refused(action, error=OSError):
     try:
         action()
-    except OSError:
+    except error:
         return True
+    except OSError:
+        pass
     return False
 
 def write(path):
@@ -71,10 +73,12 @@ def probe():
         "no_new_privs is set": own["NoNewPrivs"] == "1",
         "a system-call filter is on": own["Seccomp"] == "2",
         "one descriptor beside the standard three": descriptors() == [True],
-        "fork is refused": refused(fork),
-        "exec is refused": refused(lambda: os.execv("/bin/true", ["true"])),
-        "sockets are refused": refused(lambda: socket.socket().close()),
-        "the root file system is read-only": refused(lambda: write("/etc/execbox-probe")),
+        "fork is refused": refused(fork, PermissionError),
+        # Of a program that is not there: where exec is not refused, the answer is another error.
+        "exec is refused": refused(lambda: os.execv("/nowhere", ["true"]), PermissionError),
+        "sockets are refused": refused(lambda: socket.socket().close(), PermissionError),
+        "the root file system is read-only": "ro" in mounts().get("/", set())
+        and refused(lambda: write("/etc/execbox-probe")),
         "/dev is not writable": refused(lambda: write("/dev/execbox-probe")),
         "/dev/mqueue is not writable": refused(lambda: write("/dev/mqueue/execbox-probe")),
         "signals to the supervisor are refused": refused(lambda: os.kill(1, 0)),

@@ -60,7 +60,9 @@ async def run_attack(
     for execution in executions:
         assert_outcome(execution, attack)
         assert_presentable(execution, stdout_bytes=limits.stdout_bytes)
-    after = await bench.call(CANARY, 21, limits=limits.model_dump(), isolation=isolation, principal=key)
+    after = await bench.call(
+        CANARY, 21, limits=limits.model_dump(), isolation=isolation, principal=key
+    )
     assert (after.status, after.output) == (Status.OK, 42)
 
 

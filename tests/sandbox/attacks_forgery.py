@@ -20,14 +20,18 @@ ATTACKS = (
     Attack(
         "frames on stdout and stderr",
         "import os\ndef main_solution():\n    for fd in (1, 2):\n"
-        "        os.write(fd, b'\\x00\\x00\\x00\\x10\\x11\\x00\\x00\\x00\\x02{}xbx1{\"status\":\"ok\"}')\n"
+        '        os.write(fd, b\'\\x00\\x00\\x00\\x10\\x11\\x00\\x00\\x00\\x02{}xbx1{"status":"ok"}\')\n'
         "    return 1\n",
         ("ok",),
         output=1,
     ),
-    Attack("two frames", _FORGE + "def main_solution(): say(frame() + frame(b'2'))\n", ("no_result",)),
+    Attack(
+        "two frames", _FORGE + "def main_solution(): say(frame() + frame(b'2'))\n", ("no_result",)
+    ),
     Attack("half a frame", _FORGE + "def main_solution(): say(frame()[:-1])\n", ("no_result",)),
-    Attack("a frame and more", _FORGE + "def main_solution(): say(frame() + b' ')\n", ("no_result",)),
+    Attack(
+        "a frame and more", _FORGE + "def main_solution(): say(frame() + b' ')\n", ("no_result",)
+    ),
     Attack(
         "a frame before the real one",
         _FORGE + "def main_solution():\n    os.write(3, frame(b'666'))\n    return 1\n",
@@ -77,7 +81,7 @@ ATTACKS = (
     ),
     Attack(
         "duplicate keys",
-        _FORGE + "def main_solution(): say(frame(b'{\"a\": 1, \"a\": 2}'))\n",
+        _FORGE + 'def main_solution(): say(frame(b\'{"a": 1, "a": 2}\'))\n',
         ("unserializable",),
     ),
     Attack(
@@ -148,7 +152,7 @@ ATTACKS = (
     Attack(
         "text that looks like an answer",
         "def main_solution():\n    class B(BaseException):\n"
-        "        __str__ = lambda s: '\\x00{\"status\":\"ok\"}\\ud800'\n    raise B\n",
+        '        __str__ = lambda s: \'\\x00{"status":"ok"}\\ud800\'\n    raise B\n',
         ("exception",),
         error_types=("B",),
     ),
@@ -196,5 +200,7 @@ def main_solution():
 """,
         ("timeout",),
     ),
-    Attack("an endless generator", "def main_solution(): return iter(int, 1)\n", ("unserializable",)),
+    Attack(
+        "an endless generator", "def main_solution(): return iter(int, 1)\n", ("unserializable",)
+    ),
 )

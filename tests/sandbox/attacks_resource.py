@@ -257,7 +257,12 @@ def main_solution():
     ),
     Attack(
         "source that blows the compiler up",
-        "x = " + "[" * 150 + "]" * 150 + "\n" + "lambda: " * 3000 + "0\ndef main_solution(): pass\n",
+        "x = "
+        + "[" * 150
+        + "]" * 150
+        + "\n"
+        + "lambda: " * 3000
+        + "0\ndef main_solution(): pass\n",
         ("invalid_code", "no_result", "ok"),
     ),
     Attack(

@@ -88,10 +88,16 @@ async def test_call_by_expression_still_needs_the_entry_point(bench: Bench) -> N
         ("import sys; return [sys.stdin.read(), sys.stdin.readline()]", ["", ""]),
         # A clean place to work in.
         ("import os; return [os.getcwd(), os.listdir('.')]", ["/tmp", []]),
-        ("import os; return [os.environ[k] for k in ('TZ', 'LANG', 'HOME')]", ["UTC", "C.UTF-8", "/tmp"]),
+        (
+            "import os; return [os.environ[k] for k in ('TZ', 'LANG', 'HOME')]",
+            ["UTC", "C.UTF-8", "/tmp"],
+        ),
         ("import sys; return [sys.argv[1:], sys.flags.hash_randomization]", [[], 0]),
         ("import sys; return any('execbox' in p for p in sys.path)", False),
-        ("import time, locale; return [time.tzname[0], locale.getpreferredencoding()]", ["UTC", "UTF-8"]),
+        (
+            "import time, locale; return [time.tzname[0], locale.getpreferredencoding()]",
+            ["UTC", "UTF-8"],
+        ),
         ("open('a', 'w').write('é'); return open('a').read()", "é"),
         ("import tempfile; return len(tempfile.NamedTemporaryFile().name) > 5", True),
     ],
@@ -110,12 +116,16 @@ async def test_call_finds_the_surroundings_of_a_module(
 
 async def test_call_does_not_run_the_main_block(bench: Bench) -> None:
     """A script's main block is not the function's."""
-    code = "def main_solution(): return 1\nif __name__ == '__main__':\n    raise SystemExit('ran')\n"
+    code = (
+        "def main_solution(): return 1\nif __name__ == '__main__':\n    raise SystemExit('ran')\n"
+    )
     ended = await run(bench, code, {"args": []})
     assert (ended.status, ended.output) == (Status.OK, 1)
 
 
-@pytest.mark.parametrize("code", ["input()\ndef main_solution(): pass", "def main_solution(): input()"])
+@pytest.mark.parametrize(
+    "code", ["input()\ndef main_solution(): pass", "def main_solution(): input()"]
+)
 async def test_call_that_reads_stdin_meets_its_end(bench: Bench, code: str) -> None:
     """Reading standard input raises EOFError instead of waiting."""
     ended = await run(bench, code, {"args": []})
@@ -174,31 +184,40 @@ async def test_prelude_codeio_binds_numpy_where_it_is_written(
     ("body", "output"),
     [
         (
-            "async def main():\n        async with asyncio.timeout(5):\n"
-            "            await asyncio.sleep(0.01)\n"
-            "            return await asyncio.to_thread(sum, [1, 2])\n    return asyncio.run(main())",
+            (
+                "async def main():\n        async with asyncio.timeout(5):\n"
+                "            await asyncio.sleep(0.01)\n"
+                "            return await asyncio.to_thread(sum, [1, 2])\n"
+                "    return asyncio.run(main())"
+            ),
             3,
         ),
         (
-            "with concurrent.futures.ThreadPoolExecutor(4) as pool:\n"
-            "        return list(pool.map(lambda x: x * x, range(5)))",
+            (
+                "with concurrent.futures.ThreadPoolExecutor(4) as pool:\n"
+                "        return list(pool.map(lambda x: x * x, range(5)))"
+            ),
             [0, 1, 4, 9, 16],
         ),
         (
-            "found = []\n    timer = threading.Timer(0.01, found.append, [1]); timer.start()\n"
-            "    timer.join(); return found",
+            (
+                "found = []\n    timer = threading.Timer(0.01, found.append, [1]); timer.start()\n"
+                "    timer.join(); return found"
+            ),
             [1],
         ),
         (
-            "lock = threading.Lock()\n    with lock: return [lock.acquire(timeout=0.01), lock.locked()]",
+            "k = threading.Lock()\n    with k: return [k.acquire(timeout=0.01), k.locked()]",
             [False, True],
         ),
         ("return [threading.Event().wait(0.01), threading.active_count()]", [False, 1]),
         ("q = queue.Queue(); q.put(1); return [q.get(timeout=1), q.qsize()]", [1, 0]),
         ("b = threading.Barrier(1); return b.wait(1)", 0),
         (
-            "hits = []\n    signal.signal(signal.SIGALRM, lambda *a: hits.append(1))\n"
-            "    signal.setitimer(signal.ITIMER_REAL, 0.01); time.sleep(0.05); return hits",
+            (
+                "hits = []\n    signal.signal(signal.SIGALRM, lambda *a: hits.append(1))\n"
+                "    signal.setitimer(signal.ITIMER_REAL, 0.01); time.sleep(0.05); return hits"
+            ),
             [1],
         ),
         ("a, b = socket.socketpair(); a.send(b'x'); return b.recv(1).decode()", "x"),
@@ -220,10 +239,11 @@ async def test_call_may_use_threads_timers_and_event_loops(
 
 
 async def test_call_to_random_is_different_every_time(bench: Bench) -> None:
-    """Every execution has entropy of its own, numpy's too, although all are forks of one process."""
+    """Every execution has entropy of its own, numpy's too, although all are forks of one."""
     code = (
         "import random, secrets, uuid, os, numpy\ndef main_solution():\n"
-        "    return [random.random(), secrets.token_hex(4), str(uuid.uuid4()), os.urandom(4).hex(),\n"
+        "    return [random.random(), secrets.token_hex(4), str(uuid.uuid4()), "
+        "os.urandom(4).hex(),\n"
         "            float(numpy.random.random()), random.SystemRandom().random()]\n"
     )
     response = await bench.request(code, [{"args": []}] * 4, isolation="process")

@@ -80,7 +80,11 @@ async def test_error_of_endless_recursion_is_short(bench: Bench) -> None:
         ("class E(Exception):\n    def __str__(self): raise KeyError", "E", "<no message:"),
         ("class E(Exception):\n    def __str__(self): return 5", "E", "<no message:"),
         ("class E(Exception):\n    def __str__(self): return 'x' * 10**7", "E", "xxxx"),
-        ("class E(BaseException):\n    def __str__(self): return '\\ud800\\x00'", "E", "\\ud800\x00"),
+        (
+            "class E(BaseException):\n    def __str__(self): return '\\ud800\\x00'",
+            "E",
+            "\\ud800\x00",
+        ),
         ("class E(Exception):\n    __class__ = ValueError", "E", ""),
         ("E = type('Ü' * 1000, (Exception,), {})", "Ü" * 200, ""),
         ("class M(type):\n    __name__ = 'Fake'\nclass E(Exception, metaclass=M): pass", "E", ""),

@@ -184,7 +184,8 @@ RESIDUE = {
     "    open('/dev/shm/g', 'wb').write(b'x' * 2**19)",
     "set-id bits": "os.mkdir('s', 0o700); os.chmod('s', 0o3777); open('s/f', 'w').close()",
     "open descriptors": "keep = [open(f'k{i}', 'w') for i in range(50)]; os._exit(0)",
-    "an open unlinked file": "f = open('u', 'wb'); os.unlink('u'); f.write(b'x' * 2**20); os._exit(0)",
+    "an open unlinked file": "f = open('u', 'wb'); os.unlink('u'); f.write(b'x' * 2**20)\n"
+    "    os._exit(0)",
 }
 
 

@@ -66,7 +66,11 @@ def outcome(execution: Execution) -> tuple[str, str | None]:
     ],
 )
 async def test_limit_on_time_and_memory_holds_on_both_sides(
-    bench: Bench, code: str, argument: float, limits: dict[str, Any], expected: tuple[str, str | None]
+    bench: Bench,
+    code: str,
+    argument: float,
+    limits: dict[str, Any],
+    expected: tuple[str, str | None],
 ) -> None:
     """Just under a time or memory limit is ok; just over has its own status."""
     ended = await bench.call(code, argument, limits=limits)
@@ -95,9 +99,7 @@ async def test_limit_on_memory_leaves_room_for_large_packages(bench: Bench) -> N
         ("0", 1),
     ],
 )
-async def test_limit_on_output_holds_to_the_byte(
-    bench: Bench, value: str, size_bytes: int
-) -> None:
+async def test_limit_on_output_holds_to_the_byte(bench: Bench, value: str, size_bytes: int) -> None:
     """As many bytes of JSON as the limit are fine, one more is too much, whatever the value."""
     code = f"def main_solution(): return {value}"
     fits = await bench.call(code, limits={"output_bytes": size_bytes}, isolation="process")
@@ -195,16 +197,20 @@ async def test_limit_on_files_is_an_oserror_and_everything_is_removed(
             "OSError",
         ),
         (
-            "import threading\ndef main_solution(n):\n    done = threading.Event()\n"
-            "    for _ in range(n): threading.Thread(target=done.wait, daemon=True).start()\n"
-            "    return n",
+            (
+                "import threading\ndef main_solution(n):\n    done = threading.Event()\n"
+                "    for _ in range(n): threading.Thread(target=done.wait, daemon=True).start()\n"
+                "    return n"
+            ),
             100,
             "ok",
         ),
         (
-            "import threading\ndef main_solution(n):\n    done = threading.Event()\n"
-            "    for _ in range(n): threading.Thread(target=done.wait, daemon=True).start()\n"
-            "    return n",
+            (
+                "import threading\ndef main_solution(n):\n    done = threading.Event()\n"
+                "    for _ in range(n): threading.Thread(target=done.wait, daemon=True).start()\n"
+                "    return n"
+            ),
             200,
             "RuntimeError",
         ),

@@ -19,13 +19,13 @@ QUICK = {"cpu_time_s": 1.0, "wall_time_s": 2.0, "memory_mb": 128}
     [
         ("pid = os.fork()\n    if pid == 0: os._exit(7)\n    return os.waitpid(pid, 0)[1] >> 8", 7),
         ("return subprocess.run(['echo', 'hi'], capture_output=True, text=True).stdout", "hi\n"),
-        ("return subprocess.run([sys.executable, '-c', 'print(6 * 7)'], capture_output=True,"
-         " text=True).stdout", "42\n"),
+        (("return subprocess.run([sys.executable, '-c', 'print(6 * 7)'], capture_output=True,"
+         " text=True).stdout"), "42\n"),
         ("return subprocess.getoutput('echo $((2 + 3))')", "5"),
-        ("with multiprocessing.get_context('fork').Pool(2) as pool:\n"
-         "        return pool.map(abs, [-1, -2])", [1, 2]),
-        ("with concurrent.futures.ProcessPoolExecutor(2) as pool:\n"
-         "        return list(pool.map(abs, [-3]))", [3]),
+        (("with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+         "        return pool.map(abs, [-1, -2])"), [1, 2]),
+        (("with concurrent.futures.ProcessPoolExecutor(2) as pool:\n"
+         "        return list(pool.map(abs, [-3]))"), [3]),
     ],
 )  # fmt: skip
 async def test_processes_can_be_started_and_waited_for(
@@ -55,11 +55,17 @@ async def test_processes_are_refused_in_the_default_profile(bench: Bench, body: 
 
 @pytest.mark.parametrize(
     "body",
-    ["socket.socket()", "socket.create_connection(('127.0.0.1', 1))", "socket.socket(socket.AF_UNIX)"],
+    [
+        "socket.socket()",
+        "socket.create_connection(('127.0.0.1', 1))",
+        "socket.socket(socket.AF_UNIX)",
+    ],
 )
 async def test_processes_profile_has_no_sockets_either(bench: Bench, body: str) -> None:
     """The profile permits processes and nothing else."""
-    ended = await bench.call(f"import socket\ndef main_solution():\n    {body}", profile="processes")
+    ended = await bench.call(
+        f"import socket\ndef main_solution():\n    {body}", profile="processes"
+    )
     assert ended.error is not None
     assert ended.error.type == "PermissionError"
 

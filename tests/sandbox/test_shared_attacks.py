@@ -1,4 +1,4 @@
-"""The attack programs of ../shared/attacks, at both isolation levels; skipped where there are none."""
+"""The attack programs of ../shared/attacks, at both isolation levels; skipped without them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,11 @@ DESCRIBED: dict[str, Callable[[Execution], bool]] = {
     "D19": described_d19,
     "D20": described_d20,
 }
-SIGNALS = {"B08": {None, "SIGKILL"}, "A36": {"SIGSEGV"}, "B24": {None, "SIGSYS"}}
+SIGNALS: dict[str, set[str | None]] = {
+    "B08": {None, "SIGKILL"},
+    "A36": {"SIGSEGV"},
+    "B24": {None, "SIGSYS"},
+}
 
 
 @pytest.mark.parametrize("isolation", ["process", "container"])
@@ -102,9 +106,7 @@ async def test_shared_attack_ends_as_it_must(
         if "describe" in (r.get("expect_output") or {}) or r["id"] in SIGNALS
     ],
 )
-async def test_shared_attack_described_in_words_holds(
-    bench: Bench, record: dict[str, Any]
-) -> None:
+async def test_shared_attack_described_in_words_holds(bench: Bench, record: dict[str, Any]) -> None:
     """Expectations that are no single value: exact numbers, flags, signals."""
     ended = await bench.call(
         record["code"], *record["kwargs"].values(), limits=LIMITS.model_dump(), isolation="process"

@@ -149,15 +149,19 @@ async def test_status_of_module_level_loop_is_timeout(bench: Bench) -> None:
     [
         "x = bytearray(300 * 2**20); return len(x)",
         "kept = []\n    while True: kept.append(bytearray(2**20))",
-        "kept = []\n    while True:\n        try: kept.append(bytearray(2**20))\n"
-        "        except MemoryError: pass",
+        (
+            "kept = []\n    while True:\n        try: kept.append(bytearray(2**20))\n"
+            "        except MemoryError: pass"
+        ),
         "import mmap; m = mmap.mmap(-1, 300 * 2**20); m.write(b'x' * (300 * 2**20)); return 1",
-        "import os\n    for _ in range(300): os.write(os.memfd_create('x'), b'x' * 2**20)\n    return 1",
+        "import os\n    for _ in range(300): os.write(os.memfd_create('x'), b'x' * 2**20)",
     ],
 )
 async def test_status_of_too_much_memory_is_memory_exceeded(bench: Bench, body: str) -> None:
     """However memory is taken, the kernel's OOM killer is the evidence, also for memfd and mmap."""
-    ended = await bench.call(f"def main_solution():\n    {body}\n", limits=QUICK | {"cpu_time_s": 5})
+    ended = await bench.call(
+        f"def main_solution():\n    {body}\n", limits=QUICK | {"cpu_time_s": 5}
+    )
     assert ended.status is Status.MEMORY_EXCEEDED
     assert ended.signal == "SIGKILL"
     assert ended.output is None
@@ -176,7 +180,9 @@ async def test_status_of_long_output_is_output_too_large(bench: Bench) -> None:
 
 async def test_status_of_exponential_output_is_bounded(bench: Bench) -> None:
     """A small object with an endless JSON text is refused in time, without building the text."""
-    code = "def main_solution():\n    a = ['lol']\n    for _ in range(40): a = [a] * 10\n    return a"
+    code = (
+        "def main_solution():\n    a = ['lol']\n    for _ in range(40): a = [a] * 10\n    return a"
+    )
     ended = await bench.call(code, limits={"cpu_time_s": 5, "memory_mb": 64})
     assert ended.status is Status.OUTPUT_TOO_LARGE
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import platform
 import struct
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Filter:
         self, machine: str, monkeypatch: pytest.MonkeyPatch, *, allow_processes: bool
     ) -> None:
         path = IMAGE / f"syscalls-{machine}.json"
-        monkeypatch.setattr(syscall_filter.platform, "machine", lambda: machine)
+        monkeypatch.setattr(platform, "machine", lambda: machine)
         self.numbers: dict[str, int] = json.loads(path.read_text())
         self.architecture = ARCHITECTURES[machine]
         self.program = syscall_filter.build(
@@ -81,9 +82,7 @@ DENIED = (
 
 
 @pytest.mark.parametrize("name", FUNCTIONS_NEED)
-def test_filter_lets_functions_do_their_work(
-    default: Filter, processes: Filter, name: str
-) -> None:
+def test_filter_lets_functions_do_their_work(default: Filter, processes: Filter, name: str) -> None:
     """Files, memory, threads, timers and signals to oneself are left alone."""
     assert default(name) == ALLOW
     assert processes(name) == ALLOW

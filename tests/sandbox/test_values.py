@@ -135,7 +135,9 @@ async def test_value_may_nest_as_deep_as_a_request(
 ) -> None:
     """64 levels are fine in arrays and objects alike, 65 are refused."""
     setup = (
-        f"def nest():\n    value = {wrap.format('')!s}\n".replace("{'a': }", "{}").replace("(,)", "()")
+        f"def nest():\n    value = {wrap.format('')!s}\n".replace("{'a': }", "{}").replace(
+            "(,)", "()"
+        )
         + f"    for _ in range({depth - 1}): value = {wrap.format('value')}\n    return value\n"
     )
     ended = await returned(bench, "nest()", setup=setup)
@@ -211,7 +213,7 @@ async def test_value_that_only_looks_not_finite_is_an_output(
 async def test_value_converted_on_request_becomes_json(
     bench: Bench, expression: str, output: object
 ) -> None:
-    """``convert: codeio`` turns sets, bytes, Decimal and numpy values into JSON, in a fixed order."""
+    """``codeio`` turns sets, bytes, Decimal and numpy values into JSON, in a fixed order."""
     setup = "import decimal, numpy"
     ended = await returned(bench, expression, setup=setup, convert="codeio")
     assert ended.status is Status.OK, ended.error
@@ -220,7 +222,13 @@ async def test_value_converted_on_request_becomes_json(
 
 @pytest.mark.parametrize(
     "expression",
-    ["object()", "1j", "numpy.array([object()])", "numpy.datetime64('2020-01-01')", "{(1, 2)} and 1j"],
+    [
+        "object()",
+        "1j",
+        "numpy.array([object()])",
+        "numpy.datetime64('2020-01-01')",
+        "{(1, 2)} and 1j",
+    ],
 )
 async def test_value_without_conversion_is_refused_under_conversion(
     bench: Bench, expression: str

@@ -1,4 +1,4 @@
-"""The isolation policy of a container: every option of it, read back from the engine's arguments."""
+"""The isolation policy of a container: every option, read back from the engine's arguments."""
 
 from __future__ import annotations
 
@@ -105,15 +105,16 @@ def test_option_tmpfs_is_small_and_runs_nothing() -> None:
 
 
 NEVER_ALLOWED = {
-    "socket", "connect", "bind", "listen", "accept", "ptrace", "process_vm_readv", "mount", "umount2",
-    "process_vm_writev", "unshare", "setns", "pivot_root", "chroot", "bpf", "perf_event_open",
-    "io_uring_setup", "userfaultfd", "keyctl", "add_key", "request_key", "kexec_load", "init_module",
-    "finit_module", "delete_module", "open_by_handle_at", "name_to_handle_at", "shmget", "msgget",
-    "semget", "mq_open", "personality", "modify_ldt", "iopl", "ioperm", "reboot", "swapon", "acct",
-    "settimeofday", "clock_settime", "adjtimex", "sethostname", "quotactl", "syslog", "pidfd_getfd",
-    "fanotify_init", "lookup_dcookie", "vhangup", "kcmp", "mbind", "move_pages", "migrate_pages",
-    "sched_setscheduler", "ioprio_set", "io_setup", "process_madvise", "memfd_secret", "fsopen",
-    "move_mount", "open_tree", "landlock_create_ruleset", "uselib", "ustat", "sysfs", "nfsservctl",
+    "socket", "connect", "bind", "listen", "accept", "ptrace", "process_vm_readv", "mount",
+    "umount2", "process_vm_writev", "unshare", "setns", "pivot_root", "chroot", "bpf",
+    "perf_event_open", "io_uring_setup", "userfaultfd", "keyctl", "add_key", "request_key",
+    "kexec_load", "init_module", "finit_module", "delete_module", "open_by_handle_at",
+    "name_to_handle_at", "shmget", "msgget", "semget", "mq_open", "personality", "modify_ldt",
+    "iopl", "ioperm", "reboot", "swapon", "acct", "settimeofday", "clock_settime", "adjtimex",
+    "sethostname", "quotactl", "syslog", "pidfd_getfd", "fanotify_init", "lookup_dcookie",
+    "vhangup", "kcmp", "mbind", "move_pages", "migrate_pages", "sched_setscheduler",
+    "ioprio_set", "io_setup", "process_madvise", "memfd_secret", "fsopen", "move_mount",
+    "open_tree", "landlock_create_ruleset", "uselib", "ustat", "sysfs", "nfsservctl",
 }  # fmt: skip
 
 
@@ -121,7 +122,9 @@ def test_profile_allows_nothing_that_no_function_needs() -> None:
     """An allow-list: what is dangerous is simply not on it."""
     _, profile = host_config()["SecurityOpt"]
     rules = json.loads(profile.partition("=")[2])["syscalls"]
-    allowed = {name for rule in rules if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+    allowed = {
+        name for rule in rules if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]
+    }
     assert allowed & NEVER_ALLOWED == set()
     assert {"read", "write", "clone", "futex", "execve"} <= allowed
 

@@ -1,4 +1,4 @@
-"""The Docker engine's containers: made ahead, used once, found again by label, all gone at the end."""
+"""The Docker engine's containers: made ahead, used once, found by label, gone at the end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def labelled_container(instance: str, *, start: bool) -> str:
         )
         if start:
             container.start()
-        name: str = container.name
+        name = str(container.name)
     finally:
         client.close()
     return name
@@ -67,8 +67,12 @@ async def test_service_keeps_as_many_containers_as_asked_and_removes_all_at_the_
         names = {container["Names"][0] for container in bench.containers()}
         ended = await bench.call(DOUBLE, 4)
         assert ended.output == 8
-        await eventually(lambda: len(bench.containers()) == 2)
-        assert len(names & {container["Names"][0] for container in bench.containers()}) < 2
+
+        def refilled() -> bool:
+            now = {container["Names"][0] for container in bench.containers()}
+            return len(now) == 2 and len(now & names) == 1
+
+        await eventually(refilled)
         instance = instance_of(bench.settings)
     assert containers_of(instance) == []
 
@@ -190,6 +194,8 @@ async def test_service_killed_leaves_no_container_ten_seconds_later() -> None:
     await eventually(lambda: containers_of(instance) == [], within_s=10)
 
 
+# The SDK leaves the socket of a connection that failed to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("docker_host", "said"),
     [

@@ -1,4 +1,4 @@
-"""What happens when containers or the daemon go away: our failure and retryable, never a verdict."""
+"""Containers or the daemon go away: our failure and retryable, never a verdict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from execbox_service.failures import ServiceFailure
 from tests.bench import Bench, eventually, started_bench
 from tests.service.docker_proxy import docker_proxy
 
-pytestmark = pytest.mark.docker
+pytestmark = [
+    pytest.mark.docker,
+    # The SDK leaves the socket of a connection that failed to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 SLEEP = "import time\ndef main_solution(s):\n    time.sleep(s)\n    return 'slept'"
 DOUBLE = "def main_solution(x): return x * 2"
@@ -100,20 +104,13 @@ async def test_paused_container_is_given_up_at_the_second_deadline() -> None:
         await eventually(lambda: all(c["State"] == "running" for c in bench.containers()))
 
 
-async def test_container_out_of_memory_as_a_whole_is_the_running_calls_doing() -> None:
-    """The kernel ended the trusted processes, too: that call is memory_exceeded, the rest go on.
-
-    Files in memory outlive the job that wrote them, so with room for them beyond the memory
-    limit, ending the job frees too little.
-    """
+async def test_files_in_memory_count_and_are_gone_before_the_next_call() -> None:
+    """Room on the tmpfs beyond the memory limit is no way around it, and costs no later call."""
     code = """
 def main_solution(size_mb):
-    with open("/tmp/fill", "wb", buffering=0) as file:
+    files = [open(f"/tmp/{n}", "wb", buffering=0) for n in range(4)]
+    for file in files:
         for _ in range(size_mb): file.write(b"x" * 2**20)
-        other = open("/tmp/more", "wb", buffering=0)
-        for _ in range(size_mb): other.write(b"x" * 2**20)
-        third = open("/tmp/most", "wb", buffering=0)
-        for _ in range(size_mb): third.write(b"x" * 2**20)
     return size_mb
 """
     async with started_bench(pool_size="2", tmp_mb="600") as bench:
@@ -123,21 +120,26 @@ def main_solution(size_mb):
             "memory_exceeded",
             "ok",
         ]
-        usage = executions[1].usage
-        assert usage is not None
-        assert usage.wall_time_s < 10
 
 
-async def test_packages_that_do_not_fit_are_memory_exceeded() -> None:
-    """Imports that alone need more than the limit and the allowance are the function's doing."""
+async def test_container_out_of_memory_as_a_whole_is_the_functions_doing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Imports that need more than limit and allowance end the trusted process that makes them.
+
+    The container is lost, the kernel's evidence says why, and it is a verdict, not our failure.
+    """
     code = (
-        "import numpy, scipy.stats, scipy.signal, sympy, pandas, networkx, sklearn.cluster\n"
-        "import matplotlib, nltk\ndef main_solution(): return len(bytearray(16 * 2**20))\n"
+        "import scipy.stats, scipy.signal, sympy, pandas, networkx, sklearn.cluster\n"
+        "def main_solution(): return 1\n"
     )
     async with started_bench(pool_size="1") as bench:
         ended = await bench.call(code, limits={"memory_mb": 16})
-        assert ended.status in (Status.MEMORY_EXCEEDED, Status.OK)
+        assert ended.status is Status.MEMORY_EXCEEDED
+        assert ended.usage is not None
+        assert ended.usage.wall_time_s < 30
         assert (await bench.call(DOUBLE, 3)).output == 6
+    assert "lost sandbox" in caplog.text
 
 
 async def attempt(bench: Bench) -> Execution | ServiceFailure:
@@ -164,7 +166,10 @@ async def test_daemon_that_goes_away_and_comes_back_is_noticed_both_times(tmp_pa
             met = await attempt(bench)
         assert isinstance(met, ServiceFailure)
         assert met.retryable
-        await eventually(lambda: bench.containers() == [], within_s=15)
+        # They end by themselves, because their streams have; what was never started waits there.
+        await eventually(
+            lambda: {c["State"] for c in bench.containers()} <= {"created"}, within_s=15
+        )
 
         await proxy.restore()
         await eventually(lambda: bench.runtime.readiness().ready, within_s=30)
@@ -172,7 +177,7 @@ async def test_daemon_that_goes_away_and_comes_back_is_noticed_both_times(tmp_pa
 
 
 async def test_daemon_that_goes_away_during_a_call_is_no_verdict(tmp_path: Path) -> None:
-    """The stream breaks in the middle of an execution: a failure, or the answer after the return."""
+    """The stream breaks during an execution: a failure, or the answer after the return."""
     async with (
         docker_proxy(tmp_path) as proxy,
         started_bench(docker_host=proxy.url, sweep_interval_s="1") as bench,
@@ -182,11 +187,11 @@ async def test_daemon_that_goes_away_during_a_call_is_no_verdict(tmp_path: Path)
         await proxy.cut()
         await asyncio.sleep(0.5)
         await proxy.restore()
-        try:
-            ended = await running
-        except ServiceFailure as failure:
-            assert failure.retryable
+        (ended,) = await asyncio.gather(running, return_exceptions=True)
+        if isinstance(ended, ServiceFailure):
+            assert ended.retryable
         else:
+            assert isinstance(ended, Execution)
             assert (ended.status, ended.output) == (Status.OK, "slept")
         await eventually(lambda: bench.runtime.readiness().ready, within_s=30)
         assert (await bench.call(DOUBLE, 1)).output == 2

@@ -63,7 +63,7 @@ def test_runner_imports_nothing_of_ours_and_few_packages(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sources(CLIENT), ids=shown)
 def test_client_imports_nothing_of_the_service_but_to_start_it(path: Path) -> None:
-    """The base install has neither the service nor its packages; ``serve`` and ``doctor`` may ask."""
+    """The base install has no service and none of its packages; ``serve`` and ``doctor`` ask."""
     allowed = {"serve.py", "doctor.py"} if path.parent.name == "cli" else set()
     if path.name not in allowed:
         assert not roots(path) & {"execbox_service", "execbox_runner", *EXTRA_ONLY}
@@ -93,9 +93,7 @@ def test_service_uses_docker_in_its_engine_and_fastapi_in_the_http_layer(path: P
         assert "pydantic_settings" not in found
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in sources(SERVICE) if path not in HTTP], ids=shown
-)
+@pytest.mark.parametrize("path", [path for path in sources(SERVICE) if path not in HTTP], ids=shown)
 def test_service_without_http_does_not_know_it(path: Path) -> None:
     """Nothing below the HTTP layer imports it."""
     assert not [name for name in imports(path) if name.startswith("execbox_service.http")]

@@ -1,9 +1,10 @@
-"""Warm sandboxes: made ahead, used once or kept for one key, replaced, refused when none can be had."""
+"""Warm sandboxes: made ahead, used once or kept for one key, replaced."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -39,9 +40,10 @@ async def running(engine: FakeEngine, **fields: Any) -> AsyncIterator[Pool]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something holds."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
+    deadline_s = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        await asyncio.sleep(0.005)
 
 
 def sandbox_of(lease: Lease) -> FakeSandbox:

@@ -1,4 +1,4 @@
-"""Running a job in sandboxes that are lost or lie: our failure, never a verdict, nothing left over."""
+"""Running a job in sandboxes that are lost or lie: our failure, never a verdict."""
 
 from __future__ import annotations
 
@@ -222,9 +222,7 @@ async def test_call_after_the_jobs_time_is_not_run() -> None:
         loop = asyncio.get_running_loop()
         loop.call_later(0.3, sandbox.deliver, honest(sandbox, header))
 
-    job = replace(
-        JOB, limits=JOB.limits.model_copy(update={"job_time_s": 0.5, "wall_time_s": 1.0})
-    )
+    job = replace(JOB, limits=JOB.limits.model_copy(update={"job_time_s": 0.5, "wall_time_s": 1.0}))
     async with sandboxes(slow) as (_engine, pool):
         ended = await run(pool, 10, job=job)
         assert isinstance(ended[0], Result)

@@ -11,6 +11,7 @@ from execbox.cli.generate import add_terms_options, terms_of
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
 from execbox.dataset.certify import certify_file
+from execbox.dataset.sorting import CORRECTED
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -25,7 +26,12 @@ PAIRS.jsonl holds functions with their "ios", as CodeI/O publishes them. The res
 records with the pairs that hold; what became of every other one is in meta.execbox, and of
 records that have none left in OUTPUT.errors.jsonl."""
 
+_CORRECTED = "\n".join(f"  {reason:<20} {text}" for reason, text in CORRECTED.items())
+
 _EPILOG = f"""\
+why an output is corrected:
+{_CORRECTED}
+
 examples:
   execbox certify pairs.jsonl -o certified.jsonl
   execbox certify pairs.jsonl -o certified.jsonl --runs 5 --complexity none

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from execbox import wire
+from execbox.dataset import inquiries
 from execbox.dataset.progress import Listener, Summary, unheard
 from execbox.dataset.records import BadRecord, Record, Value, list_field
 from execbox.dataset.sorting import Sorted, failed_pair, is_finite, same_json, sort_pair
@@ -36,20 +37,6 @@ __all__ = ["Executor", "certify_file", "certify_step"]
 
 _CALLS_PER_REQUEST = 500
 _BYTES_PER_REQUEST = 4 * 1024 * 1024
-_IN_A_ROW = "_execbox_in_a_row"
-# Appended to a function to run it as CodeI/O's scripts do: all inputs in one process.
-_RUN_IN_A_ROW = f"""
-
-def {_IN_A_ROW}(inputs):
-    import json as _json
-    outputs = []
-    for arguments in inputs:
-        try:
-            outputs.append(_json.dumps({{entry_point}}(**arguments), sort_keys=True))
-        except Exception:
-            outputs.append(None)
-    return outputs
-"""
 _SHOWN_CHARS = 300
 
 
@@ -213,6 +200,7 @@ class _Job:
             return checked
         outputs = await self._in_a_row()
         mutates = any(one.sorted.reason == "mutated_argument" for one in checked)
+        mutates = mutates or await self._changes_arguments()
         return [
             replace(one, sorted=_explained(one, output, mutates=mutates)) if one in unclear else one
             for one, output in zip(checked, outputs, strict=True)
@@ -220,18 +208,23 @@ class _Job:
 
     async def _in_a_row(self) -> Sequence[object]:
         """What one process gives for all inputs, one after the other; as JSON text, or None."""
-        inputs = [pair.get("input") for pair in self._pairs if isinstance(pair, dict)]
-        if len(inputs) != len(self._pairs) or not is_finite(inputs):
-            return [None] * len(self._pairs)
-        code = self.function.code + _RUN_IN_A_ROW.replace(
-            "{entry_point}", self.function.entry_point
-        )
-        function = self.function.model_copy(update={"code": code, "entry_point": _IN_A_ROW})
-        response = await self._execute(function, [wire.Call(args=[inputs])], checks=wire.Checks())
-        output = response.executions[0].output
-        if isinstance(output, list) and len(output) == len(inputs):
+        output = await self._inquire(inquiries.IN_A_ROW)
+        if isinstance(output, list) and len(output) == len(self._pairs):
             return output
         return [None] * len(self._pairs)
+
+    async def _changes_arguments(self) -> bool:
+        """Whether it changes its arguments where inputs are much like the record's."""
+        return await self._inquire(inquiries.CHANGES_ARGUMENTS) is True
+
+    async def _inquire(self, inquiry: inquiries.Inquiry) -> object:
+        """What an inquiry answers, given all inputs; None where it cannot be made."""
+        inputs = [pair.get("input") for pair in self._pairs if isinstance(pair, dict)]
+        if len(inputs) != len(self._pairs) or not is_finite(inputs):
+            return None
+        function = inquiries.asked_of(self.function, inquiry)
+        response = await self._execute(function, [wire.Call(args=[inputs])], checks=wire.Checks())
+        return response.executions[0].output
 
     async def _execute(
         self, function: wire.Function, calls: Sequence[wire.Call], *, checks: wire.Checks

@@ -13,22 +13,22 @@ from execbox.dataset.records import Value
 
 __all__ = [
     "CORRECTED",
-    "DROPPED_FOR_RANDOMNESS",
+    "MISSING_PACKAGE",
     "Group",
     "Sorted",
+    "failed_pair",
     "is_close",
+    "is_finite",
     "same_json",
     "sort_pair",
 ]
 
 Group: TypeAlias = Literal["kept", "corrected", "dropped"]
 
-DROPPED_FOR_RANDOMNESS = "non_deterministic"
 CORRECTED = {
     "rounding": "the same but for how numbers are written or rounded",
-    "mutated_argument": "the function changes its arguments: the published input is what was left",
-    "state_between_calls": "one process running all of the record's inputs gives the published "
-    "output, a fresh process does not",
+    "mutated_argument": "the input was recorded after the function had changed it",
+    "state_between_calls": "all inputs run in one process give it, a fresh process does not",
     "not_reproduced": "deterministic, and not what was published",
 }
 """Why a pair's output was replaced by the true one."""
@@ -85,7 +85,7 @@ def _dropped(execution: wire.Execution) -> Sorted | None:
     if check is not None and not check.deterministic:
         return Sorted(
             group="dropped",
-            reason=DROPPED_FOR_RANDOMNESS,
+            reason="non_deterministic",
             cause=check.cause,
             message=_hints(check.hints),
         )

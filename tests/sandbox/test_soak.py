@@ -1,0 +1,76 @@
+"""Attacks and honest work mixed at full load for a while: afterwards everything is as before."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+
+import pytest
+
+from execbox.wire import Isolation, Status
+from execbox_service.failures import ServiceFailure
+from tests.bench import Bench, eventually, started_bench
+from tests.sandbox.attack import LIMITS, Attack
+from tests.sandbox.test_attacks import CLASSES
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+QUICK = LIMITS.model_copy(update={"cpu_time_s": 0.2, "wall_time_s": 0.4})
+HONEST = "def main_solution(x):\n    print(x)\n    return [x, {'twice': x * 2}]\n"
+JOBS = 120
+
+
+def descriptors() -> int:
+    """How many this process, in which the service runs, has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def resident_mb() -> float:
+    """Memory of this process."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+async def one_job(bench: Bench, chance: random.Random, attacks: list[Attack]) -> None:
+    """An attack or an honest job, at either level, for one of a few keys."""
+    isolation: Isolation = chance.choice(["process", "process", "process", "container"])
+    key = f"key-{chance.randrange(3)}"
+    if chance.random() < 0.4:
+        attack = chance.choice(attacks)
+        await bench.call(
+            attack.code,
+            limits=QUICK.model_dump(),
+            isolation=isolation,
+            principal=key,
+        )
+        return
+    ended = await bench.call(HONEST, 21, isolation=isolation, principal=key)
+    assert (ended.status, ended.output) == (Status.OK, [21, {"twice": 42}])
+    assert ended.stdout == "21\n"
+
+
+async def test_soak_of_attacks_and_honest_work_leaves_everything_as_it_was() -> None:
+    """No job fails for us, honest work is right throughout, and nothing has grown."""
+    chance = random.Random(20240229)
+    attacks = [attack for kind in CLASSES.values() for attack in kind]
+    async with started_bench(pool_size="2") as bench:
+
+        async def worker(count: int) -> None:
+            for _ in range(count):
+                await one_job(bench, chance, attacks)
+
+        await asyncio.gather(*(worker(5) for _ in range(4)))
+        before_fds, before_mb = descriptors(), resident_mb()
+        before_tasks = len(asyncio.all_tasks())
+        try:
+            await asyncio.gather(*(worker(JOBS // 4) for _ in range(4)))
+        except ServiceFailure as failure:
+            pytest.fail(f"a job met a failure of ours: {failure}")
+        await eventually(lambda: len(bench.containers()) <= 2 + bench.settings.slot_count)
+        await eventually(lambda: descriptors() <= before_fds + 4)
+        assert resident_mb() - before_mb < 32
+        assert len(asyncio.all_tasks()) <= before_tasks + 4
+        admission = bench.runtime._executor.admission  # type: ignore[union-attr]
+        assert (admission.active_count, admission.waiting_count) == (0, 0)
+    assert bench.containers() == []
