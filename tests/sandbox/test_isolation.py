@@ -9,6 +9,7 @@ import pytest
 
 from execbox.wire import Status
 from tests.bench import Bench, eventually
+from tests.weakened import weakened
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -246,3 +247,31 @@ async def test_threads_do_not_cost_the_container(bench: Bench) -> None:
     )
     executions = await bench.calls(code, *([n] for n in range(30)), isolation="process")
     assert len({tuple(execution.output) for execution in executions}) == 1
+
+
+async def test_package_sets_come_and_go_without_leaving_processes(bench: Bench) -> None:
+    """Interpreters with packages that made room for others do not pile up in a shared container."""
+    modules = ["csv", "ast", "html", "uuid", "zlib", "hmac", "pprint", "calendar", "difflib",
+               "secrets", "unicodedata", "base64", "queue", "timeit"]  # fmt: skip
+    counts = []
+    for module in modules:
+        code = (
+            f"import {module}\nimport os\ndef main_solution():\n"
+            "    return [p for p in os.listdir('/proc') if p.isdigit()]\n"
+        )
+        ended = await bench.call(code, isolation="process", principal="packages")
+        assert ended.status is Status.OK
+        counts.append(len(ended.output))
+    # PID 1, its first zygote, four more, and the job: the last that made room may still be there.
+    assert max(counts) <= 8
+
+
+async def test_user_ids_that_run_out_cost_the_container() -> None:
+    """A container that has used up its user ids is replaced; no id is used twice."""
+    edits = {"supervisor.py": (("LAST_UID = 60_000", "LAST_UID = FIRST_UID + 3"),)}
+    code = CONTAINER.replace("        return [", "        return [os.getuid(), ")
+    async with weakened(edits=edits) as sandboxes:
+        executions = await sandboxes.calls(code, *([n] for n in range(7)))
+    seen = [tuple(execution.output) for execution in executions]
+    assert len(set(seen)) == 7
+    assert len({container[1:] for container in seen}) == 3
