@@ -21,7 +21,7 @@ _HEAP_STRIDES = (7, 11, 13, 5, 17)
 _BYTES_OBJECT_BYTES = 33
 _TIMER_STEP_NS = 1_300
 _TIMER_ORIGIN_NS = 7_919 * 10**9
-_SWITCH_INTERVAL_S = 1e-4
+_SWITCH_INTERVAL_S = 5e-6
 _kept: list[bytes] = []
 _heap_number = 0
 

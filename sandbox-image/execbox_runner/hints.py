@@ -30,6 +30,7 @@ _ATTRIBUTES = {
     "utcnow": "clock",
     "today": "clock",
     "urandom": "entropy",
+    "rvs": "entropy",
     "default_rng": "entropy",
     "getpid": "process_state",
     "getcwd": "process_state",
@@ -69,6 +70,10 @@ def _look(node: ast.AST) -> tuple[str, str]:
     match node:
         case ast.Attribute(value=ast.Name(id=module), attr=attribute) if module in _MODULES:
             return f"{module}.{attribute}", _MODULES[module]
+        case ast.Attribute(value=ast.Attribute(attr="random"), attr=attribute):
+            return f"random.{attribute}", "entropy"
+        case ast.Import(names=names) if any(alias.name == "numpy.random" for alias in names):
+            return "import numpy.random", "entropy"
         case ast.Attribute(attr=attribute) if attribute in _ATTRIBUTES:
             return attribute, _ATTRIBUTES[attribute]
         case ast.ImportFrom(module=module) if module and module.split(".")[0] in _MODULES:

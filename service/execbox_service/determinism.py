@@ -26,15 +26,21 @@ _CAUSES_SOUGHT_MAX = 20
 _REPEATS = 5
 """Runs that must agree before a call counts as steady: a coin shows the same side five times in
 one of sixteen."""
+_MOVES = 3
+"""Runs that must all be another with a source elsewhere: what seldom changes may do so once."""
 _SUSPECT_RUNS = 8
 """Runs for the other calls of a function of which one call was caught: two hash seeds may order
 a small set alike."""
 _TRIALS_MIN = 5
-"""Varied runs that a function gets in all, its calls together, if its source names something that
-varies: one of two orders, or of two sides of a coin, is the same again every other time."""
-_VARYING = re.compile(
-    rb"\b(?:set|frozenset|hash|id|random|randint|choice|shuffle|sample|secrets|uuid\w?|urandom"
-    rb"|thread\w*|futures|asyncio)\b|\{[^{}:]*,"
+"""Varied runs that a function gets in all, its calls together, if its source names what has an
+order of its own: two members of a set come in the same order again every other time."""
+_ENTROPY_RUNS = 6
+"""Runs of every call if the source names randomness or threads: what one call draws for says
+nothing about another, and a draw may well come out the same."""
+_NAMES_ORDER = re.compile(rb"\b(?:set|frozenset|hash|id)\b|\{[^{}:]*,")
+_NAMES_ENTROPY = re.compile(
+    rb"\b(?:random|randint|choice|shuffle|sample|rvs|secrets|uuid\w?|urandom"
+    rb"|thread\w*|futures|asyncio)\b"
 )
 
 Judge = Callable[[Ended, int], Execution]
@@ -93,9 +99,11 @@ async def check(
 
 def _runs_needed(job: Job, *, call_count: int) -> int:
     """How often to run each call, whatever was asked for: this decides effort, never a result."""
-    if not call_count or _VARYING.search(job.function_payload) is None:
-        return 1
-    return 1 + math.ceil(_TRIALS_MIN / call_count)
+    if _NAMES_ENTROPY.search(job.function_payload):
+        return _ENTROPY_RUNS
+    if call_count and _NAMES_ORDER.search(job.function_payload):
+        return 1 + math.ceil(_TRIALS_MIN / call_count)
+    return 1
 
 
 def _report(call: _Checked, *, runs: int) -> Determinism | None:
@@ -185,9 +193,9 @@ class _Checker:
             ]
             for moved in stillness.moved:
                 unmoved = [(call, keys) for call, keys in still if call.cause is None]
-                seen = await self._keys([call for call, _ in unmoved], moved, count=1)
-                for (call, keys), other in zip(unmoved, seen, strict=True):
-                    if _without_addresses(other) != keys:
+                seen = await self._keys([call for call, _ in unmoved], moved, count=_MOVES)
+                for (call, keys), others in zip(unmoved, seen, strict=True):
+                    if keys.isdisjoint(_without_addresses(others)):
                         call.cause = stillness.cause
         for call in calls:
             call.cause = call.cause or "timing"
