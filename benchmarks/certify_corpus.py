@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from benchmarks.corpus_files import CODEIO_FILE, DEFAULT_FOLDER
 from benchmarks.time_spent import Spent, SpentMeter
@@ -34,6 +34,8 @@ from execbox_service.settings import load_settings
 _EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "functions.jsonl"
 _ROUNDS = 3
 _CALLS = 400
+_EVERY = 5
+Job: TypeAlias = tuple[wire.Function, list[wire.Call]]
 
 
 class InProcess:
@@ -108,14 +110,14 @@ async def _measure(source: Path, *, runs: int) -> None:
             certified = Path(folder) / "certified.jsonl"
             summary, spent = await _run(certify_step(service, chosen), source, certified)
             _show_pairs(summary)
-            _show_functions(source, certified)
+            accounts = _accounts(source, certified)
+            _show_functions(accounts)
             _show_spent("certifying the CodeI/O sample, per function", spent)
             generating = generate_step(service, GenerateOptions(), terms=chosen)
             pairs = Path(folder) / "pairs.jsonl"
             summary, spent = await _run(generating, _EXAMPLES, pairs)
             _show_spent("generating ten pairs for each sample function, per function", spent)
-        async with _service() as service:
-            await _show_ratio(service, source, runs=runs)
+            await _show_ratio(service, _steady(source, accounts), runs=runs)
 
 
 @asynccontextmanager
@@ -144,17 +146,22 @@ def _show_pairs(summary: Summary) -> None:
         print(f"| {name} | {count} |")
 
 
-def _show_functions(source: Path, certified: Path) -> None:
-    """Every function with a pair that was dropped for randomness or corrected."""
-    numbers = [json.loads(line)["meta"]["msgidx"] for line in source.open(encoding="utf-8")]
+def _accounts(source: Path, certified: Path) -> dict[int, dict[str, Any]]:
+    """What was done to each function's pairs, by its msgidx."""
+    numbers = [record["meta"]["msgidx"] for record in _lines(source)]
     accounts = {}
     for line in _lines(certified):
         accounts[numbers[int(line["id"])]] = line["meta"][OWN_META]
     for line in _lines(errors_path(certified)):
         accounts[numbers[line["line"] - 1]] = line.get("detail", {}).get(OWN_META, {})
+    return dict(sorted(accounts.items()))
+
+
+def _show_functions(accounts: Mapping[int, dict[str, Any]]) -> None:
+    """Every function with a pair that was dropped for randomness or corrected."""
     print("\n## Functions that are not deterministic\n\n| msgidx | pairs | cause | explained by |")
     print("|---:|---:|---|---|")
-    for number, account in sorted(accounts.items()):
+    for number, account in accounts.items():
         found = [e for e in account.get("dropped", []) if e["reason"] == "non_deterministic"]
         if found:
             causes = ", ".join(sorted({entry["cause"] for entry in found}))
@@ -162,7 +169,7 @@ def _show_functions(source: Path, certified: Path) -> None:
             print(f"| {number} | {len(found)} of {account['pairs']} | {causes} | {hints} |")
     print("\n## Functions whose outputs were corrected\n")
     print("| msgidx | pairs | reason |\n|---:|---:|---|")
-    for number, account in sorted(accounts.items()):
+    for number, account in accounts.items():
         found = account.get("corrected", [])
         if found:
             reasons = ", ".join(sorted({entry["reason"] for entry in found}))
@@ -189,23 +196,21 @@ def _show_spent(what: str, spent: Sequence[Spent]) -> None:
     )
 
 
-async def _show_ratio(service: InProcess, source: Path, *, runs: int) -> None:
+async def _show_ratio(service: InProcess, steady: Sequence[Job], *, runs: int) -> None:
     """The same calls with and without the check, in turns."""
     trivial = wire.Function(code="def main_solution(n): return n * 2")
-    calls: list[wire.Call] = [wire.Call(kwargs={"n": n}) for n in range(_CALLS)]
+    calls = [wire.Call(kwargs={"n": n}) for n in range(_CALLS)]
     print(f"\n## Cost of runs: {runs} against no check, level process\n\n| | ratio |\n|---|---:|")
-    ratios = [await _ratio(service, [(trivial, calls)], runs=runs) for _ in range(_ROUNDS)]
-    print(f"| {_CALLS} calls of a trivial function | {statistics.median(ratios):.2f} |")
-    steady = await _steady(service, source)
-    ratios = [await _ratio(service, steady, runs=runs) for _ in range(_ROUNDS)]
-    print(
-        f"| {len(steady)} deterministic functions of the sample | {statistics.median(ratios):.2f} |"
-    )
+    for what, jobs in (
+        (f"{_CALLS} calls of a trivial function", [(trivial, calls)]),
+        (f"{len(steady)} deterministic functions of the sample", steady),
+    ):
+        await _ratio(service, jobs, runs=runs)  # Once for nothing: interpreters start.
+        ratios = [await _ratio(service, jobs, runs=runs) for _ in range(_ROUNDS)]
+        print(f"| {what} | {statistics.median(ratios):.2f} |", flush=True)
 
 
-async def _ratio(
-    service: InProcess, jobs: Sequence[tuple[wire.Function, list[wire.Call]]], *, runs: int
-) -> float:
+async def _ratio(service: InProcess, jobs: Sequence[Job], *, runs: int) -> float:
     took_s: dict[bool, float] = {True: 0.0, False: 0.0}
     for function, calls in jobs:
         for checked in (False, True):
@@ -217,19 +222,17 @@ async def _ratio(
     return took_s[True] / took_s[False]
 
 
-async def _steady(service: InProcess, source: Path) -> list[tuple[wire.Function, list[wire.Call]]]:
-    """Functions of which every call is ok and deterministic; running them warms the service up."""
+def _steady(source: Path, accounts: Mapping[int, dict[str, Any]]) -> list[Job]:
+    """Every so many of the functions all of whose pairs were kept."""
     jobs = []
-    check = wire.Checks(determinism=wire.DeterminismCheck(), complexity="codeio")
     for record in _lines(source):
-        function = wire.Function(
-            code=record["refcode"], entry_point=record["funcname"], prelude="codeio"
-        )
-        calls = [wire.Call(kwargs=pair["input"]) for pair in record["ios"]]
-        answer = await service.execute(function, calls, checks=check, isolation="process")
-        if all(e.determinism and e.determinism.deterministic for e in answer.executions):
-            jobs.append((function, calls))
-    return jobs
+        account = accounts.get(record["meta"]["msgidx"])
+        if account and not account["dropped"] and not account["corrected"]:
+            function = wire.Function(
+                code=record["refcode"], entry_point=record["funcname"], prelude="codeio"
+            )
+            jobs.append((function, [wire.Call(kwargs=pair["input"]) for pair in record["ios"]]))
+    return jobs[::_EVERY]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
