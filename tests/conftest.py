@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator
 from functools import cache
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -20,8 +21,11 @@ _REQUIRED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the environment before any fixture changes it."""
+    """Read the environment before any fixture changes it; let properties take their time."""
     config.stash[_REQUIRED] = bool(os.environ.get(REQUIRED_BY))
+    # A machine under load makes any one example slow, which says nothing about the code.
+    hypothesis.settings.register_profile("under load", deadline=None)
+    hypothesis.settings.load_profile("under load")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -300,8 +300,9 @@ def test_connection_of_a_complete_batch_can_be_used_again(server: RunningServer)
     """For another batch, or anything else."""
     with batch(server) as stream:
         for _ in range(2):
-            stream.send(line("a"))
-            stream.end()
+            # In one piece: a body that is complete when its first answer is ready.
+            piece = line("a")
+            stream.connection.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (len(piece), piece))
             assert set(stream.answers()) == {"a"}
             stream._status = None
             stream.connection.sendall(
