@@ -19,6 +19,7 @@ from examples.local_service import LocalService, ServiceDidNotStart
 from benchmarks import single, ways
 from benchmarks.corpus_files import DEFAULT_FOLDER, CorpusMissing, read_codeio
 from benchmarks.meters import containers_memory_bytes
+from benchmarks.peers import SANDBOX_FUSION, SNEKBOX, Peer, over_peer
 from benchmarks.report import CODEIO_WAY, FLOOR, Report, describe_machine
 from benchmarks.series import Series, measure
 from benchmarks.ways import Way
@@ -58,7 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             able = client.capabilities()
             report = Report(describe_machine(able, docker_version=docker_version))
             _measure_single(report, service, image=able.image)
-            with _contenders(service, image=able.image, core_count=able.concurrency) as contenders:
+            peers = [
+                (peer, url)
+                for peer, url in ((SNEKBOX, arguments.snekbox), (SANDBOX_FUSION, arguments.fusion))
+                if url is not None
+            ]
+            with _contenders(
+                service, image=able.image, core_count=able.concurrency, peers=peers
+            ) as contenders:
                 for name, checks in work.items():
                     report.series += _measure_all(
                         contenders, checks, work=name, others_bytes=others_bytes
@@ -80,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         help="holds codeio_functions.jsonl (default ../shared/corpus); without it only the "
         "trivial function is measured",
     )
+    for option, name in (("--snekbox", "snekbox"), ("--fusion", "SandboxFusion")):
+        parser.add_argument(option, metavar="URL", help=f"a running {name} to measure beside")
     parser.add_argument("--checks", type=int, default=200, help="of each kind (default 200)")
     parser.add_argument(
         "--output", type=Path, default=_RESULTS, help="folder for the tables and the plot"
@@ -97,7 +107,9 @@ def _work(corpus: Path, count: int) -> dict[str, list[Check]]:
 
 
 @contextmanager
-def _contenders(service: LocalService, *, image: str, core_count: int) -> Iterator[list[Contender]]:
+def _contenders(
+    service: LocalService, *, image: str, core_count: int, peers: Sequence[tuple[Peer, str]]
+) -> Iterator[list[Contender]]:
     # Twice as many requests as cores where the work is done by others than the caller.
     twice = 2 * core_count
     with ExitStack() as stack:
@@ -112,7 +124,9 @@ def _contenders(service: LocalService, *, image: str, core_count: int) -> Iterat
         docker_exec = enter(ways.docker_exec(image, concurrency=twice))
         docker_run = enter(ways.docker_run(image, concurrency=twice))
         here = enter(ways.in_this_process())
+        others = [enter(over_peer(peer, url, concurrency=twice)) for peer, url in peers]
         yield [
+            *(Contender(other, fast=False) for other in others),
             Contender(batch, fast=True, service_pid=service.pid),
             Contender(process, fast=True, service_pid=service.pid),
             Contender(fork, fast=True),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import queue
+import socket
 import subprocess
 import threading
 import time
@@ -62,7 +63,7 @@ def over_http(url: str, isolation: Isolation, *, concurrency: int) -> Iterator[W
 
     def run_all(checks: Sequence[Check], rounds: int) -> Runs:
         bodies = [check.as_request(isolation) for check in checks] * rounds
-        return _spread(run, bodies, concurrency)
+        return spread(run, bodies, concurrency)
 
     yield Way(f"execbox {isolation}", concurrency, run_all)
 
@@ -85,10 +86,13 @@ def over_batch(url: str, isolation: Isolation, *, concurrency: int) -> Iterator[
         connection.putheader("Content-Type", "application/x-ndjson")
         connection.putheader("Transfer-Encoding", "chunked")
         connection.endheaders()
-        sender = threading.Thread(target=_send_chunks, args=(connection, lines), daemon=True)
-        sender.start()
-        ok_count = sum(_ended_ok(line) for line in connection.getresponse())
-        sender.join()
+        # The connection lets go of its socket once a response to an unfinished request begins, and
+        # would send what is left over a new one.
+        with connection.sock.dup() as sending:
+            sender = threading.Thread(target=_send_chunks, args=(sending, lines), daemon=True)
+            sender.start()
+            ok_count = sum(_ended_ok(line) for line in connection.getresponse())
+            sender.join()
         connection.close()
         return Runs(time.monotonic() - began_s, [], ok_count)
 
@@ -171,10 +175,10 @@ def in_this_process() -> Iterator[Way]:
     yield Way("in one process", 1, run_all)
 
 
-def _send_chunks(connection: http.client.HTTPConnection, lines: Sequence[bytes]) -> None:
+def _send_chunks(sending: socket.socket, lines: Sequence[bytes]) -> None:
     for line in lines:
-        connection.send(b"%x\r\n%s\r\n" % (len(line), line))
-    connection.send(b"0\r\n\r\n")
+        sending.sendall(b"%x\r\n%s\r\n" % (len(line), line))
+    sending.sendall(b"0\r\n\r\n")
 
 
 def _ended_ok(answer: bytes) -> bool:
@@ -191,12 +195,14 @@ def _by_command(
 
     def run_all(checks: Sequence[Check], rounds: int) -> Runs:
         texts = [json.dumps(check.as_object()).encode() for check in checks] * rounds
-        return _spread(run, texts, concurrency)
+        return spread(run, texts, concurrency)
 
     return run_all
 
 
-def _spread(run: Callable[[bytes], bool], items: Sequence[bytes], concurrency: int) -> Runs:
+def spread(run: Callable[[bytes], bool], items: Sequence[bytes], concurrency: int) -> Runs:
+    """Run every item, so many at once; ``run`` says whether it went well."""
+
     def timed(item: bytes) -> tuple[bool, float]:
         began_s = time.monotonic()
         ok = run(item)

@@ -79,10 +79,10 @@ class LocalService:
     ) -> None:
         self._stop()
 
-    def log_tail(self) -> str:
+    def log_tail(self, max_bytes: int = _LOG_TAIL_BYTES) -> str:
         """The end of what the service wrote."""
         size_bytes = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size_bytes - _LOG_TAIL_BYTES))
+        self._log.seek(max(0, size_bytes - max_bytes))
         return self._log.read().decode(errors="replace").strip()
 
     def _wait_until_ready(self) -> None:

@@ -2,7 +2,8 @@
 #
 # Proves that docker-compose.yml gives a service that works: builds both images,
 # brings the service up with a key made for the occasion, calls it with and
-# without the key, takes it down, and sees that it left no container behind.
+# without the key, tries from inside the service's container what the gate must
+# refuse, takes it down, and sees that it left no container behind.
 #
 #   scripts/compose-smoke.sh
 #
@@ -12,8 +13,6 @@
 set -euo pipefail
 
 readonly ready_s=120
-# Of the sandboxes of a service that listens where this one does, in its container.
-readonly label=org.execbox.sandbox=0.0.0.0:8080
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf 'compose-smoke: %s\n' "$*"; }
@@ -43,6 +42,8 @@ DOCKER_GID=$(stat -c %g "$socket")
 export EXECBOX_API_KEY_HASHES DOCKER_GID
 export EXECBOX_PUBLISH_ADDRESS=127.0.0.1 EXECBOX_PUBLISH_PORT=$port
 export COMPOSE_PROJECT_NAME=execbox-smoke-$$
+# Of this stack's sandboxes: see EXECBOX_INSTANCE in docker-compose.yml.
+readonly label=org.execbox.sandbox=compose:127.0.0.1:$port
 
 our_containers() { docker ps --all --quiet --no-trunc --filter "label=$label" | sort; }
 
@@ -125,6 +126,68 @@ with open(sys.argv[1]) as file:
 sys.exit((execution["status"], execution["output"]) != ("ok", 42))
 PYTHON
 say "a function ran: ok, 42; without a key: 401"
+
+say "what the service's container can do with the engine"
+service=$("${compose[@]}" ps --quiet execbox)
+gate=$("${compose[@]}" ps --quiet gate)
+mounted=$(docker inspect --format '{{range .Mounts}}{{.Destination}} {{.RW}} {{end}}' "$service")
+[[ $mounted == "/run/execbox false " ]] || fail "the service has more than the gate: $mounted"
+networks=$(docker inspect --format '{{.HostConfig.NetworkMode}}' "$gate")
+[[ $networks == none ]] || fail "the gate has a network: $networks"
+[[ $(our_containers) != "$before" ]] || fail "no sandbox has the label $label"
+# As whoever took the service over would: with the SDK, over all it has.
+docker exec --interactive "$service" python3 - "$gate" <<'PYTHON' || fail "the gate let it through"
+import sys
+
+import docker
+
+gate = sys.argv[1]
+client = docker.APIClient(base_url="unix:///run/execbox/engine.sock", version="auto")
+root = client.create_host_config(binds=["/:/host"], privileged=True)
+image = client.inspect_image("execbox-sandbox:local")["Id"]
+name = "execbox-0123456789abcdef"
+attempts = {
+    "make a privileged container with the machine's root in it": lambda: client.create_container(
+        image, ["cat", "/host/etc/shadow"], name=name, host_config=root
+    ),
+    "make a container of another image": lambda: client.create_container("debian", name=name),
+    "run a program in the gate's container": lambda: client.exec_create(gate, ["id"]),
+    "attach to the gate's container": lambda: client.attach_socket(gate, params={"stream": 1}),
+    "stop the gate's container": lambda: client.kill(gate),
+    "remove the gate's container": lambda: client.remove_container(gate, force=True),
+    "read the gate's files": lambda: client.get_archive(gate, "/etc/shadow"),
+    "list all images": lambda: client.images(),
+    "pull an image": lambda: client.pull("debian"),
+    "make a volume": lambda: client.create_volume("x"),
+    "make a network": lambda: client.create_network("x"),
+    "make a swarm": lambda: client.init_swarm(),
+    "look at the machine": lambda: client.info(),
+}
+done = []
+for what, attempt in attempts.items():
+    try:
+        attempt()
+    except docker.errors.APIError as error:
+        if error.status_code in (403, 404):
+            print(f"compose-smoke: refused ({error.status_code}): {what}")
+            continue
+    done.append(what)
+sys.exit(f"not refused: {done}" if done else 0)
+PYTHON
+status=$(request POST /v1/execute "$key" "$body")
+[[ $status == 200 ]] || fail "after that, /v1/execute said $status: $(<"$body_file")"
+
+say "another start of the gate alone"
+docker restart --time 5 "$gate" >/dev/null
+for ((second = 0; second < ready_s; second++)); do
+    status=$(request POST /v1/execute "$key" "$body")
+    if [[ $status == 200 ]]; then
+        break
+    fi
+    sleep 1
+done
+[[ $status == 200 ]] || fail "/v1/execute said $status $ready_s s after the gate was started again"
+say "the service found it after $second s"
 
 say "down"
 "${compose[@]}" down --volumes

@@ -60,7 +60,7 @@ class Bench:
 
 def instance_of(settings: Settings) -> str:
     """The value of the label that every container of a service carries."""
-    return f"{settings.host}:{settings.port}"
+    return settings.instance_name
 
 
 def containers_of(instance: str) -> list[dict[str, Any]]:
@@ -78,6 +78,8 @@ def containers_of(instance: str) -> list[dict[str, Any]]:
 def bench_settings(**overrides: str) -> Settings:
     """Settings for a service of a test's own; the port keeps its containers apart from others'."""
     values = {"engine": "docker", "image": IMAGE, "port": str(_free_port()), "pool_size": "2"}
+    # As many containers as a test asks for, and no more after a burst.
+    values["pool_size_max"] = "0"
     return load_settings(values | overrides)
 
 

@@ -39,7 +39,9 @@ class Weakened:
     executor: Executor
     expected: selftest.Expected
 
-    async def calls(self, code: str, *inputs: list[Any], **fields: Any) -> list[Execution]:
+    async def calls(
+        self, code: str, *inputs: list[Any], principal: str = "test", **fields: Any
+    ) -> list[Execution]:
         """Run one call for each list of positional arguments."""
         body = {
             "function": {"code": code},
@@ -47,7 +49,7 @@ class Weakened:
             "isolation": "process",
         }
         request = ExecuteRequest.model_validate(body | fields)
-        response = await self.executor.execute(request, principal="test")
+        response = await self.executor.execute(request, principal=principal)
         return list(response.executions)
 
     async def call(self, code: str, *args: Any, **fields: Any) -> Execution:
@@ -70,8 +72,12 @@ async def weakened(
     options: Mapping[str, Any] | None = None,
     edits: Edits | None = None,
     answer_grace_s: float = 30.0,
+    slot_count: int = 1,
 ) -> AsyncIterator[Weakened]:
-    """Sandboxes whose container options (as the Docker API names them) or runner are changed."""
+    """Sandboxes whose container options (as the Docker API names them) or runner are changed.
+
+    With one slot the calls of a job follow each other in one container as long as it lasts.
+    """
     settings = bench_settings()
     spec = container_spec(settings)
     engine = DockerEngine(spec)
@@ -94,7 +100,7 @@ async def weakened(
         )
         pool = Pool(engine, limits)
         pool.start()
-        admission = Admission(slot_count=2, queue_size=10, queue_wait_max_s=30)
+        admission = Admission(slot_count=slot_count, queue_size=10, queue_wait_max_s=30)
         expected = selftest.Expected(
             memory_limit_bytes=spec.memory_bytes(spec.memory_mb),
             open_file_count=spec.open_file_count,

@@ -11,6 +11,7 @@ Quantities carry their unit in the name: ``_s`` seconds, ``_mb`` mebibytes, ``_b
 from __future__ import annotations
 
 import keyword
+from collections.abc import Callable
 from enum import StrEnum
 from string import Template
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -173,8 +174,25 @@ class Function(_Request):
     )
 
 
+def _exactly_one_of(*names: str) -> Callable[[dict[str, Any]], None]:
+    """What a JSON schema can say of fields of which one is given, and is not null."""
+
+    def describe(schema: dict[str, Any]) -> None:
+        for name in names:
+            described = schema["properties"][name]
+            described.pop("default")
+            for each in described.pop("anyOf", ()):
+                if each["type"] != "null":
+                    described.update(each)
+        schema["oneOf"] = [{"required": [name]} for name in names]
+
+    return describe
+
+
 class Call(_Request):
     """One set of arguments: exactly one of ``kwargs``, ``args`` and ``expression``."""
+
+    model_config = ConfigDict(json_schema_extra=_exactly_one_of("kwargs", "args", "expression"))
 
     kwargs: dict[str, JSON] | None = Field(default=None, description="Keyword arguments.")
     args: list[JSON] | None = Field(default=None, description="Positional arguments.")
@@ -521,6 +539,8 @@ class VerifyItem(_Request):
     what the function gives for ``input``.
     """
 
+    model_config = ConfigDict(json_schema_extra=_exactly_one_of("prediction", "response"))
+
     id: Annotated[str, Field(max_length=1000)]
     function: Function | None = Field(
         default=None, description="Needed unless an output prediction has a known output."
@@ -698,6 +718,15 @@ class Capabilities(_Response):
     calls_max: int = CALLS_MAX
     body_bytes_max: int = BODY_BYTES_MAX
     json_depth_max: int = JSON_DEPTH_MAX
+    key_concurrency_max: int | None = Field(
+        default=None, description="Requests of one API key under way at once; null for no limit."
+    )
+    key_rate_per_s: float | None = Field(
+        default=None, description="Requests of one API key a second; null for no limit."
+    )
+    key_burst_count: int | None = Field(
+        default=None, description="Of these, how many at once after a pause."
+    )
     weaker_than_docker: list[str] = Field(
         default_factory=list, description="What this engine protects less well than Docker."
     )

@@ -82,10 +82,12 @@ class Confinement:
         os.dup2(stdout_fd, 1)
         os.dup2(stderr_fd, 2)
         os.dup2(result_fd, RESULT_FD)
+        # The zygote's stdin is one open file for all: locks and flags on it would outlive a job.
+        os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
         os.closerange(RESULT_FD + 1, mark_fd)
         os.closerange(mark_fd + 1, _FD_MAX)
         os.setsid()
-        self._limit_resources(terms)
+        _limit_cpu_time(terms)
         _raise_own_oom_score()
         _set_surroundings(terms)
         os.setgroups([])
@@ -94,8 +96,10 @@ class Confinement:
         # After the change of identity, which clears it.
         self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         _reseed()
-        elsewhere.be_elsewhere(list(terms.elsewhere), number=terms.elsewhere_number)
-        freeze.freeze(list(terms.frozen), entropy_seed=terms.entropy_seed)
+        if terms.elsewhere:
+            elsewhere.be_elsewhere(list(terms.elsewhere), number=terms.elsewhere_number)
+        if terms.frozen or terms.entropy_seed is not None:
+            freeze.freeze(list(terms.frozen), entropy_seed=terms.entropy_seed)
         self._prctl(_PR_SET_NO_NEW_PRIVS, 1)
         program, _buffer = self._programs[terms.profile]
         self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
@@ -108,13 +112,22 @@ class Confinement:
         if self._libc.prctl(ctypes.c_int(option), *padded) != 0:
             raise OSError(ctypes.get_errno(), f"prctl option {option}")
 
-    @staticmethod
-    def _limit_resources(terms: Terms) -> None:
-        # Whole seconds: only the backstop. The supervisor's clock decides, well before this.
-        cpu_s = int(terms.cpu_time_s) + 2
-        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (_TMP_BYTES, _TMP_BYTES))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+def settle_zygote() -> None:
+    """What every job process has alike and takes nothing from a zygote: forks inherit it.
+
+    Each step that is not taken between fork and user code is 20 to 40 us less of each execution.
+    """
+    os.umask(0o022)
+    os.chdir(Terms.cwd)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_TMP_BYTES, _TMP_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_cpu_time(terms: Terms) -> None:
+    # Whole seconds: only the backstop. The supervisor's clock decides, well before this.
+    cpu_s = int(terms.cpu_time_s) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
 
 
 def _raise_own_oom_score() -> None:
@@ -127,9 +140,9 @@ def _raise_own_oom_score() -> None:
 
 
 def _set_surroundings(terms: Terms) -> None:
-    """A clean directory, umask, time zone and locale; the environment was clean from the start."""
-    os.umask(0o022)
-    os.chdir(terms.cwd)
+    """The directory, time zone and locale; the environment was clean from the start."""
+    if terms.cwd != Terms.cwd:
+        os.chdir(terms.cwd)
     for name, value in (("TZ", terms.tz), ("LANG", terms.locale), ("HOME", terms.home)):
         if os.environ.get(name) != value:
             os.environ[name] = value

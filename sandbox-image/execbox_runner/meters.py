@@ -6,13 +6,13 @@ Every figure comes from the kernel; nothing here asks the job.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from dataclasses import dataclass
 
 WRITABLE_DIRECTORIES = ("/tmp", "/dev/shm")
 """Where a job can leave files; everything else is read-only or denied."""
-_V1 = "/sys/fs/cgroup/memory/memory.oom_control"
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,31 @@ class CgroupFiles:
     throttled_unit_ns: int
 
 
-def find_cgroup() -> CgroupFiles:
-    """Look once which cgroup version the container has."""
-    if os.path.exists(_V1):
-        root = "/sys/fs/cgroup"
+class NoCgroup(Exception):
+    """The container is in no control group of its own that limits it; the text says what to do."""
+
+
+def find_cgroup(root: str = "/sys/fs/cgroup") -> CgroupFiles:
+    """Look once which cgroup version the container has. Raises NoCgroup where it has no limits."""
+    files = _files(root)
+    missing = [
+        path
+        for path in (files.oom, files.memory_limit, files.pids_limit)
+        if not os.path.exists(path)
+    ]
+    if missing:
+        raise NoCgroup(
+            f"{missing[0]} is not there: the daemon gives containers no memory or process limit "
+            "of their own; a rootless one needs cgroup v2 with these controllers delegated to it"
+        )
+    return files
+
+
+def _files(root: str) -> CgroupFiles:
+    v1_oom = f"{root}/memory/memory.oom_control"
+    if os.path.exists(v1_oom):
         return CgroupFiles(
-            oom=_V1,
+            oom=v1_oom,
             memory_usage=f"{root}/memory/memory.usage_in_bytes",
             memory_limit=f"{root}/memory/memory.limit_in_bytes",
             pids=f"{root}/pids/pids.current",
@@ -51,7 +70,6 @@ def find_cgroup() -> CgroupFiles:
             throttled_key="throttled_time",
             throttled_unit_ns=1,
         )
-    root = "/sys/fs/cgroup"
     return CgroupFiles(
         oom=f"{root}/memory.events",
         memory_usage=f"{root}/memory.current",
@@ -68,20 +86,24 @@ def find_cgroup() -> CgroupFiles:
     )
 
 
+@functools.cache
+def _descriptor(path: str) -> int:
+    """Opened once: opening and closing was two thirds of the 0.2 ms an execution spent here."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def read_number(path: str) -> int:
     """One counter of a file that holds nothing else; ``max`` reads as -1."""
-    with open(path, "rb", buffering=0) as file:
-        text = file.read(64).strip()
+    text = os.pread(_descriptor(path), 64, 0).strip()
     return -1 if text == b"max" else int(text)
 
 
 def read_field(path: str, name: str) -> int:
     """One counter of a file of ``name value`` lines; 0 where the kernel does not have it."""
-    with open(path, "rb", buffering=0) as file:
-        for line in file.read(4096).splitlines():
-            key, _, value = line.partition(b" ")
-            if key == name.encode():
-                return int(value)
+    for line in os.pread(_descriptor(path), 4096, 0).splitlines():
+        key, _, value = line.partition(b" ")
+        if key == name.encode():
+            return int(value)
     return 0
 
 

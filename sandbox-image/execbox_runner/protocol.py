@@ -30,8 +30,6 @@ class Kind(IntEnum):
     """A function that the following calls use. Body: the job payload, opaque to the supervisor."""
     EXECUTE = 2
     """Run one call. Body: the call payload, opaque to the supervisor."""
-    PREPARE = 3
-    """Make interpreters ready before anybody waits for them."""
     READY = 16
     """The supervisor can take a job; the header describes what it found about itself."""
     RESULT = 17

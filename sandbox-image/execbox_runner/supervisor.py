@@ -1,7 +1,8 @@
 """PID 1 of a container: takes jobs from the service, has zygotes run them, reports what happened.
 
 Standard library only. It never parses what a job wrote. One execution at a time: a container has
-one memory cgroup, so two at once could give each other false verdicts.
+one memory cgroup, so two at once could give each other false verdicts. Which zygotes there are is
+decided in ``zygotes``.
 """
 
 from __future__ import annotations
@@ -19,24 +20,17 @@ import time
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from . import meters, zygote
+from . import meters, user_ids, zygote
 from .execution import Allowance, Execution, Outcome, ServiceGone, ZygoteLost
 from .protocol import Kind, StreamClosed, read_frame, receive_packet, send_packet, write_frame
+from .zygotes import Zygotes
 
-FIRST_UID = 20_000
-LAST_UID = 60_000
-"""User ids are used once in a container's life; when they run out, so does the container."""
 IDLE_MAX_S = 900
 """A container nobody speaks to ends by itself, whatever has become of the service."""
 _CLEAN_DEADLINE_S = 10.0
 _FAMILY_DEADLINE_S = 10.0
 _FAMILY_PAUSE_S = 0.002
-_REAPER_UID = FIRST_UID - 1
-"""No job ever has it: see ``_kill_all_of``."""
 _MEMORY_SLACK_BYTES = 16 * 1024 * 1024
-_ZYGOTES_MAX = 4
-_INTERPRETERS_MAX = 2
-"""Interpreters beside the first: the one that varies everything, and one that finds a cause."""
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -46,20 +40,24 @@ class Supervisor:
     def __init__(self, service_in: int, service_out: int, *, library_path: str) -> None:
         self._in = service_in
         self._out = service_out
-        self._library_path = library_path
-        self._syscalls_path = os.path.join(library_path, "syscalls.json")
         self._cgroup = meters.find_cgroup()
-        self._zygotes: dict[tuple[Any, ...], socket.socket] = {}
+        self._zygotes = Zygotes(
+            library_path=library_path,
+            service_fds=(service_in, service_out),
+            held_bytes=self._held_now_bytes,
+            on_change=self._note_memory,
+        )
         self._function_fd = -1
         self._job: dict[str, Any] = {}
-        self._next_uid = FIRST_UID
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            self._user_ids = user_ids.choose(file.read())
         self._free_space = meters.free_space()
         self._memory_bytes = 0
         self._held_bytes = 0
 
     def serve(self) -> None:
         """Answer frames until the service closes the stream, or a job has left a trace."""
-        self._base_zygote()
+        self._zygotes.base()
         write_frame(self._out, Kind.READY, self._describe())
         while True:
             if not select.select([self._in], [], [], IDLE_MAX_S)[0]:
@@ -70,8 +68,6 @@ class Supervisor:
             elif kind == Kind.EXECUTE:
                 if not self._execute(header, body):
                     return
-            elif kind == Kind.PREPARE:
-                self._zygote_for(header["packages"], header["interpreter"])
             else:
                 raise StreamClosed(f"a frame of kind {kind} from the service")
 
@@ -105,10 +101,14 @@ class Supervisor:
 
     def _execute(self, header: dict[str, Any], body: bytes) -> bool:
         """Run one call and answer; say whether this container may be used again."""
-        control = self._zygote_for(self._job["packages"], header.get("interpreter") or {})
+        control = self._zygotes.having(
+            self._job["packages"],
+            environment=header.get("interpreter") or {},
+            room_bytes=self._job["runner_bytes"],
+        )
+        self._reap_orphans()
         process_count = meters.read_number(self._cgroup.pids)
-        uid = self._next_uid
-        self._next_uid += 1
+        uid = self._user_ids.draw()
         allowance = Allowance(**header["allowance"])
         profile = self._job["profile"]
         execution = Execution(
@@ -135,7 +135,7 @@ class Supervisor:
             clean
             and outcome.drained
             and outcome.oom_kill_count == 0
-            and self._next_uid < LAST_UID
+            and not self._user_ids.run_out
             and meters.read_number(self._cgroup.pids) <= process_count
             and not self._holds_more_memory()
         )
@@ -193,7 +193,7 @@ class Supervisor:
             time.sleep(_FAMILY_PAUSE_S)
 
     def _as_user(self, operation: str, uid: int) -> int | None:
-        control = self._base_zygote()
+        control = self._zygotes.base()
         send_packet(control, {"op": operation, "uid": uid})
         pid = _receive(control)["pid"]
         if not select.select([control], [], [], _CLEAN_DEADLINE_S)[0]:
@@ -209,85 +209,6 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-
-    # Zygotes
-
-    def _base_zygote(self) -> socket.socket:
-        """The zygote forked from this very interpreter, before it has seen any job."""
-        control = self._zygotes.get(())
-        if control is None:
-            control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            if os.fork() == 0:
-                try:
-                    control.close()
-                    os.close(self._in)
-                    os.close(self._out)
-                    zygote.serve(other, syscalls_path=self._syscalls_path)
-                finally:
-                    os._exit(1)
-            other.close()
-            _receive(control)
-            self._zygotes[()] = control
-            self._note_memory()
-        return control
-
-    def _zygote_for(self, packages: list[str], interpreter: dict[str, str]) -> socket.socket:
-        """The zygote that has these packages, in an interpreter with this environment."""
-        root = self._base_zygote() if not interpreter else self._interpreter(interpreter)
-        if not packages:
-            return root
-        key = (tuple(sorted(interpreter.items())), tuple(packages))
-        control = self._zygotes.get(key)
-        if control is None:
-            self._make_room(_ZYGOTES_MAX, key_length=2)
-            control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            request = {
-                "op": "specialize",
-                "packages": packages,
-                "syscalls_path": self._syscalls_path,
-            }
-            send_packet(root, request, [other.fileno()])
-            other.close()
-            _receive(control)
-            self._note_memory()
-        else:
-            del self._zygotes[key]
-        self._zygotes[key] = control  # last in the dict: most recently used
-        return control
-
-    def _interpreter(self, environment: dict[str, str]) -> socket.socket:
-        """A zygote in an interpreter of its own, started with other environment variables."""
-        key = (tuple(sorted(environment.items())),)
-        control = self._zygotes.get(key)
-        if control is None:
-            control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            other.set_inheritable(True)
-            start = os.path.join(self._library_path, "start.py")
-            own = {
-                name: value.replace("{library}", self._library_path)
-                for name, value in environment.items()
-            }
-            os.posix_spawn(
-                sys.executable,
-                [sys.executable, "-s", "-P", start, "zygote", str(other.fileno())],
-                {**os.environ, **own},
-                file_actions=[(os.POSIX_SPAWN_CLOSE, fd) for fd in (self._in, self._out)],
-            )
-            other.close()
-            _receive(control)
-            self._note_memory()
-            self._make_room(_INTERPRETERS_MAX, key_length=1)
-        else:
-            del self._zygotes[key]
-        self._zygotes[key] = control
-        return control
-
-    def _make_room(self, count_max: int, *, key_length: int) -> None:
-        """Let the least recently used zygote of a kind end: it sees its socket close."""
-        kind = [key for key in self._zygotes if len(key) == key_length]
-        if len(kind) >= count_max:
-            self._zygotes.pop(kind[0]).close()
-        self._reap_orphans()
 
 
 def _interfaces() -> list[str]:
@@ -319,7 +240,7 @@ def _kill_all_of(uid: int) -> None:
     The kernel sends the signal to all that our effective user may signal, while none of them may
     signal us: neither our real nor our saved user is theirs. No fork can slip through in between.
     """
-    os.setresuid(_REAPER_UID, uid, 0)
+    os.setresuid(user_ids.REAPER_UID, uid, 0)
     try:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(-1, signal.SIGKILL)
@@ -360,7 +281,7 @@ def main(library_path: str) -> NoReturn:
         Supervisor(service_in, service_out, library_path=library_path).serve()
     except (StreamClosed, ServiceGone, ConnectionError):
         pass
-    except ZygoteLost as error:
+    except (ZygoteLost, meters.NoCgroup) as error:
         write_frame(service_out, Kind.FAULT, {"message": str(error)})
         code = 1
     sys.stderr.flush()

@@ -32,7 +32,7 @@ _OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARG0 = 0, 4, 16
 
 _JUMP_MAX = 255
 
-_CLONE_THREAD = 0x00010000
+_CLONE_PARENT, _CLONE_THREAD = 0x00008000, 0x00010000
 _AF_UNIX = 1
 
 _NEW_PROCESS = ("fork", "vfork", "execve", "execveat")
@@ -110,8 +110,11 @@ def _blocks(numbers: dict[str, int], *, allow_processes: bool) -> dict[int, _Blo
     blocks[numbers["prctl"]] = _if_argument(
         *(_jump(_JUMP_EQUAL, option, last - index, 0) for index, option in options)
     )
+    # A child of the zygote's would stay a zombie that nobody knows of: CLONE_PARENT makes one.
+    clone = _jump(_JUMP_ANY_BIT, _CLONE_PARENT, 0, 1)
     if not allow_processes:
-        blocks[numbers["clone"]] = _if_argument(_jump(_JUMP_ANY_BIT, _CLONE_THREAD, 1, 0))
+        clone = _jump(_JUMP_ANY_BIT, _CLONE_THREAD, 1, 0)
+    blocks[numbers["clone"]] = _if_argument(clone)
     return blocks
 
 

@@ -15,7 +15,7 @@ import socket
 from typing import Any, NoReturn
 
 from . import job, residue
-from .confine import Confinement, Terms
+from .confine import Confinement, Terms, settle_zygote
 from .protocol import StreamClosed, receive_packet, send_packet
 
 STANDARD_LIBRARY = (
@@ -44,6 +44,7 @@ def import_trusted(names: list[str] | tuple[str, ...]) -> list[str]:
 def serve(sock: socket.socket, *, syscalls_path: str) -> NoReturn:
     """Answer the supervisor until its end of the socket closes."""
     zygote = _Zygote(sock, Confinement(syscalls_path=syscalls_path))
+    settle_zygote()
     gc.collect()
     gc.freeze()
     gc.disable()

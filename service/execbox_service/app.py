@@ -57,7 +57,7 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
         exception_handlers={HTTPException: _as_our_failure},
     )
     app.state.startup_failure = None
-    app.openapi = functools.partial(describe, app)  # type: ignore[method-assign]
+    app.openapi = functools.partial(describe, app, settings)  # type: ignore[method-assign]
     add_routes(app, Services(settings=settings, runtime=runtime, bodies=Bodies(settings)))
     add_verify_route(app)
     add_batch_route(app)

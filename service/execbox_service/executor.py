@@ -47,9 +47,9 @@ class Executor:
     metrics: Metrics
 
     async def execute(self, request: ExecuteRequest, *, principal: str) -> ExecuteResponse:
-        """Run every call of a request. Raises Overloaded or ServiceFailure, never a verdict."""
+        """Run every call of a request. Raises RequestFailed, which is never a verdict."""
         checks = request.checks
-        rule = complexity_limits(checks.complexity)
+        rule = complexity_limits(checks.complexity, imports=self.facts.imports)
         terms = self.terms(request, principal=principal, varied=checks.determinism is not None)
         expressions = [call.expression for call in request.calls if call.expression is not None]
         job = function_job(request.function, terms, complexity=rule, expressions=expressions)
@@ -66,7 +66,7 @@ class Executor:
                     judge=judge_with(request.limits),
                 )
                 executions = _with_determinism(executions, found)
-        self.metrics.executed(executions, queue_time_s=work.queue_time_s)
+        self.metrics.executed(executions, effort=work.effort)
         if request.replay is not None:
             executions = certificates.with_replays(executions, request.replay, facts=self.facts)
         return ExecuteResponse(

@@ -32,7 +32,6 @@ class Kind(IntEnum):
 
     JOB = 1
     EXECUTE = 2
-    PREPARE = 3
     READY = 16
     RESULT = 17
     FAULT = 18

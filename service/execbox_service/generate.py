@@ -87,7 +87,7 @@ class Generation:
     def __init__(self, executor: Executor, request: GenerateRequest, *, principal: str) -> None:
         self._executor = executor
         self._request = request
-        self._rule = complexity_limits(request.checks.complexity)
+        self._rule = complexity_limits(request.checks.complexity, imports=executor.facts.imports)
         terms = executor.terms(
             request, principal=principal, varied=request.checks.determinism is not None
         )
@@ -103,7 +103,7 @@ class Generation:
         async with Work(self._executor.admission, self._executor.pool, self._drawing) as work:
             stopped = await self._until_stopped(work)
         account = self._account
-        self._executor.metrics.executed(account.executions, queue_time_s=work.queue_time_s)
+        self._executor.metrics.executed(account.executions, effort=work.effort)
         return GenerateResponse(
             pairs=account.pairs,
             rejected=dict(sorted(account.rejected.items())),

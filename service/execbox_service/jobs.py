@@ -20,12 +20,14 @@ from execbox.wire import (
     Limits,
     Profile,
 )
+from execbox_service.failures import CallerMistake
 from execbox_service.imports import guess_packages
 from execbox_service.session import Job, call_payload
 
 _MEASURING_PACKAGE = "pympler.asizeof"
-_EXTRA_MEMORY_MB = 256
-"""What the further interpreters of a determinism check may hold, with scipy in each of them."""
+EXTRA_MEMORY_MB = 256
+"""What further interpreters may hold, with scipy in each of them: those of a determinism check,
+and those that a container of level ``process`` keeps for the jobs to come."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,19 @@ def payload_of(call: Call) -> bytes:
 
 
 def complexity_limits(
-    chosen: Literal["codeio"] | ComplexityLimits | None,
+    chosen: Literal["codeio"] | ComplexityLimits | None, *, imports: Mapping[str, str]
 ) -> ComplexityLimits | None:
-    """The limits that a request's ``checks.complexity`` means."""
+    """The limits that a request's ``checks.complexity`` means.
+
+    Raises CallerMistake where the sandbox has nothing to measure with: run without it, the check
+    would look like an exception of the user's code.
+    """
+    if chosen is not None and _MEASURING_PACKAGE.partition(".")[0] not in imports:
+        raise CallerMistake(
+            "check_unavailable",
+            "checks.complexity: the Python of this service's sandboxes has no pympler, which "
+            "measures sizes; send null, or ask the operator to install it there",
+        )
     return ComplexityLimits() if chosen == "codeio" else chosen
 
 
@@ -115,7 +127,8 @@ def _job(
 ) -> Job:
     packages = guess_packages(texts, available=frozenset(terms.imports), prelude=function.prelude)
     large = any(name.split(".")[0] in terms.imports for name in packages)
-    extra_memory_mb = _EXTRA_MEMORY_MB if large and terms.varied else 0
+    several = terms.varied or terms.isolation == "process"
+    extra_memory_mb = EXTRA_MEMORY_MB if large and several else 0
     if complexity is not None:
         packages = tuple(sorted({*packages, _MEASURING_PACKAGE}))
     return Job(

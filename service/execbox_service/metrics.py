@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from execbox.wire import Execution
 from execbox_service.admission import Admission
 from execbox_service.pool import Pool
+from execbox_service.work import Effort
 
 _TIMES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -23,6 +30,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
         self._executions = Counter(
             "execbox_executions",
             "Calls by the status of their baseline execution",
@@ -33,6 +41,43 @@ class Metrics:
             "execbox_execution_cpu_seconds",
             "CPU time of an execution",
             buckets=_TIMES_S,
+            registry=self._registry,
+        )
+        self._runs = Counter(
+            "execbox_executions_ended",
+            "Executions that ended, with variations and those run again",
+            registry=self._registry,
+        )
+        self._alone = Counter(
+            "execbox_executions_alone",
+            "Executions run again with the machine to themselves, because it had been too busy",
+            registry=self._registry,
+        )
+        self._throttled_s = Counter(
+            "execbox_throttled_seconds",
+            "Time for which the kernel stopped containers that used more than their CPUs",
+            registry=self._registry,
+        )
+        self._wall_s = Histogram(
+            "execbox_execution_seconds",
+            "Wall time of an execution, from fork to end",
+            buckets=_TIMES_S,
+            registry=self._registry,
+        )
+        self._lost = Counter(
+            "execbox_sandboxes_lost",
+            "Sandboxes that ended or broke the protocol while a job used them",
+            registry=self._registry,
+        )
+        self._swept = Counter(
+            "execbox_sandboxes_leaked",
+            "Containers that the search for orphans found and removed",
+            registry=self._registry,
+        )
+        self._errors = Counter(
+            "execbox_errors",
+            "Requests and lines of batches answered with an error, by its code",
+            ["code"],
             registry=self._registry,
         )
         self._queue_s = Histogram(
@@ -48,22 +93,56 @@ class Metrics:
             buckets=_TIMES_S,
             registry=self._registry,
         )
+        self._lines_s = Histogram(
+            "execbox_batch_line_seconds",
+            "Lines of batches by operation, from when they are taken up to their answer",
+            ["op"],
+            buckets=_TIMES_S,
+            registry=self._registry,
+        )
+        self._limited = Counter(
+            "execbox_requests_limited",
+            "Requests refused because their API key was over a limit of its own",
+            ["limit"],
+            registry=self._registry,
+        )
 
     def watch(self, pool: Pool, admission: Admission) -> None:
         """Report the state of these from now on."""
         self._registry.register(_State(pool, admission))
 
-    def executed(self, executions: Sequence[Execution], *, queue_time_s: float) -> None:
+    def executed(self, executions: Sequence[Execution], *, effort: Effort) -> None:
         """Count the executions of one job."""
-        self._queue_s.observe(queue_time_s)
+        self._queue_s.observe(effort.queue_time_s)
+        self._runs.inc(effort.execution_count)
+        self._alone.inc(effort.alone_count)
+        self._throttled_s.inc(effort.throttled_s)
+        self._lost.inc(effort.lost_sandbox_count)
         for execution in executions:
             self._executions.labels(execution.status.value).inc()
             if execution.usage is not None:
                 self._cpu_s.observe(execution.usage.cpu_time_s)
+                self._wall_s.observe(execution.usage.wall_time_s)
 
     def answered(self, path: str, *, status_code: int, duration_s: float) -> None:
         """Count one HTTP request; ``path`` must be one of ours, or labels would grow for ever."""
         self._requests_s.labels(path, str(status_code)).observe(duration_s)
+
+    def line_answered(self, op: str, *, duration_s: float) -> None:
+        """Count one line of a batch; ``op`` must be one of ours."""
+        self._lines_s.labels(op).observe(duration_s)
+
+    def failed(self, code: str) -> None:
+        """Count one error; ``code`` must be one of ours."""
+        self._errors.labels(code).inc()
+
+    def swept(self, container_count: int) -> None:
+        """Count containers that were found although nobody owned them."""
+        self._swept.inc(container_count)
+
+    def limited(self, limit: str) -> None:
+        """Count one refused request under its limit's name, ``concurrency`` or ``rate``."""
+        self._limited.labels(limit).inc()
 
     def render(self) -> bytes:
         """The text exposition format, version 0.0.4."""
@@ -83,7 +162,14 @@ class _State(Collector):
         yield _gauge("queue_waiting", "Requests waiting for a slot", admission.waiting_count)
         yield _gauge("sandboxes_warm", "Sandboxes ready for a job", pool.warm_count)
         yield _gauge("sandboxes_idle", "Used sandboxes kept for their key", pool.idle_count)
+        leased_count = counts.made - counts.destroyed - pool.warm_count - pool.idle_count
+        yield _gauge("sandboxes_leased", "Sandboxes in use by a job", leased_count)
         yield _gauge("sandboxes_wanted", "Jobs waiting for a sandbox", pool.waiting_count)
+        target = pool.size.target_count
+        yield _gauge("sandboxes_target", "Warm sandboxes aimed at, by recent bursts", target)
+        yield _gauge("sandboxes_behind_seconds", "How long those who wait will wait", pool.behind_s)
+        refill_per_s = pool.size.refill_per_s or 0.0
+        yield _gauge("sandboxes_refill_per_second", "How many can be made a second", refill_per_s)
         yield _gauge("engine_ready", "1 while sandboxes can be made", int(pool.trouble is None))
         yield _counter("sandboxes_made", "Sandboxes made", counts.made)
         yield _counter("sandboxes_destroyed", "Sandboxes destroyed", counts.destroyed)

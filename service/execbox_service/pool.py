@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from execbox.wire import Isolation
 from execbox_service.engines.base import Engine, EngineUnavailable, Sandbox
 from execbox_service.failures import ServiceFailure
+from execbox_service.pool_size import PoolSize
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ _REFILL_DELAY_S = 0.02
 """Making a container costs a quarter of a core-second; the job just leased goes first."""
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.5, 10.0
 _LEASE_WAIT_MAX_S = 60.0
+_BEHIND_S = 10.0
 _FAILURES_BORNE = 3
 """Failures in a row after which nobody is kept waiting for the engine to come back."""
 
@@ -40,6 +43,16 @@ class Lease:
     leased_s: float
     execution_count: int = 0
     memory_mb: int | None = None
+    extra_memory_mb: int = 0
+    """The most that a job it served asked for beyond its limits: it is not taken back."""
+    package_sets: set[frozenset[str]] = field(default_factory=set)
+    """What jobs it served needed: interpreters that have it are there already."""
+
+    def suits(self, packages: frozenset[str]) -> bool:
+        """Whether it is the better choice for such a job: no import to do, or none to waste."""
+        if not packages:
+            return not self.package_sets
+        return any(packages <= known for known in self.package_sets)
 
 
 @dataclass
@@ -56,11 +69,16 @@ class PoolLimits:
     """How many sandboxes, and how long one may be used."""
 
     warm_count: int
+    """Kept ready always; after somebody had to wait, more, up to ``warm_count_max``."""
     idle_count: int
     memory_mb: int
     cpu_count: float
     executions_max: int
     age_max_s: float
+    runner_allowance_mb: int = 128
+    """What a sandbox has for its own processes beyond the memory of a job."""
+    warm_count_max: int = 0
+    """Where it is less than ``warm_count``, that is the most, too."""
     answer_grace_s: float = 30.0
     """How much longer than the supervisor's own hard stop an answer may take."""
 
@@ -74,6 +92,12 @@ class Pool:
         self._warm: deque[tuple[Sandbox, float]] = deque()
         self._waiting: deque[asyncio.Future[Sandbox]] = deque()
         self._idle: dict[str, list[Lease]] = {}
+        self.size = PoolSize(
+            count_min=limits.warm_count,
+            count_max=limits.warm_count_max,
+            creating_max=_CREATING_MAX,
+        )
+        self._behind_since_s: float | None = None
         self._creating_count = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts = Counts()
@@ -95,6 +119,12 @@ class Pool:
     def waiting_count(self) -> int:
         return len(self._waiting)
 
+    @property
+    def behind_s(self) -> float:
+        """How long those who wait will, as far as can be told: 0 while nobody has to."""
+        per_s = self.size.refill_per_s
+        return len(self._waiting) / per_s if self._waiting and per_s else 0.0
+
     def start(self) -> None:
         """Begin to make sandboxes."""
         self._refill()
@@ -113,18 +143,25 @@ class Pool:
 
     # Leasing
 
-    async def lease(self, *, principal: str, isolation: Isolation) -> Lease:
-        """A sandbox for one job. Raises ServiceFailure when none can be had in time."""
+    async def lease(
+        self, *, principal: str, isolation: Isolation, packages: frozenset[str] = frozenset()
+    ) -> Lease:
+        """A sandbox for one job, one that has its packages if there is a choice.
+
+        Raises ServiceFailure when none can be had in time.
+        """
         if self._stopped:
             raise _stopping()
         if isolation == "process":
-            reused = self._take_idle(principal)
+            reused = self._take_idle(principal, packages=packages)
             if reused is not None:
                 return reused
         sandbox = self._take_warm()
         if sandbox is None:
+            self.size.missed()
             sandbox = await self._wait_for_one()
         else:
+            self.size.leased(left_count=len(self._warm))
             self._later(self._refill, _REFILL_DELAY_S)
         return Lease(sandbox, principal, isolation, time.monotonic())
 
@@ -144,10 +181,12 @@ class Pool:
         self._idle.setdefault(lease.principal, []).append(lease)
         self._trim_idle()
 
-    def _take_idle(self, principal: str) -> Lease | None:
+    def _take_idle(self, principal: str, *, packages: frozenset[str]) -> Lease | None:
         leases = self._idle.get(principal, [])
         while leases:
-            lease = leases.pop()
+            # The last one used of those that suit best: what it holds is still in the caches.
+            lease = max(reversed(leases), key=lambda lease: lease.suits(packages))
+            leases.remove(lease)
             if self._is_fresh(lease):
                 return lease
             self._discard(lease.sandbox)
@@ -176,6 +215,7 @@ class Pool:
         future: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._refill()
+        self._say_if_behind()
         try:
             async with asyncio.timeout(_LEASE_WAIT_MAX_S):
                 return await future
@@ -186,6 +226,20 @@ class Pool:
             raise _unavailable(
                 f"none was ready within {_LEASE_WAIT_MAX_S:g} s", retry_after_s=_BACKOFF_MAX_S
             ) from error
+
+    def _say_if_behind(self) -> None:
+        """Once for every time that demand outruns the engine for longer than a burst."""
+        now_s = time.monotonic()
+        if self._behind_since_s is None:
+            self._behind_since_s = now_s
+        elif now_s - self._behind_since_s > _BEHIND_S:
+            logger.warning(
+                "more containers are asked for than can be made: %d wait, %.1f a second are made; "
+                "level process needs far fewer",
+                len(self._waiting),
+                self.size.refill_per_s or 0.0,
+            )
+            self._behind_since_s = math.inf
 
     def _withdraw(self, future: asyncio.Future[Sandbox]) -> None:
         """Stop waiting; a sandbox that was handed over at the last moment goes to the warm ones."""
@@ -199,12 +253,13 @@ class Pool:
     def _refill(self) -> None:
         if self._stopped or self._backing_off:
             return
-        wanted = self.limits.warm_count + len(self._waiting) - len(self._warm)
+        wanted = self.size.target_count + len(self._waiting) - len(self._warm)
         while self._creating_count < min(_CREATING_MAX, wanted):
             self._creating_count += 1
             self._spawn(self._create())
 
     async def _create(self) -> None:
+        begun_s = time.monotonic()
         try:
             sandbox = await self._engine.create()
         except EngineUnavailable as error:
@@ -216,6 +271,7 @@ class Pool:
         else:
             self.trouble = None
             self.counts.made += 1
+            self.size.made(took_s=time.monotonic() - begun_s)
             self._failed_count = 0
             self._backoff_s = 0.0
             self._arrived(sandbox)
@@ -255,6 +311,7 @@ class Pool:
             if not future.done():
                 future.set_result(sandbox)
                 return
+        self._behind_since_s = None
         self._warm.append((sandbox, time.monotonic()))
 
     def _discard(self, sandbox: Sandbox) -> None:
@@ -263,6 +320,7 @@ class Pool:
 
     def recycle(self) -> None:
         """Drop warm sandboxes that are lost or old, and idle ones whose time is over."""
+        self.size.settle(now_s=time.monotonic())
         keep = deque(
             (sandbox, born_s)
             for sandbox, born_s in self._warm

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import secrets
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from execbox.wire import Isolation, Limits, Profile
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 _WINDOW = 2
 """Executions sent ahead, so that a sandbox never waits for our answer to its answer."""
 _HARD_STOP_FACTOR = 4
+_SEQ_BITS = 62
 _FRAME_OVERHEAD_BYTES = 256 * 1024
 """What the supervisor keeps of a job's frame beside the output: header, message, traceback."""
 
@@ -78,7 +80,7 @@ class OutOfMemory:
 
 @dataclass(frozen=True)
 class NotRun:
-    """The job's time was over before this execution's turn."""
+    """Held back when its turn came: the job's time was over, or others were to go first."""
 
 
 Ended = Result | OutOfMemory | NotRun
@@ -90,11 +92,13 @@ class Session:
 
     pool: Pool
     job: Job
+    may_begin: Callable[[], bool] = lambda: True
+    """Asked before each execution; what it holds back is ``NotRun``."""
+    lost_count: int = 0
+    """Sandboxes that were lost for no reason the code has given."""
     _lease: Lease | None = None
     _told: Job | None = None
     """The job whose function the sandbox has; ``job`` may be exchanged between runs."""
-    _seq: int = 0
-    _job_deadline_s: float | None = None
     _turn_s: float = 0.0
     """When the execution that is running came up: sent, or the one before it answered."""
     _sent: deque[tuple[int, int]] = field(default_factory=deque)
@@ -127,7 +131,8 @@ class Session:
         return self._lease.sandbox if self._lease is not None else None
 
     def close(self, *, reusable: bool = True) -> None:
-        """Give the sandbox back. Must be called exactly once, whatever happened."""
+        """Give the sandbox back. Must be called after the last run, whatever happened; a run after
+        it takes another sandbox."""
         lease, self._lease = self._lease, None
         if lease is not None:
             self.pool.give_back(lease, reusable=reusable and not self._sent)
@@ -141,7 +146,7 @@ class Session:
         while todo or self._sent:
             while todo and len(self._sent) < _WINDOW:
                 index = todo.popleft()
-                if self._time_is_over():
+                if not self.may_begin():
                     ended[index] = NotRun()
                     continue
                 self._send(lease, index, attempts[index])
@@ -160,18 +165,28 @@ class Session:
     async def _leased(self) -> Lease:
         job = self.job
         if self._lease is None:
-            self._lease = await self.pool.lease(principal=job.principal, isolation=job.isolation)
+            self._lease = await self.pool.lease(
+                principal=job.principal, isolation=job.isolation, packages=frozenset(job.packages)
+            )
             self._told = None
         lease = self._lease
         if self._told is not job:
             await self._set_memory(lease)
-            header = {"packages": list(job.packages), "profile": job.profile}
+            runner_mb = self.pool.limits.runner_allowance_mb + lease.extra_memory_mb
+            header = {
+                "packages": list(job.packages),
+                "profile": job.profile,
+                "runner_bytes": runner_mb * 1024 * 1024,
+            }
             lease.sandbox.send(pack(Kind.JOB, header, job.function_payload))
+            if job.packages:
+                lease.package_sets.add(frozenset(job.packages))
             self._told = job
         return lease
 
     async def _set_memory(self, lease: Lease) -> None:
-        wanted_mb = self.job.limits.memory_mb + self.job.extra_memory_mb
+        lease.extra_memory_mb = max(lease.extra_memory_mb, self.job.extra_memory_mb)
+        wanted_mb = self.job.limits.memory_mb + lease.extra_memory_mb
         if (lease.memory_mb or self.pool.limits.memory_mb) != wanted_mb:
             await lease.sandbox.set_memory_mb(wanted_mb)
         lease.memory_mb = wanted_mb
@@ -179,8 +194,10 @@ class Session:
     def _send(self, lease: Lease, index: int, attempt: Attempt) -> None:
         limits, variation = self.job.limits, attempt.variation
         factor = variation.limit_factor
+        # Not counted: an answer left over from an earlier job in the same sandbox fits no call.
+        seq = secrets.randbits(_SEQ_BITS)
         header = {
-            "seq": self._seq,
+            "seq": seq,
             "allowance": {
                 "cpu_time_ns": round(limits.cpu_time_s * factor * 1e9),
                 "wall_time_ns": round(limits.wall_time_s * factor * 1e9),
@@ -194,13 +211,7 @@ class Session:
         lease.sandbox.send(pack(Kind.EXECUTE, header, attempt.call_payload))
         if not self._sent:
             self._turn_s = time.monotonic()
-        self._sent.append((self._seq, index))
-        self._seq += 1
-        if self._job_deadline_s is None:
-            self._job_deadline_s = time.monotonic() + limits.job_time_s
-
-    def _time_is_over(self) -> bool:
-        return self._job_deadline_s is not None and time.monotonic() >= self._job_deadline_s
+        self._sent.append((seq, index))
 
     async def _receive(self, lease: Lease) -> Result:
         """The next answer. The second deadline, whatever the supervisor says, is here."""
@@ -243,6 +254,7 @@ class Session:
         finally:
             self.pool.give_back(lease, reusable=False)
         if not mortem.oom_killed:
+            self.lost_count += 1
             return None
         memory_bytes = self.job.limits.memory_mb * 1024 * 1024
         return OutOfMemory(wall_time_s=time.monotonic() - self._turn_s, memory_bytes=memory_bytes)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import math
 import os
 import re
+import socket
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
@@ -22,6 +24,7 @@ __all__ = ["ApiKeyHash", "ConfigurationError", "Settings", "hash_api_key", "load
 
 ENV_PREFIX: Final = "EXECBOX_"
 _SHOWN_CHARS_MAX = 60
+_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - looked for, not listened on
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _SECRET_FIELDS = frozenset({"api_key_hashes"})
 _KEY_ENTRY = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(?P<digest>[0-9a-fA-F]{64})")
@@ -105,8 +108,30 @@ class Settings(BaseSettings):
     docker_host: OptionalText = Field(
         default=None, description="Address of the Docker daemon; unset means Docker's own default."
     )
+    instance: Annotated[str | None, BeforeValidator(_blank_to_none)] = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,127}$",
+        description="Names this service among those that use one daemon: containers carry it as "
+        "a label, and it removes those of its name that it does not use. Unset: address and "
+        "port, with the machine's name for an address that means all. A gate needs the same.",
+    )
+    gate_socket: str = Field(
+        default="/run/execbox/engine.sock",
+        min_length=1,
+        description="Where python -m execbox_service.gate listens.",
+    )
+    gate_container_count_max: int = Field(
+        default=256, ge=1, le=4096, description="Containers the gate lets be there at once."
+    )
     oci_runtime: OptionalText = Field(
         default=None, description="OCI runtime such as runsc; unset means the daemon's default."
+    )
+
+    shared_network: bool = Field(
+        default=False,
+        description="Docker only: containers join one empty network namespace, which makes more "
+        "of them a second; no more than one API key. Sockets are denied all the same, but jobs "
+        "can count each other's socket pairs.",
     )
 
     slot_count: int = Field(
@@ -116,6 +141,12 @@ class Settings(BaseSettings):
         description="Executions that run at once; more than there are cores falsifies time limits.",
     )
     pool_size: int = Field(default=4, ge=0, le=256, description="Warm containers kept ready.")
+    pool_size_max: int = Field(
+        default=12,
+        ge=0,
+        le=256,
+        description="Warm containers kept ready after bursts in which some had to be waited for.",
+    )
     container_cpu_count: float = Field(
         default=1.0, gt=0, le=64, allow_inf_nan=False, description="CPUs one container may use."
     )
@@ -138,6 +169,28 @@ class Settings(BaseSettings):
     )
     queue_wait_max_s: float = Field(
         default=30, ge=0.1, le=3600, description="Longest wait for a slot; then 429."
+    )
+    key_concurrency_max: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="POST requests of one API key under way at once; then 429. Unset: three "
+        "quarters of slots and queue together where there are several keys, so that none can "
+        "fill the queue, else no limit.",
+    )
+    key_rate_per_s: float = Field(
+        default=0,
+        ge=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="POST requests one API key may send a second on average; then 429. 0: any.",
+    )
+    key_burst_count: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**6,
+        description="Requests a key may send at once after a pause, where there is a rate. "
+        "Unset: those of one second.",
     )
 
     isolation_allowed: Annotated[tuple[Isolation, ...], *CommaSeparated] = Field(
@@ -212,6 +265,16 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _network_shared_by_one_key(self) -> Self:
+        if self.shared_network and len(self.api_key_hashes) > 1:
+            raise ValueError(
+                f"{ENV_PREFIX}SHARED_NETWORK lets the containers of all API keys share a network "
+                f"namespace, and there are {len(self.api_key_hashes)} keys; unset it, or run a "
+                f"service for each key"
+            )
+        return self
+
     @property
     def bound_to_loopback(self) -> bool:
         """Whether only this machine can connect; a name other than localhost counts as no."""
@@ -223,11 +286,32 @@ class Settings(BaseSettings):
             return False
 
     @property
+    def instance_name(self) -> str:
+        """``instance``, or the default. Differs between any two services of one machine, and
+        between containers, all of which may listen on the same port of their own."""
+        if self.instance is not None:
+            return self.instance
+        host = socket.gethostname() if self.host.strip("[]") in _ANY_ADDRESS else self.host
+        return f"{host}:{self.port}" if self.port else f"{host}:0:{os.getpid()}"
+
+    @property
     def hosts_answered(self) -> tuple[str, ...]:
         """``allowed_hosts``, or the default that goes with the address it listens on."""
         if self.allowed_hosts:
             return tuple(host.lower() for host in self.allowed_hosts)
         return (*_LOOPBACK_NAMES, self.host.lower()) if self.bound_to_loopback else ("*",)
+
+    @property
+    def key_concurrency_limit(self) -> int | None:
+        """``key_concurrency_max``, or the default that goes with the keys; None for no limit."""
+        if self.key_concurrency_max is not None or len(self.api_key_hashes) < 2:
+            return self.key_concurrency_max
+        return max(1, (self.slot_count + self.queue_size) * 3 // 4)
+
+    @property
+    def key_burst_limit_count(self) -> int:
+        """``key_burst_count``, or the default that goes with the rate."""
+        return self.key_burst_count or max(1, math.ceil(self.key_rate_per_s))
 
 
 def hash_api_key(key: str) -> str:

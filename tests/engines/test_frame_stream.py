@@ -65,3 +65,12 @@ def test_reader_keeps_an_unfinished_frame_only() -> None:
     """Half a frame is no answer, and no error."""
     assert list(FrameReader().feed(STREAM[:8])) == []
     assert json.loads(STREAM[9 : 9 + struct.unpack("!IBI", STREAM[:9])[2]]) == {"message": "first"}
+
+
+def test_stream_after_a_violation_takes_nothing_more() -> None:
+    """What follows a lie is not believed, however well it is formed."""
+    stream = AttachedStream()
+    stream.data_received(struct.pack("!BxxxI", 9, 1) + b"x")
+    stream.data_received(struct.pack("!BxxxI", 1, len(STREAM)) + STREAM)
+    assert stream.closed
+    assert stream._answers.qsize() == 0

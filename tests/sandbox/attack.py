@@ -15,7 +15,10 @@ LIMITS = Limits(
     cpu_time_s=1.0, wall_time_s=2.0, memory_mb=256, output_bytes=1_048_576, stdout_bytes=65_536
 )
 ANSWER_MARGIN_S = 12
-"""Beyond the wall limit, counted twice for one that is run again alone: a machine under load."""
+"""Beyond the hard stop, counted twice for one that is run again alone: a machine under load."""
+_HARD_STOP_FACTOR = 4
+_ERROR_CHARS_MAX = 20_000
+_SHOWN_CHARS = 300
 CANARY = "def main_solution(x): return x * 2"
 _FORBIDDEN_TEXT = ("/usr/lib/execbox", "execbox_runner", "/work/", "docker", "zygote", "supervisor")
 
@@ -54,7 +57,8 @@ async def run_attack(
             ),
             bench.call(CANARY, 4, isolation="process", principal="bystander"),
         )
-        assert time.monotonic() - started_s < 2 * limits.wall_time_s + ANSWER_MARGIN_S
+        hard_stop_s = _HARD_STOP_FACTOR * limits.wall_time_s
+        assert time.monotonic() - started_s < 2 * hard_stop_s + ANSWER_MARGIN_S
         assert (beside.status, beside.output) == (Status.OK, 8)
         executions.append(execution)
     for execution in executions:
@@ -68,24 +72,41 @@ async def run_attack(
 
 def assert_outcome(execution: Execution, attack: Attack) -> None:
     """The status is one of those expected, and so is what came with it."""
-    assert execution.status.value in attack.statuses, execution
-    if execution.status is Status.OK and not attack.any_output:
-        expected = json.dumps(attack.output)
-        assert json.dumps(execution.output) == expected, execution.output
-    if execution.status is Status.EXCEPTION and attack.error_types:
-        assert execution.error is not None
-        assert execution.error.type in attack.error_types, execution.error
+    fault = outcome_fault(execution, attack)
+    assert fault is None, f"{fault}: {execution}"
 
 
 def assert_presentable(execution: Execution, *, stdout_bytes: int) -> None:
     """The answer is valid UTF-8 JSON, bounded, and says nothing of our own files."""
-    text = execution.model_dump_json()
-    text.encode("utf-8")
-    json.loads(text)
-    assert len(execution.stdout.encode()) <= stdout_bytes
-    assert len(execution.stderr.encode()) <= stdout_bytes
-    if execution.error is not None:
-        said = f"{execution.error.message}\n{execution.error.traceback}"
-        assert len(said) < 20_000
-        for forbidden in _FORBIDDEN_TEXT:
-            assert forbidden not in said, said
+    fault = presentation_fault(execution, stdout_bytes=stdout_bytes)
+    assert fault is None, f"{fault}: {execution}"
+
+
+def outcome_fault(execution: Execution, attack: Attack) -> str | None:
+    """What is wrong with the status or with what came with it; None where nothing is."""
+    if execution.status.value not in attack.statuses:
+        return f"status {execution.status.value}, not one of {', '.join(attack.statuses)}"
+    if execution.status is Status.OK and not attack.any_output:
+        expected, got = json.dumps(attack.output), json.dumps(execution.output)
+        if got != expected:
+            return f"output {got[:_SHOWN_CHARS]}, not {expected[:_SHOWN_CHARS]}"
+    if execution.status is Status.EXCEPTION and attack.error_types:
+        raised = execution.error.type if execution.error is not None else "nothing"
+        if raised not in attack.error_types:
+            return f"raised {raised}, not one of {', '.join(attack.error_types)}"
+    return None
+
+
+def presentation_fault(execution: Execution, *, stdout_bytes: int) -> str | None:
+    """What an answer should not have or be; None where nothing is wrong."""
+    json.loads(execution.model_dump_json().encode("utf-8"))
+    for name in ("stdout", "stderr"):
+        if len(getattr(execution, name).encode()) > stdout_bytes:
+            return f"{name} is longer than {stdout_bytes} bytes"
+    if execution.error is None:
+        return None
+    said = f"{execution.error.message}\n{execution.error.traceback}"
+    if len(said) >= _ERROR_CHARS_MAX:
+        return f"an error of {len(said)} characters"
+    told = [text for text in _FORBIDDEN_TEXT if text in said]
+    return f"the error mentions {told[0]}" if told else None

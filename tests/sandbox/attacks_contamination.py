@@ -21,7 +21,9 @@ def main_solution():
     threading.Thread(target=late).start()
     return 1
 """,
-        ("ok",),
+        # The thread wakes before the frame is written where the machine is slow enough: its bytes
+        # are then part of the answer, which is no frame any more.
+        ("ok", "no_result"),
         output=1,
         repeat=3,
     ),
@@ -179,6 +181,180 @@ def main_solution():
 WIDE = [os.cpu_count() or 1]
 """,
         ("ok", "exception"),
+        output=[],
+        repeat=3,
+    ),
+    Attack(
+        "names that shells and parsers trip over",
+        """
+import os
+NAMES = (b"-rf", b" ", b"\\n", b"\\xff\\xfe", b"a\\nb -> /etc", b"*", b"$(id)", b"..." , b"\\x1b[2J", b"n" * 255, b"\\x01")
+def main_solution():
+    seen = []
+    for place in (b"/tmp/", b"/dev/shm/"):
+        seen += [repr(name) for name in os.listdir(place)]
+        for name in NAMES:
+            for make in (lambda p: os.mkdir(p), lambda p: open(p, "w").close(), lambda p: os.link(p, p[:250] + b"l"),
+                         lambda p: open(p + b"/" + name, "w").close(), lambda p: os.symlink(b"/tmp", p + b"/" + b"up"),
+                         lambda p: os.chmod(p, 0)):
+                try: make(place + name)
+                except OSError: pass
+    return seen
+""",
+        ("ok",),
+        output=[],
+        repeat=3,
+    ),
+    Attack(
+        "a tree that no path reaches",
+        """
+import os
+def main_solution():
+    seen = os.listdir("/tmp")
+    top = os.open("/tmp", os.O_RDONLY)
+    # Each level is entered by its descriptor: the deepest path is longer than any call takes.
+    made = 0
+    try:
+        here = top
+        while made < 1500:
+            os.mkdir("d" * 100, dir_fd=here)
+            below = os.open("d" * 100, os.O_RDONLY, dir_fd=here)
+            os.fchmod(here, 0o500) if here != top else None
+            if here != top: os.close(here)
+            here = below; made += 1
+            os.fchdir(here)
+        os.fchmod(here, 0)
+    except OSError: pass
+    return seen if made > 40 else [made]
+""",
+        ("ok",),
+        output=[],
+        repeat=3,
+    ),
+    Attack(
+        "modules planted where Python looks",
+        """
+import os, sys, sysconfig
+PLACES = ("/tmp", "/tmp/.local/lib/python3.11/site-packages", "/tmp/__pycache__", "/dev/shm", os.getcwd())
+def main_solution():
+    seen = [name for name, module in sys.modules.items()
+            if (getattr(module, "__file__", None) or "").startswith(("/tmp", "/dev"))]
+    seen += [place for place in PLACES if os.path.isdir(place) and os.listdir(place)]
+    try: import bean_module; seen.append("imported")
+    except ImportError: pass
+    for place in PLACES:
+        for name in ("json.py", "random.py", "usercustomize.py", "sitecustomize.py", "bean_module.py",
+                     "bean.pth", "pyvenv.cfg", "python311._pth", "json.cpython-311.pyc", "solution.py"):
+            try:
+                os.makedirs(place, exist_ok=True)
+                with open(f"{place}/{name}", "w") as file: file.write("import os; bean = 1\\n")
+            except OSError: pass
+    os.environ["PYTHONPATH"] = os.environ["PYTHONSTARTUP"] = os.environ["LD_PRELOAD"] = "/tmp/json.py"
+    return seen
+""",
+        ("ok",),
+        output=[],
+        repeat=3,
+    ),
+    Attack(
+        "hooks of the import system",
+        """
+import builtins, codecs, copyreg, encodings, linecache, locale, os, signal, sys, warnings
+def main_solution():
+    seen = []
+    class Finder:
+        bean = True
+        def find_spec(self, name, *rest): raise ImportError("bean")
+    if any(hasattr(each, "bean") for each in sys.meta_path + sys.path_hooks): seen.append("finder")
+    if "bean" in sys.path_importer_cache or "/bean" in sys.path: seen.append("path")
+    if "bean" in linecache.cache or "BEAN" in os.environ: seen.append("cache")
+    if signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL: seen.append("handler")
+    if signal.pthread_sigmask(signal.SIG_BLOCK, []): seen.append("mask")
+    if signal.getitimer(signal.ITIMER_REAL)[0]: seen.append("timer")
+    if os.umask(0o022) != 0o022: seen.append("umask")
+    if sys.gettrace() or sys.getprofile() or warnings.filters[:1] == ["bean"]: seen.append("trace")
+    try: codecs.lookup("bean"); seen.append("codec")
+    except LookupError: pass
+    sys.meta_path.insert(0, Finder()); sys.path_hooks.insert(0, Finder())
+    sys.path_importer_cache["bean"] = None; sys.path.insert(0, "/bean"); linecache.cache["bean"] = ()
+    os.environ["BEAN"] = "1"; warnings.filters.insert(0, "bean")
+    signal.signal(signal.SIGUSR1, print); signal.pthread_sigmask(signal.SIG_BLOCK, [40])
+    signal.setitimer(signal.ITIMER_REAL, 3600); os.umask(0)
+    codecs.register(lambda name: codecs.lookup("utf-8") if name == "bean" else None)
+    sys.settrace(lambda *a: None); sys.setprofile(lambda *a: None)
+    return seen
+""",
+        ("ok",),
+        output=[],
+        repeat=3,
+    ),
+    Attack(
+        "a library patched in memory",
+        """
+import ctypes, mmap
+libc = ctypes.CDLL(None, use_errno=True)
+def main_solution():
+    # Private pages of a shared library: a copy of this process's own, or everybody's.
+    place = ctypes.cast(libc.rand_r, ctypes.c_void_p).value
+    start = place & ~4095
+    seen = [] if ctypes.string_at(place, 4) != b"\\xb8\\x2a\\0\\0" else ["patched"]
+    if libc.mprotect(ctypes.c_void_p(start), 8192, 7) == 0:
+        ctypes.memmove(place, b"\\xb8\\x2a\\0\\0\\0\\xc3", 6)
+        libc.msync(ctypes.c_void_p(start), 8192, 4)
+        libc.madvise(ctypes.c_void_p(start), 8192, 12)
+        if libc.rand_r(ctypes.byref(ctypes.c_uint(1))) != 42: seen.append("no effect")
+    return seen
+""",
+        ("ok", "no_result"),
+        output=[],
+        repeat=3,
+    ),
+    Attack(
+        "a core dump",
+        "import os, resource, signal\ndef main_solution():\n"
+        "    if any('core' in name for name in os.listdir('/tmp')): return ['core']\n"
+        "    try: resource.setrlimit(resource.RLIMIT_CORE, (-1, -1))\n"
+        "    except (OSError, ValueError): pass\n    os.chdir('/tmp'); os.abort()\n",
+        ("no_result",),
+        repeat=2,
+    ),
+    Attack(
+        "threads that outlive the answer",
+        """
+import os, threading, time
+def main_solution():
+    seen = [] if threading.active_count() == 1 else ["thread"]
+    seen += os.listdir("/tmp")
+    def later():
+        while True:
+            try:
+                with open(f"/tmp/late-{time.monotonic_ns()}", "w") as file: file.write("x" * 4096)
+            except OSError: pass
+    for _ in range(8): threading.Thread(target=later, daemon=True).start()
+    return seen
+""",
+        ("ok", "timeout"),
+        output=[],
+        repeat=3,
+    ),
+    Attack(
+        "rest of an earlier job in fresh memory",
+        """
+import ctypes, mmap, os
+def main_solution():
+    # What the kernel hands out is zero, and so are new files and holes in them.
+    seen = []
+    area = mmap.mmap(-1, 2**25)
+    if area.find(b"bean") >= 0 or any(area[0:2**25:4096]): seen.append("mapping")
+    libc = ctypes.CDLL(None); libc.sbrk.restype = ctypes.c_void_p; libc.sbrk.argtypes = [ctypes.c_ssize_t]
+    start = libc.sbrk(2**22)
+    if start not in (None, 2**64 - 1) and b"bean" in ctypes.string_at(start, 2**22): seen.append("heap")
+    fd = os.open("/dev/shm/hole", os.O_CREAT | os.O_RDWR); os.truncate(fd, 2**19)
+    if os.pread(fd, 2**19, 0).strip(b"\\0"): seen.append("hole")
+    area.write(b"bean" * 2**23); os.write(fd, b"bean" * 2**17)
+    return seen
+""",
+        ("ok",),
         output=[],
         repeat=3,
     ),

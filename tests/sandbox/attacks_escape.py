@@ -362,4 +362,151 @@ def main_solution():
         ("ok",),
         output=[],
     ),
+    Attack(
+        "flags hidden behind a thread's",
+        _TOOLS
+        + """
+def main_solution():
+    # Only the thread bit is looked at by a filter; the kernel must refuse what else is asked.
+    thread = 0x100 | 0x800 | 0x10000
+    for name, flag in (("newns", 0x20000), ("newcgroup", 0x2000000), ("newuts", 0x4000000),
+                       ("newipc", 0x8000000), ("newuser", 0x10000000), ("newpid", 0x20000000),
+                       ("newnet", 0x40000000), ("pidfd", 0x1000)):
+        attempt(name, lambda: call(56, thread | flag, 0, 0, 0, 0))
+    attempt("thread alone", lambda: call(56, 0x10000, 0, 0, 0, 0))
+    attempt("high bits", lambda: call(56, 17 | 1 << 40, 0, 0, 0, 0))
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "arguments wider than the kernel reads",
+        _TOOLS
+        + """
+def main_solution():
+    high = 1 << 32
+    pair = ctypes.addressof((ctypes.c_int * 2)())
+    for family in (2, 10, 16, 38, 40): attempt(f"pair {family}", lambda: call(53, high | family, 1, 0, pair))
+    for option in (1, 4, 8, 22, 28, 36, 38, 47): attempt(f"prctl {option}", lambda: call(157, high | option, 1, 1, 0, 0))
+    attempt("number", lambda: call(high | 57))
+    attempt("negative", lambda: call(-1))
+    return done
+""",
+        ("ok", "no_result"),
+        output=[],
+    ),
+    Attack(
+        "its own memory through the back door",
+        _TOOLS
+        + """
+def main_solution():
+    # Shared pages of libraries must not be writable for anybody, by any road.
+    with open("/proc/self/maps") as file:
+        code = [line.split() for line in file if " r-xp " in line and ".so" in line]
+    address = int(code[0][0].split("-")[0], 16)
+    word = ctypes.create_string_buffer(8)
+    vector = ctypes.addressof((ctypes.c_size_t * 2)(ctypes.addressof(word), 8))
+    remote = ctypes.addressof((ctypes.c_size_t * 2)(address, 8))
+    attempt("mem", lambda: os.open("/proc/self/mem", os.O_RDWR))
+    attempt("thread mem", lambda: os.open(f"/proc/self/task/{os.getpid()}/mem", os.O_RDWR))
+    attempt("writev", lambda: call(311, os.getpid(), vector, 1, remote, 1, 0))
+    attempt("traceme", lambda: libc.ptrace(0, 0, 0, 0))
+    attempt("file", lambda: os.open(code[0][5], os.O_RDWR))
+    attempt("uffd", lambda: os.open("/dev/userfaultfd", os.O_RDWR))
+    for path in ("pagemap", "clear_refs"):
+        attempt(path, lambda: os.write(os.open("/proc/self/" + path, os.O_WRONLY), b"4"))
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "flags and owners of files",
+        _TOOLS
+        + """
+import fcntl
+def main_solution():
+    os.mkdir("/tmp/d"); open("/tmp/d/f", "w").close()
+    fd = os.open("/tmp/d/f", os.O_RDWR)
+    attempt("immutable", lambda: fcntl.ioctl(fd, 0x40086602, (0x10).to_bytes(8, "little")) or 0)
+    attempt("append only", lambda: fcntl.ioctl(fd, 0x40086602, (0x20).to_bytes(8, "little")) or 0)
+    attempt("chown", lambda: os.chown("/tmp/d/f", 0, 0) or 0)
+    attempt("chown next", lambda: os.chown("/tmp/d/f", os.getuid() + 1, -1) or 0)
+    attempt("group", lambda: os.chown("/tmp/d/f", -1, 0) or 0)
+    for name in ("trusted.x", "security.capability", "security.selinux", "system.posix_acl_access"):
+        attempt(name, lambda: os.setxattr("/tmp/d/f", name, b"\\1\\0\\0\\2" + bytes(16)) or 0)
+    attempt("hard link", lambda: os.link("/etc/passwd", "/tmp/d/passwd") or 0)
+    attempt("swap", lambda: call(167, ctypes.addressof(ctypes.create_string_buffer(b"/tmp/d/f")), 0))
+    attempt("seal", lambda: fcntl.fcntl(fd, 1033, 15))
+    attempt("lease", lambda: fcntl.fcntl(os.open("/etc/passwd", os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_RDLCK) or 0)
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "signals sent by the kernel in its name",
+        _TOOLS
+        + """
+import fcntl, signal
+def main_solution():
+    # A descriptor's owner gets its signals: it must not be somebody else.
+    pids = [1, os.getppid(), -1, -os.getppid(), *others()]
+    r, w = os.pipe()
+    for pid in pids:
+        for action in (
+            lambda: fcntl.fcntl(r, fcntl.F_SETOWN, pid), lambda: fcntl.fcntl(r, 10, signal.SIGKILL),
+            lambda: fcntl.fcntl(r, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK), lambda: os.write(w, b"x"),
+        ):
+            try: action()
+            except OSError: pass
+        attempt(f"session {pid}", lambda: -1 if pid < 1 else os.getpgid(pid) * 0 - 1)
+        attempt(f"group {pid}", lambda: os.setpgid(pid, 0) if pid > 0 else -1)
+        attempt(f"tgkill {pid}", lambda: call(234, pid, pid, 9) if pid > 0 else -1)
+        attempt(f"timer {pid}", lambda: call(129, pid, 9, 0))
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "asynchronous ways into the kernel",
+        _TOOLS
+        + """
+def main_solution():
+    zero = ctypes.addressof(ctypes.create_string_buffer(4096))
+    for name, number in (("io_setup", 206), ("io_submit", 209), ("io_uring", 425), ("userfaultfd", 323),
+                         ("fanotify", 300), ("inotify", 253), ("inotify1", 294), ("bpf", 321), ("perf", 298),
+                         ("keyctl", 250), ("kcmp", 312), ("quotactl_fd", 443), ("uretprobe", 335)):
+        attempt(name, lambda: call(number, zero, zero, 0, 0, 0, 0))
+    # A listener would answer the calls of whatever it is inherited by.
+    attempt("seccomp listener", lambda: call(317, 1, 8, zero))
+    attempt("seccomp filter", lambda: call(317, 1, 0, zero))
+    return done
+""",
+        ("ok", "no_result"),
+        output=[],
+    ),
+    Attack(
+        "a terminal of its own",
+        _TOOLS
+        + """
+import fcntl, pty, termios
+def main_solution():
+    attempt("openpty", lambda: pty.openpty()[0])
+    attempt("ptmx", lambda: os.open("/dev/ptmx", os.O_RDWR))
+    attempt("tty", lambda: os.open("/dev/tty", os.O_RDWR))
+    attempt("console", lambda: os.open("/dev/console", os.O_RDWR))
+    attempt("login", lambda: os.login_tty(0) or 0)
+    for fd in range(3):
+        attempt(f"ctty {fd}", lambda: fcntl.ioctl(fd, termios.TIOCSCTTY, 0))
+        attempt(f"sti {fd}", lambda: fcntl.ioctl(fd, termios.TIOCSTI, b"x") and 0)
+    # A pair of terminal ends is nobody else's; what they could reach is.
+    return [name for name in done if name not in ("openpty", "ptmx")]
+""",
+        ("ok", "exception"),
+        output=[],
+        error_types=("AttributeError",),
+    ),
 )

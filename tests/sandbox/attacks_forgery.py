@@ -203,4 +203,178 @@ def main_solution():
     Attack(
         "an endless generator", "def main_solution(): return iter(int, 1)\n", ("unserializable",)
     ),
+    Attack(
+        "the kernel's verdicts imitated: killed for memory",
+        "import os\ndef main_solution(): os.kill(os.getpid(), 9)\n",
+        ("no_result",),
+    ),
+    Attack(
+        "the kernel's verdicts imitated: out of time",
+        "import os, signal\ndef main_solution(): os.kill(os.getpid(), signal.SIGXCPU)\n",
+        ("no_result",),
+    ),
+    Attack(
+        "exceptions that sound like verdicts",
+        "def main_solution():\n    try: raise MemoryError('memory_exceeded')\n"
+        "    except MemoryError as error: raise TimeoutError('timeout') from error\n",
+        ("exception",),
+        error_types=("TimeoutError",),
+    ),
+    Attack(
+        "a syntax error made by hand",
+        "def main_solution():\n    error = SyntaxError('bad', ('f.py', -5, object(), 7, None, 2**70))\n"
+        "    error.text = error.filename = error.msg = 3\n    raise error\n",
+        ("exception",),
+        error_types=("SyntaxError",),
+    ),
+    Attack(
+        "the runner's own exit code",
+        "import os\ndef main_solution(): os._exit(70)\n",
+        ("no_result",),
+    ),
+    Attack(
+        "a clean exit without an answer",
+        "import os\ndef main_solution(): os._exit(0)\n",
+        ("no_result",),
+    ),
+    Attack(
+        "an exception whose type lies",
+        """
+class Meta(type):
+    __name__ = property(lambda cls: "ok\\ud800\\n\\x00" * 1000)
+    __module__ = property(lambda cls: b"bytes")
+    def __repr__(cls): raise KeyboardInterrupt
+    def __instancecheck__(cls, other): raise SystemExit
+class Liar(Exception, metaclass=Meta):
+    __class__ = property(lambda self: 1 / 0)
+    def __str__(self): return str.__new__(type("S", (str,), {"__len__": lambda s: -1}), "x")
+    __traceback__ = property(lambda self: "no traceback", lambda self, value: None)
+    __cause__ = __context__ = property(lambda self: self)
+def main_solution(): raise Liar
+""",
+        ("exception", "no_result"),
+    ),
+    Attack(
+        "a group of exceptions without end",
+        "def main_solution():\n    error = ValueError('x' * 10**6)\n"
+        "    for _ in range(5000): error = ExceptionGroup('g' * 1000, [error, error])\n"
+        "    raise error\n",
+        ("exception", "no_result", "timeout", "memory_exceeded"),
+    ),
+    Attack(
+        "streams exchanged",
+        _FORGE
+        + """
+def main_solution():
+    keep = [os.dup(fd) for fd in (1, 2, 3)]
+    os.dup2(keep[2], 1); os.dup2(keep[2], 2); os.dup2(keep[0], 3)
+    print("printed into the answer", flush=True)
+    return 1
+""",
+        ("no_result",),
+    ),
+    Attack(
+        "streams closed",
+        "import os, sys\ndef main_solution():\n    os.closerange(0, 256)\n"
+        "    sys.stdout = sys.stderr = sys.stdin = None\n    return 1\n",
+        ("no_result",),
+    ),
+    Attack(
+        "the interpreter's ways to end replaced",
+        """
+import os, posix, sys
+def main_solution():
+    for module in (os, posix):
+        module._exit = module.write = module.abort = lambda *a: None
+    sys.exit = sys.__dict__["exit"] = lambda *a: None
+    for name, module in list(sys.modules.items()):
+        for attribute in ("_exit", "_os_exit", "_os_write"):
+            if hasattr(module, attribute): setattr(module, attribute, lambda *a: 0)
+    return 1
+""",
+        ("no_result", "timeout", "ok", "exception", "memory_exceeded"),
+        output=1,
+    ),
+    Attack(
+        "a debugger on the runner",
+        """
+import sys
+def main_solution():
+    def trace(frame, event, argument):
+        for name, value in list(frame.f_locals.items()):
+            if name in ("limit_bytes",): frame.f_locals[name] = 10**9
+        frame.f_trace_opcodes = True
+        if event == "return" and "status" in str(argument)[:200]: raise RuntimeError("traced")
+        return trace
+    frame = sys._getframe()
+    while frame:
+        frame.f_trace = trace
+        frame = frame.f_back
+    sys.settrace(trace); sys.setprofile(lambda *a: None)
+    return "x" * 2_000_000
+""",
+        ("output_too_large", "exception", "no_result", "timeout"),
+    ),
+    Attack(
+        "audit hooks that forbid",
+        "import sys\ndef main_solution():\n    def hook(*_): raise SystemExit(0)\n"
+        "    sys.addaudithook(hook)\n    return 1\n",
+        ("ok", "exception", "no_result"),
+        output=1,
+        repeat=2,
+    ),
+    Attack(
+        "interrupted while the answer is written",
+        """
+import ctypes, signal, threading, time
+def main_solution():
+    # Exceptions from outside, wherever the interpreter is when they come.
+    main, api = threading.get_ident(), ctypes.pythonapi
+    def pester():
+        while True:
+            api.PyThreadState_SetAsyncExc(ctypes.c_ulong(main), ctypes.py_object(KeyboardInterrupt))
+            time.sleep(0)
+    def alarm(*_): raise SystemExit("alarm")
+    signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.001)
+    threading.Thread(target=pester, daemon=True).start()
+    return list(range(50_000))
+""",
+        ("ok", "exception", "no_result", "timeout"),
+        any_output=True,
+    ),
+    Attack(
+        "a crash report into the answer",
+        "import faulthandler, time\ndef main_solution():\n"
+        "    faulthandler.enable(file=3, all_threads=True)\n"
+        "    faulthandler.dump_traceback_later(0.001, repeat=True, file=3)\n"
+        "    time.sleep(0.05)\n    return 1\n",
+        ("no_result",),
+    ),
+    Attack(
+        "bytes on stdout that are no text",
+        "import os\ndef main_solution():\n"
+        "    for fd in (1, 2): os.write(fd, bytes(range(256)) * 8 + '\\x1b]0;x\\x07\\u202e'.encode())\n"
+        "    return 1\n",
+        ("ok",),
+        output=1,
+    ),
+    Attack(
+        "an encoder of its own",
+        """
+import json, json.encoder
+class Lying(float):
+    __repr__ = __str__ = lambda self: '"forged"'
+    def __float__(self): return 2.0
+def main_solution():
+    json.encoder.c_make_encoder = json.encoder.c_make_encoder = None
+    json.encoder.encode_basestring_ascii = lambda text: '"forged"'
+    json.JSONEncoder.iterencode = json.JSONEncoder.encode = lambda *a, **k: '"forged"'
+    float.__repr__ is Lying.__repr__
+    return ["true", 1.5, {"a": None}]
+""",
+        ("ok",),
+        output=["true", 1.5, {"a": None}],
+        repeat=2,
+    ),
 )

@@ -116,4 +116,95 @@ def main_solution():
         output=[],
         repeat=2,
     ),
+    Attack(
+        "servers of the standard library",
+        """
+import asyncio, http.server, multiprocessing.connection, os, socketserver, tempfile
+def main_solution():
+    done = []
+    async def serve():
+        # Where no socket can be made, asyncio's server has none.
+        if not (await asyncio.start_server(print, "127.0.0.1", 0)).sockets: raise OSError
+    async def unix(): await asyncio.start_unix_server(print, "/tmp/sock")
+    for name, action in (
+        ("asyncio", lambda: asyncio.run(serve())), ("unix", lambda: asyncio.run(unix())),
+        ("http", lambda: http.server.HTTPServer(("127.0.0.1", 0), None)),
+        ("udp", lambda: socketserver.UDPServer(("127.0.0.1", 0), None)),
+        ("listener", lambda: multiprocessing.connection.Listener()),
+        ("abstract", lambda: multiprocessing.connection.Listener("\\0meet", "AF_UNIX")),
+        ("manager", lambda: __import__("multiprocessing").Manager()),
+    ):
+        try: action(); done.append(name)
+        except (OSError, EOFError): pass
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "clients of the standard library",
+        """
+import ftplib, http.client, logging.handlers, os, smtplib, socket, syslog, urllib.request
+def main_solution():
+    done = []
+    for name, action in (
+        ("http", lambda: http.client.HTTPConnection("127.0.0.1", 80, timeout=1).connect()),
+        ("https", lambda: http.client.HTTPSConnection("1.1.1.1", timeout=1).connect()),
+        ("smtp", lambda: smtplib.SMTP("127.0.0.1", timeout=1)), ("ftp", lambda: ftplib.FTP("127.0.0.1", timeout=1)),
+        ("log", lambda: logging.handlers.SysLogHandler()), ("create", lambda: socket.create_connection(("::1", 1), 1)),
+        ("file url", lambda: urllib.request.urlopen("file:///etc/shadow")),
+        ("host", lambda: socket.gethostbyname("localhost.example")), ("addr", lambda: socket.gethostbyaddr("8.8.8.8")),
+    ):
+        try: action(); done.append(name)
+        except (OSError, ValueError): pass
+    syslog.syslog("bean")
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "credentials forged over a pair",
+        """
+import array, os, socket, struct
+def main_solution():
+    done = []
+    a, b = socket.socketpair()
+    b.setsockopt(socket.SOL_SOCKET, 16, 1)
+    for pid, uid, gid in ((1, os.getuid(), os.getgid()), (os.getpid(), 0, os.getgid()), (os.getpid(), os.getuid(), 0),
+                          (os.getppid(), 0, 0)):
+        try: a.sendmsg([b"x"], [(socket.SOL_SOCKET, 2, struct.pack("3i", pid, uid, gid))]); done.append([pid, uid, gid])
+        except OSError: pass
+    for fds in ([10**6], [-1], list(range(300))):
+        try: a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]); done.append(len(fds))
+        except OSError: pass
+    peer = struct.unpack("3i", a.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if peer != (os.getpid(), os.getuid(), os.getgid()): done.append(list(peer))
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "a pair used to configure interfaces",
+        """
+import fcntl, socket, struct
+def main_solution():
+    done = []
+    a, b = socket.socketpair()
+    request = struct.pack("16sH22x", b"lo", 1)
+    for name, number in (("SIFFLAGS", 0x8914), ("SIFADDR", 0x8916), ("SIFMTU", 0x8922), ("SIFHWADDR", 0x8924),
+                         ("ADDRT", 0x890B), ("SARP", 0x8955), ("BRADDBR", 0x89A0), ("ETHTOOL", 0x8946),
+                         ("SIFNAME", 0x8923), ("SIFVLAN", 0x8983), ("TUNSETIFF", 0x400454CA)):
+        try: fcntl.ioctl(a, number, request); done.append(name)
+        except OSError: pass
+    for name, level, option, value in (("mark", 1, 36, 1), ("priority", 1, 12, 7), ("sndbufforce", 1, 32, 2**30),
+                                       ("rcvbufforce", 1, 33, 2**30), ("debug", 1, 1, 1)):
+        try: a.setsockopt(level, option, value); done.append(name)
+        except OSError: pass
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
 )

@@ -277,4 +277,217 @@ def main_solution():
         "    return repr(D())\n",
         ("no_result", "exception", "memory_exceeded"),
     ),
+    Attack(
+        "page tables without end",
+        "import ctypes, mmap\ndef main_solution():\n    kept, read = [], 0\n    while True:\n"
+        "        area = mmap.mmap(-1, 2**34, flags=mmap.MAP_PRIVATE | 0x4000,\n"
+        "                         prot=mmap.PROT_READ)\n        kept.append(area)\n"
+        "        for at in range(0, 2**34, 2**21): read += area[at]\n",
+        ("memory_exceeded", "timeout", "exception"),
+        error_types=("OSError", "MemoryError"),
+    ),
+    Attack(
+        "space reserved and never touched",
+        """
+import mmap, os
+def main_solution():
+    for _ in range(64):
+        try: mmap.mmap(-1, 2**40, flags=mmap.MAP_PRIVATE | 0x4000)
+        except OSError: break
+    done = []
+    for name, open_one in (("file", lambda: os.open("/tmp/f", os.O_CREAT | os.O_RDWR)),
+                           ("shm", lambda: os.open("/dev/shm/f", os.O_CREAT | os.O_RDWR))):
+        fd = open_one()
+        try: os.posix_fallocate(fd, 0, 2**30); done.append(name)
+        except OSError: pass
+    return done
+""",
+        ("ok", "memory_exceeded"),
+        output=[],
+        repeat=2,
+    ),
+    Attack(
+        "memory allocated for a file nobody sees",
+        "import os\ndef main_solution():\n    fd = os.memfd_create('m')\n"
+        "    os.posix_fallocate(fd, 0, 2**30)\n    return 'allocated'\n",
+        ("memory_exceeded", "exception"),
+        error_types=("OSError",),
+    ),
+    Attack(
+        "memory locked",
+        _LIBC
+        + """
+import mmap
+def main_solution():
+    done = []
+    area = mmap.mmap(-1, 2**20)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(area))
+    if call(149, address, 2**20) == 0: done.append("mlock")
+    if call(325, address, 2**20, 1) == 0: done.append("mlock2")
+    if call(151, 3) == 0: done.append("mlockall")
+    try: mmap.mmap(-1, 2**20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x2000); done.append("locked")
+    except OSError: pass
+    try: mmap.mmap(-1, 2**21, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000); done.append("huge")
+    except OSError: pass
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "memory in socket pairs",
+        "import socket\ndef main_solution():\n    kept = []\n    while True:\n"
+        "        a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM); kept += [a, b]\n"
+        "        for end in (a, b):\n            end.setblocking(False)\n"
+        "            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**30)\n"
+        "            try:\n                while True: end.send(bytes(100_000))\n"
+        "            except OSError: pass\n",
+        ("exception", "memory_exceeded", "timeout"),
+        error_types=("OSError",),
+        repeat=2,
+    ),
+    Attack(
+        "names and attributes in the place of bytes",
+        """
+import os
+def main_solution():
+    # Extended attributes and long names hold data though no file has a byte.
+    held = 0
+    for n in range(20_000):
+        name = f"/tmp/{n}" + "n" * 200
+        try:
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
+            held += 200
+        except OSError: break
+        try:
+            for k in range(64):
+                os.setxattr(name, f"user.{k}", bytes(60_000)); held += 60_000
+        except OSError: pass
+    return held < 2**26
+""",
+        ("ok", "timeout"),
+        output=True,
+        repeat=2,
+    ),
+    Attack(
+        "CPU of many threads at once",
+        "import hashlib, threading\ndef burn():\n    while True:\n"
+        "        hashlib.pbkdf2_hmac('sha256', b'x', b'y', 200_000)\n"
+        "def main_solution():\n    for _ in range(16): threading.Thread(target=burn).start()\n"
+        "    burn()\n",
+        ("timeout",),
+    ),
+    Attack(
+        "CPU inside the kernel",
+        "import os\ndef main_solution():\n    zero = os.open('/dev/zero', os.O_RDONLY)\n"
+        "    null = os.open('/dev/null', os.O_WRONLY)\n    room = bytearray(2**24)\n"
+        "    while True:\n        os.getrandom(2**24); os.readv(zero, [room] * 64)\n"
+        "        os.sendfile(null, zero, None, 2**30)\n",
+        ("timeout", "exception"),
+        error_types=("OSError",),
+    ),
+    Attack(
+        "a storm of signals",
+        "import signal\ndef main_solution():\n    def again(*_):\n        for _ in range(1000): pass\n"
+        "    for name, which in (('SIGALRM', 0), ('SIGVTALRM', 1), ('SIGPROF', 2)):\n"
+        "        signal.signal(getattr(signal, name), again)\n"
+        "        signal.setitimer(which, 1e-6, 1e-6)\n    while True: pass\n",
+        ("timeout", "exception"),
+    ),
+    Attack(
+        "faults handled and made again",
+        """
+import ctypes, signal
+libc = ctypes.CDLL(None)
+def main_solution():
+    # The handler returns to the instruction that faulted.
+    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL):
+        libc.signal(int(number), ctypes.cast(libc.abs, ctypes.c_void_p))
+    ctypes.string_at(8)
+""",
+        ("timeout", "no_result"),
+    ),
+    Attack(
+        "asleep on a pipe with no other end",
+        "import os\ndef main_solution():\n    try: os.mkfifo('/tmp/fifo')\n"
+        "    except OSError: return os.read(os.pipe()[0], 1)\n"
+        "    return os.open('/tmp/fifo', os.O_RDONLY)\n",
+        ("timeout",),
+    ),
+    Attack(
+        "asleep in threads that hold every lock",
+        "import _thread, threading\ndef main_solution():\n    lock = threading.RLock(); lock.acquire()\n"
+        "    for _ in range(50): threading.Thread(target=lock.acquire).start()\n"
+        "    _thread.allocate_lock().acquire(); one = _thread.allocate_lock()\n"
+        "    one.acquire(); one.acquire()\n",
+        ("timeout",),
+    ),
+    Attack(
+        "objects that end hard",
+        """
+import atexit, gc, sys, threading, weakref
+kept = []
+class Phoenix:
+    def __del__(self):
+        kept.append(Phoenix()); Phoenix()
+        while len(kept) > 3: pass
+def main_solution():
+    gc.callbacks.append(lambda *a: exec("while 1: pass"))
+    gc.set_threshold(1)
+    weakref.finalize(sys, lambda: exec("while 1: pass"))
+    sys.unraisablehook = sys.excepthook = threading.excepthook = lambda *a: exec("while 1: pass")
+    Phoenix()
+    return 1
+""",
+        ("ok", "timeout", "memory_exceeded", "exception", "no_result"),
+        output=1,
+    ),
+    Attack(
+        "structures deeper than any stack",
+        """
+import ast, copy, json, marshal, pickle, sys
+def main_solution():
+    sys.setrecursionlimit(10**9)
+    deep = []
+    for _ in range(10**6): deep = [deep]
+    for action in (
+        lambda: json.loads("[" * 10**6), lambda: ast.literal_eval("-" * 10**6 + "1"),
+        lambda: pickle.dumps(deep), lambda: marshal.dumps(deep), lambda: copy.deepcopy(deep),
+        lambda: repr(deep), lambda: deep == copy.copy(deep), lambda: json.dumps(deep),
+    ):
+        try: action()
+        except (RecursionError, ValueError, MemoryError): pass
+    return deep
+""",
+        ("no_result", "exception", "unserializable", "memory_exceeded", "timeout"),
+    ),
+    Attack(
+        "a type and a generator that feed each other",
+        "def main_solution():\n    class Meta(type):\n"
+        "        def __getattribute__(cls, name): return Meta('x', (), {})\n"
+        "    def forever():\n        while True: yield from zip(forever(), forever())\n"
+        "    return [getattr(Meta('y', (), {}), 'z'), next(forever())]\n",
+        ("exception", "no_result", "memory_exceeded", "timeout", "unserializable"),
+    ),
+    Attack(
+        "priorities and limits of the whole machine",
+        """
+import os, resource
+def main_solution():
+    done = []
+    for which in (os.PRIO_PROCESS, os.PRIO_PGRP, os.PRIO_USER):
+        for who in (0, 1, os.getppid()):
+            try: os.setpriority(which, who, -1); done.append([which, who])
+            except OSError: pass
+    for name in dir(resource):
+        if not name.startswith("RLIMIT_"): continue
+        soft, hard = resource.getrlimit(getattr(resource, name))
+        if hard == resource.RLIM_INFINITY: continue
+        try: resource.setrlimit(getattr(resource, name), (hard + 1, hard + 1)); done.append(name)
+        except (OSError, ValueError): pass
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
 )

@@ -6,24 +6,10 @@ import pytest
 
 from execbox.wire import Isolation
 from tests.bench import Bench
-from tests.sandbox import (
-    attacks_contamination,
-    attacks_escape,
-    attacks_forgery,
-    attacks_network,
-    attacks_resource,
-)
 from tests.sandbox.attack import Attack, run_attack
+from tests.sandbox.attack_lists import CLASSES
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
-
-CLASSES = {
-    "resource": attacks_resource.ATTACKS,
-    "escape": attacks_escape.ATTACKS,
-    "contamination": attacks_contamination.ATTACKS,
-    "forgery": attacks_forgery.ATTACKS,
-    "network": attacks_network.ATTACKS,
-}
 
 
 @pytest.mark.parametrize("isolation", ["process", "container"])

@@ -122,3 +122,91 @@ def test_counters_are_read_from_files_of_names_and_values(tmp_path: Path) -> Non
     assert meters.read_field(str(table), "swap") == 0
     (tmp_path / "max").write_text("max\n")
     assert meters.read_number(str(tmp_path / "max")) == -1
+
+
+# What a container sees below /sys/fs/cgroup: its own group, in the kernel's own words and order.
+
+V1 = {
+    "memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
+    "memory/memory.usage_in_bytes": "50331648\n",
+    "memory/memory.limit_in_bytes": "671088640\n",
+    "memory/memory.stat": "cache 4096\nrss 20000\nrss_huge 0\nshmem 3000\nmapped_file 7\n"
+    "total_cache 9\ntotal_rss 9\ntotal_shmem 9\n",
+    "pids/pids.current": "2\n",
+    "pids/pids.max": "128\n",
+    "cpuacct/cpuacct.usage": "1234567890\n",
+    "cpu/cpu.stat": "nr_periods 10\nnr_throttled 4\nthrottled_time 5000000\n",
+}
+V2 = {
+    "memory.events": "low 0\nhigh 0\nmax 12\noom 5\noom_kill 3\noom_group_kill 1\n",
+    "memory.current": "50331648\n",
+    "memory.max": "671088640\n",
+    "memory.stat": "anon 20000\nfile 4096\nkernel 100\nkernel_stack 1\npagetables 1\n"
+    "sec_pagetables 0\npercpu 1\nsock 0\nvmalloc 0\n"
+    "shmem 3000\nzswap 0\nfile_mapped 7\nanon_thp 0\nshmem_thp 0\n",
+    "pids.current": "2\n",
+    "pids.max": "128\n",
+    "cpu.stat": "usage_usec 1234567\nuser_usec 1000000\nsystem_usec 234567\nnr_periods 10\n"
+    "nr_throttled 4\nthrottled_usec 5000\nnr_bursts 0\nburst_usec 0\n",
+}
+
+
+def cgroup_of(folder: Path, files: dict[str, str]) -> meters.CgroupFiles:
+    """A group made of plain files."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return meters.find_cgroup(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("files", "cpu_ns"), [(V1, 1_234_567_890), (V2, 1_234_567_000)], ids=["v1", "v2"]
+)
+def test_cgroup_is_read_in_either_version(
+    tmp_path: Path, files: dict[str, str], cpu_ns: int
+) -> None:
+    """Every figure, in bytes and nanoseconds, whatever the kernel calls it and counts it in."""
+    cgroup = cgroup_of(tmp_path, files)
+    assert meters.oom_kill_count(cgroup) == 3
+    assert meters.held_bytes(cgroup) == 23_000
+    assert meters.throttled_ns(cgroup) == 5_000_000
+    assert meters.container_cpu_ns(cgroup) == cpu_ns
+    assert meters.read_number(cgroup.memory_usage) == 50_331_648
+    assert meters.read_number(cgroup.memory_limit) == 640 * 2**20
+    assert meters.read_number(cgroup.pids) == 2
+    assert meters.read_number(cgroup.pids_limit) == 128
+
+
+def test_cgroup_v2_counts_kills_and_not_every_shortage(tmp_path: Path) -> None:
+    """``max`` and ``oom`` go up when memory is short; only ``oom_kill`` says who ended of it."""
+    files = V2 | {"memory.events": "low 0\nhigh 0\nmax 900\noom 7\noom_kill 0\n"}
+    assert meters.oom_kill_count(cgroup_of(tmp_path, files)) == 0
+
+
+def test_cgroup_v2_without_limits_says_so(tmp_path: Path) -> None:
+    """No limit reads as -1, which the self-test refuses; no CPU quota throttles nothing."""
+    files = V2 | {"memory.max": "max\n", "pids.max": "max\n", "cpu.stat": "usage_usec 7\n"}
+    cgroup = cgroup_of(tmp_path, files)
+    assert meters.read_number(cgroup.memory_limit) == meters.read_number(cgroup.pids_limit) == -1
+    assert meters.throttled_ns(cgroup) == 0
+    assert meters.container_cpu_ns(cgroup) == 7_000
+
+
+@pytest.mark.parametrize(
+    ("files", "missing"),
+    [(V1, "pids/pids.max"), (V2, "pids.max"), (V2, "memory.max"), (V2, "memory.events")],
+)
+def test_cgroup_that_limits_nothing_is_named_with_what_to_do(
+    tmp_path: Path, files: dict[str, str], missing: str
+) -> None:
+    """A root group has no limits: there a rootless daemon on cgroup v1 leaves its containers."""
+    with pytest.raises(meters.NoCgroup, match=f"{missing} is not there.*cgroup v2"):
+        cgroup_of(tmp_path, {name: text for name, text in files.items() if name != missing})
+
+
+def test_cgroup_figures_are_read_anew_each_time(tmp_path: Path) -> None:
+    """A figure that changed is seen, however its file is kept."""
+    cgroup = cgroup_of(tmp_path, V2)
+    assert meters.read_number(cgroup.pids) == 2
+    (tmp_path / "pids.current").write_text("15\n")
+    assert meters.read_number(cgroup.pids) == 15

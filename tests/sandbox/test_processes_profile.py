@@ -7,7 +7,9 @@ import time
 import pytest
 
 from execbox.wire import Status
+from execbox_service.failures import ServiceFailure
 from tests.bench import Bench
+from tests.weakened import Edits, weakened
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -171,3 +173,83 @@ def main_solution():
     ended = await bench.call(code, profile="processes", limits=QUICK)
     assert ended.status in (Status.OK, Status.NO_RESULT)
     assert ended.output in (1, None)
+
+
+ESCAPES = {
+    "two forks and a new session": "if os.fork() == 0:\n        os.setsid()\n"
+    "        if os.fork() == 0: stay()\n        os._exit(0)",
+    "a group of its own for each": "for _ in range(20):\n        if os.fork() == 0:\n"
+    "            os.setpgid(0, 0); stay()",
+    "every signal ignored": "if os.fork() == 0:\n        for number in range(1, 65):\n"
+    "            try: signal.signal(number, signal.SIG_IGN)\n"
+    "            except (OSError, ValueError): pass\n        stay()",
+    "stopped": "if os.fork() == 0:\n        os.kill(os.getpid(), signal.SIGSTOP)\n        stay()",
+    "many that ended and nobody waited for": "for _ in range(60):\n"
+    "        if os.fork() == 0: os._exit(0)",
+    "zombies of one that stays": "if os.fork() == 0:\n        for _ in range(40):\n"
+    "            if os.fork() == 0: os._exit(0)\n        stay()",
+    "another program": "if os.fork() == 0: os.execv('/bin/sleep', ['sleep', '600'])",
+    "sharing memory with its maker": "if libc.syscall(56, 0x100 | 17, 0, 0, 0, 0) == 0: stay()",
+    "without a signal at its end": "if libc.syscall(56, 0, 0, 0, 0, 0) == 0: stay()",
+    "a child of the zygote's": "if libc.syscall(56, 0x8000 | 17, 0, 0, 0, 0) == 0: stay()",
+    "one that holds the pipes": "if os.fork() == 0:\n        for fd in (1, 2, 3): os.dup(fd)\n"
+    "        stay()",
+    "one that forks on, and on": "if os.fork() == 0:\n        while True:\n"
+    "            if os.fork(): os._exit(0)",
+}
+_ESCAPE = """
+import ctypes, os, signal, time
+libc = ctypes.CDLL(None, use_errno=True)
+def stay():
+    while True: time.sleep(1)
+def left():
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/status") as file: fields = dict(line.split(":", 1) for line in file)
+        except OSError: continue
+        uid = int(fields["Uid"].split()[0])
+        if uid not in (0, os.getuid()) or fields["State"].strip()[0] in "ZXT": found.append(fields["Name"])
+    return found
+def main_solution(plants):
+    with open("/proc/1/stat") as file: born = file.read().rpartition(") ")[2].split()[19]
+    here, found = [os.readlink("/proc/self/ns/pid"), born], left()
+    if plants: BODY
+    return [here, found]
+"""  # noqa: E501 - a program as it is
+
+
+@pytest.mark.parametrize("how", ESCAPES)
+async def test_processes_that_try_to_stay_are_gone_and_the_container_serves_on(
+    bench: Bench, how: str
+) -> None:
+    """Seen from the next execution in the same container: no process, no zombie, no replacement."""
+    code = _ESCAPE.replace(
+        "if plants: BODY", f"if not plants: return [here, found]\n    {ESCAPES[how]}"
+    )
+    ended = [
+        await bench.call(
+            code, plants, profile="processes", isolation="process", principal=f"stays {how}"
+        )
+        for plants in (True, False)
+    ]
+    assert [each.status for each in ended] == [Status.OK, Status.OK], ended
+    (first, _), (second, found) = (each.output for each in ended)
+    assert found == []
+    assert first == second
+
+
+async def test_child_of_the_zygote_would_hold_a_container_up() -> None:
+    """Where CLONE_PARENT is let through, the zygote is left with a child it does not know of."""
+    edits: Edits = {
+        "syscall_filter.py": (("_JUMP_ANY_BIT, _CLONE_PARENT, 0, 1", "_JUMP_ANY_BIT, 0, 1, 1"),),
+        "supervisor.py": (("_FAMILY_DEADLINE_S = 10.0", "_FAMILY_DEADLINE_S = 0.2"),),
+    }  # fmt: skip
+    code = """
+import ctypes, os
+def main_solution():
+    if ctypes.CDLL(None).syscall(56, 0x8000 | 17, 0, 0, 0, 0) == 0: os._exit(0)
+"""
+    async with weakened(edits=edits) as sandboxes:
+        with pytest.raises(ServiceFailure):
+            await sandboxes.call(code, profile="processes")

@@ -12,7 +12,7 @@ from execbox.wire import Isolation, Status
 from execbox_service.failures import ServiceFailure
 from tests.bench import Bench, eventually, started_bench
 from tests.sandbox.attack import LIMITS, Attack
-from tests.sandbox.test_attacks import CLASSES
+from tests.sandbox.attack_lists import CLASSES
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

@@ -20,6 +20,7 @@ INSTRUCTIONS_MAX = 4096
 """What the kernel takes in one program (BPF_MAXINSNS)."""
 
 CLONE_THREAD, CLONE_OF_A_THREAD, SIGCHLD = 0x10000, 0x3D0F00, 17
+CLONE_VM_AND_VFORK, CLONE_PARENT = 0x4100, 0x8000
 
 
 class Filter:
@@ -115,6 +116,14 @@ def test_filter_lets_threads_be_made_and_no_process_in_their_guise(default: Filt
     assert default("clone", CLONE_THREAD) == ALLOW
     for flags in (0, SIGCHLD, CLONE_OF_A_THREAD & ~CLONE_THREAD, 0x10000000, 1 << 48, 0x4000):
         assert default("clone", flags) == EPERM
+
+
+def test_filter_lets_no_process_be_made_beside_its_maker(processes: Filter) -> None:
+    """With CLONE_PARENT it would be a child of the zygote's, which reaps only what it forked."""
+    assert processes("clone", CLONE_VM_AND_VFORK | SIGCHLD) == ALLOW
+    assert processes("clone", CLONE_OF_A_THREAD) == ALLOW
+    for flags in (CLONE_PARENT, CLONE_PARENT | SIGCHLD, CLONE_PARENT | CLONE_VM_AND_VFORK):
+        assert processes("clone", flags) == EPERM
 
 
 def test_filter_answers_clone3_with_enosys(default: Filter, processes: Filter) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from execbox_service.engines.base import ContainerSpec
-from execbox_service.engines.docker import container_options
+from execbox_service.engines.docker import container_options, host_config
 from execbox_service.runtime import container_spec
 from execbox_service.settings import load_settings
 
@@ -27,12 +27,12 @@ SPEC = ContainerSpec(
 )
 
 
-def host_config() -> dict[str, Any]:
+def asked_of_the_daemon() -> dict[str, Any]:
     """What the daemon is sent, made by the SDK from our options."""
     import docker
 
     client = docker.APIClient(base_url="http://127.0.0.1:9", version="1.41")
-    config: dict[str, Any] = client.create_host_config(**container_options(SPEC))
+    config = host_config(client, SPEC)
     client.close()
     return config
 
@@ -71,13 +71,13 @@ def host_config() -> dict[str, Any]:
 )
 def test_option_is_what_the_policy_says(name: str, value: object) -> None:
     """Each protection is asked for, and nothing that would take one away is."""
-    found = host_config().get(name)
+    found = asked_of_the_daemon().get(name)
     assert (found or None) == (value or None)
 
 
 def test_option_security_is_no_new_privileges_and_our_own_profile() -> None:
     """The profile goes inline, so that a remote daemon needs no file of ours."""
-    no_new_privileges, profile = host_config()["SecurityOpt"]
+    no_new_privileges, profile = asked_of_the_daemon()["SecurityOpt"]
     assert no_new_privileges == "no-new-privileges"
     name, _, text = profile.partition("=")
     assert name == "seccomp"
@@ -87,7 +87,9 @@ def test_option_security_is_no_new_privileges_and_our_own_profile() -> None:
 
 def test_option_ulimits_bound_what_outlives_or_hides() -> None:
     """Core files, descriptors, queues, locked memory, queued signals."""
-    found = {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host_config()["Ulimits"]}
+    found = {
+        limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in asked_of_the_daemon()["Ulimits"]
+    }
     assert found == {
         "core": (0, 0),
         "nofile": (256, 256),
@@ -99,9 +101,16 @@ def test_option_ulimits_bound_what_outlives_or_hides() -> None:
 
 def test_option_tmpfs_is_small_and_runs_nothing() -> None:
     """One writable directory beside /dev/shm, with limits on bytes and files."""
-    (path, options), *others = host_config()["Tmpfs"].items()
+    (path, options), *others = asked_of_the_daemon()["Tmpfs"].items()
     assert (path, others) == ("/tmp", [])
     assert {"noexec", "nosuid", "nodev", "size=64m", "nr_inodes=4096"} <= set(options.split(","))
+
+
+def test_option_masks_what_the_daemon_would_and_the_tables_of_all_containers() -> None:
+    """Asking for paths replaces the daemon's own list, which must therefore be in it."""
+    masked = set(asked_of_the_daemon()["MaskedPaths"])
+    assert {"/proc/keys", "/proc/kcore", "/proc/timer_list", "/sys/firmware"} <= masked
+    assert {"/proc/locks", "/proc/interrupts", "/proc/schedstat"} <= masked
 
 
 NEVER_ALLOWED = {
@@ -120,7 +129,7 @@ NEVER_ALLOWED = {
 
 def test_profile_allows_nothing_that_no_function_needs() -> None:
     """An allow-list: what is dangerous is simply not on it."""
-    _, profile = host_config()["SecurityOpt"]
+    _, profile = asked_of_the_daemon()["SecurityOpt"]
     rules = json.loads(profile.partition("=")[2])["syscalls"]
     allowed = {
         name for rule in rules if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]
@@ -130,7 +139,7 @@ def test_profile_allows_nothing_that_no_function_needs() -> None:
 
 
 def test_spec_takes_everything_from_settings_and_nothing_from_requests() -> None:
-    """What a container gets is the operator's choice."""
+    """F12: what a container gets is the operator's choice."""
     settings = load_settings(
         {
             "host": "127.0.0.1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -137,6 +138,25 @@ async def test_container_has_what_the_policy_asks_for() -> None:
         assert not host["Binds"]
         assert not found["Mounts"]
         assert found["Config"]["Labels"][LABEL] == instance_of(bench.settings)
+
+
+async def test_container_gets_nothing_of_the_operators_docker_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Docker client puts proxies of its configuration, passwords included, into containers."""
+    proxy = "http://user:secret@proxy.example:3128"
+    (tmp_path / "config.json").write_text(
+        json.dumps({"proxies": {"default": {"httpProxy": proxy}}})
+    )
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    async with started_bench(pool_size="1") as bench:
+        client = docker.APIClient()
+        try:
+            facts = [client.inspect_container(c["Id"]) for c in bench.containers()]
+        finally:
+            client.close()
+    assert facts
+    assert "secret" not in json.dumps(facts)
 
 
 async def test_cancelled_request_ends_its_work_at_once() -> None:

@@ -1,4 +1,4 @@
-"""Containers or the daemon go away: our failure and retryable, never a verdict."""
+"""Containers or the daemon go away: our failure and retryable, never a verdict (F21)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,6 @@ from execbox_service.session import (
     Attempt,
     Ended,
     Job,
-    NotRun,
     OutOfMemory,
     Session,
     Variation,
@@ -106,7 +105,11 @@ async def test_job_of_many_calls_runs_in_one_sandbox_in_order() -> None:
         (sandbox, *_rest) = engine.made
         kinds = [kind for kind, _header, _body in sandbox.received]
         assert kinds == [Kind.JOB] + [Kind.EXECUTE] * 20
-        assert sandbox.received[0][1] == {"packages": ["numpy"], "profile": "default"}
+        assert sandbox.received[0][1] == {
+            "packages": ["numpy"],
+            "profile": "default",
+            "runner_bytes": 128 * 2**20,
+        }
 
 
 async def test_job_says_what_it_may_use() -> None:
@@ -215,21 +218,21 @@ async def test_sandbox_that_may_not_be_used_again_is_left_at_once() -> None:
         assert [sandbox.destroyed_count for sandbox in engine.made[:2]] == [1, 1]
 
 
-async def test_call_after_the_jobs_time_is_not_run() -> None:
-    """Later calls are left out once the job's time is over; earlier results stay."""
+async def test_call_that_may_not_begin_is_not_run() -> None:
+    """What is held back is left out, and so is what comes after it; earlier results stay."""
+    asked: list[None] = []
 
-    def slow(sandbox: FakeSandbox, header: dict[str, Any]) -> None:
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.3, sandbox.deliver, honest(sandbox, header))
+    def may_begin() -> bool:
+        asked.append(None)
+        return len(asked) <= 3
 
-    job = replace(JOB, limits=JOB.limits.model_copy(update={"job_time_s": 0.5, "wall_time_s": 1.0}))
-    async with sandboxes(slow) as (_engine, pool):
-        ended = await run(pool, 10, job=job)
-        assert isinstance(ended[0], Result)
-        assert isinstance(ended[-1], NotRun)
-        assert [type(result) for result in ended] == sorted(
-            (type(result) for result in ended), key=lambda kind: kind is NotRun
-        )
+    async with sandboxes() as (engine, pool):
+        session = Session(pool, JOB, may_begin)
+        attempts = [Attempt(call_payload({"args": [n]})) for n in range(10)]
+        ended = await session.run(attempts)
+        session.close()
+        assert outputs(ended) == [0, 1, 2] + ["NotRun"] * 7
+        assert engine.made[0].call_count == 3
 
 
 async def test_cancelled_job_destroys_its_sandbox() -> None:
@@ -329,6 +332,15 @@ async def test_answer_sent_twice_is_not_taken_for_the_next_calls() -> None:
     async with sandboxes(LIES["an answer twice"]) as (engine, pool):
         ended = await run(pool, 2)
         assert outputs(ended)[0] == 1
+        assert engine.made[0].destroyed_count == 1
+
+
+async def test_answer_sent_twice_is_not_taken_for_the_next_jobs() -> None:
+    """F27: a job whose sandbox still holds an answer to the one before it does not get that."""
+    job = replace(JOB, isolation="process")
+    async with sandboxes(LIES["an answer twice"]) as (engine, pool):
+        assert outputs(await run(pool, 1, job=job)) == [1]
+        assert outputs(await run(pool, 1, job=job)) == [0]
         assert engine.made[0].destroyed_count == 1
 
 

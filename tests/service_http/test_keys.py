@@ -119,7 +119,7 @@ def test_execute_trailers_bring_no_key(keyed_server: RunningServer) -> None:
     ],
 )
 def test_paths_other_than_the_two_probes_need_a_key(keyed_server: RunningServer, path: str) -> None:
-    """F25: whether a path exists is nobody's business who has no key."""
+    """F15, F25: whether a path exists is nobody's business who has no key."""
     assert_error(keyed_server.get(path), 401)
 
 

@@ -245,6 +245,18 @@ def test_headers_just_below_the_cap_are_accepted(server: RunningServer) -> None:
             assert read_answer(connection).status == 200
 
 
+def test_body_whose_end_comes_by_itself_is_not_counted_as_headers(server: RunningServer) -> None:
+    """However long the last piece is: the connection stays usable."""
+    body = execute_body(function={"code": "#" * 90_000})
+    with server.connect() as connection:
+        for _ in range(3):
+            connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body[:10])
+            time.sleep(0.1)
+            connection.sendall(body[10:])
+            answer = read_answer(connection)
+            assert (answer.status, answer.headers.get("connection")) == (200, None)
+
+
 def test_trailers_above_the_cap_are_refused(server: RunningServer) -> None:
     """What comes after the last chunk are headers too."""
     trailers = b"X-Long: " + b"x" * 20_000 + b"\r\n"

@@ -8,6 +8,7 @@ import pytest
 
 from execbox_service.admission import SINGLES, Admission, Lane, waiting_in
 from execbox_service.failures import Overloaded
+from tests.virtual_time import in_virtual_time
 
 BATCH = Lane("batch 1", patient=True)
 
@@ -55,6 +56,7 @@ class Hall:
         return self.served
 
 
+@in_virtual_time
 async def test_single_of_a_key_passes_between_its_batchs_lines() -> None:
     """It waits for one line, not for the batch."""
     hall = Hall()
@@ -65,6 +67,7 @@ async def test_single_of_a_key_passes_between_its_batchs_lines() -> None:
     assert await hall.finish() == ["line 0", "single", "line 1", "line 2", "line 3"]
 
 
+@in_virtual_time
 async def test_batches_of_one_key_do_not_crowd_out_another_key() -> None:
     """Keys take turns first, however many lanes one of them has."""
     hall = Hall()
@@ -78,6 +81,7 @@ async def test_batches_of_one_key_do_not_crowd_out_another_key() -> None:
     assert order == ["a0.0", "b0", "a1.0", "b1", "a2.0", "b2", "a0.1", "a1.1", "a2.1"]
 
 
+@in_virtual_time
 async def test_job_that_comes_again_is_served_before_its_keys_others() -> None:
     """It holds a sandbox meanwhile."""
     hall = Hall()

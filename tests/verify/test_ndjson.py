@@ -34,6 +34,7 @@ def taken(pieces: list[bytes], *, line_bytes_max: int = 1000) -> list[Line]:
         (b"\n\na\n\nb", [Line(3, b"a"), Line(5, b"b")]),
         (b"a\x0bb\x85\xe2\x80\xa8c\n", [Line(1, b"a\x0bb\x85\xe2\x80\xa8c")]),
         (b"a\n  ", [Line(1, b"a")]),
+        (b"a\n\r", [Line(1, b"a")]),
         (b"x" * 11 + b"\nb\n", [Line(1, b"", too_long=True), Line(2, b"b")]),
         (b"x" * 10 + b"\nb\n", [Line(1, b"x" * 10), Line(2, b"b")]),
         (b"b\n" + b"x" * 500, [Line(1, b"b"), Line(2, b"", too_long=True)]),
@@ -87,3 +88,27 @@ def test_line_that_is_abandoned_leaves_those_before_it() -> None:
     buffer.abandon()
     assert [buffer.take(), buffer.take(), buffer.take()] == [Line(1, b"a"), Line(2, b"b"), None]
     assert buffer.line_number == 3
+
+
+@pytest.mark.parametrize("following", [[b"b\n"], [b"b", b"\n"], [b"", b"b"]])
+def test_line_after_one_too_long_is_whole_however_late_it_is_taken(following: list[bytes]) -> None:
+    """The end of the long line may wait in the buffer while more arrives."""
+    buffer = LineBuffer(10)
+    buffer.feed(b"x" * 11)
+    assert buffer.take() is None
+    buffer.feed(b"\n")
+    assert not buffer.begun
+    for piece in following:
+        buffer.feed(piece)
+    buffer.close()
+    assert [buffer.take(), buffer.take()] == [Line(1, b"", too_long=True), Line(2, b"b")]
+
+
+def test_line_too_long_and_ended_is_reported_though_the_rest_is_abandoned() -> None:
+    """Only the line that was cut off is thrown away."""
+    buffer = LineBuffer(10)
+    buffer.feed(b"x" * 11)
+    assert buffer.take() is None
+    buffer.feed(b"\nabc")
+    buffer.abandon()
+    assert [buffer.take(), buffer.take()] == [Line(1, b"", too_long=True), None]

@@ -46,6 +46,8 @@ class ContainerSpec:
     tmp_inode_count: int
     pid_count: int
     open_file_count: int
+    shared_network: bool = False
+    """Whether containers join one empty network namespace instead of having one each."""
 
     def memory_bytes(self, memory_mb: int) -> int:
         """The cgroup limit: the job's memory plus what the runner and its packages hold."""

@@ -41,8 +41,10 @@ _DEVICE_LINKS: Final = {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr":
 _MASKED_FILES: Final = (
     *("/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"),
     *("/proc/timer_stats", "/proc/sched_debug", "/proc/kallsyms", "/proc/kpagecount"),
+    *("/proc/locks", "/proc/interrupts", "/proc/softirqs", "/proc/schedstat", "/proc/diskstats"),
+    *("/proc/vmstat", "/proc/zoneinfo", "/proc/buddyinfo", "/proc/pagetypeinfo"),
 )
-_MASKED_DIRECTORIES: Final = ("/proc/acpi", "/proc/scsi", "/proc/asound")
+_MASKED_DIRECTORIES: Final = ("/proc/acpi", "/proc/scsi", "/proc/asound", "/proc/pressure")
 _TOP_DIRECTORIES: Final = ("/bin", "/sbin", "/lib", "/lib32", "/libx32", "/lib64")
 # What a dynamic linker and the standard library look up; nothing here is secret.
 _ETC_FILES: Final = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/mime.types")

@@ -1,6 +1,6 @@
 """The Docker engine: one throwaway container per sandbox, spoken to over its attach stream.
 
-The options every container gets are all in ``container_options``. Nothing a client sends reaches
+The options every container gets are all in ``host_config``. Nothing a client sends reaches
 them. Calls of the Docker SDK block, so they run in threads of this engine's own.
 """
 
@@ -33,16 +33,29 @@ from execbox_service.engines.base import (
     PostMortem,
     SandboxLost,
 )
-from execbox_service.frames import Answer, Ready
+from execbox_service.frames import Answer, Fault, Ready
 
 logger = logging.getLogger(__name__)
 
 LABEL = "org.execbox.sandbox"
+PACKAGES_PATH = "/usr/lib/execbox/packages.json"
 _READY_S = 30.0
 _API_TIMEOUT_S = 30
 _ENGINE_THREAD_COUNT = 8
 _ABANDONED_S = 60
+_HOLDER_AGE_MAX_S = 600
+"""Well before a supervisor that hears nothing ends by itself."""
 _OOM_EVENT_DELAY_S = 0.3
+MASKED_PATHS = (
+    # What the daemon masks where nothing is asked for.
+    *("/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
+    *("/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi"),
+    *("/sys/firmware", "/sys/devices/virtual/powercap"),
+    # Tables of the whole machine, other containers included, that no function needs. Anybody can
+    # put a number of his own into the first: the range of a lock.
+    *("/proc/locks", "/proc/interrupts", "/proc/softirqs", "/proc/schedstat", "/proc/diskstats"),
+    *("/proc/vmstat", "/proc/zoneinfo", "/proc/buddyinfo", "/proc/pagetypeinfo", "/proc/pressure"),
+)
 _NO_RAW_STREAM = ("https:", "http+docker://ssh", "http+docker://localnpipe")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -83,6 +96,32 @@ def container_options(spec: ContainerSpec) -> dict[str, Any]:
         "auto_remove": True,
         "runtime": spec.oci_runtime,
     }
+
+
+def host_config(client: docker.APIClient, spec: ContainerSpec) -> dict[str, Any]:
+    """The isolation policy as the daemon is sent it."""
+    config: dict[str, Any] = client.create_host_config(**container_options(spec))
+    # The SDK has no argument for it.
+    return config | {"MaskedPaths": list(MASKED_PATHS)}
+
+
+def sandbox_arguments(
+    spec: ContainerSpec, *, image_id: str, joins_network: bool = False
+) -> dict[str, Any]:
+    """What a sandbox's ``create_container`` gets besides its name and its host config."""
+    return {
+        "image": image_id,
+        "labels": {LABEL: spec.instance},
+        # Whoever joins another's network has its host name, too, and may not ask for one.
+        "hostname": None if joins_network else "sandbox",
+        "stdin_open": True,
+        "tty": False,
+    }
+
+
+def packages_arguments(spec: ContainerSpec, *, image_id: str) -> dict[str, Any]:
+    """``create_container`` for the container that is only read, and never started."""
+    return {"image": image_id, "labels": {LABEL: spec.instance}, "network_disabled": True}
 
 
 class DockerSandbox:
@@ -131,6 +170,8 @@ class DockerEngine:
         self._api: docker.APIClient | None = None
         self._options: Any = None
         self._own: set[str] = set()
+        self._holder: DockerSandbox | None = None
+        self._holder_lock = asyncio.Lock()
         self._image_id = spec.image
         self._stopped = False
 
@@ -149,6 +190,8 @@ class DockerEngine:
         )
 
     async def stop(self) -> None:
+        if self._holder is not None:
+            await self._holder.destroy()
         await asyncio.gather(*(self.remove(name) for name in list(self._own)))
         with contextlib.suppress(EngineUnavailable):
             await self.sweep(everything=True)
@@ -177,7 +220,7 @@ class DockerEngine:
                 f"the Docker daemon has no image {self._spec.image}",
                 remedy="build it with 'make image' or set EXECBOX_IMAGE to one it has",
             ) from error
-        self._options = self._client.create_host_config(**container_options(self._spec))
+        self._options = host_config(self._client, self._spec)
 
     def look(self) -> str:
         """The image's id, for whoever only wants to know; blocks. Raises EngineUnavailable."""
@@ -198,13 +241,12 @@ class DockerEngine:
 
     def _read_packages(self) -> dict[str, Any]:
         """Read the image's own list of packages out of a container that is never started."""
+        arguments = packages_arguments(self._spec, image_id=self._image_id)
         container = self._client.create_container(
-            self._image_id, labels=self._labels(), name=self._new_name(), network_disabled=True
+            name=self._new_name(), use_config_proxy=False, **arguments
         )
         try:
-            chunks, _stat = self._client.get_archive(
-                container["Id"], "/usr/lib/execbox/packages.json"
-            )
+            chunks, _stat = self._client.get_archive(container["Id"], PACKAGES_PATH)
             archive = b"".join(chunks)
             # A tar of one small file: a 512-byte header, then the file.
             size = int(archive[124:135], 8)
@@ -216,20 +258,41 @@ class DockerEngine:
     # Containers
 
     async def create(self) -> DockerSandbox:
+        holder = await self._network_holder() if self._spec.shared_network else None
+        return await self._create_named(holder)
+
+    async def _network_holder(self) -> str:
+        """A container that nothing ever runs in, for others to join its empty network.
+
+        Setting up a network of its own is a third and more of what a container costs. Those that
+        have joined keep the network when the holder goes.
+        """
+        async with self._holder_lock:
+            old = self._holder
+            if old is None or old.lost or time.time() - old.created_s > _HOLDER_AGE_MAX_S:
+                self._holder = await self._create_named(None)
+                if old is not None:
+                    await old.destroy()
+                return self._holder.name
+            return old.name
+
+    async def _create_named(self, holder: str | None) -> DockerSandbox:
         name = self._new_name()
         self._own.add(name)
         try:
-            return await self._create(name)
+            return await self._create(name, holder)
         except BaseException:
             await asyncio.shield(self.remove(name))
             raise
 
-    async def _create(self, name: str) -> DockerSandbox:
-        stream = await AttachedStream.open(await self._call(self._create_attached, name))
+    async def _create(self, name: str, holder: str | None) -> DockerSandbox:
+        stream = await AttachedStream.open(await self._call(self._create_attached, name, holder))
         try:
             await self._call(self._client.start, name)
             async with asyncio.timeout(_READY_S):
                 ready = await stream.receive()
+            if isinstance(ready, Fault):
+                raise EngineUnavailable(f"a new container gave up: {ready.message}")
             if not isinstance(ready, Ready):
                 raise EngineUnavailable("a new container answered something else than ready")
         except (SandboxLost, TimeoutError) as error:
@@ -241,15 +304,17 @@ class DockerEngine:
             raise
         return DockerSandbox(self, name, stream=stream, ready=ready)
 
-    def _create_attached(self, name: str) -> socket.socket:
+    def _create_attached(self, name: str, holder: str | None) -> socket.socket:
+        arguments = sandbox_arguments(
+            self._spec, image_id=self._image_id, joins_network=holder is not None
+        )
+        network = {} if holder is None else {"NetworkMode": f"container:{holder}"}
         self._client.create_container(
-            self._image_id,
             name=name,
-            labels=self._labels(),
-            hostname="sandbox",
-            stdin_open=True,
-            tty=False,
-            host_config=self._options,
+            host_config=self._options | network,
+            # Or proxies of the operator's own Docker configuration would be in the environment.
+            use_config_proxy=False,
+            **arguments,
         )
         params = {"stream": 1, "stdin": 1, "stdout": 1, "stderr": 1}
         attached = self._client.attach_socket(name, params=params)
@@ -332,9 +397,6 @@ class DockerEngine:
             if abandoned if ours else idle:
                 found.append(name)
         return found
-
-    def _labels(self) -> dict[str, str]:
-        return {LABEL: self._spec.instance}
 
     def _new_name(self) -> str:
         return f"execbox-{secrets.token_hex(8)}"

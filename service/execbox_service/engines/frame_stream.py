@@ -111,6 +111,9 @@ class FrameStream(asyncio.Protocol):
         self._answers.put_nowait(None)
 
     def data_received(self, data: bytes) -> None:
+        if self.closed:
+            # After a violation nothing is an answer any more, not even what looks like one.
+            return
         try:
             for part in self._frame_bytes(data):
                 for answer in self._reader.feed(part):

@@ -22,7 +22,7 @@ ROOT_FIRST_ID: Final = 0x7000_0000
 """Above the ranges systemd gives to containers, below 2**31, which some programs take for -1."""
 ID_COUNT: Final = 65_536
 _INSIDE_MIN: Final = 60_000
-"""The runner uses user ids below this (``execbox_runner.supervisor.LAST_UID``)."""
+"""The runner uses user ids below this (``execbox_runner.user_ids.LAST_UID``)."""
 _STEP_S: Final = 10.0
 
 

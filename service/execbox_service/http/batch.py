@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import logging
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias, cast
@@ -29,6 +30,7 @@ from execbox.wire import (
 )
 from execbox_service.admission import Lane, waiting_in
 from execbox_service.failures import CallerMistake, Overloaded, RequestFailed, ServiceFailure
+from execbox_service.http.aside import read_aside
 from execbox_service.http.batch_stream import BatchStream, LineAnswers
 from execbox_service.http.edge import Record, record_of, stack_of
 from execbox_service.http.errors import error_bytes, internal_error
@@ -57,7 +59,7 @@ def add_batch_route(app: FastAPI) -> None:
         batch,
         methods=["POST"],
         summary="Many operations in one stream",
-        responses=streamed_responses_of(NDJSON, 400, 401, 408, 415, 431, 503),
+        responses=streamed_responses_of(NDJSON, 400, 401, 408, 415, 429, 431, 503),
         openapi_extra=lines_of(NDJSON),
         response_class=Response,
     )
@@ -117,26 +119,32 @@ class _Operations:
     def __init__(self, services: Services, record: Record) -> None:
         self._services = services
         self._record = record
+        self._metrics = services.runtime.metrics
         self._lane = Lane(f"batch {next(_batch_numbers)}", patient=True)
 
     async def answer(self, line: Line) -> bytes:
         """Do what the line asks for. Raises nothing: whatever goes wrong is the answer."""
         asked = _Asked(line.number)
+        began_s = time.monotonic()
         try:
             if line.too_long:
                 raise _too_long(self._services.settings.body_bytes_max)
-            document = decoded(line.body)
+            size_bytes = len(line.body)
+            document = await read_aside(size_bytes, decoded, line.body)
             asked = _asked(document, line.number)
-            operation = self._operation(document, asked.op)
+            operation = await read_aside(size_bytes, self._operation, document, asked.op)
             with waiting_in(self._lane):
                 return await self._result(operation, asked)
         except RequestFailed as failure:
-            return _failed(failure, asked)
+            return self._failed(failure, asked)
         except Exception as error:  # noqa: BLE001 - the outermost edge of a line: a bug of ours is its error
             logger.error(  # noqa: TRY400 - logging.exception repeats messages; see stack_of
                 "unhandled %s\n%s", type(error).__name__, stack_of(error)
             )
-            return _failed(internal_error(self._record.request_id), asked)
+            return self._failed(internal_error(self._record.request_id), asked)
+        finally:
+            op = asked.op if asked.op in BATCH_LINES else "none"
+            self._metrics.line_answered(op, duration_s=time.monotonic() - began_s)
 
     def _operation(self, document: Any, op: str | None) -> Operation:
         model = BATCH_LINES.get(op or "")
@@ -183,7 +191,11 @@ class _Operations:
 
     def failed(self, failure: RequestFailed, number: int) -> bytes:
         """The answer to a line of which nothing is known but its number."""
-        return _failed(failure, _Asked(number))
+        return self._failed(failure, _Asked(number))
+
+    def _failed(self, failure: RequestFailed, asked: _Asked) -> bytes:
+        self._metrics.failed(failure.code)
+        return _failed(failure, asked)
 
 
 def _asked(document: Any, number: int) -> _Asked:

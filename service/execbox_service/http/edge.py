@@ -1,17 +1,19 @@
 """The outermost layer of the application: what holds for every request, whatever its path.
 
-In this order: a request id, the Host check, the key check, the application, one error shape for
-whatever comes out of it, one log line. What a path does is in ``routes.py``.
+In this order: a request id, the Host check, the key check, the key's limits, the application, one
+error shape for whatever comes out of it, one log line. What a path does is in ``routes.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import traceback
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, cast
@@ -23,6 +25,7 @@ from execbox_service.http.auth import OPEN_PATHS, Principal, authenticate
 from execbox_service.http.errors import error_response, internal_error, shutting_down
 from execbox_service.http.logs import ACCESS_LOGGER, request_id
 from execbox_service.http.receive import ClientGone
+from execbox_service.key_limits import KeyLimited, KeyLimits
 from execbox_service.metrics import Metrics
 from execbox_service.settings import Settings
 
@@ -64,6 +67,11 @@ class Edge:
         self._app = app
         self._metrics = metrics
         self._settings = settings
+        self._key_limits = KeyLimits(
+            concurrency_max=settings.key_concurrency_limit,
+            rate_per_s=settings.key_rate_per_s,
+            burst_count=settings.key_burst_limit_count,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,6 +91,8 @@ class Edge:
                 self._metrics.answered(
                     _route_of(scope), status_code=record.status_code, duration_s=duration_s
                 )
+            if record.error_code is not None:
+                self._metrics.failed(record.error_code)
             request_id.reset(token)
 
     async def _answer(self, exchange: _Exchange) -> None:
@@ -91,13 +101,18 @@ class Edge:
             _check_host(scope, self._settings)
             if scope["path"] not in OPEN_PATHS:
                 record.principal = authenticate(scope["headers"], settings=self._settings)
-            await self._app(scope, exchange.receive, exchange.send)
+            with self._counted(scope, record):
+                await self._app(scope, exchange.receive, exchange.send)
         except ClientGone:
             # Some servers report every caller as gone when they shut down. This reaches those who
             # are still there, and is dropped for those who are not.
             await exchange.fail(shutting_down())
             record.status_code = _CLIENT_GONE_STATUS
             record.error_code = "client_gone"
+        except KeyLimited as limited:
+            # No warning: how many there are is up to one caller, and the access log has each.
+            self._metrics.limited(limited.limit)
+            await exchange.fail(limited)
         except RequestFailed as failure:
             if isinstance(failure, ServiceFailure):
                 logger.warning("%s: %s", failure.code, failure.message)
@@ -110,6 +125,12 @@ class Edge:
                 "unhandled %s\n%s", type(error).__name__, stack_of(error)
             )
             await exchange.fail(internal_error(record.request_id))
+
+    def _counted(self, scope: Scope, record: Record) -> AbstractContextManager[None]:
+        """Only what asks for work counts: a key over its limits may still ask what they are."""
+        if scope["method"] != "POST" or record.principal is None:
+            return contextlib.nullcontext()
+        return self._key_limits.under_way(record.principal.name)
 
 
 class _Exchange:

@@ -19,6 +19,10 @@ class Line:
     too_long: bool = False
     """It had more than the most bytes a line may have, and was thrown away."""
 
+    @property
+    def empty(self) -> bool:
+        return not self.too_long and (not self.body or self.body.isspace())
+
 
 class LineBuffer:
     """What has been received and not been taken: at most ``line_bytes_max`` and one piece more,
@@ -49,10 +53,15 @@ class LineBuffer:
     @property
     def begun(self) -> bool:
         """Whether the newest line is not complete yet."""
-        return self._skipping or (bool(self._data) and not self._data.endswith(b"\n"))
+        return self._in_skipped or (bool(self._data) and not self._data.endswith(b"\n"))
+
+    @property
+    def _in_skipped(self) -> bool:
+        """Whether the end of the line that is thrown away is still to come."""
+        return self._skipping and not self._data
 
     def feed(self, piece: bytes) -> None:
-        if self._skipping:
+        if self._in_skipped:
             end = piece.find(b"\n")
             # The end itself is kept: it makes the line, and its one error, complete.
             piece = b"" if end < 0 else piece[end:]
@@ -66,7 +75,7 @@ class LineBuffer:
         """As ``close``, but the line that has begun is thrown away."""
         end = self._data.rfind(b"\n") + 1
         del self._data[end:]
-        self._skipping = False
+        self._skipping = self._skipping and not self._in_skipped
         self.close()
 
     def take(self) -> Line | None:
@@ -78,7 +87,7 @@ class LineBuffer:
             body = bytes(self._data[:end])
             del self._data[: end + 1]
             line = self._line(body)
-            if line.too_long or (line.body and not line.body.isspace()):
+            if not line.empty:
                 return line
 
     def _unfinished(self) -> Line | None:
@@ -92,7 +101,7 @@ class LineBuffer:
         body = bytes(self._data)
         self._data.clear()
         line = self._line(body)
-        return line if line.too_long or not line.body.isspace() else None
+        return None if line.empty else line
 
     def _line(self, body: bytes) -> Line:
         self._number += 1

@@ -20,8 +20,13 @@ from execbox.wire import (
     ExecuteRequest,
     FailedAnswer,
     GenerateRequest,
+    Limits,
+    VerifyItem,
     VerifyRequest,
 )
+from execbox_service.http.auth import OPEN_PATHS
+from execbox_service.policy import limits_default, limits_max
+from execbox_service.settings import Settings
 
 __all__ = ["body_of", "describe", "lines_of", "responses_of", "streamed_responses_of"]
 
@@ -50,6 +55,16 @@ _MEANINGS: Final = {
     431: "The headers are too large.",
     503: "The service failed, never the code that was sent. `Retry-After` says when to try again.",
 }
+_RETRY_AFTER: Final = ("Retry-After", {"type": "integer", "minimum": 1})
+_HEADERS: Final[dict[int, tuple[str, dict[str, Any]]]] = {
+    401: ("WWW-Authenticate", {"type": "string"}),
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
+}
+_EVERYWHERE = (
+    "\n\nErrors have one shape, ErrorResponse. Besides the answers that are listed for each path: "
+    "404 at a path that is not here, and 405 with `Allow` for a method that a path does not have."
+)
 
 
 def responses_of(answer: type[BaseModel], *statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -59,6 +74,9 @@ def responses_of(answer: type[BaseModel], *statuses: int) -> dict[int | str, dic
     }
     for status in statuses:
         responses[status] = {"model": ErrorResponse, "description": _MEANINGS[status]}
+        if status in _HEADERS:
+            name, schema = _HEADERS[status]
+            responses[status]["headers"] = {name: {"required": True, "schema": schema}}
     return responses
 
 
@@ -88,11 +106,15 @@ def _one_of(*models: type[BaseModel]) -> dict[str, Any]:
     return {"oneOf": [{"$ref": _REFERENCE.format(model=model.__name__)} for model in models]}
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The whole document, made at the first request for it and kept."""
+def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
+    """The whole document, made at the first request for it and kept. It says what this service
+    accepts, the operator's maxima included."""
     if app.openapi_schema is None:
         document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
+            title=app.title,
+            version=app.version,
+            description=app.description + _EVERYWHERE,
+            routes=app.routes,
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.update(_request_schemas())
@@ -101,10 +123,14 @@ def describe(app: FastAPI) -> dict[str, Any]:
         document["components"]["securitySchemes"] = {
             "api_key": {"type": "http", "scheme": "bearer", "description": "An API key."}
         }
+        _name_maxima(schemas, settings)
+        security: list[dict[str, list[str]]] = (
+            [{"api_key": []}] if settings.api_key_hashes else [{"api_key": []}, {}]
+        )
         for path, operations in document["paths"].items():
             for operation in operations.values():
-                if path.startswith("/v1/"):
-                    operation["security"] = [{"api_key": []}, {}]
+                if path not in OPEN_PATHS:
+                    operation["security"] = security
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -118,6 +144,30 @@ def _request_schemas() -> dict[str, Any]:
         for described in definition.get("properties", {}).values():
             _name_bounds(described)
     return definitions
+
+
+def _name_maxima(schemas: dict[str, Any], settings: Settings) -> None:
+    """What the operator permits, where that is less than the schema of every service."""
+    limits = schemas[Limits.__name__]["properties"]
+    for name, maximum in limits_max(settings).items():
+        limits[name]["maximum"] = maximum
+        limits[name]["default"] = limits_default(settings)[name]
+    schemas[VerifyItem.__name__]["properties"]["limits"]["default"] = limits_default(settings)
+    for request in _REQUESTS:
+        fields = schemas[request.__name__]["properties"]
+        for name, allowed in (
+            ("isolation", settings.isolation_allowed),
+            ("profile", settings.profiles_allowed),
+        ):
+            fields[name].update(enum=list(allowed), default=allowed[0])
+        for name in fields.keys() & {"calls", "items"}:
+            fields[name]["maxItems"] = settings.calls_max
+        if "limits" in fields:
+            fields["limits"]["default"] = limits_default(settings)
+        if "attempts" in fields:
+            attempts = fields["attempts"]
+            attempts["maximum"] = settings.calls_max
+            attempts["default"] = min(attempts["default"], settings.calls_max)
 
 
 def _answer_schemas() -> dict[str, Any]:

@@ -86,11 +86,11 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if self._receive_timer is None and self._idle():
             self._start_receiving()
-        message_count = self._message_count
+        message_count, was_in_headers = self._message_count, self._in_headers
         super().data_received(data)
-        if self._in_headers and self._message_count == message_count:
+        if was_in_headers and self._in_headers and self._message_count == message_count:
             # A header that does not end reaches no callback. What came with the beginning of the
-            # message is not counted, because the end of another's body may be in it.
+            # message, or with the end of a body, is not counted: the body may be all of it.
             self._unparsed_bytes += len(data)
             if self._unparsed_bytes > self.execbox.header_bytes_max and not self._deaf:
                 self._refuse(HeadersTooLarge(self.execbox.header_bytes_max))

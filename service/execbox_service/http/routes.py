@@ -23,6 +23,7 @@ from execbox.wire import (
     Readiness,
 )
 from execbox_service.failures import ServiceFailure
+from execbox_service.http.aside import read_aside
 from execbox_service.http.edge import record_of
 from execbox_service.http.errors import error_response
 from execbox_service.http.openapi import body_of, responses_of
@@ -71,7 +72,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
         capabilities,
         methods=["GET"],
         summary="What this service permits and runs",
-        responses=responses_of(Capabilities, 400, 401, 503),
+        responses=responses_of(Capabilities, 400, 401, 408, 431, 503),
         response_class=Response,
     )
     app.add_api_route(
@@ -80,7 +81,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
         methods=["GET"],
         summary="Prometheus metrics",
         responses={
-            **responses_of(ErrorResponse, 400, 401, 503),
+            **responses_of(ErrorResponse, 400, 401, 408, 431, 503),
             200: {"description": "Text exposition format", "content": {"text/plain": {}}},
         },
         response_class=Response,
@@ -90,7 +91,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
         health,
         methods=["GET"],
         summary="Whether the process is alive",
-        responses=responses_of(Health, 400, 503),
+        responses=responses_of(Health, 400, 408, 431, 503),
         response_class=Response,
     )
     app.add_api_route(
@@ -98,7 +99,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
         readiness,
         methods=["GET"],
         summary="Whether executions can run now",
-        responses=responses_of(Readiness, 400, 503),
+        responses=responses_of(Readiness, 400, 408, 431, 503),
         response_class=Response,
     )
 
@@ -112,7 +113,8 @@ async def execute(request: Request) -> Response:
     services = _services_of(request)
     record = record_of(request.scope)
     async with services.bodies.received(request.scope, request.receive) as body:
-        asked = permitted(parsed(ExecuteRequest, body), services.settings)
+        request_read = await read_aside(len(body), parsed, ExecuteRequest, body)
+        asked = permitted(request_read, services.settings)
         principal = record.principal.name if record.principal else ""
         work = services.runtime.execute(asked, principal=principal)
         answer = await until_disconnect(request.receive, work)
@@ -127,7 +129,8 @@ async def generate(request: Request) -> Response:
     services = _services_of(request)
     record = record_of(request.scope)
     async with services.bodies.received(request.scope, request.receive) as body:
-        asked = permitted(parsed(GenerateRequest, body), services.settings)
+        request_read = await read_aside(len(body), parsed, GenerateRequest, body)
+        asked = permitted(request_read, services.settings)
         principal = record.principal.name if record.principal else ""
         work = services.runtime.generate(asked, principal=principal)
         answer = await until_disconnect(request.receive, work)
@@ -136,7 +139,17 @@ async def generate(request: Request) -> Response:
 
 async def capabilities(request: Request) -> Response:
     """Constant while the service runs."""
-    return _json(_services_of(request).runtime.capabilities().model_dump_json())
+    services = _services_of(request)
+    settings = services.settings
+    rate_per_s = settings.key_rate_per_s or None
+    able = services.runtime.capabilities().model_copy(
+        update={
+            "key_concurrency_max": settings.key_concurrency_limit,
+            "key_rate_per_s": rate_per_s,
+            "key_burst_count": settings.key_burst_limit_count if rate_per_s else None,
+        }
+    )
+    return _json(able.model_dump_json())
 
 
 async def metrics(request: Request) -> Response:

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from execbox.wire import VerifyRequest, VerifyResponse
+from execbox_service.http.aside import read_aside
 from execbox_service.http.edge import record_of
 from execbox_service.http.openapi import body_of, responses_of
 from execbox_service.http.receive import until_disconnect
@@ -45,7 +46,8 @@ async def verify(request: Request) -> Response:
     services = cast(Services, request.app.state.services)
     record = record_of(request.scope)
     async with services.bodies.received(request.scope, request.receive) as body:
-        asked = permitted_items(parsed(VerifyRequest, body), services.settings)
+        request_read = await read_aside(len(body), parsed, VerifyRequest, body)
+        asked = permitted_items(request_read, services.settings)
         principal = record.principal.name if record.principal else ""
         work = services.runtime.verify(asked, principal=principal)
         answer = await until_disconnect(request.receive, work)

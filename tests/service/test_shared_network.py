@@ -1,0 +1,79 @@
+"""Containers that join one empty network namespace: EXECBOX_SHARED_NETWORK, on the real engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import docker
+import pytest
+import pytest_asyncio
+
+from execbox.wire import Status
+from execbox_service.settings import ConfigurationError, load_settings
+from tests.bench import Bench, eventually, started_bench
+from tests.sandbox.attack import Attack, run_attack
+from tests.sandbox.attacks_network import ATTACKS
+
+NAMESPACES = (
+    "import os\ndef main_solution(): return [os.readlink(f'/proc/self/ns/{n}') for n in"
+    " ('net', 'pid', 'ipc', 'mnt')]"
+)
+KEY_HASH = "0" * 64
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sharing() -> AsyncIterator[Bench]:
+    """A service whose containers share a network namespace."""
+    async with started_bench(pool_size="2", shared_network="true") as started:
+        yield started
+
+
+def test_shared_network_with_two_keys_refuses_to_start() -> None:
+    """Containers of different keys never share a namespace."""
+    keys = f"a:{KEY_HASH},b:{KEY_HASH}"
+    with pytest.raises(ConfigurationError, match=r"SHARED_NETWORK .* there are 2 keys"):
+        load_settings({"shared_network": "true", "api_key_hashes": keys})
+
+
+def test_shared_network_with_one_key_is_permitted() -> None:
+    """One key's containers may."""
+    loaded = load_settings({"shared_network": "true", "api_key_hashes": f"a:{KEY_HASH}"})
+    assert loaded.shared_network
+
+
+@pytest.mark.docker
+class TestSharing:
+    """Everything else holds as with a network of one's own."""
+
+    pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+    async def test_containers_have_one_network_and_all_else_apart(self, sharing: Bench) -> None:
+        """The network namespace is the same for both, no other is."""
+        first, second = await asyncio.gather(sharing.call(NAMESPACES), sharing.call(NAMESPACES))
+        assert first.status is Status.OK
+        same = [mine == other for mine, other in zip(first.output, second.output, strict=True)]
+        assert same == [True, False, False, False]
+
+    @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+    @pytest.mark.parametrize("isolation", ["container", "process"])
+    async def test_network_attack_ends_as_with_a_network_of_its_own(
+        self, sharing: Bench, attack: Attack, isolation: str
+    ) -> None:
+        """Sockets are denied, so there is nothing to share."""
+        await run_attack(sharing, attack, isolation=isolation)  # type: ignore[arg-type]
+
+    async def test_holder_that_is_killed_is_replaced(self, sharing: Bench) -> None:
+        """Containers that have joined live on; new ones join another."""
+        engine = sharing.runtime._engine
+        holder = engine._holder.name  # type: ignore[union-attr]
+        client = docker.APIClient()
+        try:
+            await asyncio.to_thread(client.kill, holder)
+        finally:
+            client.close()
+        await eventually(lambda: engine._holder.lost)  # type: ignore[union-attr]
+        for number in range(4):
+            ended = await sharing.call("def main_solution(x): return x + 1", number)
+            assert ended.output == number + 1
+        await eventually(lambda: engine._holder.name != holder)  # type: ignore[union-attr]

@@ -1,0 +1,113 @@
+"""Whose turn it is, by the time that everybody has had: arithmetic, with made-up clocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from execbox_service.turns import Turns
+
+
+@dataclass
+class Clock:
+    """Turns at a time that is put forward by hand."""
+
+    turns: Turns = field(default_factory=Turns)
+    now_s: float = 100.0
+
+    def hold(self, name: str, duration_s: float) -> None:
+        """Arrive, have a slot for so long, and give it back."""
+        self.turns.arrive(name)
+        self.begin(name)
+        self.now_s += duration_s
+        self.end(name, duration_s)
+
+    def begin(self, name: str) -> None:
+        self.turns.begin(name, now_s=self.now_s)
+
+    def end(self, name: str, duration_s: float) -> None:
+        self.turns.end(name, entered_s=self.now_s - duration_s, now_s=self.now_s)
+
+    def next_of(self, *names: str) -> str:
+        return self.turns.next_of(names, now_s=self.now_s)
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ([], "a"),
+        ([("a", 0.0)], "b"),
+        ([("a", 0.0), ("b", 0.0)], "a"),
+        ([("a", 0.1), ("b", 0.2)], "a"),
+        ([("a", 0.2), ("b", 0.1)], "b"),
+        ([("b", 0.1), ("a", 0.05), ("a", 0.04)], "a"),
+        ([("b", 0.1), ("a", 0.05), ("a", 0.06)], "b"),
+        # Less than a millisecond is no difference: whoever had the last turn waits.
+        ([("a", 0.0001), ("b", 0.0002)], "a"),
+        ([("b", 0.0002), ("a", 0.0001)], "b"),
+    ],
+)
+def test_next_is_who_has_had_least(held: list[tuple[str, float]], expected: str) -> None:
+    """Of two who wait from the beginning; where they have had the same, in turns."""
+    clock = Clock()
+    clock.turns.arrive("a")
+    clock.turns.arrive("b")
+    for name, duration_s in held:
+        clock.begin(name)
+        clock.now_s += duration_s
+        clock.end(name, duration_s)
+    assert clock.next_of("a", "b") == expected
+
+
+def test_time_of_who_still_holds_a_slot_counts_already() -> None:
+    """A second execution does not go to who has been running one for a second."""
+    clock = Clock()
+    clock.turns.arrive("slow")
+    clock.begin("slow")
+    clock.turns.arrive("quick")
+    for _ in range(9):
+        clock.hold("quick", 0.1)
+    clock.now_s += 0.1
+    assert clock.next_of("slow", "quick") == "quick"
+    clock.hold("quick", 0.3)
+    clock.hold("quick", 0.3)
+    clock.now_s -= 0.3
+    assert clock.next_of("slow", "quick") == "slow"
+
+
+def test_newcomer_has_had_as_much_as_who_has_had_least() -> None:
+    """It goes first once, and is not ahead by all that was used before it came."""
+    clock = Clock()
+    for _ in range(100):
+        clock.hold("old", 1.0)
+    clock.turns.arrive("new")
+    assert clock.next_of("old", "new") == "new"
+    clock.hold("new", 2.5)
+    assert clock.next_of("old", "new") == "old"
+
+
+def test_debt_is_remembered_until_others_have_caught_up() -> None:
+    """Going away for a moment does not wipe it out."""
+    clock = Clock()
+    clock.turns.arrive("steady")
+    clock.hold("heavy", 5.0)
+    clock.turns.forget_idle(["steady"])
+    clock.turns.arrive("heavy")
+    assert clock.next_of("heavy", "steady") == "steady"
+    for _ in range(12):
+        clock.hold("steady", 0.5)
+    clock.turns.forget_idle(["steady"])
+    assert len(clock.turns) == 1
+
+
+def test_names_remembered_are_bounded() -> None:
+    """However many have been there; who has had most is remembered."""
+    clock = Clock()
+    clock.turns.arrive("steady")
+    for number in range(500):
+        clock.hold(f"n{number}", 0.01 + number / 1000)
+    clock.turns.forget_idle(["steady"])
+    assert len(clock.turns) <= 65
+    clock.turns.arrive("n499")
+    assert clock.next_of("n499", "steady") == "steady"
