@@ -41,6 +41,7 @@ GAUGES: dict[str, Gauge] = {
     "service_fds": Gauge("descriptors of the service", 8, 4),
     "service_threads": Gauge("threads of the service", 4, 2),
     "service_rss_mb": Gauge("memory of the service, MiB", 24, 24),
+    "client_fds": Gauge("descriptors of the clients' process", 12, 12),
     "orphans": Gauge("shims and cgroups without container", 1, 1),
     "daemon_fds": Gauge("descriptors of dockerd", 8, 8, shared=True),
     "daemon_goroutines": Gauge("goroutines of dockerd", 24, 24, shared=True),
@@ -92,6 +93,7 @@ class Meters:
                 "daemon_goroutines": info["NGoroutines"],
                 "engine_disk_mb": (disk.f_blocks - disk.f_bfree) * disk.f_frsize / _MIB,
                 _EXPLAINED_BY: info["ContainersRunning"],
+                "client_fds": service_gauges(os.getpid())["service_fds"],
                 **service_gauges(self.service_pid),
             },
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 
 from execbox._batch import (
@@ -23,6 +24,8 @@ from execbox.errors import ExecboxError
 
 __all__ = ["run_batch"]
 
+_STREAM_END_S = 5.0
+
 
 async def run_batch(
     lines: AsyncIterable[object] | Iterable[object],
@@ -40,6 +43,7 @@ async def run_batch(
     try:
         while (result := await batch.next_result()) is not None:
             yield result
+        await batch.streams_ended()
     finally:
         for task in tasks:
             task.cancel()
@@ -60,6 +64,9 @@ class _Batch:
         self._outstanding_count = 0
         self._outstanding_bytes = 0
         self._exhausted = False
+        self._stream_count = 0
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
 
     async def feed(self, lines: AsyncIterable[object] | Iterable[object]) -> None:
         """Take lines as there is room for them."""
@@ -94,7 +101,25 @@ class _Batch:
     async def work(self) -> None:
         """Run chunk after chunk, until it is cancelled."""
         while True:
-            await self._run(Chunk(await self._next_lines(), self._health))
+            lines = await self._next_lines()
+            self._stream_count += 1
+            self._at_rest.clear()
+            try:
+                await self._run(Chunk(lines, self._health))
+            finally:
+                self._stream_count -= 1
+                if not self._stream_count:
+                    self._at_rest.set()
+
+    async def streams_ended(self) -> None:
+        """Wait, but not for ever, until no stream is open.
+
+        The last answer arrives before the end of its stream. To be cancelled just there would leave
+        the connection neither closed nor free to be used again.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STREAM_END_S):
+                await self._at_rest.wait()
 
     def task_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

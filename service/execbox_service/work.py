@@ -30,6 +30,7 @@ _HOLD_S = 0.25
 """How long a job keeps a slot that others want, and what is under way is then waited for."""
 _CHUNK_MAX_S = 0.2
 """What has been handed out and not begun after this is taken back: others may be free for it."""
+_STARVED_RETRY_S = 10.0
 _SPREAD_MIN_S = 0.3
 """What is left must take this long on one slot before it is worth another container."""
 
@@ -221,6 +222,15 @@ class Work:
             again = await self._session.run([attempts[index] for index in stopped])
         self.effort.add(again)
         self.effort.alone_count += len(again)
+        for index, result in zip(stopped, again, strict=True):
+            wall_time_s = self.job.limits.wall_time_s * attempts[index].variation.limit_factor
+            if isinstance(result, Result) and outcome.was_starved(result, wall_time_s=wall_time_s):
+                raise ServiceFailure(
+                    "machine_too_busy",
+                    "an execution was kept from running by what else this machine does, and again "
+                    "with all slots to itself; send the request again later",
+                    retry_after_s=_STARVED_RETRY_S,
+                )
         better = list(ended)
         for index, result in zip(stopped, again, strict=True):
             better[index] = result

@@ -12,6 +12,8 @@ import pytest
 
 from execbox.wire import Isolation, Limits
 from execbox_service.admission import Admission, Lane, waiting_in
+from execbox_service.failures import ServiceFailure
+from execbox_service.frames import Result
 from execbox_service.pool import Pool, PoolLimits
 from execbox_service.session import Attempt, Ended, Job, call_payload
 from execbox_service.work import Work
@@ -360,3 +362,34 @@ def test_call_stopped_by_a_busy_machine_is_run_again_alone() -> None:
 
     run_in_virtual_time(main())
     assert seen == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("cpu_time_s", "status"), [(0.1, None), (9.9, None), (10.0, "hard_stop"), (12.0, "hard_stop")]
+)
+def test_call_stopped_again_alone_is_no_verdict_unless_it_had_its_time(
+    cpu_time_s: float, status: str | None
+) -> None:
+    """Less CPU time than the wall limit of 10 s has room for: the machine is at fault."""
+
+    def stopped(sandbox: FakeSandbox, header: dict[str, Any]) -> bytes:
+        return result_frame(
+            header["seq"],
+            killed="hard_stop",
+            exit_code=None,
+            signal=9,
+            cpu_time_ns=round(cpu_time_s * 1e9),
+        )
+
+    async def main() -> None:
+        async with _stage([stopped] * 4) as stage:
+            if status is None:
+                with pytest.raises(ServiceFailure) as failure:
+                    await stage.job(1)
+                assert (failure.value.code, failure.value.retryable) == ("machine_too_busy", True)
+            else:
+                (ended,) = await stage.job(1)
+                assert isinstance(ended, Result)
+                assert ended.measured.killed == status
+
+    run_in_virtual_time(main())

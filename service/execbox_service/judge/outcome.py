@@ -40,13 +40,19 @@ def is_hard_stop(result: Result) -> bool:
     return result.measured.killed == "hard_stop" and result.measured.oom_kill_count == 0
 
 
+def was_starved(result: Result, *, wall_time_s: float) -> bool:
+    """Whether one that was stopped, alone, had not even been given the CPU time that its wall limit
+    has room for: then it is the machine that kept it from running, and not its own threads."""
+    return is_hard_stop(result) and result.measured.cpu_time_ns < wall_time_s * 1e9
+
+
 def decide(measured: Measured, report: Report | None, *, cpu_limit_ns: int) -> Verdict:
     """How the execution ended."""
     if measured.oom_kill_count > 0:
         return Verdict(Status.MEMORY_EXCEEDED)
     if measured.killed == "cpu_time" or measured.cpu_time_ns > cpu_limit_ns:
         return Verdict(Status.TIMEOUT, "cpu_time")
-    # A second hard stop, when it ran alone: the code keeps itself from running.
+    # A second hard stop, when it ran alone and had CPU time: its own threads wait for each other.
     if measured.killed in ("wall_time", "hard_stop"):
         return Verdict(Status.TIMEOUT, "wall_time")
     if measured.killed == "result_bytes" or measured.result_overflowed:
