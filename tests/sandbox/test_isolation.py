@@ -131,7 +131,9 @@ async def test_container_of_level_container_is_used_once_and_removed(bench: Benc
     assert len({tuple(container) for container in seen}) == 4
     many = await bench.calls(CONTAINER, *([n] for n in range(5)))
     assert len({tuple(execution.output) for execution in many}) == 1
-    await eventually(lambda: len(bench.containers()) <= bench.settings.pool_size + 2)
+    pool = bench.runtime._pool
+    assert pool is not None
+    await eventually(lambda: len(bench.containers()) == pool.warm_count + pool.idle_count)
 
 
 async def test_container_of_level_process_is_shared_by_one_key_only(bench: Bench) -> None:

@@ -67,7 +67,9 @@ async def test_soak_of_attacks_and_honest_work_leaves_everything_as_it_was() -> 
             await asyncio.gather(*(worker(JOBS // 4) for _ in range(4)))
         except ServiceFailure as failure:
             pytest.fail(f"a job met a failure of ours: {failure}")
-        await eventually(lambda: len(bench.containers()) <= 2 + bench.settings.slot_count)
+        pool = bench.runtime._pool
+        assert pool is not None
+        await eventually(lambda: len(bench.containers()) == pool.warm_count + pool.idle_count)
         await eventually(lambda: descriptors() <= before_fds + 4)
         assert resident_mb() - before_mb < 32
         assert len(asyncio.all_tasks()) <= before_tasks + 4

@@ -43,6 +43,7 @@ _READY_S = 30.0
 _API_TIMEOUT_S = 30
 _ENGINE_THREAD_COUNT = 8
 _ABANDONED_S = 60
+_GONE_S, _GONE_LOOK_S = 10.0, 0.05
 _HOLDER_AGE_MAX_S = 600
 """Well before a supervisor that hears nothing ends by itself."""
 _OOM_EVENT_DELAY_S = 0.3
@@ -195,10 +196,25 @@ class DockerEngine:
         await asyncio.gather(*(self.remove(name) for name in list(self._own)))
         with contextlib.suppress(EngineUnavailable):
             await self.sweep(everything=True)
+            await self._see_all_gone()
         self._stopped = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._api is not None:
             self._api.close()
+
+    async def _see_all_gone(self) -> None:
+        """Wait, for a while, for what the daemon has begun to remove by itself: containers end when
+        their stream closes, and removing one that is being removed returns at once."""
+        deadline_s = time.monotonic() + _GONE_S
+        while await self._call(self._any_left):
+            if time.monotonic() > deadline_s:
+                logger.warning("the daemon is still removing containers after %g s", _GONE_S)
+                return
+            await asyncio.sleep(_GONE_LOOK_S)
+
+    def _any_left(self) -> bool:
+        found = self._client.containers(all=True, filters={"label": LABEL})
+        return any(one["Labels"].get(LABEL) == self._spec.instance for one in found)
 
     def _connect(self) -> None:
         base_url = self._spec.docker_host
@@ -394,7 +410,7 @@ class DockerEngine:
             old = time.time() - container["Created"] > _ABANDONED_S
             abandoned = name not in self._own and (everything or old)
             idle = container["State"] in {"created", "exited", "dead"} and old
-            if abandoned if ours else idle:
+            if container["State"] != "removing" and (abandoned if ours else idle):
                 found.append(name)
         return found
 
