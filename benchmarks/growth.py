@@ -107,11 +107,10 @@ def _lines(batch: ways.Way) -> Send:
 
 
 def _calls(service: LocalService) -> Send:
-    connection = Connection(service.url)
-
     def send(count: int) -> None:
         body = request_body(_CHECK, [{"n": n} for n in range(count)], "process")
-        answer = connection.request("POST", "/v1/execute", body)
+        # A connection of its own: between two turns one would be idle for too long to be kept.
+        answer = Connection(service.url).request("POST", "/v1/execute", body)
         outputs = [execution["output"] for execution in answer["executions"]]
         if outputs != [2 * n for n in range(count)]:
             raise RuntimeError("an output is wrong or in another's place")

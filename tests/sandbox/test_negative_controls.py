@@ -108,7 +108,7 @@ CONFINE = "confine.py"
 NO_FILTER: Edits = {
     CONFINE: (
         (
-            "self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))",
+            "self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))",
             "ctypes.byref(program)",
         ),
     )

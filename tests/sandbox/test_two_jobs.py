@@ -35,7 +35,7 @@ NOT_SEEN_BY_ITSELF = [each for each in CHANNELS if each.refused or not each.own_
 NO_FILTER_NO_IDENTITY: Edits = {
     "confine.py": (
         (
-            "self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))",
+            "self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))",
             "ctypes.byref(program)",
         ),
         ("os.setresgid(terms.uid, terms.uid, terms.uid)", "pass"),

@@ -25,6 +25,7 @@ from execbox_service.settings import Settings
 __all__ = ["protocol_class"]
 
 _LINGER_S: Final = 2.0
+_TOGETHER_BYTES: Final = 64 * 1024
 _ANSWER_GRACE_S: Final = 1.0
 
 
@@ -256,7 +257,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 class _LingeringTransport:
-    """A transport whose ``close`` first lets the peer read the answer, but not for ever."""
+    """A transport whose ``close`` first lets the peer read the answer, but not for ever, and which
+    sends what is written at once, such as a head and its body, in one piece."""
 
     def __init__(
         self,
@@ -269,6 +271,23 @@ class _LingeringTransport:
         self._must_linger = must_linger
         self._send_timeout_s = send_timeout_s
         self._closing = False
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Each system call that wakes a reader costs 0.1 ms and more (measured)."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(data)
+        self._unsent_bytes += len(data)
+        if self._unsent_bytes > _TOGETHER_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        pieces, self._unsent = self._unsent, []
+        self._unsent_bytes = 0
+        if pieces and not self._transport.is_closing():
+            self._transport.write(b"".join(pieces))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -279,6 +298,7 @@ class _LingeringTransport:
     def close(self) -> None:
         if self.is_closing():
             return
+        self._flush()
         if self._must_linger() and self._transport.can_write_eof():
             self._closing = True
             self._transport.write_eof()
@@ -288,6 +308,7 @@ class _LingeringTransport:
             self.close_at_once()
 
     def close_at_once(self) -> None:
+        self._flush()
         self._closing = True
         self._transport.close()
         if self._transport.get_write_buffer_size():
