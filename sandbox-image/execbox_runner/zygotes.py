@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -21,9 +22,9 @@ from .protocol import StreamClosed, receive_packet, send_packet
 _ZYGOTES_MAX = 12
 _INTERPRETERS_MAX = 2
 """Interpreters beside the first: the one that varies everything, and one that finds a cause."""
-_LOANS_MAX = 24
-"""Executions that one with more packages serves before an exact one is made. A fork of one with
-scipy takes 3 ms longer than of one with numpy only, whose import takes 50 (measured)."""
+_LOAN_COST_S = 0.003
+"""What a fork of one with scipy takes longer than of one with numpy only (measured). One is lent
+until its loans have cost what making it took: making another would have cost no more than that."""
 _END_S = 2.0
 
 _Environment = tuple[tuple[str, str], ...]
@@ -35,6 +36,7 @@ _BASE: _Key = ((), frozenset())
 class _Kept:
     control: socket.socket
     pid: int
+    took_s: float
 
 
 class Zygotes:
@@ -104,11 +106,14 @@ class Zygotes:
         """One that has more, as long as that is cheaper than importing again."""
         _variables, packages = key
         more = [other for other in self._kept if _is_of(other, key) and other[1] > packages]
+        if not more or not packages:
+            return None
+        lender = min(more, key=lambda other: len(other[1]))
         count = self._loan_counts.get(key, 0)
-        if not more or not packages or count >= _LOANS_MAX:
+        if count * _LOAN_COST_S >= self._kept[lender].took_s:
             return None
         self._loan_counts[key] = count + 1
-        return self._use(min(more, key=lambda other: len(other[1])))
+        return self._use(lender)
 
     def _use(self, key: _Key) -> _Kept:
         kept = self._kept[key] = self._kept.pop(key)
@@ -145,12 +150,13 @@ class Zygotes:
 
     def _added(self, key: _Key, control: socket.socket, other: socket.socket) -> _Kept:
         """Keep one that has been started, once it says that it is ready."""
+        begun_s = time.monotonic()
         other.close()
         try:
             packet, _fds = receive_packet(control)
         except (OSError, StreamClosed) as error:
             raise ZygoteLost(str(error)) from error
-        kept = self._kept[key] = _Kept(control, packet["pid"])
+        kept = self._kept[key] = _Kept(control, packet["pid"], took_s=time.monotonic() - begun_s)
         return kept
 
     # Room

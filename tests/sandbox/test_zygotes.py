@@ -33,10 +33,11 @@ async def test_job_that_is_lent_more_too_often_gets_an_interpreter_of_its_own(
     """A fork of a large interpreter costs more each time than the import does once."""
     code = "import numpy, sys\ndef main_solution(): return 'scipy' in sys.modules\n"
     await run(bench, "import numpy, scipy\ndef found(): return 1", principal="often")
-    seen = [
-        (await bench.call(code, isolation="process", principal="often")).output for _ in range(30)
-    ]
-    assert seen == [True] * 24 + [False] * 6
+    seen: list[bool] = []
+    while len(seen) < 1000 and (not seen or seen[-1]):
+        seen.append((await bench.call(code, isolation="process", principal="often")).output)
+    assert seen[0] is True
+    assert seen[-1] is False
 
 
 async def test_job_that_needs_nothing_sees_no_package(bench: Bench) -> None:
