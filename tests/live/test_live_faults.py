@@ -35,6 +35,8 @@ pytestmark = [
 ]
 
 SLEEPS = "import time\ndef main_solution():\n    time.sleep(0.9)\n    return 'slept'"
+SLEEPS_LONG = SLEEPS.replace("0.9", "6")
+"""So long that nobody's load lets it end before its container is killed."""
 
 
 @contextlib.contextmanager
@@ -52,12 +54,12 @@ def running_ids(instance: str) -> set[str]:
 
 @contextlib.contextmanager
 def executing(
-    service: LiveService, *, headers: str = "", count: int = 1
+    service: LiveService, *, code: str = SLEEPS, headers: str = "", count: int = 1
 ) -> Iterator[Callable[[], list[Answer]]]:
     """Requests whose executions are under way; the answers once they are there."""
     with ThreadPoolExecutor(count) as threads:
         answers: list[Future[Answer]] = [
-            threads.submit(service.execute, SLEEPS, headers=headers, isolation="process")
+            threads.submit(service.execute, code, headers=headers, isolation="process")
             for _ in range(count)
         ]
         time.sleep(0.4)
@@ -93,7 +95,7 @@ def test_containers_killed_again_and_again_are_503_and_the_next_request_is_answe
                 # Long enough for a new one to be made and to begin.
                 ended.wait(0.7)
 
-    with executing(service, headers=headers) as answers:
+    with executing(service, code=SLEEPS_LONG, headers=headers) as answers:
         killer = threading.Thread(target=kill_all)
         killer.start()
         try:

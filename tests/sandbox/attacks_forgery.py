@@ -349,7 +349,9 @@ def main_solution():
         "    faulthandler.enable(file=3, all_threads=True)\n"
         "    faulthandler.dump_traceback_later(0.001, repeat=True, file=3)\n"
         "    time.sleep(0.05)\n    return 1\n",
-        ("no_result",),
+        # Where its thread gets no core in time, nothing is in the way of the answer.
+        ("no_result", "ok"),
+        output=1,
     ),
     Attack(
         "bytes on stdout that are no text",
