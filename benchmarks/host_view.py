@@ -18,7 +18,7 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
-from execbox_service.engines.docker import LABEL
+from execbox_service.engines.docker_policy import LABEL
 
 WRITABLE_DIRECTORIES = ("tmp", "dev/shm")
 _SYSVIPC_TABLES = ("/proc/sysvipc/shm", "/proc/sysvipc/msg", "/proc/sysvipc/sem")

@@ -28,7 +28,12 @@ class Gauge:
     quiet_floor: float
     shared: bool = False
     """Whether others on this machine move it too."""
+    explained_by: str | None = None
+    """A series it follows by design, whose share in its movement is taken out first."""
 
+
+_ALL_CONTAINERS = "all_containers"
+"""Running containers of everybody: the daemon holds descriptors for each."""
 
 GAUGES: dict[str, Gauge] = {
     "containers": Gauge("our containers", 2, 1),
@@ -38,17 +43,18 @@ GAUGES: dict[str, Gauge] = {
     "tmpfs_mb": Gauge("tmpfs of our containers, MiB", 8, 0),
     "tmpfs_inodes": Gauge("tmpfs inodes of our containers", 500, 2),
     "queues": Gauge("POSIX queues in our containers", 0, 0),
-    "service_fds": Gauge("descriptors of the service", 8, 4),
+    # One connection for each container kept.
+    "service_fds": Gauge("descriptors of the service", 8, 4, explained_by="containers"),
     "service_threads": Gauge("threads of the service", 4, 2),
     "service_rss_mb": Gauge("memory of the service, MiB", 24, 24),
     "client_fds": Gauge("descriptors of the clients' process", 12, 12),
     "orphans": Gauge("shims and cgroups without container", 1, 1),
-    "daemon_fds": Gauge("descriptors of dockerd", 8, 8, shared=True),
-    "daemon_goroutines": Gauge("goroutines of dockerd", 24, 24, shared=True),
+    "daemon_fds": Gauge("descriptors of dockerd", 8, 8, shared=True, explained_by=_ALL_CONTAINERS),
+    "daemon_goroutines": Gauge(
+        "goroutines of dockerd", 24, 24, shared=True, explained_by=_ALL_CONTAINERS
+    ),
     "engine_disk_mb": Gauge("disk of the engine, MiB", 256, 256, shared=True),
 }
-_EXPLAINED_BY = "all_containers"
-"""Running containers of everybody: the daemon holds descriptors for each."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class Meters:
                 "daemon_fds": info["NFd"],
                 "daemon_goroutines": info["NGoroutines"],
                 "engine_disk_mb": (disk.f_blocks - disk.f_bfree) * disk.f_frsize / _MIB,
-                _EXPLAINED_BY: info["ContainersRunning"],
+                _ALL_CONTAINERS: info["ContainersRunning"],
                 "client_fds": service_gauges(os.getpid())["service_fds"],
                 **service_gauges(self.service_pid),
             },
@@ -138,8 +144,8 @@ def trends_of(samples: Sequence[Sample], *, quiet: bool) -> dict[str, Trend]:
             times_s,
             [sample.values[name] for sample in samples],
             floor=gauge.quiet_floor if quiet else gauge.loaded_floor,
-            explained_by=[sample.values[_EXPLAINED_BY] for sample in samples]
-            if name.startswith("daemon_")
+            explained_by=[sample.values[gauge.explained_by] for sample in samples]
+            if gauge.explained_by
             else None,
         )
         if trend is not None:

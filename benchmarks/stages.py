@@ -22,7 +22,7 @@ from examples.local_service import LocalService
 from benchmarks import single, stages_inside
 from benchmarks.series import percentile
 from execbox import wire
-from execbox_service.engines.docker import LABEL
+from execbox_service.engines.docker_policy import LABEL
 from execbox_service.frames import Result
 from execbox_service.runtime import Runtime
 from execbox_service.session import Session

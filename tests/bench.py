@@ -13,7 +13,7 @@ from typing import Any
 import docker
 
 from execbox.wire import ExecuteRequest, ExecuteResponse, Execution
-from execbox_service.engines.docker import LABEL
+from execbox_service.engines.docker_policy import LABEL
 from execbox_service.runtime import Runtime
 from execbox_service.settings import Settings, load_settings
 

@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from execbox_service.engines.create_bodies import Kind, Variant, variants
-from execbox_service.engines.docker import (
+from execbox_service.engines.docker_policy import (
     LABEL,
     PACKAGES_PATH,
     host_config,

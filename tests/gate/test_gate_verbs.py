@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from execbox_service.engines.create_bodies import Kind, variants
-from execbox_service.engines.docker import LABEL, PACKAGES_PATH
+from execbox_service.engines.docker_policy import LABEL, PACKAGES_PATH
 from execbox_service.runtime import container_spec
 from tests.bench import IMAGE
 from tests.gate.harness import Gate, new_name, parsed, read_all, started_gate

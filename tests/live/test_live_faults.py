@@ -13,7 +13,7 @@ import docker
 import pytest
 from docker.errors import APIError
 
-from execbox_service.engines.docker import LABEL
+from execbox_service.engines.docker_policy import LABEL
 from tests.bench import IMAGE, containers_of
 from tests.live_service import (
     LiveService,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from execbox.wire import Execution, Isolation, Limits, Status
@@ -20,7 +21,11 @@ _HARD_STOP_FACTOR = 4
 _ERROR_CHARS_MAX = 20_000
 _SHOWN_CHARS = 300
 CANARY = "def main_solution(x): return x * 2"
-_FORBIDDEN_TEXT = ("/usr/lib/execbox", "execbox_runner", "/work/", "docker", "zygote", "supervisor")
+_CHECKOUT = str(Path(__file__).resolve().parents[2])
+_FORBIDDEN_TEXT = (
+    *("/usr/lib/execbox", "execbox_runner", "docker", "zygote", "supervisor"),
+    _CHECKOUT,
+)
 
 
 @dataclass(frozen=True)

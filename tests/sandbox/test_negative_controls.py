@@ -12,7 +12,7 @@ import pytest
 
 from execbox.wire import Status
 from execbox_service.engines.base import ContainerSpec
-from execbox_service.engines.docker import container_options
+from execbox_service.engines.docker_policy import container_options
 from execbox_service.failures import ServiceFailure
 from tests.sandbox import (
     attacks_contamination,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from execbox.wire import Execution, Status
-from execbox_service.engines.docker import MASKED_PATHS
+from execbox_service.engines.docker_policy import MASKED_PATHS
 from tests.bench import Bench
 from tests.sandbox.attacks_channels import (
     CHANNELS,

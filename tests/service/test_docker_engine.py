@@ -15,7 +15,7 @@ import docker
 import pytest
 
 from execbox.wire import Status
-from execbox_service.engines.docker import LABEL
+from execbox_service.engines.docker_policy import LABEL
 from execbox_service.failures import ServiceFailure
 from execbox_service.runtime import Runtime
 from tests.bench import (

@@ -1,7 +1,7 @@
 """What a sandbox made with bubblewrap gets: the whole isolation policy, as data. Runs nothing.
 
-The Docker engine's counterpart is ``docker.container_options``; nothing a client sends reaches
-either. ``launch`` carries a plan out.
+The Docker engine's counterpart is ``docker_policy.container_options``; nothing a client sends
+reaches either. ``launch`` carries a plan out.
 """
 
 from __future__ import annotations

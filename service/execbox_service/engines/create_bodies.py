@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import docker
 
 from execbox_service.engines.base import ContainerSpec
-from execbox_service.engines.docker import (
+from execbox_service.engines.docker_policy import (
     host_config,
     packages_arguments,
     sandbox_arguments,
