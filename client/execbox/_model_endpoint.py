@@ -87,6 +87,12 @@ class ModelEndpoint:
         if self._config.api_key is not None:
             headers["Authorization"] = f"Bearer {self._config.api_key}"
         try:
+            httpx.URL(self._config.base_url)
+        except httpx.InvalidURL as error:
+            raise ConfigError(
+                f"model URL (EXECBOX_MODEL_URL) {self._config.base_url!r}: {error}"
+            ) from error
+        try:
             self._http = httpx.AsyncClient(
                 transport=self._seam,
                 headers=headers,
@@ -96,8 +102,11 @@ class ModelEndpoint:
                 ),
                 trust_env=not self._config.is_loopback,
             )
-        except httpx.InvalidURL as error:
-            raise ConfigError(f"model URL {self._config.base_url!r}: {error}") from error
+        except (httpx.InvalidURL, ValueError, ImportError) as error:
+            # Nothing else of what is given here can be wrong; SOCKS needs a package.
+            raise ConfigError(
+                f"a proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY): {error}"
+            ) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -142,7 +151,7 @@ class ModelEndpoint:
             )
         try:
             return _read(_json.decode(response.content), asked_model=self._config.model)
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise _Retryable(
                 f"HTTP 200 with what is no chat completion: {_excerpt(response)}",
                 reason="malformed",

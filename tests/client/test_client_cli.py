@@ -265,7 +265,7 @@ def test_run_passed_checks_and_flags_are_shown_and_exit_0(
     assert "output: [NaN] (not finite: no JSON form)" in out
     assert "note: the function changed its arguments" in out
     assert "stdout: (the rest was over stdout_bytes)" in out
-    assert "deterministic: yes, same in 2 varied runs" in out
+    assert "deterministic: yes, same in 2 runs" in out
     assert "size: within the limits" in out
 
 

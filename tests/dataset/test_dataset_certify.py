@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from execbox.dataset.records import BadRecord
 from execbox.dataset.resume import errors_path
 from execbox.dataset.sorting import is_close, same_json, sort_pair
 from execbox.dataset.terms import RunTerms, certificates_of
+from execbox.errors import InvalidRequest, RequestError
+from tests.dataset.fake_service import FakeService
 from tests.dataset.files import read_lines, write_lines
 
 _REPOSITORY = Path(__file__).parents[2]
@@ -241,6 +245,79 @@ def test_certify_without_checks_only_runs(tmp_path: Path, service_url: str) -> N
     (found,) = read_lines(output)
     assert found["ios"][0]["output"] == "x" * 200
     assert certificates_of(found) == []
+
+
+@pytest.mark.docker
+def test_certify_keeps_a_record_whose_inputs_cannot_be_sent_together(
+    tmp_path: Path, service_url: str
+) -> None:
+    """All inputs in one list are nested too deeply, where each by itself was not."""
+    deep: Any = []
+    for _ in range(59):
+        deep = [deep]
+    code = "def main_solution(x): return 1"
+    source = write_lines(tmp_path / "in.jsonl", [record(code, ({"x": deep}, 2), ({"x": []}, 1))])
+    output = tmp_path / "out.jsonl"
+    terms = RunTerms(complexity=None)
+    summary = certify_file(source, output, executor=AsyncClient(service_url), terms=terms)
+    assert summary.failures == {}
+    assert summary.tallies == {"corrected: not_reproduced": 1, "kept": 1}
+
+
+@pytest.mark.docker
+def test_certify_takes_no_text_of_a_records_own_code_for_json(
+    tmp_path: Path, service_url: str
+) -> None:
+    """In a row it gives an integer of more digits than Python reads; that ends no run."""
+    code = (
+        "import sys\nsys.set_int_max_str_digits(0)\nseen = []\n"
+        "def main_solution(k):\n    seen.append(k)\n    return k if len(seen) == 1 else 10**5000"
+    )
+    source = write_lines(tmp_path / "in.jsonl", [record(code, ({"k": 1}, 1), ({"k": 2}, 7))])
+    summary = certify_file(source, tmp_path / "out.jsonl", executor=AsyncClient(service_url))
+    assert summary.tallies == {"corrected: not_reproduced": 1, "kept": 1}
+
+
+@dataclass
+class Answering(FakeService):
+    """Answers every call with 1, and inquiries about the record with ``refusal``."""
+
+    refusal: RequestError
+
+    async def execute(
+        self,
+        function: wire.Function | str,
+        calls: Sequence[wire.Call | Mapping[str, object]],
+        *,
+        isolation: wire.Isolation | None,
+        **_: object,
+    ) -> wire.ExecuteResponse:
+        assert isinstance(function, wire.Function)
+        if function.entry_point != "main_solution":
+            raise self.refusal
+        return wire.ExecuteResponse(
+            executions=[wire.Execution(status=wire.Status.OK, output=1) for _ in calls],
+            isolation=isolation or "container",
+            engine="fake",
+            image="sha256:0",
+            queue_time_s=0.0,
+        )
+
+
+@pytest.mark.parametrize(("http_status", "ends"), [(None, False), (422, False), (401, True)])
+def test_certify_ends_for_a_refused_inquiry_only_where_the_key_is_refused(
+    tmp_path: Path, http_status: int | None, ends: bool
+) -> None:
+    """What an inquiry would have explained is a detail; the record is checked without."""
+    source = write_lines(tmp_path / "in.jsonl", [record("", ({}, 2)) | {"refcode": "x"}])
+    refusing = Answering(InvalidRequest("no", http_status=http_status))
+    terms = RunTerms(runs=None)
+    output = tmp_path / "out.jsonl"
+    if ends:
+        with pytest.raises(InvalidRequest):
+            certify_file(source, output, executor=refusing, terms=terms)
+        return
+    assert certify_file(source, output, executor=refusing, terms=terms).result_count == 1
 
 
 @pytest.mark.parametrize(

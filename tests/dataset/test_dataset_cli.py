@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from execbox import wire
 from execbox.cli import main
 from execbox.cli.progress_display import LOG_S, line_of, shown_progress
 from execbox.cli.terminal import Terminal
 from execbox.dataset.progress import Progress, Snapshot
 from tests.dataset.files import answered, function, read_lines, write_lines
 from tests.dataset.model_server import Reply, model_server
+from tests.dataset.verifying import Doubling
 
 
 def verified(number: int, verdict: str, **fields: object) -> dict[str, object]:
@@ -158,6 +163,57 @@ def test_service_that_is_not_there_is_exit_code_3(
     argv = ["verify", str(source), "-o", str(tmp_path / "v.jsonl"), "--url", "http://127.0.0.1:9"]
     assert main(argv) == 3
     assert "could not connect" in capsys.readouterr().err
+
+
+@dataclass
+class Generating(Doubling):
+    """Gives one pair to every function, and notes how it was asked."""
+
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
+
+    async def generate(
+        self,
+        function: wire.Function | str,
+        input_generator: wire.InputGenerator | str,
+        **options: Any,
+    ) -> wire.GenerateResponse:
+        self.asked.append(options)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await asyncio.sleep(0.002)
+        self.under_way -= 1
+        return wire.GenerateResponse(
+            pairs=[wire.Pair(input={"n": 1}, output=2)],
+            rejected={},
+            examples={},
+            attempts=1,
+            stopped="count",
+            isolation=options["isolation"],
+            engine="fake",
+            image="sha256:0",
+            queue_time_s=0.0,
+        )
+
+
+def test_pipeline_generates_with_the_options_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Isolation, conversion and requests at once hold for every stage that asks the service."""
+    service = Generating(slots=4)
+    monkeypatch.setattr("execbox.cli.pipeline.AsyncClient", lambda _: service)
+    lines = [function(n, input_generator="def input_generator(): ...") for n in range(6)]
+    for line in lines:
+        del line["ios"]
+    source = write_lines(tmp_path / "f.jsonl", lines)
+    argv = ["pipeline", str(source), "--directory", str(tmp_path / "out"), "--rounds", "1"]
+    options = ["--isolation", "container", "--convert", "codeio", "--requests", "1"]
+    assert main([*argv, *options, "--model-callable", "json:dumps"]) == 0
+    asked = {(options["isolation"], options["convert"]) for options in service.asked}
+    assert (len(service.asked), asked) == (6, {("container", "codeio")})
+    assert service.most_under_way == 1
+    assert {*service.isolations, *service.converts} == {"container", "codeio"}
 
 
 def test_assemble_shows_what_the_rounds_came_to(

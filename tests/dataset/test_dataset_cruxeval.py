@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from execbox import AsyncClient
+from execbox import AsyncClient, _operations, wire
 from execbox.dataset.cruxeval import (
     PREDICTION_CHARS_MAX,
     Mode,
@@ -16,6 +18,8 @@ from execbox.dataset.generations import read_generations
 from execbox.dataset.records import DatasetError
 from execbox.dataset.resume import errors_path
 from execbox.dataset.score import Score
+from execbox.errors import AuthenticationError, ExecboxError, ServiceUnavailable
+from tests.dataset.fake_service import FakeService
 from tests.dataset.files import read_lines, write_lines
 
 SAMPLE = {"id": "sample_0", "code": "def f(x):\n    return x * 2", "input": "3", "output": "6"}
@@ -25,6 +29,11 @@ REMEMBERING = {
     "input": "'a'",
     "output": "('a', 1, {1: 'a'})",
 }
+
+_NUMBER_TOO_LONG_TO_WRITE = (
+    "vars(__import__('builtins')).update("
+    "repr=lambda v: '{}' if v == {} else '(0x' + 'f' * 5000 + ',)')"
+)
 
 INPUT_PREDICTIONS = [
     ("f(3)", "correct"),
@@ -46,6 +55,9 @@ INPUT_PREDICTIONS = [
     ("f(1/0)", "exception"),
     ("f(__import__('os')._exit(0))", "no_result"),
     ("f(" + "[" * 100_000 + ")", "too_long"),
+    ("f('\x00')", "invalid_code"),
+    ("f('\ud800')", "invalid_code"),
+    (f"f({_NUMBER_TOO_LONG_TO_WRITE})", "not_data"),
 ]
 
 OUTPUT_PREDICTIONS = [
@@ -69,6 +81,7 @@ OUTPUT_PREDICTIONS = [
     ("9" * 5000, "invalid_code"),
     ("[" * 1000, "invalid_code"),
     ("x" * (PREDICTION_CHARS_MAX + 1), "too_long"),
+    ("'\ud800'", "invalid_code"),
 ]
 
 
@@ -169,6 +182,98 @@ def test_sample_without_generations_is_listed_and_not_scored_as_wrong(
     assert (score.problem_count, score.passes[0].value) == (1, 1.0)
     (entry,) = read_lines(errors_path(tmp_path / "verdicts-output.jsonl"))
     assert (entry["id"], entry["reason"]) == ("sample_0", "no_generations")
+
+
+@pytest.mark.docker
+def test_odd_samples_are_listed_and_cost_the_others_nothing(
+    service_url: str, tmp_path: Path
+) -> None:
+    """NUL and lone surrogates, more in a row than a failing service is forgiven."""
+    odd = [
+        {"code": "def f(x):\n    return '\x00'"},
+        {"input": "'\x00'"},
+        *[{"code": "def f(x):\n    return '\ud800'"}] * 6,
+        {},
+    ]
+    lines = [SAMPLE | changes | {"id": f"sample_{n}"} for n, changes in enumerate(odd)]
+    samples = write_lines(tmp_path / "samples.jsonl", lines)
+    generations = {f"sample_{n}": ["6"] for n in range(len(odd))}
+    score = scored(service_url, samples, generations, mode="output")
+    assert (score.problem_count, score.passes[0].value) == (1, 1.0)
+    errors = read_lines(errors_path(tmp_path / "verdicts-output.jsonl"))
+    assert [entry["reason"] for entry in errors] == ["invalid_field"] * 2 + ["unsendable_value"] * 6
+    assert '"code": must not contain NUL' in errors[0]["message"]
+    assert '"input": must not contain NUL' in errors[1]["message"]
+    assert not any(entry["retry"] for entry in errors)
+
+
+@dataclass
+class Six(FakeService):
+    """Answers every call with 6, after what a real client has against it; ``failures`` by code."""
+
+    failures: dict[str, ExecboxError] = field(default_factory=dict)
+    body_sizes: list[int] = field(default_factory=list)
+
+    async def execute(
+        self,
+        function: wire.Function | str,
+        calls: Sequence[wire.Call | Mapping[str, object]],
+        *,
+        limits: wire.Limits | None = None,
+        isolation: wire.Isolation | None = None,
+    ) -> wire.ExecuteResponse:
+        exchange = _operations.execute(function, calls, limits=limits, isolation=isolation)
+        self.body_sizes.append(len(exchange.body or b""))
+        assert isinstance(function, wire.Function)
+        if function.code in self.failures:
+            raise self.failures[function.code]
+        return wire.ExecuteResponse(
+            executions=[wire.Execution(status=wire.Status.OK, output="6") for _ in calls],
+            isolation=isolation or "container",
+            engine="fake",
+            image="sha256:0",
+            queue_time_s=0.0,
+        )
+
+
+def test_long_generations_are_sent_in_requests_that_are_taken(tmp_path: Path) -> None:
+    """Together they are longer than a request may be."""
+    samples = write_lines(tmp_path / "samples.jsonl", [SAMPLE])
+    predictions = [f"{n} +" + " " * 99_000 + f"{6 - n}" for n in range(200)]
+    service, output = Six(), tmp_path / "verdicts.jsonl"
+    verdicts_file(
+        samples, output, mode="output", generations={"sample_0": predictions}, executor=service
+    )
+    assert sum(service.body_sizes) > wire.BODY_BYTES_MAX
+    assert read_lines(output)[0]["outcomes"] == ["correct"] * 200
+
+
+def test_sample_that_the_service_fails_at_is_tried_again(tmp_path: Path) -> None:
+    """It ends no run, and is no verdict."""
+    lines = [SAMPLE | {"id": f"sample_{n}"} for n in range(3)]
+    lines[1]["code"] += "  # loses its sandbox"
+    samples, output = write_lines(tmp_path / "samples.jsonl", lines), tmp_path / "verdicts.jsonl"
+    generations = {f"sample_{n}": ["6"] for n in range(3)}
+    lost = ServiceUnavailable("two sandboxes in a row were lost", code="sandbox_lost")
+    for service, expected in ((Six({lines[1]["code"]: lost}), (2, 1)), (Six(), (3, 0))):
+        summary = verdicts_file(
+            samples, output, mode="output", generations=generations, executor=service
+        )
+        assert (summary.result_count, summary.retryable_count) == expected
+
+
+def test_refused_key_ends_the_scoring(tmp_path: Path) -> None:
+    """Every sample would be refused."""
+    samples = write_lines(tmp_path / "samples.jsonl", [SAMPLE])
+    refused = AuthenticationError("no such key", code="unauthorized", http_status=401)
+    with pytest.raises(AuthenticationError):
+        verdicts_file(
+            samples,
+            tmp_path / "verdicts.jsonl",
+            mode="output",
+            generations={"sample_0": ["6"]},
+            executor=Six({SAMPLE["code"]: refused}),
+        )
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -23,6 +22,7 @@ from execbox.dataset.records import DatasetError
 from execbox.dataset.resume import errors_path
 from execbox.dataset.terms import RunTerms, certificates_of
 from execbox.errors import ExecboxError, InvalidRequest, ServiceUnavailable
+from tests.dataset.fake_service import FakeService
 from tests.dataset.files import DOUBLE, read_lines, write_lines
 
 _REPOSITORY = Path(__file__).parents[2]
@@ -212,11 +212,11 @@ def test_generate_killed_ten_times_and_continued_gives_the_same_bytes(
 
 
 @dataclass
-class Pairs:
+class Pairs(FakeService):
     """Answers with one pair, or raises what ``failures`` has for the function's code."""
 
     failures: dict[str, ExecboxError] = field(default_factory=dict)
-    slots: int = 3
+    slots: int = field(default=3, kw_only=True)
     asked: list[str] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
@@ -246,31 +246,6 @@ class Pairs:
             image="sha256:0",
             queue_time_s=0.0,
         )
-
-    async def capabilities(self) -> wire.Capabilities:
-        return wire.Capabilities(
-            version="0",
-            engine="fake",
-            image="sha256:0",
-            python="3.11.2",
-            packages={},
-            isolation=["container", "process"],
-            profiles=["default"],
-            concurrency=self.slots,
-            limits_default={},
-            limits_max={},
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
 
 
 def _lost() -> ServiceUnavailable:
@@ -313,6 +288,20 @@ def test_generate_ends_when_nothing_is_answered_any_more(tmp_path: Path) -> None
     assert len(failing.asked) < 20
     assert len(read_lines(output)) == 10
     assert generate_file(source, output, pairs=Pairs()).result_count == 50
+
+
+def test_generate_goes_on_after_records_that_cannot_be_sent(tmp_path: Path) -> None:
+    """What the client refuses itself tells nothing of the service, and never gets better."""
+    lines = [function(number) for number in range(9)]
+    source, output = write_lines(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
+    odd = InvalidRequest("function.code: a lone surrogate", code="unsendable_value")
+    pairs = Pairs({str(line["refcode"]): odd for line in lines[:8]}, slots=1)
+    summary = generate_file(source, output, pairs=pairs)
+    assert (summary.result_count, summary.failures) == (1, {"unsendable_value": 8})
+    assert summary.retryable_count == 0
+    again = Pairs()
+    generate_file(source, output, pairs=again)
+    assert again.asked == []
 
 
 def test_generate_ends_when_the_key_is_refused(tmp_path: Path) -> None:

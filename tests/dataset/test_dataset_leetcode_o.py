@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from execbox import wire
 from execbox.dataset.leetcode_o import Fields, LeetCodeScore, score_file, verdicts_file
+from execbox.dataset.records import DatasetError
 from execbox.dataset.resume import errors_path
+from execbox.dataset.verdicts import VerifyOptions
 from tests.dataset.files import read_lines, write_lines
 from tests.dataset.verifying import Doubling
 
@@ -78,3 +81,15 @@ def test_line_without_expected_output_says_how_to_name_it(tmp_path: Path) -> Non
     scored(tmp_path, lines)
     (entry,) = read_lines(errors_path(tmp_path / "verdicts.jsonl"))
     assert "--expected-field" in entry["message"]
+
+
+def test_verdicts_within_another_tolerance_are_not_continued(tmp_path: Path) -> None:
+    """What was correct within one is not within the other."""
+    source = write_lines(tmp_path / "predictions.jsonl", [prediction(1, 1, 1)])
+    options = [
+        VerifyOptions(comparator="tolerance", tolerance=wire.Tolerance(rel=rel))
+        for rel in (1e-3, 1e-9)
+    ]
+    verdicts_file(source, tmp_path / "v.jsonl", verifier=Doubling(), options=options[0])
+    with pytest.raises(DatasetError, match="tolerance was"):
+        verdicts_file(source, tmp_path / "v.jsonl", verifier=Doubling(), options=options[1])

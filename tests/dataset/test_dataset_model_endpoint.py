@@ -71,6 +71,8 @@ def test_answer_is_read_and_the_request_is_what_was_configured(
         Reply(body=b'{"choices": []}'),
         Reply(body=b'{"choices": [{"message": {"content": 5}}]}'),
         Reply(body=b"[1]"),
+        Reply(body=b'{"choices": [{"message": null}]}'),
+        Reply(body=b'{"choices": [{"message": {"content": ["x"]}}]}'),
     ],
     ids=lambda reply: f"{reply.status} {reply.body!r}",
 )
@@ -126,6 +128,22 @@ def test_endpoint_that_is_not_there_is_a_connection_failure() -> None:
     with pytest.raises(ModelFailed) as caught:
         ask(dead)
     assert caught.value.reason == "connection"
+
+
+def test_url_that_cannot_be_sent_to_is_a_mistake_of_the_setting() -> None:
+    """Told before the first prompt, with the variable's name."""
+    with pytest.raises(ConfigError, match="EXECBOX_MODEL_URL"):
+        ask(ModelConfig(base_url="http://a_\x80b/v1", model="m"))
+
+
+@pytest.mark.parametrize("proxy", ["ftp://127.0.0.1:9", "http://a_\x80b:9"])
+def test_proxy_that_cannot_be_used_is_a_mistake_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """The model's URL is not to blame, and nobody is told of a bug."""
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(ConfigError, match="HTTP_PROXY"):
+        ask(ModelConfig(base_url="http://192.0.2.1/v1", model="m"))
 
 
 def test_slow_answer_is_given_up_after_the_timeout(

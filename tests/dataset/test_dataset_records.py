@@ -77,6 +77,35 @@ def test_ids_come_from_the_record_else_from_its_place_and_are_never_twice(
     assert ids == ["a", "7", "4.1.o", "3", "a~2", "4.1.o~2", "7~2"]
 
 
+@pytest.mark.parametrize(
+    ("own", "given"),
+    [
+        (["a", "a", "a"], ["a", "a~2", "a~3"]),
+        (["a", "a~2", "a", "a"], ["a", "a~2", "a~3", "a~4"]),
+        (["a", "a", "a~2", "a", "a~2"], ["a", "a~2", "a~2~2", "a~3", "a~2~3"]),
+        (["a~3", "a~2", "a", "a"], ["a~3", "a~2", "a", "a~4"]),
+    ],
+)
+def test_ids_that_look_like_given_ones_are_not_given_again(
+    tmp_path: Path, own: list[str], given: list[str]
+) -> None:
+    """Two lines of one name would be one result, or a file that cannot be continued."""
+    path = write_lines(tmp_path / "in.jsonl", [{"id": name} for name in own])
+    assert [line.id for line in read_records(path) if isinstance(line, Record)] == given
+
+
+@pytest.mark.parametrize("taken", [0, 50_000])
+def test_hundred_thousand_equal_ids_are_named_in_linear_time(tmp_path: Path, taken: int) -> None:
+    """Also where half of the names are taken already."""
+    names = [*(f"a~{n}" for n in range(2, 2 + taken)), *["a"] * (100_000 - taken)]
+    path = write_lines(tmp_path / "in.jsonl", [{"id": name} for name in names])
+    begun_s = time.monotonic()
+    given = {line.id for line in read_records(path) if isinstance(line, Record)}
+    assert len(given) == 100_000
+    # A few seconds on a busy machine; one more look for every line before would take hours.
+    assert time.monotonic() - begun_s < 60
+
+
 def test_file_with_bom_crlf_and_no_last_newline_is_read(tmp_path: Path) -> None:
     """What editors on other systems leave behind is no mistake."""
     path = tmp_path / "in.jsonl"

@@ -168,6 +168,13 @@ def test_feedback_on_a_wrong_output_keeps_the_right_one_to_itself_unless_asked(
         assert wording.timeout == given.timeout
 
 
+def test_verdicts_with_other_wording_are_not_continued(tmp_path: Path) -> None:
+    """What is sent counts, not what was asked for: one file holds one kind of feedback."""
+    verified(tmp_path, [answered(1, "{}")], Doubling())
+    with pytest.raises(DatasetError, match="feedback_templates was"):
+        verified(tmp_path, [answered(1, "{}")], Doubling(), reveal_expected=True)
+
+
 @pytest.mark.parametrize(("asked", "sent"), [(None, "process"), ("container", "container")])
 def test_isolation_is_the_fastest_permitted_unless_asked_for(
     tmp_path: Path, asked: wire.Isolation | None, sent: str

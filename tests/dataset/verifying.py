@@ -10,10 +10,9 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from execbox import wire
+from tests.dataset.fake_service import FakeService
 
 ItemFault = Callable[[wire.VerifyItem], wire.VerifiedItem | Exception | None]
 
@@ -23,7 +22,7 @@ def no_fault(_: wire.VerifyItem) -> None:
 
 
 @dataclass
-class Doubling:
+class Doubling(FakeService):
     """Answers are JSON objects as the prompts ask for; ``fault`` may answer or raise instead."""
 
     fault: ItemFault = no_fault
@@ -70,28 +69,3 @@ class Doubling:
             feedback="Correct." if right else f"{json.dumps(answer)} is wrong.",
             extracted=answer,
         )
-
-    async def capabilities(self) -> wire.Capabilities:
-        return wire.Capabilities(
-            version="0",
-            engine="fake",
-            image="sha256:0",
-            python="3.11",
-            packages={},
-            isolation=["container", "process"],
-            profiles=["default"],
-            concurrency=2,
-            limits_default={},
-            limits_max={},
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None

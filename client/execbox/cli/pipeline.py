@@ -128,7 +128,13 @@ def _show(outcome: Outcome, terminal: Terminal, *, as_json: bool) -> None:
 async def _generate_step(args: argparse.Namespace) -> AsyncIterator[Step]:
     options = GenerateOptions(
         count=args.count,
-        terms=RunTerms(limits=_generate_limits(args), prelude=args.prelude),
+        terms=RunTerms(
+            limits=_generate_limits(args),
+            prelude=args.prelude,
+            convert=args.convert,
+            isolation=args.isolation,
+            concurrency=args.requests,
+        ),
     )
     async with AsyncClient(args.url) as client:
         terms = for_service(options.terms, await client.capabilities())

@@ -106,7 +106,7 @@ def _stream(name: str, text: str, *, truncated: bool) -> Iterator[str]:
 
 def _determinism(determinism: wire.Determinism) -> Iterator[str]:
     if determinism.deterministic:
-        yield f"deterministic: yes, same in {determinism.runs} varied runs"
+        yield f"deterministic: yes, same in {determinism.runs} runs"
         return
     yield f"deterministic: no, because of {determinism.cause or 'unknown'}; results seen:"
     for output in determinism.outputs:

@@ -37,7 +37,7 @@ examples:
   execbox run f.py --input '{"n": 21}'                 main_solution(n=21)
   execbox run f.py --entry-point add --args '[1, 2]'   add(1, 2)
   execbox run f.py --expression 'repr(add(1, 2))'      any expression over the file's names
-  execbox run f.py --input '{}' --runs 3               is it deterministic? 3 varied runs
+  execbox run f.py --input '{}' --runs 3               is it deterministic? 3 runs, 2 of them varied
   execbox run f.py --inputs inputs.jsonl --json        one call a line, the answer as JSON
   echo 'def main_solution(): return 1' | execbox run - --input '{}'
 
@@ -145,7 +145,10 @@ def _add_limit_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_check_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--runs", type=int, metavar="N", help="check determinism with N varied runs (2 to 10)"
+        "--runs",
+        type=int,
+        metavar="N",
+        help="check determinism with N runs of each call (2 to 10), all but the first varied",
     )
     group.add_argument(
         "--complexity", choices=("codeio",), help="check the size of input and output"

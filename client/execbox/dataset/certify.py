@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from execbox import wire
+from execbox import _json, wire
 from execbox.dataset import inquiries
 from execbox.dataset.progress import Listener, Summary, unheard
 from execbox.dataset.records import BadRecord, Record, Value, list_field
@@ -23,20 +23,20 @@ from execbox.dataset.sorting import Sorted, failed_pair, is_finite, same_json, s
 from execbox.dataset.step import Step, per_record, run_step_async
 from execbox.dataset.terms import (
     OWN_META,
+    REFUSED_KEY,
     Patience,
     RunTerms,
     conversion_of,
     for_service,
     function_of,
     packed_certificates,
+    request_sized,
     with_own_meta,
 )
-from execbox.errors import ExecboxError
+from execbox.errors import ExecboxError, RequestError
 
 __all__ = ["Executor", "certify_file", "certify_step"]
 
-_CALLS_PER_REQUEST = 500
-_BYTES_PER_REQUEST = 4 * 1024 * 1024
 _SHOWN_CHARS = 300
 
 
@@ -158,7 +158,7 @@ class _Job:
                 checked[index] = _Checked(pair, unusable)
             elif isinstance(pair, dict):
                 runnable.append((index, pair))
-        for chunk in _chunks(runnable):
+        for chunk in request_sized(runnable, sent=lambda indexed: indexed[1]["input"]):
             for index, result in await self._run_chunk(chunk):
                 checked[index] = result
         complete = [one for one in checked if one is not None]
@@ -223,7 +223,14 @@ class _Job:
         if len(inputs) != len(self._pairs) or not is_finite(inputs):
             return None
         function = inquiries.asked_of(self.function, inquiry)
-        response = await self._execute(function, [wire.Call(args=[inputs])], checks=wire.Checks())
+        call = wire.Call(args=[inputs])
+        try:
+            response = await self._execute(function, [call], checks=wire.Checks())
+        except RequestError as error:
+            # All inputs together can be too large or too deep, where each by itself was not.
+            if error.http_status in REFUSED_KEY:
+                raise
+            return None
         return response.executions[0].output
 
     async def _execute(
@@ -265,28 +272,18 @@ def _checked(
 
 def _explained(one: _Checked, in_a_row: object, *, mutates: bool) -> Sorted:
     published = one.pair["output"] if isinstance(one.pair, dict) else None
-    if isinstance(in_a_row, str) and same_json(json.loads(in_a_row), published):
+    if isinstance(in_a_row, str) and _is_text_of(in_a_row, published):
         return replace(one.sorted, reason="state_between_calls")
     # A function that changes its arguments may find nothing left to change in what it has changed.
     return replace(one.sorted, reason="mutated_argument") if mutates else one.sorted
 
 
-def _chunks(
-    pairs: Sequence[tuple[int, Value]],
-) -> Iterator[Sequence[tuple[int, Value]]]:
-    chunk: list[tuple[int, Value]] = []
-    chunk_bytes = 0
-    for index, pair in pairs:
-        size_bytes = len(json.dumps(pair["input"]))
-        if chunk and (
-            len(chunk) == _CALLS_PER_REQUEST or chunk_bytes + size_bytes > _BYTES_PER_REQUEST
-        ):
-            yield chunk
-            chunk, chunk_bytes = [], 0
-        chunk.append((index, pair))
-        chunk_bytes += size_bytes
-    if chunk:
-        yield chunk
+def _is_text_of(text: str, value: object) -> bool:
+    """Whether ``text``, which the record's own code may have written, is JSON of ``value``."""
+    try:
+        return same_json(_json.decode(text, non_finite=True), value)
+    except ValueError:
+        return False
 
 
 def _with_sorted_pairs(value: Value, checked: Sequence[_Checked], *, job: _Job) -> Value:

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
+from pydantic import ValidationError
+
 from execbox import wire
 from execbox.dataset.generations import Generations
 from execbox.dataset.literals import (
@@ -37,7 +39,9 @@ from execbox.dataset.records import (
 )
 from execbox.dataset.score import Score, Tally, score_of
 from execbox.dataset.step import Step, per_record, run_step_async
-from execbox.dataset.verdicts import fastest_isolation
+from execbox.dataset.terms import Patience, invalid_record, request_sized
+from execbox.dataset.verdicts import fastest_isolation, sendable
+from execbox.errors import ExecboxError
 
 __all__ = [
     "PREDICTION_CHARS_MAX",
@@ -54,7 +58,6 @@ PREDICTION_CHARS_MAX = 100_000
 """A longer prediction is wrong without being looked at."""
 
 _LIMITS = wire.Limits(cpu_time_s=3.0, wall_time_s=6.0)
-_CALLS_PER_JOB = 500
 # The repr itself, and not whatever the sample has bound to that name.
 _REPR = '__import__("builtins").repr'
 _NOTED = "the call that was noted"
@@ -168,6 +171,7 @@ def verdicts_step(
     Its results have ``outcomes``, one per generation in their order, and ``published_holds``:
     whether running the sample gives the output that was published.
     """
+    patience = Patience()
 
     async def judge(record: Record) -> Value:
         sample = _Sample(**{name: text_field(record.value, name) for name in _Sample.__slots__})
@@ -175,7 +179,15 @@ def verdicts_step(
         if not predictions:
             raise BadRecord("no generations for this sample", reason="no_generations")
         judging = _Judging(executor, sample, isolation)
-        outcomes, published_holds = await judging.judged(predictions, mode=mode)
+        try:
+            outcomes, published_holds = await judging.judged(predictions, mode=mode)
+        except ValidationError as error:
+            raise invalid_record(error, names={"expression": "input"}) from error
+        except BadRecord:
+            raise
+        except ExecboxError as error:
+            raise patience.problem_of(error) from error
+        patience.answered()
         return {
             "mode": mode,
             "outcomes": [outcomes[prediction] for prediction in predictions],
@@ -232,7 +244,7 @@ class _Judging:
         for prediction in dict.fromkeys(predictions):
             if len(prediction) > PREDICTION_CHARS_MAX:
                 outcomes[prediction] = "too_long"
-            elif "\x00" in prediction:
+            elif not _is_source_text(prediction):
                 outcomes[prediction] = "invalid_code"
             elif _is_disqualified(prediction, self._sample, mode=mode):
                 outcomes[prediction] = "disqualified"
@@ -294,8 +306,7 @@ class _Judging:
         self, function: wire.Function, expressions: Sequence[str]
     ) -> Sequence[wire.Execution]:
         executions: list[wire.Execution] = []
-        for begin in range(0, len(expressions), _CALLS_PER_JOB):
-            chunk = expressions[begin : begin + _CALLS_PER_JOB]
+        for chunk in request_sized(expressions, sent=lambda text: text):
             response = await self._executor.execute(
                 function,
                 [wire.Call(expression=text) for text in chunk],
@@ -306,6 +317,11 @@ class _Judging:
         if any(execution.status is wire.Status.NOT_RUN for execution in executions):
             raise BadRecord("the job's time was over first", reason="not_run", retry=True)
         return executions
+
+
+def _is_source_text(text: str) -> bool:
+    """Whether Python reads it at all: no NUL, and nothing that has no UTF-8."""
+    return "\x00" not in text and sendable(text) == text
 
 
 def _is_disqualified(prediction: str, sample: _Sample, *, mode: Mode) -> bool:
@@ -360,11 +376,11 @@ def _call_on_data(args_text: str, kwargs_text: str) -> str | None:
     """The call on the recorded arguments, written anew from data; None where they are no data."""
     try:
         args, kwargs = parse_literal(args_text), parse_literal(kwargs_text)
-    except NotALiteral:
+        if not isinstance(args, tuple) or not isinstance(kwargs, dict):
+            return None
+        call = f"f(*{args!r}, **{kwargs!r})"
+    except ValueError:  # No literal, or an integer of more digits than Python writes.
         return None
-    if not isinstance(args, tuple) or not isinstance(kwargs, dict):
-        return None
-    call = f"f(*{args!r}, **{kwargs!r})"
     # A call within the arguments: f took notes there too, and gave no value to pass on.
     if _NOTED in call:
         return None

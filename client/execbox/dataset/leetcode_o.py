@@ -32,6 +32,7 @@ from execbox.dataset.verdicts import (
     VerifyOptions,
     options_for,
     sendable,
+    settings_of,
     verdicts_of,
 )
 
@@ -118,7 +119,7 @@ def verdicts_step(verifier: Verifier, fields: Fields, options: VerifyOptions) ->
 
     return Step(
         name="score leetcode-o",
-        settings={"fields": asdict(fields), "comparator": options.comparator},
+        settings={"fields": asdict(fields), **settings_of(options)},
         work=work,
         reason_of=lambda value: str(value.get("verdict")),
         concurrency=options.concurrency or 1,

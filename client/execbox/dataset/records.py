@@ -125,8 +125,8 @@ def read_records(path: Path, *, non_finite: bool = False) -> Iterator[Record | B
 
     A record's id is its own ``id`` (text or integer), else ``itemid.ioid.io_pred`` where it has
     these, else its zero-based line. Where an id comes again, the second time it is ``ID~2`` and
-    so on. ``non_finite`` lets NaN and Infinity in, as floats. Raises ``DatasetError`` where the
-    file cannot be read at all.
+    so on, leaving out names that earlier lines have. ``non_finite`` lets NaN and Infinity in, as
+    floats. Raises ``DatasetError`` where the file cannot be read at all.
     """
     seen: dict[int, int] = {}
     try:
@@ -285,12 +285,21 @@ def _parsed(
 
 
 def _named(path: Path, number: int, value: Value, end_bytes: int, seen: dict[int, int]) -> Record:
-    identifier = _identifier(value, number)
+    name = _unique_name(_identifier(value, number), seen)
+    return Record(source=str(path), number=number, id=name, value=value, end_bytes=end_bytes)
+
+
+def _unique_name(identifier: str, seen: dict[int, int]) -> str:
+    """A name that no line has yet, and add it to ``seen``: by digest the last number given out."""
     digest = digest_of(identifier)
-    count = seen[digest] = seen.get(digest, 0) + 1
-    if count > 1:
-        identifier = f"{identifier}~{count}"
-    return Record(source=str(path), number=number, id=identifier, value=value, end_bytes=end_bytes)
+    name, count = identifier, seen.get(digest, 0)
+    # An id of a line's own may look like one that is given out here, such as a~2.
+    while digest_of(name) in seen:
+        count += 1
+        name = f"{identifier}~{count}"
+    seen[digest] = max(count, 1)
+    seen.setdefault(digest_of(name), 1)
+    return name
 
 
 def _identifier(value: Value, number: int) -> str:

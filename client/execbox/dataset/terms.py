@@ -1,13 +1,14 @@
-"""What ``generate`` and ``certify`` share: terms of running, certificates in a record, patience.
+"""What steps that run functions share: terms, sizes of requests, certificates, patience.
 
-The two steps are in modules of their own. Nothing here talks to the service.
+The steps are ``generate``, ``certify`` and ``cruxeval``. Nothing here talks to the service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
@@ -24,6 +25,7 @@ from execbox.errors import (
 __all__ = [
     "FAILURES_IN_A_ROW_MAX",
     "OWN_META",
+    "REFUSED_KEY",
     "Patience",
     "RunTerms",
     "certificates_of",
@@ -32,6 +34,7 @@ __all__ = [
     "function_of",
     "invalid_record",
     "packed_certificates",
+    "request_sized",
     "with_own_meta",
 ]
 
@@ -42,8 +45,14 @@ OWN_META = "execbox"
 """The member of a record's ``meta`` that everything of ours is in; nobody else's shape changes."""
 FAILURES_IN_A_ROW_MAX = 5
 """So many requests without an answer, and not one with, and the run ends: it is not the records."""
+REFUSED_KEY = frozenset({401, 403})
+"""HTTP statuses that are nobody's record: every request would get them."""
+
+_ItemT = TypeVar("_ItemT")
+
 _JOB_TIME_S = 60.0
-_REFUSED_KEY = frozenset({401, 403})
+_CALLS_PER_REQUEST = 500
+_BYTES_PER_REQUEST = 4 * 1024 * 1024
 
 
 def _limits() -> wire.Limits:
@@ -142,6 +151,31 @@ def conversion_of(value: Value, terms: RunTerms) -> wire.Conversion:
     raise BadRecord('"convert" must be none or codeio', reason="invalid_field")
 
 
+# What one request takes
+
+
+def request_sized(
+    items: Sequence[_ItemT], *, sent: Callable[[_ItemT], object]
+) -> Iterator[Sequence[_ItemT]]:
+    """``items`` in their order, as many at a time as one request takes; never none.
+
+    ``sent`` is the JSON that is sent of an item. One that is too large alone comes alone.
+    """
+    chunk: list[_ItemT] = []
+    chunk_bytes = 0
+    for item in items:
+        size_bytes = len(json.dumps(sent(item)))
+        if chunk and (
+            len(chunk) == _CALLS_PER_REQUEST or chunk_bytes + size_bytes > _BYTES_PER_REQUEST
+        ):
+            yield chunk
+            chunk, chunk_bytes = [], 0
+        chunk.append(item)
+        chunk_bytes += size_bytes
+    if chunk:
+        yield chunk
+
+
 # Certificates in a record
 
 
@@ -191,7 +225,7 @@ class Patience:
     """Tells one record that the service has no answer for from a service that answers nothing.
 
     A refused key or connection is nobody's record; other failures are, unless nothing but
-    failures comes.
+    failures comes. What the client itself refused to send says nothing about the service.
     """
 
     def __init__(self) -> None:
@@ -202,11 +236,13 @@ class Patience:
 
     def problem_of(self, error: ExecboxError) -> BadRecord:
         """Why this record has no result; raises ``error`` where going on is no use."""
+        if isinstance(error, RequestError) and error.http_status is None:
+            return BadRecord(error.message, reason=error.code)
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= FAILURES_IN_A_ROW_MAX:
             raise error
         match error:
-            case RequestError() if error.http_status not in _REFUSED_KEY:
+            case RequestError() if error.http_status not in REFUSED_KEY:
                 return BadRecord(error.message, reason=error.code, retry=True)
             case ServiceError():
                 message = f"the service failed, this is no fault of the record: {error.message}"

@@ -208,6 +208,5 @@ def settings_of(options: VerifyOptions) -> Mapping[str, object]:
         "limits": options.limits.model_dump(),
         "prelude": options.prelude,
         "convert": options.convert,
-        "feedback_templates": options.feedback_templates
-        and options.feedback_templates.model_dump(),
+        "feedback_templates": options.wording.model_dump(),
     }
