@@ -64,7 +64,7 @@ def main() -> None:
     from execbox_runner import supervisor, zygote
 
     count = json.load(sys.stdin)
-    zygote.import_trusted(zygote.STANDARD_LIBRARY)
+    zygote.prepare()
     _watch_steps()
     unread, _kept_open = os.pipe()
     one = supervisor.Supervisor(unread, os.open(os.devnull, os.O_WRONLY), library_path=_LIBRARY)

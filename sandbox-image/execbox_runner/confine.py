@@ -144,6 +144,8 @@ def _set_surroundings(terms: Terms) -> None:
     """The directory, time zone and locale; the environment was clean from the start."""
     if terms.cwd != Terms.cwd:
         os.chdir(terms.cwd)
+    if (terms.tz, terms.locale, terms.home) == (Terms.tz, Terms.locale, Terms.home):
+        return
     for name, value in (("TZ", terms.tz), ("LANG", terms.locale), ("HOME", terms.home)):
         if os.environ.get(name) != value:
             os.environ[name] = value

@@ -121,7 +121,8 @@ class Execution:
         """Run to the end. Raises ServiceGone or ZygoteLost; then the container must end."""
         oom_before = meters.oom_kill_count(self._cgroup)
         self._throttled_before_ns = meters.throttled_ns(self._cgroup)
-        self._container_cpu_before_ns = meters.container_cpu_ns(self._cgroup)
+        if self._end_family is not None:
+            self._container_cpu_before_ns = meters.container_cpu_ns(self._cgroup)
         self._open_streams()
         send_packet(self._zygote, {"op": "run", **terms}, [function_fd, call_fd, *self._write_fds])
         for fd in self._write_fds:
@@ -151,10 +152,6 @@ class Execution:
             drained=self._drained,
         )
 
-    @property
-    def pid(self) -> int:
-        return self._pid
-
     def close(self) -> None:
         self._drained = not any(stream.open for stream in self._streams)
         for stream in self._streams:
@@ -174,6 +171,7 @@ class Execution:
         streams = []
         for keep_bytes in caps:
             read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+            # Nobody else can open this end; if somebody could, he must not make a read wait.
             os.set_blocking(read_fd, False)
             self._write_fds.append(write_fd)
             streams.append(Stream(read_fd, keep_bytes))

@@ -36,6 +36,8 @@ _os_write, _os_exit = os.write, os._exit
 _pack = _FRAME_PREFIX.pack
 _setrecursionlimit = sys.setrecursionlimit
 _RECURSION_LIMIT = sys.getrecursionlimit()
+_REHEARSAL_COUNT = 20
+"""The interpreter adapts code to what it does after eight runs and some more (PEP 659)."""
 _flush_streams = (sys.stdout.flush, sys.stderr.flush)
 
 
@@ -91,8 +93,32 @@ def run(
     _os_exit(0)
 
 
+def rehearse() -> None:
+    """Run a function of our own some times, in an interpreter that will be forked for jobs.
+
+    What the interpreter remembers of code that has run before is written when it first runs, and a
+    fork pays for every page that it is the first to write to.
+    """
+    code = "def main_solution(n): return [n, 0.5, 'a', None, {'a': n}]"
+    function = values.to_json(
+        {
+            "code": code,
+            "entry_point": "main_solution",
+            "prelude": "none",
+            "convert": "none",
+            "output_bytes": 1024,
+            "complexity": None,
+        }
+    )
+    for _ in range(_REHEARSAL_COUNT):
+        for call_bytes in (b'{"args": [1]}', b'{"kwargs": {"n": 1}}', b'{"kwargs": {}}'):
+            _head_of(_execute(values.from_json(function), call_bytes))
+    del sys.modules[MODULE_NAME], linecache.cache[failure_report.SOURCE_NAME]
+
+
 def _read_whole(fd: int) -> bytes:
-    size = os.fstat(fd).st_size
+    # In a fresh fork each object costs: a stat_result has nineteen.
+    size = os.lseek(fd, 0, os.SEEK_END)
     return os.pread(fd, size, 0)
 
 
@@ -219,6 +245,12 @@ def _send(report: Report) -> None:
     for flush in _flush_streams:
         with contextlib.suppress(BaseException):  # the streams are the user's to break
             flush()
+    data = memoryview(_head_of(report) + report.output)
+    while data:
+        data = data[_os_write(RESULT_FD, data) :]
+
+
+def _head_of(report: Report) -> bytes:
     header = values.to_json(
         {
             "status": report.status,
@@ -228,6 +260,4 @@ def _send(report: Report) -> None:
             "output_bytes": len(report.output),
         }
     )
-    data = memoryview(_pack(_FRAME_MAGIC, len(header)) + header + report.output)
-    while data:
-        data = data[_os_write(RESULT_FD, data) :]
+    return _pack(_FRAME_MAGIC, len(header)) + header

@@ -21,6 +21,7 @@ _PREFIX = struct.Struct("!IBI")
 _AFTER_LENGTH_BYTES = _PREFIX.size - 4
 _PACKET_BYTES_MAX = 16 * 1024
 _PACKET_FDS_MAX = 8
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Kind(IntEnum):
@@ -53,7 +54,7 @@ def read_frame(fd: int) -> tuple[int, dict[str, Any], bytes]:
 
 def write_frame(fd: int, kind: Kind, header: dict[str, Any], *parts: bytes | bytearray) -> None:
     """Write one whole frame to a blocking descriptor."""
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = _to_json(header).encode()
     total = _AFTER_LENGTH_BYTES + len(text) + sum(map(len, parts))
     data = memoryview(b"".join((_PREFIX.pack(total, kind, len(text)), text, *parts)))
     while data:
@@ -62,7 +63,7 @@ def write_frame(fd: int, kind: Kind, header: dict[str, Any], *parts: bytes | byt
 
 def send_packet(sock: socket.socket, message: dict[str, Any], fds: list[int] | None = None) -> None:
     """Send one packet to the process at the other end, with descriptors if there are any."""
-    data = json.dumps(message, separators=(",", ":")).encode()
+    data = _to_json(message).encode()
     if not fds:
         sock.send(data)
         return

@@ -17,7 +17,6 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import asdict
 from typing import Any, NoReturn
 
 from . import meters, user_ids, zygote
@@ -163,9 +162,8 @@ class Supervisor:
         result, stdout, stderr = execution.result, execution.stdout, execution.stderr
         header = {
             "seq": seq,
-            **asdict(outcome),
+            **vars(outcome),
             "reusable": reusable,
-            "memory_bytes": meters.read_number(self._cgroup.memory_usage),
             "result_overflowed": result.overflowed,
             "stdout_truncated": stdout.overflowed,
             "stderr_truncated": stderr.overflowed,
@@ -275,7 +273,7 @@ def main(library_path: str) -> NoReturn:
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.close(null)
-    zygote.import_trusted(zygote.STANDARD_LIBRARY)
+    zygote.prepare()
     code = 0
     try:
         Supervisor(service_in, service_out, library_path=library_path).serve()

@@ -41,6 +41,12 @@ def import_trusted(names: list[str] | tuple[str, ...]) -> list[str]:
     return failed
 
 
+def prepare() -> None:
+    """What an interpreter does once in its life, before the first zygote is forked from it."""
+    import_trusted(STANDARD_LIBRARY)
+    job.rehearse()
+
+
 def serve(sock: socket.socket, *, syscalls_path: str) -> NoReturn:
     """Answer the supervisor until its end of the socket closes."""
     zygote = _Zygote(sock, Confinement(syscalls_path=syscalls_path))
@@ -153,5 +159,5 @@ def _reap_ended() -> None:
 
 def main(control_fd: int, *, syscalls_path: str) -> NoReturn:
     """Serve as an interpreter of its own, started for another hash seed or clock."""
-    import_trusted(STANDARD_LIBRARY)
+    prepare()
     serve(socket.socket(fileno=control_fd), syscalls_path=syscalls_path)

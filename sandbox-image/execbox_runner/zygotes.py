@@ -105,7 +105,11 @@ class Zygotes:
     def _lent(self, key: _Key) -> _Kept | None:
         """One that has more, as long as that is cheaper than importing again."""
         _variables, packages = key
-        more = [other for other in self._kept if _is_of(other, key) and other[1] > packages]
+        more = [
+            other
+            for other in self._kept
+            if _is_of(other, key) and other[1] > packages and not _shows(other[1], packages)
+        ]
         if not more or not packages:
             return None
         lender = min(more, key=lambda other: len(other[1]))
@@ -185,3 +189,11 @@ class Zygotes:
 def _is_of(other: _Key, key: _Key) -> bool:
     """Whether two zygotes are of the same interpreter."""
     return other[0] == key[0]
+
+
+def _shows(held: frozenset[str], packages: frozenset[str]) -> bool:
+    """Whether a package would have a submodule that importing it alone does not load.
+
+    A function that uses it without importing it would do so or fail by who was there before.
+    """
+    return any(name.rpartition(".")[0] in packages for name in held - packages)
