@@ -6,7 +6,6 @@ This module decides what is measured and in which order; the ways are in ``ways.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,18 +17,19 @@ from examples.local_service import LocalService, ServiceDidNotStart
 
 from benchmarks import single, ways
 from benchmarks.corpus_files import DEFAULT_FOLDER, CorpusMissing, read_codeio
+from benchmarks.findings import RESULTS, capabilities_of, draw_if_possible
 from benchmarks.meters import containers_memory_bytes
 from benchmarks.peers import SANDBOX_FUSION, SNEKBOX, Peer, over_peer
-from benchmarks.report import CODEIO_WAY, FLOOR, Report, describe_machine
+from benchmarks.report import CODEIO_WAY, FLOOR, Report, describe_machine, docker_version
 from benchmarks.series import Series, measure
 from benchmarks.ways import Way
 from benchmarks.work import Check, corpus_checks, trivial_checks
-from execbox import Client
 
-_RESULTS = Path(__file__).parent / "results"
 _FAST_ROUNDS = {"trivial": 5, "corpus": 3}
 _FAST_PASSES = 3
-"""The fast ways take turns, so that what else the machine does meets all of them alike."""
+"""The fast ways take turns, so that what else the machine does meets all of them alike. One pass
+more goes before: the floor has imported its packages by then, we import when a function needs it.
+"""
 _SLOW_TRIVIAL_COUNT = 60
 _SPACED_COUNT = 30
 _MANY_CALLS_COUNT = 1000
@@ -48,16 +48,16 @@ class Contender:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the tables, write them and the plot; 1 if something could not run."""
     arguments = _parser().parse_args(argv)
-    docker_version = _docker_version()
-    if docker_version is None:
+    version = docker_version()
+    if version is None:
         print("benchmarks: no Docker daemon answers, and most of this compares with it.")
         return 1
     work = _work(arguments.corpus, arguments.checks)
     others_bytes = containers_memory_bytes()
     try:
-        with LocalService() as service, Client(config=service.config()) as client:
-            able = client.capabilities()
-            report = Report(describe_machine(able, docker_version=docker_version))
+        with LocalService() as service:
+            able = capabilities_of(service.config())
+            report = Report(describe_machine(able, docker_version=version))
             _measure_single(report, service, image=able.image)
             peers = [
                 (peer, url)
@@ -68,9 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 service, image=able.image, core_count=able.concurrency, peers=peers
             ) as contenders:
                 for name, checks in work.items():
-                    report.series += _measure_all(
+                    first, series = _measure_all(
                         contenders, checks, work=name, others_bytes=others_bytes
                     )
+                    report.first_passes += first
+                    report.series += series
     except ServiceDidNotStart as error:
         print(f"benchmarks: the service did not start:\n{error}", file=sys.stderr)
         return 1
@@ -92,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(option, metavar="URL", help=f"a running {name} to measure beside")
     parser.add_argument("--checks", type=int, default=200, help="of each kind (default 200)")
     parser.add_argument(
-        "--output", type=Path, default=_RESULTS, help="folder for the tables and the plot"
+        "--output", type=Path, default=RESULTS, help="folder for the tables and the plot"
     )
     return parser
 
@@ -141,10 +143,10 @@ def _contenders(
 
 def _measure_all(
     contenders: Sequence[Contender], checks: list[Check], *, work: str, others_bytes: int
-) -> list[Series]:
-    """One series for each way that can do the work: of several, the one of median speed."""
+) -> tuple[list[Series], list[Series]]:
+    """The first pass of each fast way; and for each way the pass of median speed of the others."""
     found: dict[str, list[Series]] = {one.way.name: [] for one in contenders if work in one.works}
-    for number in range(_FAST_PASSES):
+    for number in range(1 + _FAST_PASSES):
         for contender in contenders:
             name = contender.way.name
             if name not in found or (number > 0 and not contender.fast):
@@ -160,7 +162,8 @@ def _measure_all(
                 others_bytes=others_bytes,
             )
             found[name].append(series)
-    return [
+    first = [several.pop(0) for several in found.values() if len(several) > 1]
+    return first, [
         sorted(several, key=lambda one: one.per_second)[len(several) // 2]
         for several in found.values()
     ]
@@ -188,22 +191,14 @@ def _write(report: Report, folder: Path) -> None:
     (folder / "benchmarks.md").write_text(tables, encoding="utf-8")
     (folder / "benchmarks.json").write_text(report.as_json(), encoding="utf-8")
     print(f"\n{tables}")
-    try:
-        from benchmarks.plot import draw
-    except ImportError:
-        print("No plot: matplotlib is missing (pip install 'execbox[benchmarks]').")
-    else:
-        draw(report, folder / "benchmarks.png")
+    draw_if_possible(lambda path: _draw(report, path), folder / "benchmarks.png")
     print(f"Written to {folder}.")
 
 
-def _docker_version() -> str | None:
-    command = ["docker", "version", "--format", "{{.Server.Version}}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+def _draw(report: Report, path: Path) -> None:
+    from benchmarks.plot import draw
+
+    draw(report, path)
 
 
 def _say(what: str) -> None:

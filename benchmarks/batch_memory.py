@@ -20,6 +20,7 @@ from typing import Any
 
 from examples.local_service import LocalService
 
+from benchmarks.meters import resident_mb
 from execbox import BatchResult, Client, wire
 
 _RUN_EVERY = 50
@@ -46,15 +47,12 @@ class Watch:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        while not self.ended.wait(_SAMPLE_S):
+        ended = False
+        while not ended:
+            ended = self.ended.wait(_SAMPLE_S)
             self.samples.answered.append(self.answered_count)
             self.samples.service_mb.append(resident_mb(self.service_pid))
             self.samples.client_mb.append(resident_mb(os.getpid()))
-
-
-def resident_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def lines(count: int) -> Iterator[dict[str, Any]]:
@@ -86,20 +84,16 @@ def is_right(result: BatchResult) -> bool:
 
 def draw(samples: Samples, path: Path) -> None:
     """Both lines over the lines answered; needs matplotlib."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    from benchmarks.plot_style import OTHERS, OURS, picture
 
-    mpl.use("agg")
-    figure = Figure(figsize=(8, 3.5), layout="constrained")
-    axis = figure.subplots()
-    axis.plot(samples.answered, samples.service_mb, label="service", color="#1b6ca8")
-    axis.plot(samples.answered, samples.client_mb, label="client", color="#9aa5b1")
-    axis.set_xlabel("lines answered")
-    axis.set_ylabel("resident memory, MiB")
-    axis.set_ylim(0, 1.25 * max(samples.service_mb + samples.client_mb))
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False)
-    figure.savefig(path, dpi=110)
+    with picture(path, (8, 3.5)) as figure:
+        axis = figure.subplots()
+        axis.plot(samples.answered, samples.service_mb, label="service", color=OURS)
+        axis.plot(samples.answered, samples.client_mb, label="client", color=OTHERS)
+        axis.set_xlabel("lines answered")
+        axis.set_ylabel("resident memory, MiB")
+        axis.set_ylim(0, 1.25 * max(samples.service_mb + samples.client_mb))
+        axis.legend()
 
 
 def main() -> int:

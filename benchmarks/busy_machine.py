@@ -18,16 +18,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from examples.local_service import LocalService, ServiceDidNotStart
+from examples.local_service import LocalService
 
 from benchmarks.callers import exported
 from benchmarks.corpus_files import DEFAULT_FOLDER, CodeioFunction, CorpusMissing, read_codeio
 from benchmarks.findings import (
-    OTHERS,
-    OURS,
     RESULTS,
     Claim,
+    Draw,
     Findings,
+    capabilities_of,
+    conclude,
     machine_of,
     number,
     say,
@@ -42,7 +43,7 @@ from benchmarks.verdicts import (
     unexcused,
     verdict_of,
 )
-from execbox import AsyncClient, Client, ExecboxError
+from execbox import AsyncClient, ExecboxError
 from execbox.wire import Call, Function, Isolation
 
 _DETERMINISM_PAGE = Path(__file__).resolve().parents[1] / "docs" / "determinism.md"
@@ -75,27 +76,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(argv)
     try:
         functions = read_codeio(asked.corpus)[: asked.functions]
-        excused = not_deterministic_functions(_DETERMINISM_PAGE)
-        with LocalService() as service:
-            with Client(config=service.config()) as client:
-                able = client.capabilities()
-            settings = {
-                "functions": str(len(functions)),
-                "burners": str(asked.burners),
-                "slots": str(able.concurrency),
-                "isolation": asked.isolation,
-            }
-            findings = Findings("busy_machine", machine_of(able), settings)
-            bench = _Bench(service, asked.isolation, concurrency=2 * able.concurrency)
-            quiet = bench.run("quiet", functions)
-            with burners(asked.burners):
-                busy = bench.run("busy", functions)
-    except (CorpusMissing, ServiceDidNotStart) as error:
+    except CorpusMissing as error:
         print(f"benchmarks.busy_machine: {error}", file=sys.stderr)
         return 2
+    return conclude("busy_machine", lambda: _measured(functions, asked), folder=asked.output)
+
+
+def _measured(
+    functions: Sequence[CodeioFunction], asked: argparse.Namespace
+) -> tuple[Findings, Draw]:
+    excused = not_deterministic_functions(_DETERMINISM_PAGE)
+    with LocalService() as service:
+        able = capabilities_of(service.config())
+        settings = {
+            "functions": str(len(functions)),
+            "burners": str(asked.burners),
+            "slots": str(able.concurrency),
+            "isolation": asked.isolation,
+        }
+        findings = Findings("busy_machine", machine_of(able), settings)
+        bench = _Bench(service, asked.isolation, concurrency=2 * able.concurrency)
+        quiet = bench.run("quiet", functions)
+        with burners(asked.burners):
+            busy = bench.run("busy", functions)
     _judge(findings, quiet, busy, excused)
-    findings.write(asked.output, lambda path: _draw(quiet, busy, path))
-    return 0 if findings.hold else 1
+    return findings, lambda path: _draw(quiet, busy, path)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -251,39 +256,33 @@ def _difference_text(found: Sequence[Difference]) -> str:
 
 
 def _draw(quiet: Pass, busy: Pass, path: Path) -> None:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    from benchmarks.plot_style import OTHERS, OURS, picture
 
-    mpl.use("agg")
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    spread, counts = figure.subplots(1, 2)
-    for one, color in ((busy, OTHERS), (quiet, OURS)):
-        spread.scatter(
-            [s * 1000 for s in one.cpu_s],
-            [s * 1000 for s in one.wall_s],
-            s=6,
-            alpha=0.5,
-            color=color,
-            label=one.name,
-        )
-    spread.set(xscale="log", yscale="log", xlabel="CPU time, ms", ylabel="wall time, ms")
-    spread.set_title("executions", fontsize=9)
-    spread.legend(frameon=False, fontsize=8)
-    statuses = sorted({verdict.status for verdict in quiet.verdicts.values()})
-    for offset, one, color in ((-0.2, quiet, OURS), (0.2, busy, OTHERS)):
-        found = Counter(verdict.status for verdict in one.verdicts.values())
-        places = [place + offset for place in range(len(statuses))]
-        values = [found[status] for status in statuses]
-        bars = counts.barh(places, values, height=0.38, color=color, label=one.name)
-        counts.bar_label(bars, padding=2, fontsize=8)
-    counts.set_yticks(range(len(statuses)), statuses)
-    counts.set(xscale="log")
-    counts.set_title("calls by status", fontsize=9)
-    counts.legend(frameon=False, fontsize=8)
-    for axis in (spread, counts):
-        axis.tick_params(labelsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110)
+    with picture(path, (9, 3.4)) as figure:
+        spread, counts = figure.subplots(1, 2)
+        for one, color in ((busy, OTHERS), (quiet, OURS)):
+            spread.scatter(
+                [s * 1000 for s in one.cpu_s],
+                [s * 1000 for s in one.wall_s],
+                s=6,
+                alpha=0.5,
+                color=color,
+                label=one.name,
+            )
+        spread.set(xscale="log", yscale="log", xlabel="CPU time, ms", ylabel="wall time, ms")
+        spread.set_title("executions")
+        spread.legend()
+        statuses = sorted({verdict.status for verdict in quiet.verdicts.values()})
+        for offset, one, color in ((-0.2, quiet, OURS), (0.2, busy, OTHERS)):
+            found = Counter(verdict.status for verdict in one.verdicts.values())
+            places = [place + offset for place in range(len(statuses))]
+            values = [found[status] for status in statuses]
+            bars = counts.barh(places, values, height=0.38, color=color, label=one.name)
+            counts.bar_label(bars, padding=2, fontsize=8)
+        counts.set_yticks(range(len(statuses)), statuses)
+        counts.set(xscale="log")
+        counts.set_title("calls by status")
+        counts.legend()
 
 
 if __name__ == "__main__":

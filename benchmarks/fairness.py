@@ -18,15 +18,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from examples.local_service import LocalService, ServiceDidNotStart
+from examples.local_service import LocalService
 
 from benchmarks.callers import exported, raw_caller
 from benchmarks.findings import (
-    ALARM,
-    OURS,
     RESULTS,
     Claim,
+    Draw,
     Findings,
+    capabilities_of,
+    conclude,
     machine_of,
     number,
     say,
@@ -34,7 +35,7 @@ from benchmarks.findings import (
 )
 from benchmarks.load_numbers import Brief, brief
 from benchmarks.work import TRIVIAL_CODE
-from execbox import AsyncClient, Client, ClientConfig, ExecboxError
+from execbox import AsyncClient, ClientConfig, ExecboxError
 from execbox.wire import Function, Limits
 from execbox_service.settings import hash_api_key
 
@@ -82,24 +83,21 @@ class _Stage:
 def main(argv: Sequence[str] | None = None) -> int:
     """Play all scenes, print the latencies, write them down; 1 if somebody was crowded out."""
     asked = _parser().parse_args(argv)
+    return conclude("fairness", lambda: _measured(asked.seconds), folder=asked.output)
+
+
+def _measured(seconds: float) -> tuple[Findings, Draw]:
     keys = {name: secrets.token_hex(16) for name in ("working", "single")}
     hashes = ",".join(f"{name}:{hash_api_key(key)}" for name, key in keys.items())
-    try:
-        # No limits for single keys: it is the queue that is to keep them apart.
-        with LocalService(api_key_hashes=hashes, key_concurrency_max="1000") as service:
-            config = ClientConfig(base_url=service.url, api_key=keys["single"])
-            with Client(config=config) as client:
-                able = client.capabilities()
-            settings = {"slots": str(able.concurrency), "one single every": f"{_PACE_S:g} s"}
-            findings = Findings("fairness", machine_of(able), settings)
-            stage = _Stage(service.url, keys, able.concurrency, asked.seconds)
-            scenes = asyncio.run(_play_all(stage))
-    except ServiceDidNotStart as error:
-        print(f"benchmarks.fairness: the service did not start:\n{error}", file=sys.stderr)
-        return 2
+    # No limits for single keys: it is the queue that is to keep them apart.
+    with LocalService(api_key_hashes=hashes, key_concurrency_max="1000") as service:
+        able = capabilities_of(ClientConfig(base_url=service.url, api_key=keys["single"]))
+        settings = {"slots": str(able.concurrency), "one single every": f"{_PACE_S:g} s"}
+        findings = Findings("fairness", machine_of(able), settings)
+        stage = _Stage(service.url, keys, able.concurrency, seconds)
+        scenes = asyncio.run(_play_all(stage))
     _judge(findings, scenes)
-    findings.write(asked.output, lambda path: _draw(scenes, path))
-    return 0 if findings.hold else 1
+    return findings, lambda path: _draw(scenes, path)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -282,26 +280,21 @@ def _judge(findings: Findings, scenes: Sequence[Scene]) -> None:
 
 
 def _draw(scenes: Sequence[Scene], path: Path) -> None:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    from benchmarks.plot_style import ALARM, OURS, picture
 
-    mpl.use("agg")
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    axis = figure.subplots()
-    names = [scene.name for scene in scenes]
-    for offset, attribute, color in ((-0.2, "p50_ms", OURS), (0.2, "p99_ms", ALARM)):
-        values = [getattr(scene.singles, attribute) for scene in scenes]
-        places = [place + offset for place in range(len(names))]
-        bars = axis.barh(places, values, height=0.38, color=color, label=attribute[:3])
-        axis.bar_label(bars, fmt="%.3g", padding=2, fontsize=8)
-    axis.set_yticks(range(len(names)), names)
-    axis.set_xscale("log")
-    axis.invert_yaxis()
-    axis.set_title("latency of single calls beside other work, ms", fontsize=9)
-    axis.tick_params(labelsize=8)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=110)
+    with picture(path, (9, 3.2)) as figure:
+        axis = figure.subplots()
+        names = [scene.name for scene in scenes]
+        for offset, attribute, color in ((-0.2, "p50_ms", OURS), (0.2, "p99_ms", ALARM)):
+            values = [getattr(scene.singles, attribute) for scene in scenes]
+            places = [place + offset for place in range(len(names))]
+            bars = axis.barh(places, values, height=0.38, color=color, label=attribute[:3])
+            axis.bar_label(bars, fmt="%.3g", padding=2, fontsize=8)
+        axis.set_yticks(range(len(names)), names)
+        axis.set_xscale("log")
+        axis.invert_yaxis()
+        axis.set_title("latency of single calls beside other work, ms")
+        axis.legend()
 
 
 if __name__ == "__main__":

@@ -1,20 +1,26 @@
-"""Writing down what a long measurement found: tables, JSON and a plot. Measures nothing."""
+"""What is around a long measurement: the service it starts, and writing down what it found.
+
+Tables, JSON and a plot. How a plot looks is in ``plot_style``. Measures nothing.
+"""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.report import describe_machine
+from examples.local_service import ServiceDidNotStart
+
+from benchmarks.report import describe_machine, docker_version
+from execbox import Client, ClientConfig
 from execbox.wire import Capabilities
 
 RESULTS = Path(__file__).parent / "results"
-OURS, OTHERS, ALARM = "#1b6ca8", "#9aa5b1", "#c0504d"
+Draw = Callable[[Path], None]
+"""Writes a plot to a file. Raises ImportError where matplotlib is missing."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Findings:
         rows = [[claim.text, claim.found, "yes" if claim.holds else "NO"] for claim in self.claims]
         return "\n\n".join([*lines, *self.tables, table(["claim", "found", "holds"], rows)]) + "\n"
 
-    def write(self, folder: Path, draw: Callable[[Path], None]) -> None:
+    def write(self, folder: Path, draw: Draw) -> None:
         """Print it; write it and the plot into the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         text = self.as_markdown()
@@ -62,22 +68,38 @@ class Findings:
         }
         encoded = json.dumps(record | self.data, indent=1)
         (folder / f"{self.name}.json").write_text(encoded + "\n", encoding="utf-8")
-        try:
-            draw(folder / f"{self.name}.png")
-        except ImportError:
-            print("No plot: matplotlib is missing (pip install 'execbox[benchmarks]').")
+        draw_if_possible(draw, folder / f"{self.name}.png")
         print(f"Written to {folder}.")
 
 
 def machine_of(able: Capabilities) -> dict[str, str]:
     """What it was measured on."""
-    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    return describe_machine(able, docker_version=docker_version() or "none")
+
+
+def capabilities_of(config: ClientConfig) -> Capabilities:
+    """What a service can do, asked through a connection that is closed again."""
+    with Client(config=config) as client:
+        return client.capabilities()
+
+
+def conclude(name: str, measure: Callable[[], tuple[Findings, Draw]], *, folder: Path) -> int:
+    """Measure and write it down; the exit code: 1 if a claim fails, 2 if no service started."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        version = done.stdout.strip() or "none"
-    except FileNotFoundError:
-        version = "none"
-    return describe_machine(able, docker_version=version)
+        findings, draw = measure()
+    except ServiceDidNotStart as error:
+        print(f"benchmarks.{name}: the service did not start:\n{error}", file=sys.stderr)
+        return 2
+    findings.write(folder, draw)
+    return 0 if findings.hold else 1
+
+
+def draw_if_possible(draw: Draw, path: Path) -> None:
+    """Draw it, or say what is missing for it."""
+    try:
+        draw(path)
+    except ImportError:
+        print("No plot: matplotlib is missing (pip install 'execbox[benchmarks]').")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

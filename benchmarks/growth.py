@@ -14,15 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from examples.local_service import LocalService, ServiceDidNotStart
+from examples.local_service import LocalService
 
 from benchmarks import ways
 from benchmarks.findings import (
-    OTHERS,
-    OURS,
     RESULTS,
     Claim,
+    Draw,
     Findings,
+    capabilities_of,
+    conclude,
     machine_of,
     number,
     say,
@@ -32,7 +33,6 @@ from benchmarks.load_numbers import fixed_cost, flatness
 from benchmarks.meters import read_cpu_times
 from benchmarks.single import Connection
 from benchmarks.work import request_body, trivial_checks
-from execbox import Client
 
 _SIZES = (10, 100, 1_000, 10_000, 100_000)
 _CALLS_MAX = 10_000
@@ -61,26 +61,23 @@ Send = Callable[[int], None]
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write it down; 1 if the costs are not flat."""
     asked = _parser().parse_args(argv)
+    return conclude("growth", lambda: _measured(asked), folder=asked.output)
+
+
+def _measured(asked: argparse.Namespace) -> tuple[Findings, Draw]:
     sizes = [size for size in _SIZES if size <= asked.largest]
-    try:
-        with LocalService() as service:
-            with Client(config=service.config()) as client:
-                able = client.capabilities()
-            settings = {"rounds": str(asked.rounds), "slots": str(able.concurrency)}
-            findings = Findings("growth", machine_of(able), settings)
-            with ways.over_batch(service.url, "process", concurrency=able.concurrency) as batch:
-                sends = {"lines of a batch": _lines(batch), "calls of a request": _calls(service)}
-                first = [
-                    measure(name, send, 10, service.pid, batch_count=1)
-                    for name, send in sends.items()
-                ]
-                costs = _measure_all(sends, sizes, rounds=asked.rounds, pid=service.pid)
-    except ServiceDidNotStart as error:
-        print(f"benchmarks.growth: the service did not start:\n{error}", file=sys.stderr)
-        return 2
+    with LocalService() as service:
+        able = capabilities_of(service.config())
+        settings = {"rounds": str(asked.rounds), "slots": str(able.concurrency)}
+        findings = Findings("growth", machine_of(able), settings)
+        with ways.over_batch(service.url, "process", concurrency=able.concurrency) as batch:
+            sends = {"lines of a batch": _lines(batch), "calls of a request": _calls(service)}
+            first = [
+                measure(name, send, 10, service.pid, batch_count=1) for name, send in sends.items()
+            ]
+            costs = _measure_all(sends, sizes, rounds=asked.rounds, pid=service.pid)
     _judge(findings, first, costs)
-    findings.write(asked.output, lambda path: _draw(costs, path))
-    return 0 if findings.hold else 1
+    return findings, lambda path: _draw(costs, path)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -194,25 +191,21 @@ def _row(cost: Cost) -> list[str]:
 
 
 def _draw(costs: Sequence[Cost], path: Path) -> None:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    from benchmarks.plot_style import OTHERS, OURS, picture
 
-    mpl.use("agg")
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    panels = zip(figure.subplots(1, 2), ("wall_ms", "cpu_ms"), strict=True)
-    for axis, attribute in panels:
-        for way, color in (("lines of a batch", OURS), ("calls of a request", OTHERS)):
-            known = [c for c in costs if c.way == way and getattr(c, attribute) is not None]
-            values = [getattr(cost, attribute) for cost in known]
-            axis.plot([cost.size for cost in known], values, marker="o", label=way, color=color)
-        what = "wall time" if attribute == "wall_ms" else "CPU of service and containers"
-        axis.set(title=f"{what} per execution, ms", xscale="log", xlabel="executions in a batch")
-        axis.set_ylim(bottom=0)
-        axis.legend(frameon=False, fontsize=8)
-        axis.title.set_fontsize(9)
-        axis.tick_params(labelsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110)
+    with picture(path, (9, 3.4)) as figure:
+        panels = zip(figure.subplots(1, 2), ("wall_ms", "cpu_ms"), strict=True)
+        for axis, attribute in panels:
+            for way, color in (("lines of a batch", OURS), ("calls of a request", OTHERS)):
+                known = [c for c in costs if c.way == way and getattr(c, attribute) is not None]
+                values = [getattr(cost, attribute) for cost in known]
+                axis.plot([cost.size for cost in known], values, marker="o", label=way, color=color)
+            what = "wall time" if attribute == "wall_ms" else "CPU of service and containers"
+            axis.set(
+                title=f"{what} per execution, ms", xscale="log", xlabel="executions in a batch"
+            )
+            axis.set_ylim(bottom=0)
+            axis.legend()
 
 
 if __name__ == "__main__":

@@ -18,26 +18,24 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from examples.local_service import LocalService, ServiceDidNotStart
+from examples.local_service import LocalService
 
-from benchmarks.batch_memory import resident_mb
 from benchmarks.callers import Caller, CallFailed, exported, library, raw_caller
 from benchmarks.findings import (
-    ALARM,
-    OTHERS,
-    OURS,
     RESULTS,
     Claim,
+    Draw,
     Findings,
+    capabilities_of,
+    conclude,
     machine_of,
     number,
     say,
     table,
 )
 from benchmarks.load_numbers import Brief, brief, windows
-from benchmarks.meters import read_cpu_times
+from benchmarks.meters import read_cpu_times, resident_mb
 from benchmarks.trend import Trend, trend_of
-from execbox import Client
 
 _RATIO_MAX = 5.0
 _GROWTH_FLOOR_MB = 5.0
@@ -81,28 +79,23 @@ class Costs:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the load, print what came of it, write it down; 1 if a claim does not hold."""
-    arguments = _parser().parse_args(argv)
-    try:
-        with LocalService() as service:
-            with Client(config=service.config()) as client:
-                able = client.capabilities()
-            findings = Findings(
-                "load",
-                machine_of(able),
-                {
-                    "clients": str(arguments.clients),
-                    "client": arguments.client,
-                    "minutes": f"{arguments.minutes:g}",
-                    "slots": str(able.concurrency),
-                },
-            )
-            run, costs = asyncio.run(_load(service, arguments))
-    except ServiceDidNotStart as error:
-        print(f"benchmarks.load: the service did not start:\n{error}", file=sys.stderr)
-        return 2
+    asked = _parser().parse_args(argv)
+    return conclude("load", lambda: _measured(asked), folder=asked.output)
+
+
+def _measured(asked: argparse.Namespace) -> tuple[Findings, Draw]:
+    with LocalService() as service:
+        able = capabilities_of(service.config())
+        settings = {
+            "clients": str(asked.clients),
+            "client": asked.client,
+            "minutes": f"{asked.minutes:g}",
+            "slots": str(able.concurrency),
+        }
+        findings = Findings("load", machine_of(able), settings)
+        run, costs = asyncio.run(_load(service, asked))
     _judge(findings, run, costs)
-    findings.write(arguments.output, lambda path: _draw(run, path))
-    return 0 if findings.hold else 1
+    return findings, lambda path: _draw(run, path)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -268,29 +261,22 @@ def _cost_table(costs: Costs, *, count: int) -> str:
 
 
 def _draw(run: Run, path: Path) -> None:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    from benchmarks.plot_style import ALARM, OTHERS, OURS, picture
 
-    mpl.use("agg")
-    figure = Figure(figsize=(13, 3.4), layout="constrained")
-    over_time, spread, memory = figure.subplots(1, 3)
-    length_s = max(1.0, (run.ended_s[-1] if run.ended_s else 1.0) / 60)
-    slices = windows(run.ended_s, run.latencies_s, length_s=length_s)
-    begins_s = [one.begin_s for one in slices]
-    for name, color in (("p50_ms", OURS), ("p95_ms", OTHERS), ("p99_ms", ALARM)):
-        values = [getattr(one.brief, name) for one in slices]
-        over_time.plot(begins_s, values, label=name.removesuffix("_ms"), color=color)
-    over_time.set(title="latency, ms", xlabel="seconds", ylim=(0, None))
-    over_time.legend(frameon=False, fontsize=8)
-    spread.hist([latency_s * 1000 for latency_s in run.latencies_s], bins=80, color=OURS)
-    spread.set(title="answers by latency", xlabel="ms", yscale="log")
-    memory.plot(run.sampled_s, run.service_mb, color=OURS)
-    memory.set(title="service's resident memory, MB", xlabel="seconds", ylim=(0, None))
-    for axis in (over_time, spread, memory):
-        axis.title.set_fontsize(9)
-        axis.tick_params(labelsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110)
+    with picture(path, (13, 3.4)) as figure:
+        over_time, spread, memory = figure.subplots(1, 3)
+        length_s = max(1.0, (run.ended_s[-1] if run.ended_s else 1.0) / 60)
+        slices = windows(run.ended_s, run.latencies_s, length_s=length_s)
+        begins_s = [one.begin_s for one in slices]
+        for name, color in (("p50_ms", OURS), ("p95_ms", OTHERS), ("p99_ms", ALARM)):
+            values = [getattr(one.brief, name) for one in slices]
+            over_time.plot(begins_s, values, label=name.removesuffix("_ms"), color=color)
+        over_time.set(title="latency, ms", xlabel="seconds", ylim=(0, None))
+        over_time.legend()
+        spread.hist([latency_s * 1000 for latency_s in run.latencies_s], bins=80, color=OURS)
+        spread.set(title="answers by latency", xlabel="ms", yscale="log")
+        memory.plot(run.sampled_s, run.service_mb, color=OURS)
+        memory.set(title="service's resident memory, MB", xlabel="seconds", ylim=(0, None))
 
 
 if __name__ == "__main__":

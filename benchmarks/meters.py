@@ -112,6 +112,11 @@ def containers_memory_bytes() -> int:
     return 0
 
 
+def resident_mb(pid: int) -> float:
+    """Memory that a process holds now."""
+    return _resident_bytes(pid) / 2**20
+
+
 def _resident_bytes(pid: int | None) -> int:
     if pid is None:
         return 0

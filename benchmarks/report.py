@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ class Report:
     """Everything one run measured."""
 
     machine: dict[str, str]
+    first_passes: list[Series] = field(default_factory=list)
+    """Of the ways that run all work several times: what they did before anything was warm."""
     series: list[Series] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
     many_calls: list[ManyCalls] = field(default_factory=list)
@@ -35,6 +38,9 @@ class Report:
             series = [one for one in self.series if one.work == work]
             parts += [f"## {work}: ratios of throughput", _ratio_table(series)]
             parts += [f"## {work}: figures", _figures_table(series)]
+            first = [one for one in self.first_passes if one.work == work]
+            if first:
+                parts += [f"## {work}: the pass before those", _ratio_table(first)]
         parts += ["## Single requests", _latency_table(self.latencies)]
         parts += ["## Many calls of one function in one request, per call"]
         parts += [_many_calls_table(self.many_calls)]
@@ -55,6 +61,16 @@ def describe_machine(able: Capabilities, *, docker_version: str) -> dict[str, st
         "Python in the image": able.python,
         "load before the run": f"{os.getloadavg()[0]:.1f}",
     }
+
+
+def docker_version() -> str | None:
+    """Of the daemon; None where none answers, or nothing is there to ask it."""
+    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _processor() -> str:

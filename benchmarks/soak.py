@@ -43,6 +43,7 @@ _SETTLE_S = 4.0
 """After the last job: used containers are removed, new ones made."""
 _ATTACK_SHARE, _BATCH_SHARE, _PROCESS_SHARE = 0.45, 0.1, 0.75
 _LOG_BYTES = 10 * 2**20
+_STARVED = "machine_too_busy"
 
 
 @dataclass
@@ -174,6 +175,10 @@ class Soak:
             await asyncio.sleep(error.retry_after_s or 1.0)
         except ExecboxError as error:
             code = getattr(error, "code", type(error).__name__)
+            if code == _STARVED:
+                # As honest: what else this machine does left the execution no time.
+                self.tally.refused_count += 1
+                return
             self.tally.add(Came(name, isolation, f"error {code}", str(error), repr(error)))
             await asyncio.sleep(1.0)
         else:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,14 +65,21 @@ def instance_of(settings: Settings) -> str:
 
 def containers_of(instance: str) -> list[dict[str, Any]]:
     """What the daemon has of one service, ended containers included."""
-    client = docker.APIClient(timeout=30)
-    try:
+    with docker_client() as client:
         found: list[dict[str, Any]] = client.containers(
             all=True, filters={"label": f"{LABEL}={instance}"}
         )
+    return found
+
+
+@contextlib.contextmanager
+def docker_client() -> Iterator[docker.APIClient]:
+    """The daemon, to look at what a service made and to interfere with it."""
+    client = docker.APIClient(timeout=30)
+    try:
+        yield client
     finally:
         client.close()
-    return found
 
 
 def bench_settings(**overrides: str) -> Settings:

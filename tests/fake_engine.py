@@ -17,6 +17,7 @@ from typing import Any
 from execbox_service.engines.base import EngineFacts, EngineUnavailable, PostMortem, SandboxLost
 from execbox_service.engines.frame_stream import FrameStream
 from execbox_service.frames import Answer, Kind, Ready, pack
+from execbox_service.pool import PoolLimits
 
 READY = Ready(
     python="3.11.2",
@@ -33,6 +34,15 @@ READY = Ready(
 FACTS = EngineFacts(
     engine="fake", image="sha256:0", python="3.11.2", packages={}, imports={"numpy": "numpy"}
 )
+POOL_LIMITS = PoolLimits(
+    warm_count=2,
+    idle_count=4,
+    memory_mb=512,
+    cpu_count=1.0,
+    executions_max=1000,
+    age_max_s=100.0,
+)
+"""Of a pool of fake sandboxes; what a test needs otherwise it replaces."""
 
 
 def report_frame(output: object = None, **fields: Any) -> bytes:
@@ -57,7 +67,6 @@ def measured(seq: int, **fields: Any) -> dict[str, Any]:
         "throttled_ns": 0,
         "drained": True,
         "reusable": True,
-        "memory_bytes": 2**20,
         "result_overflowed": False,
         "stdout_truncated": False,
         "stderr_truncated": False,

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.bench import bench_settings, containers_of, instance_of
-from tests.service_http.harness import Answer, Server, execute_body
+from tests.process_use import descriptor_count, resident_mb
+from tests.service_http.harness import Answer, Server, execute_body, wait_until
 
 PROGRAM = """
 import json, sys
@@ -64,12 +63,10 @@ class LiveService(Server):
 
     def resident_mb(self) -> float:
         """Memory the service holds now."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        kb = next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS"))
-        return int(kb) / 1024
+        return resident_mb(self.process.pid)
 
     def descriptor_count(self) -> int:
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return descriptor_count(self.process.pid)
 
 
 @contextlib.contextmanager
@@ -123,14 +120,6 @@ def end(process: subprocess.Popen[str], *, number: signal.Signals = signal.SIGTE
         process.wait()
 
 
-def wait_for(condition: Any, *, within_s: float = 30) -> None:
-    """Until something holds; an error if it does not in time."""
-    deadline_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "waited in vain"
-        time.sleep(0.05)
-
-
 def headers_of(key: str) -> str:
     return f"Authorization: Bearer {key}\r\n"
 
@@ -152,7 +141,7 @@ def _wait_until_serving(process: subprocess.Popen[str], port: int) -> None:
             return Server(port).get("/readyz").status == 200
         return False
 
-    wait_for(serving, within_s=_START_S)
+    wait_until(serving, timeout_s=_START_S)
 
 
 def settings_of_attacks(**others: str) -> dict[str, str]:

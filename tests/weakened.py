@@ -38,6 +38,8 @@ class Weakened:
 
     executor: Executor
     expected: selftest.Expected
+    instance: str
+    """The value of the label that its containers carry."""
 
     async def calls(
         self, code: str, *inputs: list[Any], principal: str = "test", **fields: Any
@@ -106,7 +108,7 @@ async def weakened(
             open_file_count=spec.open_file_count,
         )
         try:
-            yield Weakened(Executor(admission, pool, facts, Metrics()), expected)
+            yield Weakened(Executor(admission, pool, facts, Metrics()), expected, spec.instance)
         finally:
             await pool.stop()
             await engine.stop()

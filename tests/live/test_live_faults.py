@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import docker
 import pytest
 from docker.errors import APIError
 
 from execbox_service.engines.docker_policy import LABEL
-from tests.bench import IMAGE, containers_of
+from tests.bench import IMAGE, containers_of, docker_client
 from tests.live_service import (
     LiveService,
     end,
@@ -22,9 +21,8 @@ from tests.live_service import (
     live_service,
     settings_of_attacks,
     statuses_of,
-    wait_for,
 )
-from tests.service_http.harness import Answer, assert_error
+from tests.service_http.harness import Answer, assert_error, wait_until
 
 from .conftest import CANARY
 
@@ -37,15 +35,6 @@ pytestmark = [
 SLEEPS = "import time\ndef main_solution():\n    time.sleep(0.9)\n    return 'slept'"
 SLEEPS_LONG = SLEEPS.replace("0.9", "6")
 """So long that nobody's load lets it end before its container is killed."""
-
-
-@contextlib.contextmanager
-def docker_client() -> Iterator[docker.APIClient]:
-    client = docker.APIClient(timeout=30)
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 def running_ids(instance: str) -> set[str]:
@@ -104,7 +93,7 @@ def test_containers_killed_again_and_again_are_503_and_the_next_request_is_answe
             ended.set()
             killer.join()
     assert_error(answer, 503)
-    wait_for(lambda: service.execute(SLEEPS, headers=headers).status == 200)
+    wait_until(lambda: service.execute(SLEEPS, headers=headers).status == 200, timeout_s=30)
 
 
 def test_sigterm_answers_running_executions_and_leaves_nothing() -> None:
@@ -135,7 +124,7 @@ def test_sigkill_lets_containers_end_and_the_next_start_removes_its_own_only() -
                 end(service.process, number=signal.SIGKILL)
             left = service.containers()
             assert left
-            wait_for(lambda: not running_ids(service.instance), within_s=15)
+            wait_until(lambda: not running_ids(service.instance), timeout_s=15)
         with live_service(settings_of_attacks(), port=service.port) as again:
             assert not again.containers() & left
             assert again.canary_is_ok()

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.live_service import LiveService, live_service, settings_of_attacks, wait_for
-from tests.service_http.harness import Answer, assert_error
+from tests.live_service import LiveService, live_service, settings_of_attacks
+from tests.service_http.harness import Answer, assert_error, wait_until
 from tests.weakened import edited_runner
 
 pytestmark = pytest.mark.docker
@@ -55,7 +55,7 @@ def lied_to(_no_settings_from_outside: None) -> Iterator[LiveService]:
         lie(it, "garbage")
         before_count = it.descriptor_count()
         yield it
-        wait_for(lambda: it.descriptor_count() <= before_count + 8)
+        wait_until(lambda: it.descriptor_count() <= before_count + 8, timeout_s=30)
 
 
 def lie(service: LiveService, kind: str) -> Answer:
@@ -69,7 +69,7 @@ def honest(service: LiveService, number: int) -> Answer:
 
 def test_runners_that_lie_are_destroyed_and_their_requests_are_503(lied_to: LiveService) -> None:
     """F27: no verdict out of a lie, and requests beside and after them are unharmed."""
-    wait_for(lambda: bool(lied_to.containers()))
+    wait_until(lambda: bool(lied_to.containers()), timeout_s=30)
     before = lied_to.containers()
     with ThreadPoolExecutor(len(KINDS) + 3) as threads:
         lies = [threads.submit(lie, lied_to, kind) for kind in KINDS]
@@ -81,7 +81,7 @@ def test_runners_that_lie_are_destroyed_and_their_requests_are_503(lied_to: Live
     for number, future in enumerate(others):
         assert [each["output"] for each in future.result().json["executions"]] == [number]
     assert lied_to.canary_is_ok()
-    wait_for(lambda: not before & lied_to.containers())
+    wait_until(lambda: not before & lied_to.containers(), timeout_s=30)
 
 
 def test_runner_that_answers_twice_gives_no_other_call_that_answer(lied_to: LiveService) -> None:

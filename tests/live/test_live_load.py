@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.live_service import LiveService, headers_of, statuses_of, wait_for
-from tests.service_http.harness import Answer, execute_body
+from tests.live_service import LiveService, headers_of, statuses_of
+from tests.service_http.harness import Answer, execute_body, wait_until
 
 from .conftest import CANARY, GREEDY
 
@@ -108,4 +108,4 @@ def test_executions_that_print_a_megabyte_each_leave_memory_and_logs_as_they_wer
             (100, True)
         }
     assert service.resident_mb() - before_mb < 20
-    wait_for(lambda: service.descriptor_count() <= before_count + 10)
+    wait_until(lambda: service.descriptor_count() <= before_count + 10, timeout_s=30)

@@ -14,29 +14,24 @@ from execbox.wire import Status
 from execbox_service.engines.base import ContainerSpec
 from execbox_service.engines.docker_policy import container_options
 from execbox_service.failures import ServiceFailure
-from tests.sandbox import (
-    attacks_contamination,
-    attacks_escape,
-    attacks_forgery,
-    attacks_network,
-    attacks_resource,
-)
 from tests.sandbox.attack import LIMITS, Attack
+from tests.sandbox.attack_lists import CLASSES
+from tests.sandbox.protections import (
+    CONFINE,
+    FAMILY_NOT_ENDED,
+    NO_DEADLINE,
+    NO_FILTER,
+    NO_IDENTITY,
+    NO_SECCOMP,
+    NOT_CLEANED,
+    OPEN_DESCRIPTORS,
+    SUPERVISOR,
+)
 from tests.weakened import Edits, weakened
 
 pytestmark = pytest.mark.docker
 
-ATTACKS: dict[str, Attack] = {
-    attack.name: attack
-    for module in (
-        attacks_contamination,
-        attacks_escape,
-        attacks_forgery,
-        attacks_network,
-        attacks_resource,
-    )
-    for attack in module.ATTACKS
-}
+ATTACKS = {attack.name: attack for attacks in CLASSES.values() for attack in attacks}
 DEFAULT_SECCOMP: list[str] = ["no-new-privileges"]
 OURS = container_options(ContainerSpec("", "", None, None, 1, 512, 128, 64, 4096, 128, 256))[
     "security_opt"
@@ -71,7 +66,7 @@ async def test_control_of_the_controls_a_mounted_runner_is_the_runner() -> None:
         ({"ReadonlyRootfs": False}, "the root file system is read-only"),
         ({"CapDrop": []}, "only SETUID, SETGID and KILL"),
         ({"SecurityOpt": [OURS]}, "no_new_privs is set for the container"),
-        ({"SecurityOpt": ["no-new-privileges", "seccomp=unconfined"]}, "has a seccomp profile"),
+        (NO_SECCOMP, "has a seccomp profile"),
         ({"SecurityOpt": DEFAULT_SECCOMP}, "system-call profile is ours"),
         ({"Memory": 2**31, "MemorySwap": 2**31}, "the memory limit is"),
         ({"PidsLimit": 0}, "the number of processes is limited"),
@@ -104,24 +99,6 @@ async def test_container_with_a_network_is_refused_by_the_self_test() -> None:
             assert ended.output
 
 
-CONFINE = "confine.py"
-NO_FILTER: Edits = {
-    CONFINE: (
-        (
-            "self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))",
-            "ctypes.byref(program)",
-        ),
-    )
-}
-NO_IDENTITY: Edits = {
-    CONFINE: (
-        ("os.setresgid(terms.uid, terms.uid, terms.uid)", "pass"),
-        ("os.setresuid(terms.uid, terms.uid, terms.uid)", "pass"),
-    )
-}
-OPEN_DESCRIPTORS: Edits = {CONFINE: (("os.closerange(RESULT_FD + 1, mark_fd)", "pass"),)}
-
-
 @pytest.mark.parametrize(
     ("edits", "named"),
     [
@@ -151,17 +128,17 @@ async def test_job_without_a_step_is_refused_by_the_self_test(edits: Edits, name
         (
             "sockets of every family",
             NO_FILTER,
-            {"SecurityOpt": ["no-new-privileges", "seccomp=unconfined"]},
+            NO_SECCOMP,
         ),
         (
             "a kernel object that outlives its maker",
             NO_FILTER,
-            {"SecurityOpt": ["no-new-privileges", "seccomp=unconfined"]},
+            NO_SECCOMP,
         ),
         (
             "dangerous system calls by number",
             NO_FILTER,
-            {"SecurityOpt": ["no-new-privileges", "seccomp=unconfined"]},
+            NO_SECCOMP,
         ),
         # Not without any limit: removing half a million files takes as long as all tests here.
         ("inodes without end", None, {"Tmpfs": {"/tmp": "rw,mode=1777,size=64m,nr_inodes=20k"}}),
@@ -191,12 +168,7 @@ async def test_attack_succeeds_where_its_protection_is_missing(
 
 async def test_files_stay_where_nobody_removes_them() -> None:
     """Without cleaning and without looking, the next job finds what the last one left."""
-    edits: Edits = {
-        "supervisor.py": (
-            ("clean = meters.free_space() == self._free_space or self._clean(uid)", "clean = True"),
-        )
-    }
-    async with weakened(edits=edits) as sandboxes:
+    async with weakened(edits=NOT_CLEANED) as sandboxes:
         executions = await sandboxes.calls(attack("a meeting place").code, [], [])
     assert executions[1].output != []
 
@@ -214,11 +186,8 @@ async def test_container_is_replaced_where_cleaning_does_nothing() -> None:
 async def test_background_processes_stay_where_nobody_ends_them() -> None:
     """Without ending a job's family its daemon is still there for the next to see."""
     edits: Edits = {
-        "supervisor.py": (
-            (
-                'end_family=(lambda: self._end_family(uid)) if profile == "processes" else None',
-                "end_family=(lambda: None) if profile else None",
-            ),
+        SUPERVISOR: (
+            *FAMILY_NOT_ENDED[SUPERVISOR],
             ("and meters.read_number(self._cgroup.pids) <= process_count", ""),
             ("            and outcome.drained\n", ""),
         )
@@ -242,14 +211,6 @@ def main_solution():
 
 async def test_process_count_alone_notices_what_is_left() -> None:
     """With nobody ending the family, the number of processes shows it, and the container goes."""
-    edits: Edits = {
-        "supervisor.py": (
-            (
-                'end_family=(lambda: self._end_family(uid)) if profile == "processes" else None',
-                "end_family=(lambda: None) if profile else None",
-            ),
-        )
-    }
     code = """
 import os, time
 def main_solution():
@@ -260,7 +221,7 @@ def main_solution():
         os._exit(0)
     return sorted(uids - {0, os.getuid()})
 """
-    async with weakened(edits=edits) as sandboxes:
+    async with weakened(edits=FAMILY_NOT_ENDED) as sandboxes:
         executions = await sandboxes.calls(code, [], [], profile="processes")
     assert [execution.output for execution in executions] == [[], []]
 
@@ -283,9 +244,8 @@ async def test_memory_that_outlives_its_job_costs_the_container(looking: bool) -
     """Kernel memory held after the end is noticed by its amount, whatever it is held by."""
     edits: dict[str, tuple[tuple[str, str], ...]] = dict(NO_FILTER)
     if not looking:
-        edits["supervisor.py"] = (("and not self._holds_more_memory()", ""),)
-    options = {"SecurityOpt": ["no-new-privileges", "seccomp=unconfined"]}
-    async with weakened(edits=edits, options=options) as sandboxes:
+        edits[SUPERVISOR] = (("and not self._holds_more_memory()", ""),)
+    async with weakened(edits=edits, options=NO_SECCOMP) as sandboxes:
         executions = await sandboxes.calls(SEGMENT, [], [], [])
     found = [execution.output for execution in executions]
     assert found == ([0, 0, 0] if looking else [0, 1, 2])
@@ -293,14 +253,8 @@ async def test_memory_that_outlives_its_job_costs_the_container(looking: bool) -
 
 async def test_second_deadline_holds_where_the_supervisor_forgets_the_first() -> None:
     """A supervisor that never ends a job: the service destroys the container by itself."""
-    edits: Edits = {
-        "execution.py": (
-            ('return self._kill("wall_time")', "pass"),
-            ('return self._kill("hard_stop")', "pass"),
-        )
-    }
     code = "import time\ndef main_solution(): time.sleep(60)\n"
-    async with weakened(edits=edits, answer_grace_s=0.5) as sandboxes:
+    async with weakened(edits=NO_DEADLINE, answer_grace_s=0.5) as sandboxes:
         with pytest.raises(ServiceFailure) as failure:
             await sandboxes.call(code, limits={"wall_time_s": 0.1})
     assert failure.value.retryable
@@ -317,7 +271,7 @@ async def test_confinement_that_fails_is_our_failure_and_no_verdict() -> None:
 
 async def test_supervisor_that_crashes_is_our_failure() -> None:
     """An exception in the supervisor ends its container; the caller is told to come back."""
-    edits: Edits = {"supervisor.py": (("    def _start_job(", "    def _other("),)}
+    edits: Edits = {SUPERVISOR: (("    def _start_job(", "    def _other("),)}
     async with weakened(edits=edits) as sandboxes:
         with pytest.raises(ServiceFailure):
             await sandboxes.call("def main_solution(): return 1")

@@ -7,18 +7,25 @@ Those that do not touch each other share a sandbox, because each costs about a s
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
+from benchmarks.host_view import HostView, processes_by_namespace
 
 from execbox.wire import Status
 from execbox_service.failures import ServiceFailure
-from execbox_service.frames import Report, parse_report
+from execbox_service.frames import Answer, Report, Result, parse_report
 from execbox_service.judge import outcome
-from tests.bench import Bench, eventually
-from tests.sandbox.test_negative_controls import NO_FILTER, OURS
+from execbox_service.pool import Lease
+from execbox_service.session import Session
+from tests.bench import Bench, docker_client, eventually
+from tests.sandbox.protections import NO_DEADLINE, NO_FILTER, NO_SECCOMP, NOT_CLEANED
+from tests.sandbox.test_negative_controls import OURS
 from tests.weakened import Edits, Weakened, weakened
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
@@ -154,11 +161,8 @@ async def test_log_of_a_container_keeps_nothing(bench: Bench) -> None:
 
 def logs_of(names: list[str]) -> set[str]:
     """Where the daemon keeps what containers say, empty where it does not."""
-    client = docker.APIClient(timeout=30)
-    try:
+    with docker_client() as client:
         return {client.inspect_container(name)["LogPath"] for name in names}
-    finally:
-        client.close()
 
 
 async def test_nothing_runs_where_new_privileges_are_not_given_up() -> None:
@@ -181,16 +185,12 @@ def main_solution(plants):
     try: return open("/tmp/private").read() == ""
     except PermissionError: return "closed"
 """
-NOT_CLEANED = (
-    "clean = meters.free_space() == self._free_space or self._clean(uid)",
-    "clean = True",
-)
 
 
 @pytest.mark.parametrize(("once", "found"), [(True, "closed"), (False, True)])
 async def test_user_id_used_twice_opens_what_the_first_has_left(once: bool, found: object) -> None:
     """Where nobody cleans, a private file stays private only if its owner's id never comes back."""
-    edits: dict[str, tuple[tuple[str, str], ...]] = {"supervisor.py": (NOT_CLEANED,)}
+    edits: dict[str, tuple[tuple[str, str], ...]] = dict(NOT_CLEANED)
     if not once:
         edits["user_ids.py"] = (("        self.used_count += 1\n", ""),)
     async with weakened(edits=edits) as sandboxes:
@@ -225,28 +225,95 @@ async def test_cpu_time_counts_because_it_is_read_from_outside() -> None:
 
 async def test_second_deadline_is_what_ends_the_wait() -> None:
     """With both deadlines gone, the call is still waited for when everything else has given up."""
-    edits: Edits = {
-        "execution.py": (
-            ('return self._kill("wall_time")', "pass"),
-            ('return self._kill("hard_stop")', "pass"),
-        )
-    }
     code = "import time\ndef main_solution(): time.sleep(60)\n"
-    async with weakened(edits=edits, answer_grace_s=60) as sandboxes:
+    async with weakened(edits=NO_DEADLINE, answer_grace_s=60) as sandboxes:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1.5):
                 await sandboxes.call(code, limits={"wall_time_s": 0.1})
 
 
+UNCAPPED: Edits = {"execution.py": (("room = self.keep_bytes - len(self.data)", "room = 1 << 40"),)}
+PRINTS = "def main_solution(): print('x' * 100_000)"
+
+
 async def test_output_that_the_supervisor_lets_through_stops_at_the_service() -> None:
     """A supervisor that caps nothing is taken for a liar: a failure of ours, and no output."""
-    edits: Edits = {
-        "execution.py": (("room = self.keep_bytes - len(self.data)", "room = 1 << 40"),)
-    }
-    code = "def main_solution(): print('x' * 100_000)"
-    async with weakened(edits=edits) as sandboxes:
+    async with weakened(edits=UNCAPPED) as sandboxes:
         with pytest.raises(ServiceFailure):
-            await sandboxes.call(code, limits={"stdout_bytes": 1000})
+            await sandboxes.call(PRINTS, limits={"stdout_bytes": 1000})
+
+
+async def test_output_that_nobody_counts_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the service's own count as well, all of it arrives, and only the answer is cut."""
+    arrived_bytes: list[int] = []
+
+    async def trusting(_session: Session, lease: Lease) -> Answer:
+        answer = await lease.sandbox.receive()
+        assert isinstance(answer, Result)
+        arrived_bytes.append(len(answer.stdout))
+        return answer
+
+    monkeypatch.setattr(Session, "_receive", trusting)
+    async with weakened(edits=UNCAPPED) as sandboxes:
+        ended = await sandboxes.call(PRINTS, limits={"stdout_bytes": 1000})
+    assert arrived_bytes == [100_001]
+    assert (ended.status, len(ended.stdout)) == (Status.OK, 1000)
+
+
+NO_DEATH_SIGNAL: Edits = {
+    "confine.py": (("self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)", "pass"),)
+}
+
+
+@pytest.mark.parametrize(("edits", "stays"), [(None, False), (NO_DEATH_SIGNAL, True)])
+async def test_job_ends_with_its_zygote_even_where_the_supervisor_stands_still(
+    edits: Edits | None, stays: bool
+) -> None:
+    """The kernel ends it, by the death signal; without that it would run on."""
+    code = "def main_solution():\n    while True: pass"
+    async with weakened(edits=edits) as sandboxes:
+        calling = asyncio.create_task(sandboxes.call(code, limits={"cpu_time_s": 20}))
+        try:
+            instance = sandboxes.instance
+            await eventually(lambda: family_of_the_one_that_runs(instance) is not None)
+            found = await asyncio.to_thread(family_of_the_one_that_runs, instance)
+            assert found is not None
+            init, zygote, job = found
+            os.kill(init, signal.SIGSTOP)
+            os.kill(zygote, signal.SIGKILL)
+            await asyncio.sleep(0.5)
+            assert runs(job) is stays
+            os.kill(init, signal.SIGKILL)
+        finally:
+            calling.cancel()
+            await asyncio.gather(calling, return_exceptions=True)
+
+
+def family_of_the_one_that_runs(instance: str) -> tuple[int, int, int] | None:
+    """Init, zygote and job process of a container in which there is a job, by the host's ids."""
+    with contextlib.closing(HostView(instance)) as view:
+        inits = [each.init_pid for each in view.look() if each.job_process_count]
+    members = processes_by_namespace()
+    for init in inits:
+        for pid in members[os.readlink(f"/proc/{init}/ns/pid")]:
+            if status_of(pid, "Uid") != "0":
+                return init, int(status_of(pid, "PPid")), pid
+    return None
+
+
+def status_of(pid: int, key: str) -> str:
+    """The first word of a line of ``/proc/PID/status``; proc(5)."""
+    text = Path(f"/proc/{pid}/status").read_text("utf-8", errors="replace")
+    (line,) = (line for line in text.splitlines() if line.startswith(f"{key}:"))
+    return line.split()[1]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return status_of(pid, "State") not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 async def test_frame_with_more_behind_it_would_count_if_it_were_not_counted_through(
@@ -286,8 +353,7 @@ def main_solution():
     address = ctypes.addressof(ctypes.c_char.from_buffer(code))
     return ctypes.CFUNCTYPE(ctypes.c_int)(address)() == os.getpid()
 """
-    options = {"SecurityOpt": ["no-new-privileges", "seccomp=unconfined"]}
-    async with weakened(options=options, edits=NO_FILTER) as sandboxes:
+    async with weakened(options=NO_SECCOMP, edits=NO_FILTER) as sandboxes:
         ended = await sandboxes.call(code)
     if ended.signal == "SIGSEGV":
         pytest.skip("this kernel has no 32-bit interface")

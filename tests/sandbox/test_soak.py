@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from execbox.wire import Isolation, Status
 from execbox_service.failures import ServiceFailure
 from tests.bench import Bench, eventually, started_bench
+from tests.process_use import descriptor_count, resident_mb
 from tests.sandbox.attack import LIMITS, Attack
 from tests.sandbox.attack_lists import CLASSES
 
@@ -19,17 +19,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 QUICK = LIMITS.model_copy(update={"cpu_time_s": 0.2, "wall_time_s": 0.4})
 HONEST = "def main_solution(x):\n    print(x)\n    return [x, {'twice': x * 2}]\n"
 JOBS = 120
-
-
-def descriptors() -> int:
-    """How many this process, in which the service runs, has open."""
-    return len(os.listdir("/proc/self/fd"))
-
-
-def resident_mb() -> float:
-    """Memory of this process."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 async def one_job(bench: Bench, chance: random.Random, attacks: list[Attack]) -> None:
@@ -61,7 +50,7 @@ async def test_soak_of_attacks_and_honest_work_leaves_everything_as_it_was() -> 
                 await one_job(bench, chance, attacks)
 
         await asyncio.gather(*(worker(5) for _ in range(4)))
-        before_fds, before_mb = descriptors(), resident_mb()
+        before_fds, before_mb = descriptor_count(), resident_mb()
         before_tasks = len(asyncio.all_tasks())
         try:
             await asyncio.gather(*(worker(JOBS // 4) for _ in range(4)))
@@ -70,7 +59,7 @@ async def test_soak_of_attacks_and_honest_work_leaves_everything_as_it_was() -> 
         pool = bench.runtime._pool
         assert pool is not None
         await eventually(lambda: len(bench.containers()) == pool.warm_count + pool.idle_count)
-        await eventually(lambda: descriptors() <= before_fds + 4)
+        await eventually(lambda: descriptor_count() <= before_fds + 4)
         assert resident_mb() - before_mb < 32
         assert len(asyncio.all_tasks()) <= before_tasks + 4
         admission = bench.runtime._executor.admission  # type: ignore[union-attr]

@@ -23,6 +23,7 @@ from tests.sandbox.attacks_channels import (
     WHAT_THE_KERNEL_COUNTS,
     program,
 )
+from tests.sandbox.protections import NO_FILTER_NO_IDENTITY, NO_SECCOMP
 from tests.weakened import Edits, weakened
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
@@ -32,18 +33,8 @@ PLANT, LOOK, BOTH = (True, False), (False, True), (True, True)
 POSSIBLE = [each.name for each in CHANNELS if not each.refused]
 SEEN_BY_ITSELF = [each.name for each in CHANNELS if each.own_control and not each.refused]
 NOT_SEEN_BY_ITSELF = [each for each in CHANNELS if each.refused or not each.own_control]
-NO_FILTER_NO_IDENTITY: Edits = {
-    "confine.py": (
-        (
-            "self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))",
-            "ctypes.byref(program)",
-        ),
-        ("os.setresgid(terms.uid, terms.uid, terms.uid)", "pass"),
-        ("os.setresuid(terms.uid, terms.uid, terms.uid)", "pass"),
-    )
-}
 WIDE_OPEN = {
-    "SecurityOpt": ["no-new-privileges", "seccomp=unconfined"],
+    **NO_SECCOMP,
     "ReadonlyRootfs": False,
     "Ulimits": [],
     "MaskedPaths": [path for path in MASKED_PATHS if path != "/proc/locks"],
