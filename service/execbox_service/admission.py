@@ -252,11 +252,16 @@ class Admission:
 
     def _leave(self, holder: Holder) -> None:
         self._active_count -= 1
+        now_s = _now_s()
         if holder.alone:
             self._alone_active = False
             self._before_alone_count = self.slot_count
+            # All slots' time: or code that is stopped on purpose would have most of the machine.
+            all_s = (now_s - holder.entered_s) * self.slot_count
+            self._turns.charge(holder.principal, used_s=all_s)
+            self._turns.forget_idle(self._keys)
         else:
-            key, now_s = self._keys[holder.principal], _now_s()
+            key = self._keys[holder.principal]
             key.holder_count -= 1
             key.turns.end(holder.lane.name, entered_s=holder.entered_s, now_s=now_s)
             self._turns.end(holder.principal, entered_s=holder.entered_s, now_s=now_s)

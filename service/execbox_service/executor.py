@@ -5,7 +5,8 @@ No HTTP and no engine specifics. Every failure that is ours leaves as ``ServiceF
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from execbox.wire import (
@@ -33,7 +34,7 @@ from execbox_service.jobs import (
 from execbox_service.judge import complexity, outcome
 from execbox_service.metrics import Metrics
 from execbox_service.pool import Pool
-from execbox_service.session import Attempt, Ended, NotRun, OutOfMemory
+from execbox_service.session import Attempt, Ended, Job, NotRun, OutOfMemory
 from execbox_service.work import Work
 
 
@@ -54,7 +55,7 @@ class Executor:
         expressions = [call.expression for call in request.calls if call.expression is not None]
         job = function_job(request.function, terms, complexity=rule, expressions=expressions)
         payloads = [payload_of(call) for call in request.calls]
-        async with Work(self.admission, self.pool, job) as work:
+        async with self.working(job) as work:
             executions = await run_and_judge(work, payloads, calls=request.calls, rule=rule)
             if checks.determinism is not None:
                 work.job = without_measuring(job)
@@ -66,7 +67,7 @@ class Executor:
                     judge=judge_with(request.limits),
                 )
                 executions = _with_determinism(executions, found)
-        self.metrics.executed(executions, effort=work.effort)
+        self.metrics.executed(executions)
         if request.replay is not None:
             executions = certificates.with_replays(executions, request.replay, facts=self.facts)
         return ExecuteResponse(
@@ -77,6 +78,16 @@ class Executor:
             queue_time_s=work.queue_time_s,
             certificate=self._certificate(request, packages=without_measuring(job).packages),
         )
+
+    @asynccontextmanager
+    async def working(self, job: Job) -> AsyncIterator[Work]:
+        """Work on a job, whose effort is counted however it ends."""
+        work = Work(self.admission, self.pool, job)
+        try:
+            async with work:
+                yield work
+        finally:
+            self.metrics.worked(work.effort)
 
     def _certificate(
         self, request: ExecuteRequest, *, packages: Sequence[str]

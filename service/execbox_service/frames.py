@@ -79,7 +79,6 @@ class Measured(_Header):
     throttled_ns: int = _Count
     drained: bool
     reusable: bool
-    memory_bytes: int = _Count
     result_overflowed: bool
     stdout_truncated: bool
     stderr_truncated: bool

@@ -100,10 +100,10 @@ class Generation:
     async def run(self) -> GenerateResponse:
         """Draw and run until there are enough pairs. Raises Overloaded or ServiceFailure."""
         facts = self._executor.facts
-        async with Work(self._executor.admission, self._executor.pool, self._drawing) as work:
+        async with self._executor.working(self._drawing) as work:
             stopped = await self._until_stopped(work)
         account = self._account
-        self._executor.metrics.executed(account.executions, effort=work.effort)
+        self._executor.metrics.executed(account.executions)
         return GenerateResponse(
             pairs=account.pairs,
             rejected=dict(sorted(account.rejected.items())),

@@ -111,13 +111,18 @@ class Metrics:
         """Report the state of these from now on."""
         self._registry.register(_State(pool, admission))
 
-    def executed(self, executions: Sequence[Execution], *, effort: Effort) -> None:
-        """Count the executions of one job."""
-        self._queue_s.observe(effort.queue_time_s)
+    def worked(self, effort: Effort) -> None:
+        """Count what one job took, whether or not it came to an answer."""
+        if effort.queue_time_s or effort.execution_count:
+            # Or it was refused a slot, and then it did not wait for its first execution.
+            self._queue_s.observe(effort.queue_time_s)
         self._runs.inc(effort.execution_count)
         self._alone.inc(effort.alone_count)
         self._throttled_s.inc(effort.throttled_s)
         self._lost.inc(effort.lost_sandbox_count)
+
+    def executed(self, executions: Sequence[Execution]) -> None:
+        """Count the executions that one job is answered with."""
         for execution in executions:
             self._executions.labels(execution.status.value).inc()
             if execution.usage is not None:

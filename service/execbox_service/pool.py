@@ -41,6 +41,8 @@ class Lease:
     principal: str
     isolation: Isolation
     leased_s: float
+    returned_s: float = 0.0
+    """When it was last given back, on the monotonic clock; no meaning while it is leased."""
     execution_count: int = 0
     memory_mb: int | None = None
     extra_memory_mb: int = 0
@@ -48,11 +50,11 @@ class Lease:
     package_sets: set[frozenset[str]] = field(default_factory=set)
     """What jobs it served needed: interpreters that have it are there already."""
 
-    def suits(self, packages: frozenset[str]) -> bool:
-        """Whether it is the better choice for such a job: no import to do, or none to waste."""
+    def unsuitability(self, packages: frozenset[str]) -> int:
+        """How many packages it would have to import for such a job, or to lie idle meanwhile."""
         if not packages:
-            return not self.package_sets
-        return any(packages <= known for known in self.package_sets)
+            return len(self.package_sets)
+        return min((len(packages - known) for known in self.package_sets), default=len(packages))
 
 
 @dataclass
@@ -178,6 +180,7 @@ class Pool:
         if not keep:
             self._discard(lease.sandbox)
             return
+        lease.returned_s = time.monotonic()
         self._idle.setdefault(lease.principal, []).append(lease)
         self._trim_idle()
 
@@ -185,7 +188,7 @@ class Pool:
         leases = self._idle.get(principal, [])
         while leases:
             # The last one used of those that suit best: what it holds is still in the caches.
-            lease = max(reversed(leases), key=lambda lease: lease.suits(packages))
+            lease = min(reversed(leases), key=lambda lease: lease.unsuitability(packages))
             leases.remove(lease)
             if self._is_fresh(lease):
                 return lease
@@ -197,10 +200,12 @@ class Pool:
         return age_s < self.limits.age_max_s and not lease.sandbox.lost
 
     def _trim_idle(self) -> None:
-        """Keep no more idle sandboxes than there are slots: the longest unused go first."""
-        while sum(map(len, self._idle.values())) > self.limits.idle_count:
-            principal = next(key for key, leases in self._idle.items() if leases)
-            self._discard(self._idle[principal].pop(0).sandbox)
+        """Keep no more idle sandboxes than are allowed: the longest unused of all go first."""
+        while self.idle_count > self.limits.idle_count:
+            idle = (lease for leases in self._idle.values() for lease in leases)
+            lease = min(idle, key=lambda lease: lease.returned_s)
+            self._idle[lease.principal].remove(lease)
+            self._discard(lease.sandbox)
         self._idle = {key: leases for key, leases in self._idle.items() if leases}
 
     def _take_warm(self) -> Sandbox | None:
@@ -332,9 +337,12 @@ class Pool:
                 self._discard(sandbox)
         self._warm = keep
         for principal, leases in list(self._idle.items()):
-            self._idle[principal] = [lease for lease in leases if self._is_fresh(lease)]
+            self._idle[principal] = []
             for lease in leases:
-                if not self._is_fresh(lease):
+                # Asked once: a moment later the answer may be another one.
+                if self._is_fresh(lease):
+                    self._idle[principal].append(lease)
+                else:
                     self._discard(lease.sandbox)
         self._trim_idle()
         self._refill()

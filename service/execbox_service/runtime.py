@@ -22,7 +22,7 @@ from execbox.wire import (
     VerifyRequest,
     VerifyResponse,
 )
-from execbox_service import selftest
+from execbox_service import policy, selftest
 from execbox_service.admission import Admission
 from execbox_service.engines.base import ContainerSpec, Engine, EngineFacts, EngineUnavailable
 from execbox_service.engines.choose import choose_engine
@@ -36,7 +36,8 @@ from execbox_service.verify import Verification
 
 logger = logging.getLogger(__name__)
 
-_EXECUTIONS_PER_CONTAINER_MAX = 5_000
+_EXECUTIONS_PER_CONTAINER_MAX = 20_000
+"""A new container imports again what its key's functions need: seconds."""
 _IDLE_PER_SLOT = 4
 """Kept for their keys between jobs. With one for each slot, two keys that take turns threw each
 other's away: a third of the throughput, and waits of seconds (measured)."""
@@ -118,8 +119,6 @@ class Runtime:
     def capabilities(self) -> Capabilities:
         """What this service permits and runs."""
         settings, facts = self._settings, self._facts
-        default = Limits().model_dump()
-        maxima = {name: getattr(settings, f"{name}_max") for name in default}
         return Capabilities(
             version=importlib.metadata.version("execbox"),
             engine=facts.engine,
@@ -129,8 +128,8 @@ class Runtime:
             isolation=list(settings.isolation_allowed),
             profiles=list(settings.profiles_allowed),
             concurrency=settings.slot_count,
-            limits_default={name: min(value, maxima[name]) for name, value in default.items()},
-            limits_max=maxima,
+            limits_default=policy.limits_default(settings),
+            limits_max=policy.limits_max(settings),
             calls_max=settings.calls_max,
             body_bytes_max=settings.body_bytes_max,
             weaker_than_docker=list(facts.weaker_than_docker),
@@ -150,13 +149,17 @@ class Runtime:
         """On a timer: drop old sandboxes, remove containers that nobody leases."""
         while True:
             await asyncio.sleep(self._settings.sweep_interval_s)
-            if self._pool is not None:
-                self._pool.recycle()
             try:
+                if self._pool is not None:
+                    self._pool.recycle()
                 self.metrics.swept(await engine.sweep())
             except EngineUnavailable as error:
                 self._trouble = str(error)
                 logger.warning("the sweep failed: %s", error)
+            except Exception as error:
+                # The edge of this task: a bug must neither end it nor keep a stop from removing.
+                self._trouble = f"{type(error).__name__}: {error}"
+                logger.exception("the sweep failed in a way nobody foresaw")
             else:
                 self._trouble = None
 

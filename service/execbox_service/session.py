@@ -93,7 +93,8 @@ class Session:
     pool: Pool
     job: Job
     may_begin: Callable[[], bool] = lambda: True
-    """Asked before each execution; what it holds back is ``NotRun``."""
+    """Asked before each execution; what it holds back is ``NotRun``. Not asked again for one that
+    had begun when its sandbox was lost."""
     lost_count: int = 0
     """Sandboxes that were lost for no reason the code has given."""
     _lease: Lease | None = None
@@ -102,12 +103,16 @@ class Session:
     _turn_s: float = 0.0
     """When the execution that is running came up: sent, or the one before it answered."""
     _sent: deque[tuple[int, int]] = field(default_factory=deque)
+    _interrupted: int = -1
+    """The attempt that was running when this run last lost a sandbox."""
 
     async def run(self, attempts: Sequence[Attempt]) -> list[Ended]:
         """Run every attempt; the results are in their order. Raises ServiceFailure."""
         ended: list[Ended | None] = [None] * len(attempts)
         todo = deque(range(len(attempts)))
-        lost_before: int | None = None
+        self._interrupted = -1
+        # Of attempts, when a sandbox was last lost: if one has ended since, that is progress.
+        left_count: int | None = None
         while todo:
             try:
                 await self._drive(attempts, todo, ended)
@@ -117,12 +122,13 @@ class Session:
                 if isinstance(lost, OutOfMemory) and running >= 0:
                     ended[running] = lost
                     todo.remove(running)
-                elif lost_before == running:
+                elif left_count == len(todo):
                     raise ServiceFailure(
                         "sandbox_lost", "two sandboxes in a row were lost; send the request again"
                     ) from error
                 else:
-                    lost_before = running
+                    left_count = len(todo)
+                    self._interrupted = running
         return [result if result is not None else NotRun() for result in ended]
 
     @property
@@ -146,7 +152,7 @@ class Session:
         while todo or self._sent:
             while todo and len(self._sent) < _WINDOW:
                 index = todo.popleft()
-                if not self.may_begin():
+                if index != self._interrupted and not self.may_begin():
                     ended[index] = NotRun()
                     continue
                 self._send(lease, index, attempts[index])

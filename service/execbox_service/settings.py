@@ -28,6 +28,11 @@ _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - looked for, not listened on
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _SECRET_FIELDS = frozenset({"api_key_hashes"})
 _KEY_ENTRY = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(?P<digest>[0-9a-fA-F]{64})")
+_CONTAINERS_PER_SLOT: Final = 8
+"""Four idle ones, the one in use, and some of jobs that let others pass and keep theirs."""
+_CONTAINERS_BESIDE: Final = 64
+"""Being made or removed, and those whose network is shared."""
+_GATE_CONTAINERS_MIN: Final = 256
 _SENDABLE_KEY = re.compile(r"[\x21-\x7e]+")
 
 ApiKeyHash: TypeAlias = tuple[str, str]
@@ -120,8 +125,12 @@ class Settings(BaseSettings):
         min_length=1,
         description="Where python -m execbox_service.gate listens.",
     )
-    gate_container_count_max: int = Field(
-        default=256, ge=1, le=4096, description="Containers the gate lets be there at once."
+    gate_container_count_max: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_536,
+        description="Containers the gate lets be there at once. Unset: 256, or more where a "
+        "service of so many slots and warm containers can have more.",
     )
     oci_runtime: OptionalText = Field(
         default=None, description="OCI runtime such as runsc; unset means the daemon's default."
@@ -307,6 +316,15 @@ class Settings(BaseSettings):
         if self.key_concurrency_max is not None or len(self.api_key_hashes) < 2:
             return self.key_concurrency_max
         return max(1, (self.slot_count + self.queue_size) * 3 // 4)
+
+    @property
+    def gate_container_limit_count(self) -> int:
+        """``gate_container_count_max``, or the default that goes with slots and warm containers."""
+        if self.gate_container_count_max is not None:
+            return self.gate_container_count_max
+        warm_count = max(self.pool_size, self.pool_size_max)
+        needed_count = _CONTAINERS_PER_SLOT * self.slot_count + warm_count + _CONTAINERS_BESIDE
+        return max(_GATE_CONTAINERS_MIN, needed_count)
 
     @property
     def key_burst_limit_count(self) -> int:

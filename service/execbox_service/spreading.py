@@ -15,6 +15,7 @@ from typing import Self
 
 from execbox_service.admission import Holder
 from execbox_service.frames import Result
+from execbox_service.judge import outcome
 from execbox_service.session import Attempt, Ended, NotRun, Session
 
 _CHUNK_S = 0.05
@@ -29,6 +30,8 @@ class Left:
     def __init__(self, attempts: Sequence[Attempt]) -> None:
         self.attempts = attempts
         self.todo = deque(range(len(attempts)))
+        self.stopped: deque[int] = deque()
+        """Of those that ended: not to be judged before they have been run again alone."""
         self._ended: list[Ended | None] = [None] * len(attempts)
         self._mean_s: float | None = None
         """Of an execution's own time: loading packages, once in each sandbox, is none of it."""
@@ -55,10 +58,16 @@ class Left:
             self._ended[index] = result
             if isinstance(result, Result):
                 taken_s.append(result.measured.wall_time_ns / 1e9)
+                if outcome.is_hard_stop(result):
+                    self.stopped.append(index)
         self.todo.extendleft(sorted(back, reverse=True))
         if taken_s:
             mean_s = sum(taken_s) / len(taken_s) + _BESIDES_S
             self._mean_s = mean_s if self._mean_s is None else (self._mean_s + mean_s) / 2
+
+    def replace(self, index: int, result: Ended) -> None:
+        """Exchange a result for that of another run."""
+        self._ended[index] = result
 
     def results(self) -> list[Ended]:
         return [result if result is not None else NotRun() for result in self._ended]
@@ -95,9 +104,13 @@ class Helpers:
             task.cancel()
         await self.ended()
 
-    def call(self) -> None:
-        """Take every slot that is free and not waited for, unless that has gone wrong before."""
-        while not self._failed and (spare := self._take_spare()) is not None:
+    def call(self, *, worth: Callable[[int], bool]) -> None:
+        """Take slots that are free and not waited for, as long as so many further ones are worth
+        it, unless that has gone wrong before."""
+        while not self._failed and worth(len(self._tasks) + 1):
+            spare = self._take_spare()
+            if spare is None:
+                return
             session = self._new_session()
             task = asyncio.create_task(self._help_out(session))
             self._tasks[task] = session

@@ -53,8 +53,7 @@ class Turns:
         """Somebody waits under a name under which nobody did."""
         share = self._share(name)
         if not share.holder_count:
-            floor = round(self._floor_s / _TICK_S)
-            share.used_tick_count = max(share.used_tick_count, floor)
+            share.used_tick_count = max(share.used_tick_count, self._floor_tick_count)
 
     def begin(self, name: str, *, now_s: float) -> None:
         """Somebody under this name was given a slot."""
@@ -70,6 +69,10 @@ class Turns:
         share.holder_count -= 1
         share.entered_sum_s = share.entered_sum_s - entered_s if share.holder_count else 0.0
         share.used_tick_count += max(1, round((now_s - entered_s) / _TICK_S))
+
+    def charge(self, name: str, *, used_s: float) -> None:
+        """Count time that was had without a turn."""
+        self._share(name).used_tick_count += round(used_s / _TICK_S)
 
     def forget_idle(self, waiting: Iterable[str]) -> None:
         """Drop the names that nobody waits under or holds a slot for, unless they have had more
@@ -89,4 +92,11 @@ class Turns:
         return len(self._shares)
 
     def _share(self, name: str) -> _Share:
-        return self._shares.setdefault(name, _Share())
+        if name not in self._shares:
+            # Not only by ``arrive``: a slot can be had without having waited in line for it.
+            self._shares[name] = _Share(self._floor_tick_count)
+        return self._shares[name]
+
+    @property
+    def _floor_tick_count(self) -> int:
+        return round(self._floor_s / _TICK_S)

@@ -158,7 +158,12 @@ class Verification:
             for prediction, execution in zip(waiting, response.executions, strict=True):
                 if execution.status is not Status.NOT_RUN:
                     prediction.execution = execution
-            waiting = [each for each in waiting if each.execution is None]
+            still = [each for each in waiting if each.execution is None]
+            if len(still) == len(waiting):
+                raise ServiceFailure(
+                    "nothing_run", "none of these items was run in a whole job; send them again"
+                )
+            waiting = still
 
     def _execute_request(self, job: Sequence[_Prediction]) -> ExecuteRequest:
         asked = job[0].asked

@@ -32,7 +32,7 @@ _CHUNK_MAX_S = 0.2
 """What has been handed out and not begun after this is taken back: others may be free for it."""
 _STARVED_RETRY_S = 10.0
 _SPREAD_MIN_S = 0.3
-"""What is left must take this long on one slot before it is worth another container."""
+"""What is left must take this long for each further container before it is worth that."""
 
 
 @dataclass
@@ -109,7 +109,10 @@ class Work:
                 if not passed:
                     # One that had to stop has put back what it had.
                     await helpers.ended()
-        return await self._again_alone(attempts, left.results())
+                if left.stopped:
+                    helpers.let_pass()
+                    await self._again_alone(left)
+        return left.results()
 
     # Slots
 
@@ -137,23 +140,25 @@ class Work:
         return waiting_count < self._admission.slot_count
 
     async def _hold(self, left: Left, helpers: Helpers) -> None:
-        """Run what is left, until others want the slot and it has been held long enough."""
+        """Run what is left, until others want the slot and it has been held long enough, or until
+        something is to be run again alone."""
         began_s = _now_s()
 
         def is_over() -> bool:
-            return _now_s() - began_s >= _HOLD_S and self._is_wanted()
+            held_long = _now_s() - began_s >= _HOLD_S and self._is_wanted()
+            return held_long or bool(left.stopped)
 
         while left.todo and not is_over():
             await self._run_chunk(self._session, left, until=is_over)
             if self._admission.waiting_count:
                 helpers.let_pass()
             elif self._may_spread(left):
-                helpers.call()
+                helpers.call(worth=lambda count: left.takes_s >= _SPREAD_MIN_S * count)
 
     def _may_spread(self, left: Left) -> bool:
-        """Whether what is left is worth further sandboxes, and no other job waits for one."""
-        worth = self.job.isolation == "process" and left.takes_s >= _SPREAD_MIN_S
-        return worth and not self._pool.waiting_count
+        """Whether this job can have further sandboxes, and no other job waits for one."""
+        can = self.job.isolation == "process" and not left.stopped
+        return can and not self._pool.waiting_count
 
     def _is_wanted(self) -> bool:
         return self._admission.is_wanted(principal=self.job.principal, lane=self._lane)
@@ -168,10 +173,11 @@ class Work:
         )
 
     async def _help(self, session: Session, left: Left) -> bool:
-        """Run what is left, as long as nobody else wants the slot; false if that failed."""
+        """Run what is left, as long as nobody else wants the slot and nothing is to be run again
+        alone; false if that failed."""
         ended_well = False
         try:
-            while left.todo and not self._admission.waiting_count:
+            while left.todo and not left.stopped and not self._admission.waiting_count:
                 await self._run_chunk(
                     session, left, until=lambda: self._admission.waiting_count > 0
                 )
@@ -208,33 +214,31 @@ class Work:
 
     # Running again
 
-    async def _again_alone(self, attempts: Sequence[Attempt], ended: list[Ended]) -> list[Ended]:
-        stopped = [
-            index
-            for index, result in enumerate(ended)
-            if isinstance(result, Result) and outcome.is_hard_stop(result)
-        ]
-        if not stopped:
-            return ended
-        async with self._admission.slot(principal=self.job.principal, alone=True) as waited_s:
-            self._time.waited(waited_s)
-            self._session.may_begin = self._time.may_begin
-            again = await self._session.run([attempts[index] for index in stopped])
-        self.effort.add(again)
-        self.effort.alone_count += len(again)
-        for index, result in zip(stopped, again, strict=True):
-            wall_time_s = self.job.limits.wall_time_s * attempts[index].variation.limit_factor
-            if isinstance(result, Result) and outcome.was_starved(result, wall_time_s=wall_time_s):
+    async def _again_alone(self, left: Left) -> None:
+        """Run what was stopped once more, with nothing beside it, each when all slots are free.
+
+        As soon as it has been stopped, so that the job's time bounds how long others stand still
+        for it: what that leaves out is what has not begun. Raises ServiceFailure.
+        """
+        while left.stopped:
+            index = left.stopped.popleft()
+            attempt = left.attempts[index]
+            async with self._admission.slot(principal=self.job.principal, alone=True) as waited_s:
+                self._time.waited(waited_s)
+                # Whether or not the job's time is over: it has begun, so it is to have a result.
+                self._session.may_begin = lambda: True
+                (again,) = await self._session.run([attempt])
+            self.effort.add([again])
+            self.effort.alone_count += 1
+            wall_time_s = self.job.limits.wall_time_s * attempt.variation.limit_factor
+            if isinstance(again, Result) and outcome.was_starved(again, wall_time_s=wall_time_s):
                 raise ServiceFailure(
                     "machine_too_busy",
                     "an execution was kept from running by what else this machine does, and again "
                     "with all slots to itself; send the request again later",
                     retry_after_s=_STARVED_RETRY_S,
                 )
-        better = list(ended)
-        for index, result in zip(stopped, again, strict=True):
-            better[index] = result
-        return better
+            left.replace(index, again)
 
 
 class _JobTime:

@@ -62,7 +62,20 @@ def compare_expressions(expressions):
 
 def compare_texts(texts):
     return [compare(json.loads(text)) for text in texts]
+
+def sizes(values):
+    return [asizeof.asizeof(value) for value in values]
 """
+
+# About each number of 30-bit digits that Python makes an integer of, up to the longest one.
+_INTEGERS = [
+    sign * (2 ** (30 * count) + more)
+    for count in (*range(12), *range(32, 476, 37), 475)
+    for more in (-1, 0, 1)
+    for sign in (1, -1)
+]
+NUMBERS = [None, True, False, 0.0, -0.0, 0.5, 5e-324, -1.7e308, 10**290, *_INTEGERS]
+ROUNDED_BYTES = 8
 
 _LETTERS = "abcXYZ 01\n'é€𝄞"
 _ODD = ("Point({})", "deque([{}])", "frozenset([1, 2, {1}])", "OrderedDict(k={})", "Fraction(1, 3)")
@@ -180,6 +193,18 @@ async def test_complexity_of_decoded_json_is_never_stricter_than_pympler(bench: 
         assert not (by_pympler and found), (value, found)
         rejected += bool(found)
     assert rejected > 100
+
+
+async def test_complexity_of_decoded_numbers_is_within_a_word_of_pympler(bench: Bench) -> None:
+    """None, booleans, floats and integers of every size: never stricter, and hardly laxer."""
+    execution = await bench.call(COMPARING, NUMBERS, entry_point="sizes")
+    assert isinstance(execution.output, list), execution.error
+    for value, size_bytes in zip(NUMBERS, execution.output, strict=True):
+        accepting = ComplexityLimits(total_bytes=2**40, other_bytes=size_bytes + 1)
+        assert recheck("output", [value], accepting) == [], value
+        refusing = ComplexityLimits(total_bytes=2**40, other_bytes=size_bytes - ROUNDED_BYTES + 1)
+        (found,) = recheck("output", [value], refusing)
+        assert (found.path, found.rule) == ("output[0]", "other_bytes")
 
 
 @pytest.mark.corpus

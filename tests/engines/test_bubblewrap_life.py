@@ -15,10 +15,12 @@ import pytest
 
 from execbox.wire import Status
 from execbox_service.engines import cgroups
+from execbox_service.engines.base import EngineUnavailable, SandboxLost
 from execbox_service.engines.bubblewrap import BubblewrapEngine, BubblewrapSandbox
 from execbox_service.runtime import container_spec
 from tests.bench import Bench, bench_settings, started_bench
 from tests.engines.conftest import skip_or_fail
+from tests.process_use import descriptor_count
 
 HOLDER = """
 import asyncio
@@ -73,10 +75,6 @@ async def soon(holds: Callable[[], bool]) -> bool:
     return False
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 def processes_of(sandbox: BubblewrapSandbox) -> set[int]:
     return sandbox._child.group.process_ids()
 
@@ -84,7 +82,7 @@ def processes_of(sandbox: BubblewrapSandbox) -> set[int]:
 async def test_destroy_leaves_no_process_no_group_and_no_descriptor() -> None:
     """Three made, three destroyed, twice each: all is as before."""
     async with started_engine() as engine:
-        groups, fds = group_directories(), descriptors()
+        groups, fds = group_directories(), descriptor_count()
         sandboxes = [await engine.create() for _ in range(3)]
         pids = {pid for sandbox in sandboxes for pid in processes_of(sandbox)}
         assert len(pids) >= 6
@@ -93,7 +91,7 @@ async def test_destroy_leaves_no_process_no_group_and_no_descriptor() -> None:
             await sandbox.destroy()
             await sandbox.destroy()
         await asyncio.sleep(0.05)
-        assert (alive(pids), group_directories(), descriptors()) == (set(), groups, fds)
+        assert (alive(pids), group_directories(), descriptor_count()) == (set(), groups, fds)
 
 
 async def test_stop_removes_what_is_left_and_can_be_called_again() -> None:
@@ -108,17 +106,35 @@ async def test_stop_removes_what_is_left_and_can_be_called_again() -> None:
         sandbox._errors.close()
 
 
+async def test_sandbox_given_back_after_the_stop_is_gone_already(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever still has one at the end may destroy it and ask of it; nobody gets another."""
+    async with started_engine() as engine:
+        sandbox = await engine.create()
+        pids = processes_of(sandbox)
+        await engine.stop()
+        await sandbox.destroy()
+        assert not alive(pids)
+        assert not (await sandbox.post_mortem()).oom_killed
+        with pytest.raises(SandboxLost):
+            await sandbox.set_memory_mb(64)
+        with pytest.raises(EngineUnavailable, match="stopped"):
+            await engine.create()
+    assert "could not remove" not in caplog.text
+
+
 async def test_create_that_is_cancelled_leaves_nothing() -> None:
     """Whoever waits for a sandbox may go away at any moment."""
     async with started_engine() as engine:
-        groups, fds = group_directories(), descriptors()
+        groups, fds = group_directories(), descriptor_count()
         for delay_s in (0.0, 0.005, 0.02, 0.06):
             creating = asyncio.ensure_future(engine.create())
             await asyncio.sleep(delay_s)
             creating.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await (await creating).destroy()
-        assert await soon(lambda: (group_directories(), descriptors()) == (groups, fds))
+        assert await soon(lambda: (group_directories(), descriptor_count()) == (groups, fds))
 
 
 @pytest.mark.parametrize("victim", ["bubblewrap", "the supervisor"])

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox.dataset.literals import NotALiteral, parse_literal
-from execbox.wire import JSON_DEPTH_MAX
+from execbox.wire import JSON_DEPTH_MAX, Tolerance
 from execbox_service.judge.comparison import ComparisonTooLong, equal
 from execbox_service.judge.extraction import SEARCHED_CHARS_MAX, Answer, NoAnswer, extract
 from execbox_service.judge.literals import Allowance, Broken, SearchTooLong, read_literal
@@ -250,3 +251,38 @@ def test_comparison_of_any_values_is_an_answer(
         return
     assert found or not alike
     assert equal(left, other, comparator=comparator) == found
+
+
+# Doubles end between integers of 309 digits.
+HUGE_NUMBERS = st.builds(
+    lambda size, sign: sign * size,
+    st.integers(300, 320).flatmap(lambda digits: st.integers(10 ** (digits - 1), 10**digits - 1))
+    | st.integers(10**307, 2**1024)
+    | st.floats(1e300, sys.float_info.max),
+    st.sampled_from([1, -1]),
+)
+
+
+@bounded(400)
+@given(
+    left=HUGE_NUMBERS,
+    right=HUGE_NUMBERS,
+    rel=st.sampled_from([0.0, 1e-6, 0.5, 1.0]),
+    absolute=st.sampled_from([0.0, 1.0, 1e300, 1.7e308]),
+)
+def test_comparison_of_numbers_about_the_end_of_doubles_is_exact(
+    left: Any, right: Any, rel: float, absolute: float
+) -> None:
+    """Against fractions; nothing is raised, in arrays either, whichever side overflows."""
+    tolerance = Tolerance(rel=rel, abs=absolute)
+    a, b = Fraction(left), Fraction(right)
+    distance = abs(a - b)
+    bound = max(Fraction(rel) * max(abs(a), abs(b)), Fraction(absolute))
+    for ours, theirs in ((left, right), (right, left), ([left, 0], [right, 0])):
+        # Whole numbers, so of the same integer part only where they are equal.
+        assert equal(ours, theirs, comparator="exact") is (a == b)
+        assert equal(ours, theirs, comparator="codeio") is (a == b)
+        near = equal(ours, theirs, comparator="tolerance", tolerance=tolerance)
+        # A hair inside or outside of the bound, floating point may differ.
+        if abs(distance - bound) > bound / 10**9:
+            assert near is (distance <= bound)

@@ -368,3 +368,26 @@ def test_retry_after_is_not_pushed_away_by_callers_who_do_not_listen() -> None:
         await crowd.leave()
 
     run_in_virtual_time(main())
+
+
+def test_time_had_alone_counts_for_all_slots_as_the_keys_own() -> None:
+    """Code that has itself run alone on purpose does not get more of the machine by it."""
+
+    async def main() -> None:
+        crowd = Crowd(admission(2))
+        order: list[str] = []
+
+        async def visit(key: str) -> None:
+            await crowd.visit(1.0, key=key)
+            order.append(key)
+
+        await crowd.visit(5.0, key="alone", alone=True)
+        for _ in range(2):
+            crowd.begin(crowd.visit_once(0.5, key="before", name="singles"))
+        await asyncio.sleep(0.1)
+        for key in ("alone", "other", "alone", "other", "alone", "other", "alone", "other"):
+            crowd.begin(visit(key))
+        await asyncio.sleep(10)
+        assert order == ["other"] * 4 + ["alone"] * 4
+
+    run_in_virtual_time(main())

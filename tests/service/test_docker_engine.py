@@ -15,9 +15,10 @@ import docker
 import pytest
 
 from execbox.wire import Status
+from execbox_service.engines.docker import DockerEngine
 from execbox_service.engines.docker_policy import LABEL
 from execbox_service.failures import ServiceFailure
-from execbox_service.runtime import Runtime
+from execbox_service.runtime import Runtime, container_spec
 from tests.bench import (
     IMAGE,
     Bench,
@@ -95,6 +96,30 @@ async def test_service_that_starts_removes_what_an_earlier_one_left() -> None:
         for name in [*left, others]:
             remove(name)
     assert containers_of(instance_of(settings)) == []
+
+
+async def test_container_that_nobody_owns_stays_where_nobody_sweeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The daemon itself removes none: without the sweep, each crash would leave its containers."""
+    spec = container_spec(bench_settings())
+    left = labelled_container(spec.instance, start=True)
+    engine = DockerEngine(spec)
+
+    async def never(_engine: DockerEngine, *, everything: bool = False) -> int:
+        return 0 * everything
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(DockerEngine, "sweep", never)
+            await engine.start()
+            await asyncio.sleep(1)
+            assert [each["Names"] for each in containers_of(spec.instance)] == [[f"/{left}"]]
+        assert await engine.sweep(everything=True) == 1
+        assert containers_of(spec.instance) == []
+    finally:
+        await engine.stop()
+        remove(left)
 
 
 async def test_sweep_removes_what_appeared_behind_the_services_back(

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from execbox_service.failures import ServiceFailure
-from execbox_service.pool import Lease, Pool, PoolLimits
-from tests.fake_engine import FakeEngine, FakeSandbox
+from execbox_service.pool import Lease, Pool
+from tests.fake_engine import POOL_LIMITS, FakeEngine, FakeSandbox
 
-LIMITS = PoolLimits(
-    warm_count=2,
-    idle_count=2,
-    memory_mb=512,
-    cpu_count=1.0,
-    executions_max=3,
-    age_max_s=100.0,
-)
+LIMITS = replace(POOL_LIMITS, idle_count=2, executions_max=3)
 
 
 @contextlib.asynccontextmanager
@@ -146,6 +141,48 @@ async def test_idle_sandboxes_are_no_more_than_allowed_the_oldest_go_first() -> 
         assert [sandbox_of(lease).destroyed_count for lease in leases] == [1, 0, 0]
 
 
+async def test_idle_sandbox_unused_longest_goes_first_whoevers_it_is() -> None:
+    """A key that is at work keeps its sandbox, though it was the first to have one."""
+    engine = FakeEngine()
+    async with running(engine) as pool:
+        first, other, third = [
+            await pool.lease(principal=key, isolation="process") for key in ("a", "b", "c")
+        ]
+        pool.give_back(first, reusable=True)
+        pool.give_back(other, reusable=True)
+        assert await pool.lease(principal="a", isolation="process") is first
+        pool.give_back(first, reusable=True)
+        pool.give_back(third, reusable=True)
+        await until(lambda: sandbox_of(other).destroyed_count == 1)
+        assert sandbox_of(first).destroyed_count == sandbox_of(third).destroyed_count == 0
+        assert pool.idle_count == 2
+
+
+async def test_recycle_while_leases_grow_old_keeps_or_destroys_each_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that grows old in the middle of it is not destroyed and kept as well."""
+    engine = FakeEngine()
+    async with running(engine, idle_count=8, warm_count=0) as pool:
+        leases = [await pool.lease(principal="a", isolation="process") for _ in range(8)]
+        for lease in leases:
+            pool.give_back(lease, reusable=True)
+        now_s = time.monotonic()
+        for number, lease in enumerate(leases):
+            # They grow old one after another, while the clock ticks whenever it is asked.
+            lease.leased_s = now_s - LIMITS.age_max_s + 2 * number
+        ticks = itertools.count(now_s)
+        clock = SimpleNamespace(monotonic=lambda: next(ticks))
+        with monkeypatch.context() as patch:
+            patch.setattr("execbox_service.pool.time", clock)
+            pool.recycle()
+        destroyed_count = pool.counts.destroyed
+        await until(lambda: sum(one.destroyed_count for one in engine.made) == destroyed_count)
+        assert 0 < destroyed_count < 8
+        assert pool.idle_count == 8 - destroyed_count
+        assert all(one.destroyed_count <= 1 for one in engine.made)
+
+
 async def test_recycle_drops_every_lost_or_old_sandbox_wherever_it_is() -> None:
     """Warm or idle, first or last in its list: what is lost or old goes, the rest stays."""
     engine = FakeEngine()
@@ -163,6 +200,36 @@ async def test_recycle_drops_every_lost_or_old_sandbox_wherever_it_is() -> None:
         await until(lambda: warm_lost.destroyed_count == 1 and pool.warm_count == 3)
         assert [sandbox_of(lease).destroyed_count for lease in leases] == [1, 1, 0]
         assert pool.idle_count == 1
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "chosen"),
+    [
+        pytest.param([[], ["numpy"]], ["numpy"], 1, id="one that has them"),
+        pytest.param([["numpy"], []], [], 1, id="one without any for a job that needs none"),
+        pytest.param([["numpy"], []], ["numpy", "scipy"], 0, id="one that has some of them"),
+        pytest.param(
+            [["numpy", "scipy"], ["numpy", "pandas", "scipy"]],
+            ["numpy", "pandas"],
+            1,
+            id="one that has more",
+        ),
+        pytest.param([[], []], ["numpy"], 1, id="the last used where all are alike"),
+    ],
+)
+async def test_lease_of_level_process_prefers_the_sandbox_that_imports_least(
+    held: list[list[str]], asked: list[str], chosen: int
+) -> None:
+    """What is imported already need not be imported in another sandbox, too."""
+    async with running(FakeEngine()) as pool:
+        leases = [await pool.lease(principal="a", isolation="process") for _ in held]
+        for lease, packages in zip(leases, held, strict=True):
+            if packages:
+                lease.package_sets.add(frozenset(packages))
+            pool.give_back(lease, reusable=True)
+        found = await pool.lease(principal="a", isolation="process", packages=frozenset(asked))
+        assert found is leases[chosen]
+        pool.give_back(found, reusable=True)
 
 
 async def test_lost_warm_sandbox_is_not_leased() -> None:

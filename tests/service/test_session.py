@@ -17,7 +17,7 @@ import pytest
 from execbox.wire import Limits
 from execbox_service.failures import ServiceFailure
 from execbox_service.frames import Kind, Result, pack
-from execbox_service.pool import Pool, PoolLimits
+from execbox_service.pool import Pool
 from execbox_service.session import (
     Attempt,
     Ended,
@@ -28,6 +28,7 @@ from execbox_service.session import (
     call_payload,
 )
 from tests.fake_engine import (
+    POOL_LIMITS,
     READY,
     Behaviour,
     FakeEngine,
@@ -46,15 +47,7 @@ JOB = Job(
     isolation="process",
     principal="p",
 )
-POOL = PoolLimits(
-    warm_count=1,
-    idle_count=4,
-    memory_mb=512,
-    cpu_count=1.0,
-    executions_max=1000,
-    age_max_s=100.0,
-    answer_grace_s=0.3,
-)
+POOL = replace(POOL_LIMITS, warm_count=1, answer_grace_s=0.3)
 
 
 @contextlib.asynccontextmanager
@@ -191,6 +184,62 @@ async def test_sandboxes_lost_over_different_calls_are_each_replaced() -> None:
     behaviours = [after(1, hanging_up) for _ in range(5)]
     async with sandboxes(*behaviours) as (_engine, pool):
         assert len(await run(pool, 6)) == 6
+
+
+def lose_before_a_call(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let sandboxes of these names be lost when a job with memory of its own comes to them."""
+    set_memory_mb = FakeSandbox.set_memory_mb
+
+    async def lost(sandbox: FakeSandbox, memory_mb: int) -> None:
+        if sandbox.name in names:
+            sandbox.hang_up()
+        await set_memory_mb(sandbox, memory_mb)
+
+    monkeypatch.setattr(FakeSandbox, "set_memory_mb", lost)
+
+
+SMALL = replace(JOB, limits=JOB.limits.model_copy(update={"memory_mb": 64}))
+
+
+async def test_sandboxes_lost_before_a_call_do_not_add_up_over_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two losses of sandboxes that ran nothing, with an answered call between them, are no row."""
+
+    def once(_sandbox: FakeSandbox, header: dict[str, Any]) -> bytes:
+        return result_frame(header["seq"], frame=report_frame("once"), reusable=False)
+
+    lose_before_a_call(monkeypatch, "fake-0", "fake-2")
+    async with sandboxes(honest, once) as (engine, pool):
+        assert outputs(await run(pool, 2, job=SMALL)) == ["once", 1]
+        assert [sandbox.call_count for sandbox in engine.made[:4]] == [0, 2, 0, 1]
+
+
+@pytest.mark.parametrize("names", [("fake-0", "fake-1"), ("fake-1",)], ids=["twice", "after one"])
+async def test_sandboxes_lost_in_a_row_without_an_answer_are_our_failure(
+    monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    """Whether a call was running in them or not: there is no end to it otherwise."""
+    lose_before_a_call(monkeypatch, *names)
+    async with sandboxes(hanging_up) as (_engine, pool):
+        with pytest.raises(ServiceFailure) as failure:
+            await run(pool, 2, job=SMALL)
+        assert failure.value.code == "sandbox_lost"
+
+
+async def test_call_that_lost_its_sandbox_is_run_again_though_none_may_begin() -> None:
+    """It has begun, so it is to have a result; those after it are held back."""
+    asked: list[None] = []
+
+    def may_begin() -> bool:
+        asked.append(None)
+        return len(asked) <= 2
+
+    async with sandboxes(hanging_up) as (_engine, pool):
+        session = Session(pool, JOB, may_begin)
+        ended = await session.run([Attempt(call_payload({"args": [n]})) for n in range(3)])
+        session.close()
+        assert outputs(ended) == [0, "NotRun", "NotRun"]
 
 
 async def test_sandbox_that_died_for_want_of_memory_is_the_codes_doing() -> None:

@@ -10,8 +10,17 @@ import docker
 import pytest
 import pytest_asyncio
 
+from execbox_service.engines.docker import DockerEngine
+from execbox_service.runtime import container_spec
 from execbox_service.settings import ConfigurationError, load_settings
-from tests.bench import Bench, eventually, started_bench
+from tests.bench import (
+    Bench,
+    bench_settings,
+    containers_of,
+    eventually,
+    instance_of,
+    started_bench,
+)
 from tests.sandbox.attack import Attack, run_attack
 from tests.sandbox.attacks_network import ATTACKS
 
@@ -54,6 +63,27 @@ def test_shared_network_with_one_key_is_permitted() -> None:
     """One key's containers may."""
     loaded = load_settings({"shared_network": "true", "api_key_hashes": f"a:{KEY_HASH}"})
     assert loaded.shared_network
+
+
+@pytest.mark.docker
+async def test_container_joins_a_holder_that_was_replaced_while_it_was_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One who was given the name of the holder before the last still finds it; none is left."""
+    settings = bench_settings(shared_network="true")
+    engine = DockerEngine(container_spec(settings))
+    await engine.start()
+    try:
+        given = await engine._network_holder()
+        monkeypatch.setattr("execbox_service.engines.docker._HOLDER_AGE_MAX_S", 0)
+        names = [given, await engine._network_holder()]
+        assert (await engine._create_named(given)).ready.interfaces == ["lo"]
+        names.append(await engine._network_holder())
+        there = {name for each in containers_of(instance_of(settings)) for name in each["Names"]}
+        assert [f"/{name}" in there for name in names] == [False, True, True]
+    finally:
+        await engine.stop()
+    assert containers_of(instance_of(settings)) == []
 
 
 @pytest.mark.docker

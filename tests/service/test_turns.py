@@ -87,6 +87,19 @@ def test_newcomer_has_had_as_much_as_who_has_had_least() -> None:
     assert clock.next_of("old", "new") == "old"
 
 
+def test_newcomer_that_never_waited_has_had_as_much_as_who_has_had_least() -> None:
+    """A slot that it did not wait in line for is no head start for those who come after it."""
+    clock = Clock()
+    for _ in range(100):
+        clock.hold("old", 1.0)
+    clock.begin("new")
+    clock.turns.arrive("new")
+    clock.now_s += 2.5
+    assert clock.next_of("old", "new") == "old"
+    clock.end("new", 2.5)
+    assert clock.next_of("old", "new") == "old"
+
+
 def test_debt_is_remembered_until_others_have_caught_up() -> None:
     """Going away for a moment does not wipe it out."""
     clock = Clock()

@@ -14,10 +14,11 @@ from execbox.wire import Isolation, Limits
 from execbox_service.admission import Admission, Lane, waiting_in
 from execbox_service.failures import ServiceFailure
 from execbox_service.frames import Result
-from execbox_service.pool import Pool, PoolLimits
+from execbox_service.pool import Pool
 from execbox_service.session import Attempt, Ended, Job, call_payload
 from execbox_service.work import Work
 from tests.fake_engine import (
+    POOL_LIMITS,
     Behaviour,
     FakeEngine,
     FakeSandbox,
@@ -28,14 +29,7 @@ from tests.fake_engine import (
 from tests.service.test_session import hanging_up, outputs
 from tests.virtual_time import now_s, run_in_virtual_time
 
-POOL = PoolLimits(
-    warm_count=4,
-    idle_count=4,
-    memory_mb=512,
-    cpu_count=1.0,
-    executions_max=100_000,
-    age_max_s=1e6,
-)
+POOL = replace(POOL_LIMITS, warm_count=4, executions_max=100_000, age_max_s=1e6)
 QUICK_S = 0.004
 DELAY_S = 0.001
 """Of a fake sandbox between two executions."""
@@ -56,6 +50,27 @@ def taking(duration_s: float, **fields: Any) -> Behaviour:
             **fields,
         )
         loop.call_at(free_s[sandbox.name], sandbox.deliver, answer)
+
+    return behave
+
+
+def stopped_first(duration_s: float, *, again_cpu_time_s: float) -> Behaviour:
+    """Stop each call after so long; another time, too, when it has had so much CPU time."""
+    seen: set[int] = set()
+    first = taking(duration_s, killed="hard_stop", exit_code=None, signal=9)
+    again = taking(
+        duration_s,
+        killed="hard_stop",
+        exit_code=None,
+        signal=9,
+        cpu_time_ns=round(again_cpu_time_s * 1e9),
+    )
+
+    def behave(sandbox: FakeSandbox, header: dict[str, Any]) -> bytes | None:
+        number = header["call"]["args"][0]
+        behaviour = again if number in seen else first
+        seen.add(number)
+        return behaviour(sandbox, header)
 
     return behave
 
@@ -140,6 +155,31 @@ def test_job_of_many_calls_uses_the_slots_nobody_wants() -> None:
         assert len(stage.call_counts) == 2
         assert min(stage.call_counts) > 450
         assert sum(stage.call_counts) == 1000
+
+    on_stage(play)
+
+
+@pytest.mark.parametrize(("call_count", "most_count"), [(100, 2), (250, 5), (1000, 16)])
+def test_job_takes_only_as_many_slots_as_what_is_left_is_worth(
+    call_count: int, most_count: int
+) -> None:
+    """Of sixteen idle slots one for each 0.3 s that is left, beside the job's own."""
+
+    async def play(stage: Stage) -> None:
+        stage.admission = Admission(slot_count=16, queue_size=100, queue_wait_max_s=30.0)
+        most = 0
+
+        async def watch() -> None:
+            nonlocal most
+            while True:
+                most = max(most, stage.admission.active_count)
+                await asyncio.sleep(0.001)
+
+        watcher = asyncio.create_task(watch())
+        assert outputs(await stage.job(call_count)) == list(range(call_count))
+        watcher.cancel()
+        assert most == most_count
+        assert stage.admission.active_count == 0
 
     on_stage(play)
 
@@ -393,3 +433,95 @@ def test_call_stopped_again_alone_is_no_verdict_unless_it_had_its_time(
                 assert ended.measured.killed == status
 
     run_in_virtual_time(main())
+
+
+def killed_or_kind(ended: list[Ended]) -> list[str | None]:
+    """What ended each execution, or the kind of what is no result."""
+    return [
+        result.measured.killed if isinstance(result, Result) else type(result).__name__
+        for result in ended
+    ]
+
+
+@pytest.mark.parametrize(
+    ("job_time_s", "ran_count"), [(1, 1), (39, 1), (100, 2), (200, 3), (3600, 6)]
+)
+def test_calls_that_were_stopped_have_a_result_though_the_time_is_over(
+    job_time_s: float, ran_count: int
+) -> None:
+    """Each is run again before others begin, 40 s and 40 s: only what has not begun is left out."""
+
+    async def play(stage: Stage) -> None:
+        began_s = now_s()
+        found = killed_or_kind(await stage.job(6, job_time_s=job_time_s))
+        assert found == ["hard_stop"] * ran_count + ["NotRun"] * (6 - ran_count)
+        assert now_s() - began_s < job_time_s + 2 * 40 + 1
+
+    on_stage(play, [stopped_first(40.0, again_cpu_time_s=12)] * 20)
+
+
+def test_calls_stopped_on_several_slots_are_each_run_again_alone() -> None:
+    """What was under way on a further slot is not left out either, and nothing runs beside it."""
+    active_counts: list[int] = []
+
+    async def play(stage: Stage) -> None:
+        seen: set[int] = set()
+        quick, slow = taking(0.1), taking(40.0, killed="hard_stop", exit_code=None, signal=9)
+
+        def behave(sandbox: FakeSandbox, header: dict[str, Any]) -> bytes | None:
+            number = header["call"]["args"][0]
+            if number in seen:
+                active_counts.append(stage.admission.active_count)
+            stop = number in {20, 21} and number not in seen
+            seen.add(number)
+            return (slow if stop else quick)(sandbox, header)
+
+        for sandbox in stage.engine.made:
+            sandbox.behaviour = behave
+        assert outputs(await stage.job(40)) == list(range(40))
+
+    on_stage(play)
+    assert active_counts == [1, 1]
+
+
+def test_others_have_turns_between_the_executions_run_again_alone() -> None:
+    """A job of which much was stopped lets all slots pause for one execution at a time."""
+    order: list[str] = []
+
+    def noting(behaviour: Behaviour, name: str) -> Behaviour:
+        def behave(sandbox: FakeSandbox, header: dict[str, Any]) -> bytes | None:
+            order.append(f"{name}{header['call']['args'][0]}")
+            return behaviour(sandbox, header)
+
+        return behave
+
+    async def play(stage: Stage) -> None:
+        stopping = noting(stopped_first(5.0, again_cpu_time_s=12), "a")
+        stage.engine.made[0].behaviour = stopping
+        job = asyncio.create_task(stage.job(3, isolation="container"))
+        await asyncio.sleep(0.01)
+        for sandbox in stage.engine.made[1:]:
+            sandbox.behaviour = noting(taking(QUICK_S), "b")
+        while not job.done():
+            await stage.job(1, key="b")
+            await asyncio.sleep(0.1)
+        assert killed_or_kind(await job) == ["hard_stop"] * 3
+
+    on_stage(play)
+    first_again = order.index("a0", order.index("a0") + 1)
+    for number in (1, 2):
+        again = order.index(f"a{number}", order.index(f"a{number}") + 1)
+        assert "b0" in order[first_again:again]
+        first_again = again
+
+
+def test_job_that_starves_alone_stops_at_once() -> None:
+    """The first execution that says so is enough: the others do not pause everybody as well."""
+
+    async def play(stage: Stage) -> None:
+        with pytest.raises(ServiceFailure) as failure:
+            await stage.job(5)
+        assert failure.value.code == "machine_too_busy"
+        assert sum(stage.call_counts) == 2
+
+    on_stage(play, [stopped_first(40.0, again_cpu_time_s=0.1)] * 20)

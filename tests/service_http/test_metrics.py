@@ -49,7 +49,8 @@ def test_metrics_executed_are_counted_by_status() -> None:
         Execution(status=Status.NOT_RUN),
     ]
     effort = Effort(queue_time_s=0.5, execution_count=5, alone_count=1, throttled_s=0.25)
-    metrics.executed(ended, effort=effort)
+    metrics.worked(effort)
+    metrics.executed(ended)
     text = metrics.render().decode()
     assert 'execbox_executions_total{status="ok"} 2.0' in text
     assert 'execbox_executions_total{status="not_run"} 1.0' in text

@@ -7,9 +7,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+
+from tests.process_use import resident_mb
 
 from .harness import (
     RunningServer,
@@ -32,11 +33,6 @@ def hasty_server() -> Iterator[RunningServer]:
         receive_timeout_s=str(DEADLINE_S), keep_alive_s="1", body_bytes_max="1000000"
     ) as running:
         yield running
-
-
-def _resident_kb() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
 def test_body_declared_too_large_is_refused_from_the_header_alone(server: RunningServer) -> None:
@@ -80,7 +76,7 @@ def test_body_expected_to_be_asked_for_is_asked_for(server: RunningServer) -> No
 
 def test_body_chunked_without_end_is_refused_at_the_cap(hasty_server: RunningServer) -> None:
     """F02: counted as it comes, and memory stays flat."""
-    before_kb = _resident_kb()
+    before_mb = resident_mb()
     chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
     with hasty_server.connect() as connection:
         connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
@@ -89,7 +85,7 @@ def test_body_chunked_without_end_is_refused_at_the_cap(hasty_server: RunningSer
                 connection.sendall(chunk)
         answer = read_answer(connection)
     assert_error(answer, 413)
-    assert _resident_kb() - before_kb < 20_000
+    assert resident_mb() - before_mb < 19.5
     assert hasty_server.canary_is_ok()
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from examples.local_service import LocalService
 
 from execbox import Client, wire
+from tests.process_use import resident_mb
 from tests.service_http.harness import wait_until
 
 pytestmark = pytest.mark.docker
@@ -38,13 +37,6 @@ def slots_active(service: LocalService) -> int:
             if name == "execbox_slots_active":
                 return int(float(value))
     raise AssertionError("the metric is gone")
-
-
-def resident_mb(pid: int) -> float:
-    for text in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if text.startswith("VmRSS:"):
-            return int(text.split()[1]) / 1024
-    raise AssertionError("no VmRSS")
 
 
 def test_batch_of_every_operation_runs(service: LocalService) -> None:
@@ -155,7 +147,7 @@ def test_memory_of_service_and_client_does_not_grow_with_the_batch(service: Loca
                 assert result.id not in seen
                 seen.add(result.id)
         assert len(seen) == count
-        return resident_mb(service.pid), resident_mb(os.getpid())
+        return resident_mb(service.pid), resident_mb()
 
     service_mb, client_mb = run(500)
     service_later_mb, client_later_mb = run(5000)

@@ -112,6 +112,15 @@ ANSWERS: list[tuple[str, str, Any]] = [
     ("boxed_before_object", '\\boxed{6} hence {"output": 7}', 7),
     ("boxed_last_of_two", "\\boxed{1} no \\boxed{2}", 2),
     ("boxed_negative", "\\boxed{-1}", -1),
+    ("boxed_in_a_string", 'So {"output": "\\\\boxed{3}"} is it', "\\boxed{3}"),
+    ("boxed_in_a_string_and_after", '{"output": "\\\\boxed{3}"} so \\boxed{4}', 4),
+    ("boxed_before_one_in_a_string", '\\boxed{4} or {"output": "\\\\boxed{3}"}.', "\\boxed{3}"),
+    ("boxed_around_one_in_a_string", 'So \\boxed{[{"a": "\\\\boxed{3}"}]}.', [{"a": "\\boxed{3}"}]),
+    (
+        "boxed_often_in_a_string",
+        '\\boxed{{"a": "' + 20 * "\\\\boxed{3}" + '"}}',
+        {"a": 20 * "\\boxed{3}"},
+    ),
     ("boxed_formula_then_object", '\\boxed{x^2} {"output": 1}', 1),
     ("escaped_braces", '$\\{"output": 5\\}$', 5),
     # Other writing

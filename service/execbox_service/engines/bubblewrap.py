@@ -147,6 +147,7 @@ class BubblewrapEngine:
         self._user_namespace_fd = -1
         self._own: dict[str, Child] = {}
         self._stopped = False
+        self._closed = False
 
     # Life of the engine
 
@@ -202,6 +203,7 @@ class BubblewrapEngine:
         await asyncio.gather(*(self.remove(child) for child in list(self._own.values())))
         with contextlib.suppress(EngineUnavailable):
             await self._call(self._put_away)
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _put_away(self) -> None:
@@ -293,6 +295,8 @@ class BubblewrapEngine:
 
     async def remove(self, child: Child) -> None:
         """End a sandbox and remove its groups; may be called twice, failures are logged."""
+        if self._closed:
+            return
         try:
             await self._call(self._end, child)
         except EngineUnavailable as error:
@@ -313,6 +317,8 @@ class BubblewrapEngine:
 
     async def _call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run blocking work in a thread; whatever the system refuses there is the engine's."""
+        if self._closed:
+            raise EngineUnavailable("the engine has been stopped")
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))

@@ -102,6 +102,7 @@ class DockerEngine:
         self._options: Any = None
         self._own: set[str] = set()
         self._holder: DockerSandbox | None = None
+        self._previous_holder: DockerSandbox | None = None
         self._holder_lock = asyncio.Lock()
         self._image_id = spec.image
         self._stopped = False
@@ -121,8 +122,9 @@ class DockerEngine:
         )
 
     async def stop(self) -> None:
-        if self._holder is not None:
-            await self._holder.destroy()
+        for holder in (self._holder, self._previous_holder):
+            if holder is not None:
+                await holder.destroy()
         await asyncio.gather(*(self.remove(name) for name in list(self._own)))
         with contextlib.suppress(EngineUnavailable):
             await self.sweep(everything=True)
@@ -144,7 +146,7 @@ class DockerEngine:
 
     def _any_left(self) -> bool:
         found = self._client.containers(all=True, filters={"label": LABEL})
-        return any(one["Labels"].get(LABEL) == self._spec.instance for one in found)
+        return any(self._is_ours(one) for one in found)
 
     def _connect(self) -> None:
         base_url = self._spec.docker_host
@@ -211,14 +213,16 @@ class DockerEngine:
         """A container that nothing ever runs in, for others to join its empty network.
 
         Setting up a network of its own is a third and more of what a container costs. Those that
-        have joined keep the network when the holder goes.
+        have joined keep the network when the holder goes. One that is replaced stays until the next
+        is: a container that has its name may not have started yet.
         """
         async with self._holder_lock:
             old = self._holder
             if old is None or old.lost or time.time() - old.created_s > _HOLDER_AGE_MAX_S:
                 self._holder = await self._create_named(None)
-                if old is not None:
-                    await old.destroy()
+                past, self._previous_holder = self._previous_holder, old
+                if past is not None:
+                    await past.destroy()
                 return self._holder.name
             return old.name
 
@@ -335,14 +339,20 @@ class DockerEngine:
         found = []
         filters = {"label": LABEL}
         for container in self._client.containers(all=True, filters=filters):
-            name = container["Names"][0].lstrip("/")
-            ours = container["Labels"].get(LABEL) == self._spec.instance
+            # A container that the daemon failed to remove may have lost its names.
+            names = container.get("Names") or [container["Id"]]
+            name = names[0].lstrip("/")
             old = time.time() - container["Created"] > _ABANDONED_S
             abandoned = name not in self._own and (everything or old)
             idle = container["State"] in {"created", "exited", "dead"} and old
-            if container["State"] != "removing" and (abandoned if ours else idle):
+            if container["State"] != "removing" and (
+                abandoned if self._is_ours(container) else idle
+            ):
                 found.append(name)
         return found
+
+    def _is_ours(self, container: dict[str, Any]) -> bool:
+        return (container.get("Labels") or {}).get(LABEL) == self._spec.instance
 
     def _new_name(self) -> str:
         return f"execbox-{secrets.token_hex(8)}"

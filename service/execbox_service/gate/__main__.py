@@ -37,7 +37,7 @@ def main() -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s"
     )
-    _raise_descriptor_limit(2 * (settings.gate_container_count_max + _SPARE_CONNECTIONS))
+    _raise_descriptor_limit(2 * (settings.gate_container_limit_count + _SPARE_CONNECTIONS))
     try:
         asyncio.run(_serve(server, settings))
     except OSError as error:
@@ -56,7 +56,7 @@ def gate_server(settings: Settings) -> GateServer:
             f"such as {_DAEMON_URL}"
         )
     limits = GateLimits(
-        container_count_max=settings.gate_container_count_max,
+        container_count_max=settings.gate_container_limit_count,
         memory=MemoryRange(
             spec.memory_bytes(1), spec.memory_bytes(settings.memory_mb_max + EXTRA_MEMORY_MB)
         ),

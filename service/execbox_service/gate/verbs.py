@@ -225,7 +225,8 @@ class Verbs:
         try:
             done = await self._done("DELETE", f"/containers/{container_id}?v=1&force=1")
         except DaemonSaidNo as no:
-            if no.status == HTTPStatus.NOT_FOUND and made is not None:
+            # It is gone, or the daemon is removing it already.
+            if no.status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT) and made is not None:
                 self._made.pop(made.name, None)
             raise
         if made is not None:

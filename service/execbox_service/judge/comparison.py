@@ -136,11 +136,11 @@ def _near(left: int | float, right: int | float, tolerance: Tolerance) -> bool:
     try:
         distance = abs(left - right)
         bound = max(tolerance.rel * max(abs(left), abs(right)), tolerance.abs)
+        # Two integers within the range may be further apart than it is wide.
+        beyond = math.isinf(bound) or math.isinf(distance)
     except OverflowError:
-        return _near_exactly(left, right, tolerance)
-    if math.isinf(bound) or math.isinf(distance):
-        return _near_exactly(left, right, tolerance)
-    return distance <= bound
+        beyond = True
+    return _near_exactly(left, right, tolerance) if beyond else distance <= bound
 
 
 def _near_exactly(left: int | float, right: int | float, tolerance: Tolerance) -> bool:

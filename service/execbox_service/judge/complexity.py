@@ -56,6 +56,10 @@ def recheck(path: str, value: object, limits: ComplexityLimits) -> list[Violatio
             members = item.items() if isinstance(item, dict) else enumerate(item)
             pending.extend((f"{where}[{_shown(key)}]", member) for key, member in members)
         else:
+            # pympler rounds up to whole words, so it never says less.
+            size_bytes = sys.getsizeof(item)
+            if size_bytes >= limits.other_bytes:
+                found.append(_violation(where, "other_bytes", size_bytes, limits.other_bytes))
             scalars.add((type(item), item))
     least_bytes = sum(sys.getsizeof(item) for _kind, item in scalars)
     if least_bytes >= limits.total_bytes:

@@ -96,8 +96,8 @@ def _find(text: str, allowance: Allowance) -> Completed | NoAnswer | None:
     whole = _whole(text, allowance)
     if whole is not None:
         return whole
-    boxed = _last_boxed(text, allowance)
     last = _last_object(text, allowance)
+    boxed = _last_boxed(text, allowance, last=last)
     if boxed is not None and (last is None or boxed.end > last.start):
         return boxed
     if isinstance(last, _Unusable) and last.meant:
@@ -247,8 +247,14 @@ def _unusable(text: str, start: int, broken: Broken) -> _Unusable | None:
 # \boxed{}
 
 
-def _last_boxed(text: str, allowance: Allowance) -> Completed | None:
+def _last_boxed(
+    text: str, allowance: Allowance, *, last: Completed | _Unusable | None
+) -> Completed | None:
+    """The last box with a value in it that is not part of the ``last`` object."""
     boxes = [match.span() for match in _BOXED.finditer(text)]
+    if isinstance(last, Completed):
+        # One that begins inside stands in a string.
+        boxes = [box for box in boxes if not last.start < box[0] < last.end]
     for start, inside in boxes[: -_BOXES_TRIED_MAX - 1 : -1]:
         for content in _contents(text, inside, allowance):
             value = _whole(content, allowance)

@@ -1,0 +1,111 @@
+"""The composition: looking after the sandboxes on a timer, ending, what it says of itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from execbox_service.engines.base import EngineUnavailable
+from execbox_service.pool import Pool
+from execbox_service.runtime import Runtime
+from execbox_service.settings import load_settings
+from tests.fake_engine import FACTS, FakeEngine
+from tests.service.test_pool import until
+
+SWEEP_INTERVAL_S = 0.01
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """What a service finds when it looks for an engine; it has nothing to prove."""
+    found = FakeEngine()
+
+    async def choose(*_ignored: object) -> tuple[FakeEngine, object]:
+        return found, FACTS
+
+    async def prove(*_ignored: object) -> None:
+        pass
+
+    monkeypatch.setattr("execbox_service.runtime.choose_engine", choose)
+    monkeypatch.setattr("execbox_service.runtime.selftest.prove", prove)
+    return found
+
+
+@contextlib.asynccontextmanager
+async def started(**overrides: str) -> AsyncIterator[Runtime]:
+    settings = load_settings(overrides).model_copy(update={"sweep_interval_s": SWEEP_INTERVAL_S})
+    runtime = Runtime(settings)
+    await runtime.start()
+    try:
+        yield runtime
+    finally:
+        await runtime.stop()
+
+
+def failing(times: int, error: Exception) -> Callable[..., None]:
+    """Raise so many times, then do nothing."""
+    left = [error] * times
+
+    def fail(*_ignored: object) -> None:
+        if left:
+            raise left.pop()
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (EngineUnavailable("the daemon is away"), "the daemon is away"),
+        (KeyError("Names"), "KeyError: 'Names'"),
+    ],
+    ids=["engine", "bug"],
+)
+async def test_sweep_that_fails_is_trouble_until_one_succeeds(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    """Whatever one sweep ends in, the next one is made."""
+    fail = failing(3, error)
+
+    async def sweep() -> int:
+        fail()
+        return 0
+
+    monkeypatch.setattr(engine, "sweep", sweep)
+    async with started() as runtime:
+        await until(lambda: runtime.readiness().reason == reason)
+        await until(lambda: runtime.readiness().ready)
+
+
+async def test_recycling_that_fails_is_trouble_and_the_stop_removes_everything(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in looking after sandboxes must not leave them behind."""
+    async with started() as runtime:
+        await until(lambda: runtime.readiness().ready)
+        monkeypatch.setattr(Pool, "recycle", failing(100, ValueError("a bug")))
+        await until(lambda: runtime._trouble == "ValueError: a bug")
+    assert engine.stopped
+    assert not engine.living
+
+
+async def test_capabilities_give_the_operators_limits_and_lower_defaults_to_them(
+    engine: FakeEngine,
+) -> None:
+    """A default that is above the maximum is the maximum."""
+    async with started(cpu_time_s_max="1.5", memory_mb_max="128") as runtime:
+        able = runtime.capabilities()
+    assert able.limits_max == {
+        "cpu_time_s": 1.5,
+        "wall_time_s": 120,
+        "memory_mb": 128,
+        "output_bytes": 16 * 2**20,
+        "stdout_bytes": 2**20,
+        "job_time_s": 3600,
+    }
+    assert set(able.limits_default) == set(able.limits_max)
+    assert able.limits_default["cpu_time_s"] == 1.5
+    assert able.limits_default["memory_mb"] == 128
+    assert able.limits_default["stdout_bytes"] < 2**20
