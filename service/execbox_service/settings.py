@@ -33,6 +33,7 @@ _CONTAINERS_PER_SLOT: Final = 8
 _CONTAINERS_BESIDE: Final = 64
 """Being made or removed, and those whose network is shared."""
 _GATE_CONTAINERS_MIN: Final = 256
+_DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 _SENDABLE_KEY = re.compile(r"[\x21-\x7e]+")
 
 ApiKeyHash: TypeAlias = tuple[str, str]
@@ -64,6 +65,11 @@ def _key_hash(entry: object) -> object:
         raise ValueError(
             "must be name:sha256 separated by commas, where name is letters, digits, '_', '.', '-' "
             "and sha256 is 64 hexadecimal digits (make it with: printf %s KEY | sha256sum)"
+        )
+    if match["digest"].lower() == _DIGEST_OF_NOTHING:
+        raise ValueError(
+            f"the key {match['name']} is the hash of no text at all, so no key would ever fit it: "
+            "the variable that was hashed was empty"
         )
     return match["name"], match["digest"].lower()
 

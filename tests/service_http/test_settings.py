@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 
@@ -124,6 +125,13 @@ def test_load_settings_same_key_name_twice_is_refused() -> None:
     """Names are all that logs and queues have to tell keys apart."""
     with pytest.raises(ConfigurationError, match="same name"):
         load_settings({"api_key_hashes": f"a:{HASH},a:{HASH}"})
+
+
+def test_load_settings_with_the_hash_of_nothing_is_refused() -> None:
+    """It is what an empty variable gives, and would lock everybody out without a word."""
+    nothing = hashlib.sha256(b"").hexdigest()
+    with pytest.raises(ConfigurationError, match=r"API_KEY_HASHES.*key a .*was empty"):
+        load_settings({"api_key_hashes": f"b:{HASH},a:{nothing}"})
 
 
 def test_load_settings_unknown_override_is_refused() -> None:
