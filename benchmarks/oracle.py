@@ -146,8 +146,8 @@ def alike(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, list) and isinstance(theirs, list):
         return len(ours) == len(theirs) and all(map(alike, ours, theirs))
     if isinstance(ours, float) or isinstance(theirs, float):
-        numbers = (int, float)
-        if not isinstance(ours, numbers) or not isinstance(theirs, numbers):
+        # Not ``isinstance``: a boolean is an int to Python, and no number in JSON.
+        if not {type(ours), type(theirs)} <= {int, float}:
             return False
         return abs(ours - theirs) <= 0.001 * abs(theirs) and int(ours) == int(theirs)
     return json.dumps(ours) == json.dumps(theirs)

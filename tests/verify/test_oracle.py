@@ -9,7 +9,7 @@ import pytest
 from benchmarks.corpus_files import DEFAULT_FOLDER, CorpusMissing
 from benchmarks.oracle import alike, changed, check_all, deterministic
 from examples.local_service import LocalService
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from execbox import AsyncClient
@@ -51,6 +51,7 @@ def test_changed_value_is_never_an_equal_one(value: Any, draw: random.Random) ->
 
 
 @given(values, values)
+@example(False, 0.0)
 def test_oracles_rule_is_the_comparators(left: Any, right: Any) -> None:
     """Written twice, so that neither is its own judge."""
     assert alike(left, right) == equal(left, right)
