@@ -36,6 +36,17 @@ _os_write, _os_exit = os.write, os._exit
 _pack = _FRAME_PREFIX.pack
 _setrecursionlimit = sys.setrecursionlimit
 _RECURSION_LIMIT = sys.getrecursionlimit()
+REHEARSED = values.to_json(
+    {
+        "code": "def main_solution(n): return [n, 0.5, 'a', None, {'a': n}]",
+        "entry_point": "main_solution",
+        "prelude": "none",
+        "convert": "none",
+        "output_bytes": 1024,
+        "complexity": None,
+    }
+)
+"""A function of our own, as the service would send it."""
 _REHEARSAL_COUNT = 20
 """The interpreter adapts code to what it does after eight runs and some more (PEP 659)."""
 _flush_streams = (sys.stdout.flush, sys.stderr.flush)
@@ -99,20 +110,9 @@ def rehearse() -> None:
     What the interpreter remembers of code that has run before is written when it first runs, and a
     fork pays for every page that it is the first to write to.
     """
-    code = "def main_solution(n): return [n, 0.5, 'a', None, {'a': n}]"
-    function = values.to_json(
-        {
-            "code": code,
-            "entry_point": "main_solution",
-            "prelude": "none",
-            "convert": "none",
-            "output_bytes": 1024,
-            "complexity": None,
-        }
-    )
     for _ in range(_REHEARSAL_COUNT):
         for call_bytes in (b'{"args": [1]}', b'{"kwargs": {"n": 1}}', b'{"kwargs": {}}'):
-            _head_of(_execute(values.from_json(function), call_bytes))
+            _head_of(_execute(values.from_json(REHEARSED), call_bytes))
     del sys.modules[MODULE_NAME], linecache.cache[failure_report.SOURCE_NAME]
 
 

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from . import meters, user_ids, zygote
 from .execution import Allowance, Execution, Outcome, ServiceGone, ZygoteLost
+from .job import REHEARSED
 from .protocol import Kind, StreamClosed, read_frame, receive_packet, send_packet, write_frame
 from .zygotes import Zygotes
 
@@ -30,6 +31,16 @@ _CLEAN_DEADLINE_S = 10.0
 _FAMILY_DEADLINE_S = 10.0
 _FAMILY_PAUSE_S = 0.002
 _MEMORY_SLACK_BYTES = 16 * 1024 * 1024
+_REHEARSED_JOB = {"packages": [], "profile": "default", "runner_bytes": 1 << 40}
+_REHEARSED_CALL = {
+    "allowance": {
+        "cpu_time_ns": 10**10,
+        "wall_time_ns": 10**10,
+        "output_bytes": 1024,
+        "stdout_bytes": 1024,
+        "cpu_count": 1.0,
+    }
+}
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -57,6 +68,7 @@ class Supervisor:
     def serve(self) -> None:
         """Answer frames until the service closes the stream, or a job has left a trace."""
         self._zygotes.base()
+        self._rehearse()
         write_frame(self._out, Kind.READY, self._describe())
         while True:
             if not select.select([self._in], [], [], IDLE_MAX_S)[0]:
@@ -98,8 +110,24 @@ class Supervisor:
         self._function_fd = _sealed_memory("function", body)
         self._job = header
 
+    def _rehearse(self) -> None:
+        """Run a call of our own before anybody waits for one.
+
+        The first in a container took 3.9 ms instead of 2.7 (measured): each process pays once for
+        the pages that it shares with the one it was forked from.
+        """
+        self._start_job(_REHEARSED_JOB, REHEARSED)
+        _execution, outcome, reusable = self._run_call(_REHEARSED_CALL, b'{"args": [1]}')
+        if outcome.exit_code != 0 or not reusable:
+            raise ZygoteLost(f"a call of our own did not end as it should: {outcome}")
+
     def _execute(self, header: dict[str, Any], body: bytes) -> bool:
         """Run one call and answer; say whether this container may be used again."""
+        execution, outcome, reusable = self._run_call(header, body)
+        self._answer(header["seq"], execution, outcome, reusable=reusable)
+        return reusable
+
+    def _run_call(self, header: dict[str, Any], body: bytes) -> tuple[Execution, Outcome, bool]:
         control = self._zygotes.having(
             self._job["packages"],
             environment=header.get("interpreter") or {},
@@ -138,8 +166,7 @@ class Supervisor:
             and meters.read_number(self._cgroup.pids) <= process_count
             and not self._holds_more_memory()
         )
-        self._answer(header["seq"], execution, outcome, reusable=reusable)
-        return reusable
+        return execution, outcome, reusable
 
     def _note_memory(self) -> None:
         """Take what the container holds now, with a new zygote in it, for the baseline."""
