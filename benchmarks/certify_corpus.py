@@ -13,7 +13,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ from execbox.dataset.progress import Summary
 from execbox.dataset.resume import errors_path
 from execbox.dataset.step import Step, run_step_async
 from execbox.dataset.terms import OWN_META, RunTerms, for_service
+from execbox_service.determinism import names_entropy
 from execbox_service.runtime import Runtime
 from execbox_service.settings import load_settings
 
@@ -204,10 +205,23 @@ async def _show_ratio(service: InProcess, steady: Sequence[Job], *, runs: int) -
     for what, jobs in (
         (f"{_CALLS} calls of a trivial function", [(trivial, calls)]),
         (f"{len(steady)} deterministic functions of the sample", steady),
+        *_by_entropy(steady),
     ):
         await _ratio(service, jobs, runs=runs)  # Once for nothing: interpreters start.
         ratios = [await _ratio(service, jobs, runs=runs) for _ in range(_ROUNDS)]
         print(f"| {what} | {statistics.median(ratios):.2f} |", flush=True)
+
+
+def _by_entropy(steady: Sequence[Job]) -> Iterator[tuple[str, list[Job]]]:
+    """Those that are run as often as was asked for, and those that are run six times."""
+    for names, what in ((False, "that name no randomness"), (True, "that name some: six runs")):
+        jobs = [
+            (function, calls)
+            for function, calls in steady
+            if names_entropy(function.code.encode()) is names
+        ]
+        if jobs:
+            yield f"{len(jobs)} of them {what}", jobs
 
 
 async def _ratio(service: InProcess, jobs: Sequence[Job], *, runs: int) -> float:

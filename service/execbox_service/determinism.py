@@ -16,9 +16,15 @@ from dataclasses import dataclass, field
 from execbox.wire import Determinism, Execution, Hint, Status
 from execbox_service.frames import Result, parse_report
 from execbox_service.judge.determinism import distinct_outputs, key_of, without_addresses
-from execbox_service.session import Attempt, Ended, Job, Variation, call_payload
+from execbox_service.session import Attempt, Ended, Variation, call_payload
 from execbox_service.strict_json import StrictJSONError, decode
-from execbox_service.variations import HOLD_STILL, REPEAT, VARY_ONE, run_variation
+from execbox_service.variations import (
+    HOLD_STILL,
+    REPEAT,
+    VARY_ONE,
+    further_variation,
+    run_variation,
+)
 from execbox_service.work import Work
 
 _CAUSES_SOUGHT_MAX = 20
@@ -82,9 +88,12 @@ async def check(
     }
     checker = _Checker(work, judge)
     calls = list(checked.values())
-    for run in range(2, max(runs, _runs_needed(work.job, call_count=len(calls))) + 1):
+    source = work.job.function_payload
+    ordered_runs = max(runs, _runs_for_order(source, call_count=len(calls)))
+    for run in range(2, max(ordered_runs, _runs_for_entropy(source)) + 1):
         steady = [call for call in calls if run <= runs or not call.differs]
-        await checker.vary(steady, run_variation(run))
+        differently = run_variation if run <= ordered_runs else further_variation
+        await checker.vary(steady, differently(run))
     if any(call.differs for call in calls):
         for run in range(2, _SUSPECT_RUNS + 1):
             steady = [c for c in calls if not c.differs and len(c.executions) < run]
@@ -97,13 +106,20 @@ async def check(
     ]
 
 
-def _runs_needed(job: Job, *, call_count: int) -> int:
+def _runs_for_order(source: bytes, *, call_count: int) -> int:
     """How often to run each call, whatever was asked for: this decides effort, never a result."""
-    if _NAMES_ENTROPY.search(job.function_payload):
-        return _ENTROPY_RUNS
-    if call_count and _NAMES_ORDER.search(job.function_payload):
+    if call_count and _NAMES_ORDER.search(source):
         return 1 + math.ceil(_TRIALS_MIN / call_count)
     return 1
+
+
+def _runs_for_entropy(source: bytes) -> int:
+    return _ENTROPY_RUNS if names_entropy(source) else 1
+
+
+def names_entropy(source: bytes) -> bool:
+    """Whether a source says a word for randomness or threads: it need not use what it names."""
+    return _NAMES_ENTROPY.search(source) is not None
 
 
 def _report(call: _Checked, *, runs: int) -> Determinism | None:

@@ -5,7 +5,7 @@ Values stay the same from request to request, so that the interpreters they need
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from execbox_service.session import Surroundings, Variation
 
@@ -57,6 +57,15 @@ def run_variation(run: int) -> Variation:
         ),
         limit_factor=_LIMIT_FACTOR,
     )
+
+
+def further_variation(run: int) -> Variation:
+    """As ``run_variation``, in the interpreter of run 2, which is there already.
+
+    For what differs from one execution to the next, as draws do: another interpreter, which takes
+    as long to start as ten executions, would show nothing more of it.
+    """
+    return replace(run_variation(run), interpreter=run_variation(2).interpreter)
 
 
 def _other_place(zone: str) -> Surroundings:
