@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from dataclasses import dataclass, field
@@ -170,8 +169,6 @@ class Generating(Doubling):
     """Gives one pair to every function, and notes how it was asked."""
 
     asked: list[dict[str, Any]] = field(default_factory=list)
-    under_way: int = 0
-    most_under_way: int = 0
 
     async def generate(
         self,
@@ -180,21 +177,7 @@ class Generating(Doubling):
         **options: Any,
     ) -> wire.GenerateResponse:
         self.asked.append(options)
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        await asyncio.sleep(0.002)
-        self.under_way -= 1
-        return wire.GenerateResponse(
-            pairs=[wire.Pair(input={"n": 1}, output=2)],
-            rejected={},
-            examples={},
-            attempts=1,
-            stopped="count",
-            isolation=options["isolation"],
-            engine="fake",
-            image="sha256:0",
-            queue_time_s=0.0,
-        )
+        return await self.one_pair(isolation=options["isolation"])
 
 
 def test_pipeline_generates_with_the_options_it_was_given(

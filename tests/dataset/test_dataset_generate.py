@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -218,8 +217,6 @@ class Pairs(FakeService):
     failures: dict[str, ExecboxError] = field(default_factory=dict)
     slots: int = field(default=3, kw_only=True)
     asked: list[str] = field(default_factory=list)
-    under_way: int = 0
-    most_under_way: int = 0
 
     async def generate(
         self,
@@ -229,23 +226,10 @@ class Pairs(FakeService):
     ) -> wire.GenerateResponse:
         assert isinstance(function, wire.Function)
         self.asked.append(function.code)
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        await asyncio.sleep(0.002)
-        self.under_way -= 1
+        answer = await self.one_pair(isolation=options["isolation"])
         if function.code in self.failures:
             raise self.failures[function.code]
-        return wire.GenerateResponse(
-            pairs=[wire.Pair(input={"n": 1}, output=2)],
-            rejected={},
-            examples={},
-            attempts=1,
-            stopped="count",
-            isolation=options["isolation"],
-            engine="fake",
-            image="sha256:0",
-            queue_time_s=0.0,
-        )
+        return answer
 
 
 def _lost() -> ServiceUnavailable:
