@@ -1,5 +1,5 @@
-"""Measuring execbox beside other ways to run unread code, and running public corpora through it.
+"""Measuring execbox beside other ways to run unread code.
 
-``python -m benchmarks`` measures speed, ``python -m benchmarks.corpus`` what the corpora give.
+``python -m benchmarks`` measures speed; what must hold however fast it is, is in ``acceptance``.
 Nothing here is installed with the package. No corpus function ever runs outside a sandbox.
 """

@@ -13,14 +13,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.local_service import LocalService, ServiceDidNotStart
+from harness.corpus_files import DEFAULT_FOLDER, CorpusMissing, read_codeio
+from harness.findings import RESULTS, capabilities_of, draw_if_possible
+from harness.local_service import LocalService, ServiceDidNotStart
+from harness.machine import describe_machine, docker_version
+from harness.meters import containers_memory_bytes
 
 from benchmarks import single, ways
-from benchmarks.corpus_files import DEFAULT_FOLDER, CorpusMissing, read_codeio
-from benchmarks.findings import RESULTS, capabilities_of, draw_if_possible
-from benchmarks.meters import containers_memory_bytes
 from benchmarks.peers import SANDBOX_FUSION, SNEKBOX, Peer, over_peer
-from benchmarks.report import CODEIO_WAY, FLOOR, Report, describe_machine, docker_version
+from benchmarks.report import CODEIO_WAY, FLOOR, Report
 from benchmarks.series import Series, measure
 from benchmarks.ways import Way
 from benchmarks.work import Check, corpus_checks, trivial_checks

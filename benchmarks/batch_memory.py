@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from examples.local_service import LocalService
+from harness.local_service import LocalService
+from harness.meters import resident_mb
 
-from benchmarks.meters import resident_mb
 from execbox import BatchResult, Client, wire
 
 _RUN_EVERY = 50
@@ -84,7 +84,7 @@ def is_right(result: BatchResult) -> bool:
 
 def draw(samples: Samples, path: Path) -> None:
     """Both lines over the lines answered; needs matplotlib."""
-    from benchmarks.plot_style import OTHERS, OURS, picture
+    from harness.plot_style import OTHERS, OURS, picture
 
     with picture(path, (8, 3.5)) as figure:
         axis = figure.subplots()

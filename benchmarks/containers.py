@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from examples.local_service import LocalService
+from harness.local_service import LocalService
 
 from benchmarks.single import Connection
 from benchmarks.work import TRIVIAL_CODE, Check
-from execbox_service.engines.docker import DockerEngine
+from execbox_service.engines.docker.engine import DockerEngine
 from execbox_service.runtime import container_spec
 from execbox_service.settings import load_settings
 

@@ -18,10 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from examples.local_service import LocalService
-
-from benchmarks.callers import exported, raw_caller
-from benchmarks.findings import (
+from harness.findings import (
     RESULTS,
     Claim,
     Draw,
@@ -33,6 +30,9 @@ from benchmarks.findings import (
     say,
     table,
 )
+from harness.local_service import LocalService
+
+from benchmarks.callers import exported, raw_caller
 from benchmarks.load_numbers import Brief, brief
 from benchmarks.work import TRIVIAL_CODE
 from execbox import AsyncClient, ClientConfig, ExecboxError
@@ -280,7 +280,7 @@ def _judge(findings: Findings, scenes: Sequence[Scene]) -> None:
 
 
 def _draw(scenes: Sequence[Scene], path: Path) -> None:
-    from benchmarks.plot_style import ALARM, OURS, picture
+    from harness.plot_style import ALARM, OURS, picture
 
     with picture(path, (9, 3.2)) as figure:
         axis = figure.subplots()

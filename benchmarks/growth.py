@@ -14,10 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from examples.local_service import LocalService
-
-from benchmarks import ways
-from benchmarks.findings import (
+from harness.findings import (
     RESULTS,
     Claim,
     Draw,
@@ -29,8 +26,11 @@ from benchmarks.findings import (
     say,
     table,
 )
+from harness.local_service import LocalService
+from harness.meters import read_cpu_times
+
+from benchmarks import ways
 from benchmarks.load_numbers import fixed_cost, flatness
-from benchmarks.meters import read_cpu_times
 from benchmarks.single import Connection
 from benchmarks.work import request_body, trivial_checks
 
@@ -191,7 +191,7 @@ def _row(cost: Cost) -> list[str]:
 
 
 def _draw(costs: Sequence[Cost], path: Path) -> None:
-    from benchmarks.plot_style import OTHERS, OURS, picture
+    from harness.plot_style import OTHERS, OURS, picture
 
     with picture(path, (9, 3.4)) as figure:
         panels = zip(figure.subplots(1, 2), ("wall_ms", "cpu_ms"), strict=True)

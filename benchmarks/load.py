@@ -18,10 +18,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from examples.local_service import LocalService
-
-from benchmarks.callers import Caller, CallFailed, exported, library, raw_caller
-from benchmarks.findings import (
+from harness.findings import (
     RESULTS,
     Claim,
     Draw,
@@ -33,9 +30,12 @@ from benchmarks.findings import (
     say,
     table,
 )
+from harness.local_service import LocalService
+from harness.meters import read_cpu_times, resident_mb
+from harness.trend import Trend, trend_of
+
+from benchmarks.callers import Caller, CallFailed, exported, library, raw_caller
 from benchmarks.load_numbers import Brief, brief, windows
-from benchmarks.meters import read_cpu_times, resident_mb
-from benchmarks.trend import Trend, trend_of
 
 _RATIO_MAX = 5.0
 _GROWTH_FLOOR_MB = 5.0
@@ -261,7 +261,7 @@ def _cost_table(costs: Costs, *, count: int) -> str:
 
 
 def _draw(run: Run, path: Path) -> None:
-    from benchmarks.plot_style import ALARM, OTHERS, OURS, picture
+    from harness.plot_style import ALARM, OTHERS, OURS, picture
 
     with picture(path, (13, 3.4)) as figure:
         over_time, spread, memory = figure.subplots(1, 3)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.plot_style import OTHERS, OURS, picture
 from matplotlib.axes import Axes
 
-from benchmarks.plot_style import OTHERS, OURS, picture
 from benchmarks.report import Report
 from benchmarks.series import Series
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.meters import MemoryWatch, read_cpu_times
+from harness.meters import MemoryWatch, read_cpu_times
+
 from benchmarks.ways import Way
 from benchmarks.work import Check
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.meters import read_cpu_times
+
 from benchmarks import inside
-from benchmarks.meters import read_cpu_times
 from benchmarks.series import percentile
 from benchmarks.work import TRIVIAL_CODE, Check, request_body
 from execbox.wire import Isolation

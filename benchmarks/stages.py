@@ -17,15 +17,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import patch
 
-from examples.local_service import LocalService
+from harness.local_service import LocalService
 
 from benchmarks import single, stages_inside
 from benchmarks.series import percentile
 from execbox import wire
-from execbox_service.engines.docker_policy import LABEL
-from execbox_service.frames import Result
+from execbox_service.engines.docker.policy import LABEL
+from execbox_service.runner_frames import Result
 from execbox_service.runtime import Runtime
-from execbox_service.session import Session
+from execbox_service.sandboxes.driver import Session
 from execbox_service.settings import Settings, load_settings
 
 _COUNT = 400

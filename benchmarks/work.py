@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.corpus_files import CodeioFunction
+from harness.corpus_files import CodeioFunction
+
 from execbox.wire import Isolation
 
 TRIVIAL_CODE = "def main_solution(n):\n    return n * 2\n"

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from examples.local_service import LocalService, ServiceDidNotStart
+from harness.local_service import LocalService, ServiceDidNotStart
 
 from execbox import Client, ExecboxError, Limits
 from execbox.wire import (

@@ -13,8 +13,7 @@ from functools import cache
 import hypothesis
 import pytest
 import pytest_asyncio
-
-from tests.bench import IMAGE, Bench, started_bench
+from harness.bench import IMAGE, Bench, started_bench
 
 REQUIRED_BY = "EXECBOX_REQUIRE_DOCKER"
 _REQUIRED = pytest.StashKey[bool]()

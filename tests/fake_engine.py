@@ -16,8 +16,8 @@ from typing import Any
 
 from execbox_service.engines.base import EngineFacts, EngineUnavailable, PostMortem, SandboxLost
 from execbox_service.engines.frame_stream import FrameStream
-from execbox_service.frames import Answer, Kind, Ready, pack
-from execbox_service.pool import PoolLimits
+from execbox_service.runner_frames import Answer, Kind, Ready, pack
+from execbox_service.sandboxes.pool import PoolLimits
 
 READY = Ready(
     python="3.11.2",

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import bench_settings, containers_of, instance_of
+from harness.bench import bench_settings, containers_of, instance_of
+
 from tests.process_use import descriptor_count, resident_mb
 from tests.service_http.harness import Answer, Server, execute_body, wait_until
 
@@ -30,7 +31,7 @@ sys.exit(serve(json.loads(sys.argv[1])))
 """
 # For sandboxes whose runner is another one: there is no setting for that.
 OTHER_RUNNER = """
-from execbox_service.engines.docker import DockerEngine
+from execbox_service.engines.docker.engine import DockerEngine
 honest = DockerEngine.start
 async def start(self):
     facts = await honest(self)

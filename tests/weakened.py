@@ -14,16 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.bench import bench_settings
+
 from execbox.wire import ExecuteRequest, Execution
-from execbox_service import selftest
-from execbox_service.admission import Admission
-from execbox_service.engines.docker import DockerEngine
-from execbox_service.executor import Executor
+from execbox_service.engines.docker.engine import DockerEngine
 from execbox_service.failures import ServiceFailure
 from execbox_service.metrics import Metrics
-from execbox_service.pool import Pool, PoolLimits
+from execbox_service.operations.execute import Executor
 from execbox_service.runtime import container_spec
-from tests.bench import bench_settings
+from execbox_service.sandboxes import selftest
+from execbox_service.sandboxes.pool import Pool, PoolLimits
+from execbox_service.scheduling.admission import Admission
 
 RUNNER = Path(__file__).resolve().parents[1] / "sandbox-image" / "execbox_runner"
 _RUNNER_IN_IMAGE = "/usr/lib/execbox/execbox_runner"

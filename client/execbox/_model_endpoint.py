@@ -22,8 +22,8 @@ from execbox import _json
 from execbox._exchange import retry_after_s
 from execbox._version import client_version
 from execbox.config import ModelConfig
-from execbox.dataset.model import Completion, Messages, ModelFailed, ModelUnusable
-from execbox.dataset.records import Value
+from execbox.dataset.files.records import Value
+from execbox.dataset.steps.model import Completion, Messages, ModelFailed, ModelUnusable
 from execbox.errors import ConfigError
 
 __all__ = ["EndpointSeam", "ModelEndpoint", "duration_s", "pause_asked_s"]

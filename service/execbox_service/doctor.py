@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from execbox_service.engines import cgroups, host_python, user_namespace
 from execbox_service.engines.base import ContainerSpec, EngineUnavailable, Lacking
-from execbox_service.engines.bubblewrap import find_programs
+from execbox_service.engines.bubblewrap import cgroups, host_python, user_namespace
+from execbox_service.engines.bubblewrap.engine import find_programs
 from execbox_service.runtime import container_spec
 from execbox_service.settings import ConfigurationError, load_settings
 
@@ -59,7 +59,7 @@ def _check(name: str, look: Callable[[], str], *, remedy: str | None = None) -> 
 
 
 def _docker(spec: ContainerSpec) -> str:
-    from execbox_service.engines.docker import DockerEngine
+    from execbox_service.engines.docker.engine import DockerEngine
 
     return f"image {spec.image} is {DockerEngine(spec).look()}"
 

@@ -19,10 +19,10 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from execbox_service.app import create_app
-from execbox_service.http.logs import configure_logging
-from execbox_service.http.protocol import protocol_class
-from execbox_service.http.runtime_protocol import ExecutionRuntime
+from execbox_service.api.app import create_app
+from execbox_service.api.connection import protocol_class
+from execbox_service.api.logs import configure_logging
+from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.settings import ConfigurationError, Settings, load_settings
 
 __all__ = ["EXIT_CONFIGURATION", "EXIT_FAILURE", "serve", "serve_runtime", "uvicorn_config"]

@@ -18,9 +18,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from execbox.wire import Execution
-from execbox_service.admission import Admission
-from execbox_service.pool import Pool
-from execbox_service.work import Effort
+from execbox_service.sandboxes.pool import Pool
+from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.job_run import Effort
 
 _TIMES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 

@@ -22,17 +22,18 @@ from execbox.wire import (
     VerifyRequest,
     VerifyResponse,
 )
-from execbox_service import policy, selftest
-from execbox_service.admission import Admission
 from execbox_service.engines.base import ContainerSpec, Engine, EngineFacts, EngineUnavailable
 from execbox_service.engines.choose import choose_engine
-from execbox_service.executor import Executor
 from execbox_service.failures import ServiceFailure
-from execbox_service.generate import Generation
 from execbox_service.metrics import Metrics
-from execbox_service.pool import Pool, PoolLimits
+from execbox_service.operations import policy
+from execbox_service.operations.execute import Executor
+from execbox_service.operations.generate import Generation
+from execbox_service.operations.verify import Verification
+from execbox_service.sandboxes import selftest
+from execbox_service.sandboxes.pool import Pool, PoolLimits
+from execbox_service.scheduling.admission import Admission
 from execbox_service.settings import Settings
-from execbox_service.verify import Verification
 
 logger = logging.getLogger(__name__)
 

@@ -6,17 +6,17 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmarks.busy_machine import burners
-from benchmarks.findings import Claim, Findings, number, table
-from benchmarks.load import memory_trend
-from benchmarks.load_numbers import brief, fixed_cost, flatness, windows
-from benchmarks.verdicts import (
+from acceptance.busy_machine import burners
+from acceptance.verdicts import (
     Verdict,
     differences,
     not_deterministic_functions,
     unexcused,
     verdict_of,
 )
+from benchmarks.load import memory_trend
+from benchmarks.load_numbers import brief, fixed_cost, flatness, windows
+from harness.findings import Claim, Findings, number, table
 
 from execbox.wire import Execution, ExecutionError, Status
 
@@ -176,7 +176,7 @@ def test_burners_end_with_the_block() -> None:
 
 def test_burners_end_with_a_program_that_is_killed() -> None:
     """They look for their parent, which a killed program cannot do for them."""
-    program = "import time\nfrom benchmarks.busy_machine import burners\n"
+    program = "import time\nfrom acceptance.busy_machine import burners\n"
     program += "with burners(1) as pids:\n    print(pids[0], flush=True)\n    time.sleep(60)\n"
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=DOCS.parent, stdout=subprocess.PIPE, text=True

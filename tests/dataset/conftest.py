@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.bench import IMAGE
 
 from execbox import Client
-from tests.bench import IMAGE
 
 _NAMES = ("EXECBOX_URL", "EXECBOX_API_KEY", "NO_COLOR", "TERM")
 _MODEL_NAMES = ("EXECBOX_MODEL_URL", "EXECBOX_MODEL", "EXECBOX_MODEL_API_KEY")

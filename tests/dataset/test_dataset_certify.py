@@ -15,11 +15,11 @@ import pytest
 
 from execbox import wire
 from execbox.client import AsyncClient
-from execbox.dataset.certify import certify_file
-from execbox.dataset.records import BadRecord
-from execbox.dataset.resume import errors_path
-from execbox.dataset.sorting import is_close, same_json, sort_pair
-from execbox.dataset.terms import RunTerms, certificates_of
+from execbox.dataset.files.records import BadRecord
+from execbox.dataset.files.resume import errors_path
+from execbox.dataset.steps.certify import certify_file
+from execbox.dataset.steps.sorting import is_close, same_json, sort_pair
+from execbox.dataset.steps.terms import RunTerms, certificates_of
 from execbox.errors import InvalidRequest, RequestError
 from tests.dataset.fake_service import FakeService
 from tests.dataset.files import read_lines, write_lines

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from execbox.cli import main
-from execbox.dataset.resume import errors_path
+from execbox.dataset.files.resume import errors_path
 from tests.dataset.files import answered, function, read_lines, write_lines
 from tests.dataset.model_server import ModelServer, Reply, model_server
 

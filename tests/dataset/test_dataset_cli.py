@@ -12,7 +12,7 @@ from execbox import wire
 from execbox.cli import main
 from execbox.cli.progress_display import LOG_S, line_of, shown_progress
 from execbox.cli.terminal import Terminal
-from execbox.dataset.progress import Progress, Snapshot
+from execbox.dataset.steps.progress import Progress, Snapshot
 from tests.dataset.files import answered, function, read_lines, write_lines
 from tests.dataset.model_server import Reply, model_server
 from tests.dataset.verifying import Doubling

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from execbox import AsyncClient, _operations, wire
-from execbox.dataset.cruxeval import (
+from execbox.dataset.files.generations import read_generations
+from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.resume import errors_path
+from execbox.dataset.scoring.cruxeval import (
     PREDICTION_CHARS_MAX,
     Mode,
     score_file,
     verdicts_file,
 )
-from execbox.dataset.generations import read_generations
-from execbox.dataset.records import DatasetError
-from execbox.dataset.resume import errors_path
-from execbox.dataset.score import Score
+from execbox.dataset.scoring.score import Score
 from execbox.errors import AuthenticationError, ExecboxError, ServiceUnavailable
 from tests.dataset.fake_service import FakeService
 from tests.dataset.files import read_lines, write_lines

@@ -16,10 +16,10 @@ import pytest
 
 from execbox import wire
 from execbox.client import AsyncClient
-from execbox.dataset.generate import GenerateOptions, generate_file
-from execbox.dataset.records import DatasetError
-from execbox.dataset.resume import errors_path
-from execbox.dataset.terms import RunTerms, certificates_of
+from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.resume import errors_path
+from execbox.dataset.steps.generate import GenerateOptions, generate_file
+from execbox.dataset.steps.terms import RunTerms, certificates_of
 from execbox.errors import ExecboxError, InvalidRequest, ServiceUnavailable
 from tests.dataset.fake_service import FakeService
 from tests.dataset.files import DOUBLE, read_lines, write_lines

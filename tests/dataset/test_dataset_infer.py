@@ -6,10 +6,10 @@ import pytest
 
 from execbox._model_endpoint import ModelEndpoint
 from execbox.config import ModelConfig
-from execbox.dataset.infer import FAILURES_IN_A_ROW_MAX, InferOptions, infer_file
-from execbox.dataset.model import CallableModel, Messages, ModelUnusable
-from execbox.dataset.records import DatasetError
-from execbox.dataset.resume import errors_path
+from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.resume import errors_path
+from execbox.dataset.steps.infer import FAILURES_IN_A_ROW_MAX, InferOptions, infer_file
+from execbox.dataset.steps.model import CallableModel, Messages, ModelUnusable
 from tests.dataset.files import read_lines, write_lines
 from tests.dataset.model_server import Reply, model_server
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from execbox.dataset.resume import errors_path
+from execbox.dataset.files.resume import errors_path
 from tests.dataset.files import answered, function, write_lines
 from tests.dataset.model_server import Reply, model_server
 
@@ -21,8 +21,8 @@ _KILLS = 4
 _VERIFY = """
 import sys
 from pathlib import Path
-from execbox.dataset.verdicts import VerifyOptions
-from execbox.dataset.verify import verify_file
+from execbox.dataset.steps.verdicts import VerifyOptions
+from execbox.dataset.steps.verify import verify_file
 from tests.dataset.verifying import Doubling
 verify_file(Path(sys.argv[1]), Path(sys.argv[2]), verifier=Doubling(delay_s=0.01),
             options=VerifyOptions(chunk_count=4))

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from execbox import wire
-from execbox.dataset.leetcode_o import Fields, LeetCodeScore, score_file, verdicts_file
-from execbox.dataset.records import DatasetError
-from execbox.dataset.resume import errors_path
-from execbox.dataset.verdicts import VerifyOptions
+from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.resume import errors_path
+from execbox.dataset.scoring.leetcode_o import Fields, LeetCodeScore, score_file, verdicts_file
+from execbox.dataset.steps.verdicts import VerifyOptions
 from tests.dataset.files import read_lines, write_lines
 from tests.dataset.verifying import Doubling
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execbox.dataset.literals import NotALiteral, equal, is_plain_call, parse_literal
+from execbox.dataset.scoring.literals import NotALiteral, equal, is_plain_call, parse_literal
 
 atoms = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()

@@ -12,7 +12,13 @@ import pytest
 
 from execbox._model_endpoint import ModelEndpoint, duration_s, pause_asked_s
 from execbox.config import ModelConfig, model_config_from_env
-from execbox.dataset.model import CallableModel, Completion, Messages, ModelFailed, ModelUnusable
+from execbox.dataset.steps.model import (
+    CallableModel,
+    Completion,
+    Messages,
+    ModelFailed,
+    ModelUnusable,
+)
 from execbox.errors import ConfigError
 from tests.dataset.model_server import ModelServer, Reply, model_server
 

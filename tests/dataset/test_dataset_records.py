@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from execbox.dataset.lookup import Lookup
-from execbox.dataset.records import (
+from execbox.dataset.files.lookup import Lookup
+from execbox.dataset.files.records import (
     LINE_BYTES_MAX,
     BadLine,
     BadRecord,

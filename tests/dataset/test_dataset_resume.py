@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from execbox.dataset.append_log import AppendLog
-from execbox.dataset.progress import Snapshot, Summary
-from execbox.dataset.records import BadRecord, DatasetError, Record, Value
-from execbox.dataset.resume import errors_path, run_path
-from execbox.dataset.step import Step, part_of, per_record, run_step
+from execbox.dataset.files.append_log import AppendLog
+from execbox.dataset.files.records import BadRecord, DatasetError, Record, Value
+from execbox.dataset.files.resume import errors_path, run_path
+from execbox.dataset.steps.progress import Snapshot, Summary
+from execbox.dataset.steps.step import Step, part_of, per_record, run_step
 from tests.dataset.files import read_lines, write_lines
 
 

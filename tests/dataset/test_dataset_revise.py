@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from execbox.dataset.assemble import AssembleOptions, assemble_files
-from execbox.dataset.records import DatasetError
-from execbox.dataset.resume import errors_path
-from execbox.dataset.revise import revise_step, round_counts
-from execbox.dataset.step import run_step
+from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.resume import errors_path
+from execbox.dataset.steps.assemble import AssembleOptions, assemble_files
+from execbox.dataset.steps.revise import revise_step, round_counts
+from execbox.dataset.steps.step import run_step
 from tests.dataset.files import answered, read_lines, write_lines
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execbox.dataset.records import DatasetError
-from execbox.dataset.score import (
+from execbox.dataset.files.records import DatasetError
+from execbox.dataset.scoring.score import (
     Tally,
     interval_of,
     pass_at_k,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from execbox.dataset.records import BadRecord
-from execbox.dataset.transform import TransformedFunction, parse_transformed, raw_answer
+from execbox.dataset.files.records import BadRecord
+from execbox.dataset.files.transform import TransformedFunction, parse_transformed, raw_answer
 
 CODE = "import math\n\n# main function\ndef main_solution(n):\n    return math.sqrt(n)"
 GENERATOR = "import random\n\ndef input_generator():\n    return {'n': random.randint(0, 9)}"

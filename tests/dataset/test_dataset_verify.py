@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from execbox import wire
-from execbox.dataset.lookup import Lookup
-from execbox.dataset.records import BadRecord, DatasetError, Record
-from execbox.dataset.resume import errors_path
-from execbox.dataset.verdicts import VerifyOptions
-from execbox.dataset.verify import item_of, verify_file
+from execbox.dataset.files.lookup import Lookup
+from execbox.dataset.files.records import BadRecord, DatasetError, Record
+from execbox.dataset.files.resume import errors_path
+from execbox.dataset.steps.verdicts import VerifyOptions
+from execbox.dataset.steps.verify import item_of, verify_file
 from execbox.errors import AuthenticationError, InvalidRequest, ServiceUnavailable
 from tests.dataset.files import DOUBLE, answered, function, read_lines, write_lines
 from tests.dataset.verifying import Doubling

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from harness.bench import Bench
 
 from execbox.wire import Status
-from execbox_service.session import Variation
-from tests.bench import Bench
+from execbox_service.sandboxes.driver import Variation
 from tests.determinism.varied import DAY_S, clock, run_varied, seconds_from_now
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]

@@ -9,12 +9,12 @@ from random import Random
 from typing import Any, TypeVar
 
 import pytest
+from harness.bench import Bench
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from execbox.wire import ComplexityLimits, Status
 from execbox_service.judge.complexity import recheck
-from tests.bench import Bench
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 

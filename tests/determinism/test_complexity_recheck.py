@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from execbox.wire import ComplexityLimits
-from execbox_service.frames import ReportedViolation
 from execbox_service.judge.complexity import combine
+from execbox_service.runner_frames import ReportedViolation
 
 SHOWN: list[tuple[str, Any, list[tuple[str, str]]]] = [
     ("nothing", None, []),

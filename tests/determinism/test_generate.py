@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from harness.bench import Bench, started_bench
 
 from execbox.wire import ExecuteRequest, GenerateRequest, GenerateResponse
-from tests.bench import Bench, started_bench
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from harness.bench import Bench
 
 from execbox.wire import Determinism, Status
-from tests.bench import Bench
 from tests.determinism.labelled import LABELLED, Labelled
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from execbox_service.variations import further_variation, run_variation
+from execbox_service.operations.variations import further_variation, run_variation
 
 RUNS = range(2, 11)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 
+from harness.bench import Bench
+
 from execbox.wire import Execution, Function, Limits
-from execbox_service.executor import judged
-from execbox_service.jobs import Terms, function_job
-from execbox_service.session import Attempt, Variation, call_payload
-from execbox_service.work import Work
-from tests.bench import Bench
+from execbox_service.operations.execute import judged
+from execbox_service.operations.job_payloads import Terms, function_job
+from execbox_service.sandboxes.driver import Attempt, Variation, call_payload
+from execbox_service.scheduling.job_run import Work
 
 DAY_S = 86_400
 
@@ -35,7 +36,7 @@ async def run_varied(bench: Bench, code: str, variation: Variation) -> Execution
 
 def clock(**settings: int) -> Variation:
     """An interpreter under the clock preload: ``offset_s``, ``frozen_s``, ``step_ns``."""
-    from execbox_service.variations import CLOCK_LIBRARY
+    from execbox_service.operations.variations import CLOCK_LIBRARY
 
     names = {name: f"EXECBOX_CLOCK_{name.upper()}" for name in settings}
     return Variation(

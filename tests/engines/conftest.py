@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from harness.bench import Bench, started_bench
 
 from execbox_service.doctor import Check, checks
-from tests.bench import Bench, started_bench
 
 _REQUIRED = {name: f"EXECBOX_REQUIRE_{name.upper()}" for name in ("docker", "bubblewrap")}
 

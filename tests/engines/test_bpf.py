@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execbox_service.engines import bpf
-from execbox_service.engines.runner_files import syscall_numbers
+from execbox_service.engines.bubblewrap import seccomp_bpf as bpf
+from execbox_service.engines.bubblewrap.runner_files import syscall_numbers
 from tests.bpf_machine import ALLOW, DENY, KILL, run
 
 MACHINES = ("x86_64", "aarch64")

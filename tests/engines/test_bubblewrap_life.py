@@ -12,19 +12,19 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from harness.bench import Bench, bench_settings, started_bench
 
 from execbox.wire import Status
-from execbox_service.engines import cgroups
 from execbox_service.engines.base import EngineUnavailable, SandboxLost
-from execbox_service.engines.bubblewrap import BubblewrapEngine, BubblewrapSandbox
+from execbox_service.engines.bubblewrap import cgroups
+from execbox_service.engines.bubblewrap.engine import BubblewrapEngine, BubblewrapSandbox
 from execbox_service.runtime import container_spec
-from tests.bench import Bench, bench_settings, started_bench
 from tests.engines.conftest import skip_or_fail
 from tests.process_use import descriptor_count
 
 HOLDER = """
 import asyncio
-from execbox_service.engines.bubblewrap import BubblewrapEngine
+from execbox_service.engines.bubblewrap.engine import BubblewrapEngine
 from execbox_service.runtime import container_spec
 from execbox_service.settings import load_settings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from execbox_service.engines import cgroups
+from execbox_service.engines.bubblewrap import cgroups
 
 V1 = """\
 31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw

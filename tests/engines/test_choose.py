@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from harness.bench import bench_settings
 
 from execbox_service.engines.base import ContainerSpec, EngineUnavailable
 from execbox_service.engines.choose import EngineChoice, choose_engine
 from execbox_service.runtime import container_spec
-from tests.bench import bench_settings
 from tests.engines.conftest import skip_or_fail
 
 # Not a unix socket: the SDK does not close one that cannot be connected.

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from harness.bench import Bench
 
 from execbox.wire import Execution, Status
-from execbox_service import selftest
-from tests.bench import Bench
+from execbox_service.sandboxes import selftest
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execbox_service.engines.attach import AttachedStream
+from execbox_service.engines.docker.attach import AttachedStream
 from execbox_service.engines.frame_stream import FrameReader
-from execbox_service.frames import Fault, Kind, ProtocolViolation, pack
+from execbox_service.runner_frames import Fault, Kind, ProtocolViolation, pack
 
 MESSAGES = ["first", "a longer second message", "3"]
 STREAM = b"".join(pack(Kind.FAULT, {"message": text}) for text in MESSAGES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from execbox_service.engines.runner_files import syscall_numbers
+from execbox_service.engines.bubblewrap.runner_files import syscall_numbers
 
 HEADERS = {
     "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from execbox_service.engines.user_namespace import IdRange, parse_granted
+from execbox_service.engines.bubblewrap.user_namespace import IdRange, parse_granted
 
 
 @pytest.mark.parametrize(

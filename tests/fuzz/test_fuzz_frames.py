@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execbox_service.engines.attach import AttachedStream
+from execbox_service.engines.docker.attach import AttachedStream
 from execbox_service.engines.frame_stream import FrameReader, FrameStream
-from execbox_service.frames import (
+from execbox_service.runner_frames import (
     FRAME_BYTES_MAX,
     Answer,
     Fault,

@@ -14,7 +14,7 @@ from execbox import wire
 from execbox._batch import Chunk, Health, OutgoingLine, outgoing, whole_lines
 from execbox.config import RetryPolicy
 from execbox.errors import ConnectionBroken
-from execbox_service.http.ndjson import Line, LineBuffer
+from execbox_service.api.ndjson import Line, LineBuffer
 from tests.fuzz.bounds import VALUES, bounded, damaged, fastest_cpu_s, portions
 
 LINE_BYTES_MAX = 12

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+from harness.bench import Bench
 
-from tests.bench import Bench
 from tests.gate.harness import Gate, bench_behind_gate, started_gate
 
 

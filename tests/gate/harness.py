@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.bench import Bench, bench_settings, started_bench
+
 from execbox_service.gate.__main__ import gate_server
 from execbox_service.settings import Settings
-from tests.bench import Bench, bench_settings, started_bench
 
 
 @dataclass(frozen=True)

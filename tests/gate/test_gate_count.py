@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from execbox_service.engines.create_bodies import Kind, variants
+from execbox_service.gate.allowed_bodies import Kind, variants
 from execbox_service.gate.daemon import Answer, Daemon, DaemonSaidNo
 from execbox_service.gate.http1 import Request
 from execbox_service.gate.judgement import MemoryRange

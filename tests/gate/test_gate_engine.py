@@ -7,11 +7,11 @@ import contextlib
 
 import docker
 import pytest
+from harness.bench import Bench, bench_settings, containers_of, eventually, instance_of
 
 from execbox.wire import Execution, Status
-from execbox_service import selftest
 from execbox_service.failures import ServiceFailure
-from tests.bench import Bench, bench_settings, containers_of, eventually, instance_of
+from execbox_service.sandboxes import selftest
 from tests.engines import test_engine_conformance as conformance
 from tests.gate.harness import bench_behind_gate, started_gate
 

@@ -11,8 +11,7 @@ from typing import Any
 import docker
 import pytest
 
-from execbox_service.engines.create_bodies import Kind, Variant, variants
-from execbox_service.engines.docker_policy import (
+from execbox_service.engines.docker.policy import (
     LABEL,
     PACKAGES_PATH,
     host_config,
@@ -20,6 +19,7 @@ from execbox_service.engines.docker_policy import (
     sandbox_arguments,
 )
 from execbox_service.gate import judgement
+from execbox_service.gate.allowed_bodies import Kind, Variant, variants
 from execbox_service.gate.http1 import Refused
 from tests.service.test_container_options import SPEC
 

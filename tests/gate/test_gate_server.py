@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from harness.bench import bench_settings
 
 from execbox_service.gate.__main__ import gate_server
 from execbox_service.gate.daemon import Stream
 from execbox_service.gate.relay import relay
 from execbox_service.settings import ConfigurationError
-from tests.bench import bench_settings
 from tests.gate.harness import read_all, started_gate
 
 

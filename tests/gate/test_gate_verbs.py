@@ -12,11 +12,11 @@ from urllib.parse import quote
 import docker
 import pytest
 import pytest_asyncio
+from harness.bench import IMAGE
 
-from execbox_service.engines.create_bodies import Kind, variants
-from execbox_service.engines.docker_policy import LABEL, PACKAGES_PATH
+from execbox_service.engines.docker.policy import LABEL, PACKAGES_PATH
+from execbox_service.gate.allowed_bodies import Kind, variants
 from execbox_service.runtime import container_spec
-from tests.bench import IMAGE
 from tests.gate.harness import Gate, new_name, parsed, read_all, started_gate
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]

@@ -11,9 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from docker.errors import APIError
+from harness.bench import IMAGE, containers_of, docker_client
 
-from execbox_service.engines.docker_policy import LABEL
-from tests.bench import IMAGE, containers_of, docker_client
+from execbox_service.engines.docker.policy import LABEL
 from tests.live_service import (
     LiveService,
     end,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from harness.attacks.attack import Attack, run_attack
+from harness.attacks.lists import CLASSES
+from harness.bench import Bench
 
 from execbox.wire import Isolation
-from tests.bench import Bench
-from tests.sandbox.attack import Attack, run_attack
-from tests.sandbox.attack_lists import CLASSES
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 

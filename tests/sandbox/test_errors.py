@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from harness.bench import Bench
 
 from execbox.wire import Execution, ExecutionError, Status
-from tests.bench import Bench
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 

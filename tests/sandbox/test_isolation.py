@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from harness.bench import Bench, eventually, started_bench
 
 from execbox.wire import Status
-from tests.bench import Bench, eventually, started_bench
 from tests.weakened import weakened
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]

@@ -9,13 +9,13 @@ import contextlib
 from typing import Any
 
 import pytest
+from harness.attacks.attack import LIMITS, Attack
+from harness.attacks.lists import CLASSES
 
 from execbox.wire import Status
 from execbox_service.engines.base import ContainerSpec
-from execbox_service.engines.docker_policy import container_options
+from execbox_service.engines.docker.policy import container_options
 from execbox_service.failures import ServiceFailure
-from tests.sandbox.attack import LIMITS, Attack
-from tests.sandbox.attack_lists import CLASSES
 from tests.sandbox.protections import (
     CONFINE,
     FAMILY_NOT_ENDED,

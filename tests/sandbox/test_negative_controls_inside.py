@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.host_view import HostView, processes_by_namespace
+from harness.bench import Bench, docker_client, eventually
+from harness.host_view import HostView, processes_by_namespace
 
 from execbox.wire import Status
 from execbox_service.failures import ServiceFailure
-from execbox_service.frames import Answer, Report, Result, parse_report
 from execbox_service.judge import outcome
-from execbox_service.pool import Lease
-from execbox_service.session import Session
-from tests.bench import Bench, docker_client, eventually
+from execbox_service.runner_frames import Answer, Report, Result, parse_report
+from execbox_service.sandboxes.driver import Session
+from execbox_service.sandboxes.pool import Lease
 from tests.sandbox.protections import NO_DEADLINE, NO_FILTER, NO_SECCOMP, NOT_CLEANED
 from tests.sandbox.test_negative_controls import OURS
 from tests.weakened import Edits, Weakened, weakened

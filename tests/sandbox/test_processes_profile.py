@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
+from harness.bench import Bench
 
 from execbox.wire import Status
 from execbox_service.failures import ServiceFailure
-from tests.bench import Bench
 from tests.weakened import Edits, weakened
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]

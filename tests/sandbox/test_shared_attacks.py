@@ -6,11 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-
-from execbox.wire import Isolation
-from tests.bench import Bench
-from tests.sandbox.attack import assert_outcome, run_attack
-from tests.sandbox.attack_lists import (
+from harness.attacks.attack import assert_outcome, run_attack
+from harness.attacks.lists import (
     DESCRIBED,
     SHARED_LIMITS,
     SHARED_PROGRAMS,
@@ -18,6 +15,9 @@ from tests.sandbox.attack_lists import (
     attack_of,
     shared_records,
 )
+from harness.bench import Bench
+
+from execbox.wire import Isolation
 
 pytestmark = [
     pytest.mark.docker,

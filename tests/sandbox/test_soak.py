@@ -6,13 +6,13 @@ import asyncio
 import random
 
 import pytest
+from harness.attacks.attack import LIMITS, Attack
+from harness.attacks.lists import CLASSES
+from harness.bench import Bench, eventually, started_bench
 
 from execbox.wire import Isolation, Status
 from execbox_service.failures import ServiceFailure
-from tests.bench import Bench, eventually, started_bench
 from tests.process_use import descriptor_count, resident_mb
-from tests.sandbox.attack import LIMITS, Attack
-from tests.sandbox.attack_lists import CLASSES
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

@@ -7,9 +7,9 @@ import gc
 import time
 
 import pytest
+from harness.bench import Bench
 
 from execbox.wire import Status
-from tests.bench import Bench
 from tests.process_use import resident_mb
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]

@@ -10,11 +10,7 @@ import asyncio
 from typing import Any
 
 import pytest
-
-from execbox.wire import Execution, Status
-from execbox_service.engines.docker_policy import MASKED_PATHS
-from tests.bench import Bench
-from tests.sandbox.attacks_channels import (
+from harness.attacks.channels import (
     CHANNELS,
     IN_FLIGHT,
     KERNEL_OBJECTS,
@@ -23,6 +19,10 @@ from tests.sandbox.attacks_channels import (
     WHAT_THE_KERNEL_COUNTS,
     program,
 )
+from harness.bench import Bench
+
+from execbox.wire import Execution, Status
+from execbox_service.engines.docker.policy import MASKED_PATHS
 from tests.sandbox.protections import NO_FILTER_NO_IDENTITY, NO_SECCOMP
 from tests.weakened import Edits, weakened
 

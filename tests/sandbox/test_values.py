@@ -6,9 +6,9 @@ import struct
 from typing import Any
 
 import pytest
+from harness.bench import Bench
 
 from execbox.wire import Execution, Status
-from tests.bench import Bench
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 

@@ -11,10 +11,10 @@ import secrets
 from typing import Any
 
 import pytest
+from harness.attacks.forgery import ATTACKS
+from harness.bench import Bench
 
 from execbox.wire import Execution, Status, Verdict, VerifiedItem, VerifyRequest
-from tests.bench import Bench
-from tests.sandbox.attacks_forgery import ATTACKS
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 

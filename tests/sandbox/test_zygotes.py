@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from harness.bench import Bench, started_bench
 
 from execbox.wire import Execution, Status
-from tests.bench import Bench, started_bench
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 

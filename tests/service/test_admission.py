@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from execbox_service.admission import Admission
 from execbox_service.failures import Overloaded
+from execbox_service.scheduling.admission import Admission
 
 
 def admission(**fields: float) -> Admission:

@@ -10,8 +10,8 @@ from statistics import median
 
 import pytest
 
-from execbox_service.admission import SINGLES, Admission, Lane, waiting_in
 from execbox_service.failures import Overloaded
+from execbox_service.scheduling.admission import SINGLES, Admission, Lane, waiting_in
 from tests.virtual_time import now_s, run_in_virtual_time
 
 QUEUE_SIZE = 10

@@ -13,13 +13,7 @@ from typing import Any
 
 import docker
 import pytest
-
-from execbox.wire import Status
-from execbox_service.engines.docker import DockerEngine
-from execbox_service.engines.docker_policy import LABEL
-from execbox_service.failures import ServiceFailure
-from execbox_service.runtime import Runtime, container_spec
-from tests.bench import (
+from harness.bench import (
     IMAGE,
     Bench,
     bench_settings,
@@ -28,6 +22,12 @@ from tests.bench import (
     instance_of,
     started_bench,
 )
+
+from execbox.wire import Status
+from execbox_service.engines.docker.engine import DockerEngine
+from execbox_service.engines.docker.policy import LABEL
+from execbox_service.failures import ServiceFailure
+from execbox_service.runtime import Runtime, container_spec
 
 pytestmark = pytest.mark.docker
 
@@ -127,7 +127,7 @@ async def test_sweep_removes_what_appeared_behind_the_services_back(
 ) -> None:
     """On its timer a service removes old containers of its label that it does not use."""
     # Not at once: other services of this machine have containers that are not started yet.
-    monkeypatch.setattr("execbox_service.engines.docker._ABANDONED_S", 4)
+    monkeypatch.setattr("execbox_service.engines.docker.engine._ABANDONED_S", 4)
     async with started_bench(sweep_interval_s="1") as bench:
         name = labelled_container(instance_of(bench.settings), start=True)
         try:
@@ -202,7 +202,7 @@ SERVICE = """
 import asyncio, sys
 sys.path.insert(0, {root!r})
 from execbox.wire import ExecuteRequest
-from tests.bench import Bench, bench_settings
+from harness.bench import Bench, bench_settings
 from execbox_service.runtime import Runtime
 
 async def main():

@@ -14,10 +14,10 @@ from pathlib import Path
 import docker
 import pytest
 from docker.errors import APIError, NotFound
+from harness.bench import Bench, eventually, started_bench
 
 from execbox.wire import Execution, Status
 from execbox_service.failures import ServiceFailure
-from tests.bench import Bench, eventually, started_bench
 from tests.service.docker_proxy import docker_proxy
 
 pytestmark = [

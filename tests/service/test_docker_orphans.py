@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from execbox_service.engines.docker import DockerEngine
-from execbox_service.engines.docker_policy import LABEL
+from execbox_service.engines.docker.engine import DockerEngine
+from execbox_service.engines.docker.policy import LABEL
 from execbox_service.runtime import container_spec
 from execbox_service.settings import load_settings
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from execbox.wire import ExecuteRequest, GenerateRequest
-from execbox_service.admission import Admission
-from execbox_service.executor import Executor
 from execbox_service.failures import ServiceFailure
-from execbox_service.generate import Generation
 from execbox_service.metrics import Metrics
-from execbox_service.pool import Pool
+from execbox_service.operations.execute import Executor
+from execbox_service.operations.generate import Generation
+from execbox_service.sandboxes.pool import Pool
+from execbox_service.scheduling.admission import Admission
 from tests.fake_engine import (
     FACTS,
     POOL_LIMITS,

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox_runner import protocol
-from execbox_service import frames
+from execbox_service import runner_frames
 from execbox_service.engines.frame_stream import FrameReader
-from execbox_service.frames import (
+from execbox_service.runner_frames import (
     Fault,
     Kind,
     ProtocolViolation,
@@ -309,4 +309,4 @@ def test_answers_made_for_tests_are_what_the_service_reads() -> None:
     """The frames that fakes send are complete and honest."""
     answer = answer_of(result_frame(7, frame=report_frame(5), stdout=b"o", stderr=b"e"))
     assert (answer.measured.seq, answer.stdout, answer.stderr) == (7, b"o", b"e")
-    assert frames.parse_report(answer.frame) is not None
+    assert runner_frames.parse_report(answer.frame) is not None

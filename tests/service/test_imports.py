@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execbox_service.imports import guess_packages
+from execbox_service.operations.package_guess import guess_packages
 
 AVAILABLE = frozenset({"numpy", "scipy", "sympy", "pandas", "Crypto", "dateutil", "networkx"})
 

@@ -6,7 +6,7 @@ import pytest
 
 from execbox.wire import ComplexityLimits
 from execbox_service.failures import CallerMistake
-from execbox_service.jobs import complexity_limits
+from execbox_service.operations.job_payloads import complexity_limits
 
 
 def test_size_check_where_nothing_can_measure_is_the_callers_to_leave_out() -> None:

@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from execbox_service.key_limits import KeyLimited, KeyLimits, TokenBucket
+from execbox_service.api.key_limits import KeyLimited, KeyLimits, TokenBucket
 
 
 class Clock:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox.wire import Execution, Limits, Status
-from execbox_service.frames import Measured, Result
 from execbox_service.judge import outcome
+from execbox_service.runner_frames import Measured, Result
 from tests.fake_engine import measured, report_frame
 
 ERROR = {"type": "ValueError", "message": "m", "traceback": "t", "line": 3}

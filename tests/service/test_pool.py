@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from execbox_service.failures import ServiceFailure
-from execbox_service.pool import Lease, Pool
+from execbox_service.sandboxes.pool import Lease, Pool
 from tests.fake_engine import POOL_LIMITS, FakeEngine, FakeSandbox
 
 LIMITS = replace(POOL_LIMITS, idle_count=2, executions_max=3)
@@ -174,7 +174,7 @@ async def test_recycle_while_leases_grow_old_keeps_or_destroys_each_once(
         ticks = itertools.count(now_s)
         clock = SimpleNamespace(monotonic=lambda: next(ticks))
         with monkeypatch.context() as patch:
-            patch.setattr("execbox_service.pool.time", clock)
+            patch.setattr("execbox_service.sandboxes.pool.time", clock)
             pool.recycle()
         destroyed_count = pool.counts.destroyed
         await until(lambda: sum(one.destroyed_count for one in engine.made) == destroyed_count)
@@ -247,7 +247,7 @@ async def test_engine_that_fails_is_trouble_until_it_works_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Trouble is reported, tried again by itself, and over when a sandbox can be made."""
-    monkeypatch.setattr("execbox_service.pool._BACKOFF_MIN_S", 0.02)
+    monkeypatch.setattr("execbox_service.sandboxes.pool._BACKOFF_MIN_S", 0.02)
     engine = FakeEngine(unavailable="the daemon is away")
     async with running(engine) as pool:
         assert pool.trouble == "the daemon is away"
@@ -259,7 +259,7 @@ async def test_engine_that_stays_away_refuses_waiting_jobs_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever waits for a sandbox is told after a few failures, and may come back later."""
-    monkeypatch.setattr("execbox_service.pool._BACKOFF_MIN_S", 0.02)
+    monkeypatch.setattr("execbox_service.sandboxes.pool._BACKOFF_MIN_S", 0.02)
     engine = FakeEngine(unavailable="the daemon is away")
     async with running(engine) as pool, asyncio.timeout(5):
         with pytest.raises(ServiceFailure) as failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from execbox_service.pool_size import PoolSize
+from execbox_service.sandboxes.pool_size import PoolSize
 
 
 def made(*, count_min: int = 2, count_max: int = 5) -> PoolSize:

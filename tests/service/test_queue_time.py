@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from harness.bench import started_bench
 
 from execbox.wire import Status
-from tests.bench import started_bench
 
 pytestmark = pytest.mark.docker
 SLEEP = "import time\ndef main_solution(duration_s):\n    time.sleep(duration_s)\n    return 1\n"

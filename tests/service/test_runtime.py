@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from execbox_service.engines.base import EngineUnavailable
-from execbox_service.pool import Pool
 from execbox_service.runtime import Runtime
+from execbox_service.sandboxes.pool import Pool
 from execbox_service.settings import load_settings
 from tests.fake_engine import FACTS, FakeEngine
 from tests.service.test_pool import until

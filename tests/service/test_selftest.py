@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from execbox_service.selftest import PROBE, Expected, missing_in_container, missing_in_job
+from execbox_service.sandboxes.selftest import PROBE, Expected, missing_in_container, missing_in_job
 from tests.fake_engine import READY
 
 EXPECTED = Expected(memory_limit_bytes=640 * 2**20, open_file_count=256)

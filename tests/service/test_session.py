@@ -16,9 +16,8 @@ import pytest
 
 from execbox.wire import Limits
 from execbox_service.failures import ServiceFailure
-from execbox_service.frames import Kind, Result, pack
-from execbox_service.pool import Pool
-from execbox_service.session import (
+from execbox_service.runner_frames import Kind, Result, pack
+from execbox_service.sandboxes.driver import (
     Attempt,
     Ended,
     Job,
@@ -27,6 +26,7 @@ from execbox_service.session import (
     Variation,
     call_payload,
 )
+from execbox_service.sandboxes.pool import Pool
 from tests.fake_engine import (
     POOL_LIMITS,
     READY,

@@ -9,11 +9,9 @@ from collections.abc import AsyncIterator
 import docker
 import pytest
 import pytest_asyncio
-
-from execbox_service.engines.docker import DockerEngine
-from execbox_service.runtime import container_spec
-from execbox_service.settings import ConfigurationError, load_settings
-from tests.bench import (
+from harness.attacks.attack import Attack, run_attack
+from harness.attacks.network import ATTACKS
+from harness.bench import (
     Bench,
     bench_settings,
     containers_of,
@@ -21,8 +19,10 @@ from tests.bench import (
     instance_of,
     started_bench,
 )
-from tests.sandbox.attack import Attack, run_attack
-from tests.sandbox.attacks_network import ATTACKS
+
+from execbox_service.engines.docker.engine import DockerEngine
+from execbox_service.runtime import container_spec
+from execbox_service.settings import ConfigurationError, load_settings
 
 NAMESPACES = ("net", "pid", "ipc", "mnt")
 KEY_HASH = "0" * 64
@@ -75,7 +75,7 @@ async def test_container_joins_a_holder_that_was_replaced_while_it_was_made(
     await engine.start()
     try:
         given = await engine._network_holder()
-        monkeypatch.setattr("execbox_service.engines.docker._HOLDER_AGE_MAX_S", 0)
+        monkeypatch.setattr("execbox_service.engines.docker.engine._HOLDER_AGE_MAX_S", 0)
         names = [given, await engine._network_holder()]
         assert (await engine._create_named(given)).ready.interfaces == ["lo"]
         names.append(await engine._network_holder())

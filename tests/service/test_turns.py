@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from execbox_service.turns import Turns
+from execbox_service.scheduling.fair_share import Turns
 
 
 @dataclass

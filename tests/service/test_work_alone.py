@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from execbox_service.failures import ServiceFailure
-from execbox_service.frames import Result
-from execbox_service.session import Ended
+from execbox_service.runner_frames import Result
+from execbox_service.sandboxes.driver import Ended
 from tests.fake_engine import (
     Behaviour,
     FakeSandbox,

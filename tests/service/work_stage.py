@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from execbox.wire import Isolation, Limits
-from execbox_service.admission import Admission
-from execbox_service.pool import Pool
-from execbox_service.session import Attempt, Ended, Job, call_payload
-from execbox_service.work import Work
+from execbox_service.sandboxes.driver import Attempt, Ended, Job, call_payload
+from execbox_service.sandboxes.pool import Pool
+from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.job_run import Work
 from tests.fake_engine import (
     POOL_LIMITS,
     Behaviour,

@@ -27,9 +27,9 @@ from execbox.wire import (
     VerifyRequest,
     VerifyResponse,
 )
-from execbox_service.app import create_app
+from execbox_service.api.app import create_app
+from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.failures import Overloaded, ServiceFailure
-from execbox_service.http.runtime_protocol import ExecutionRuntime
 from execbox_service.main import uvicorn_config
 from execbox_service.metrics import Metrics
 from execbox_service.settings import Settings, load_settings

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from execbox_service.admission import Admission
 from execbox_service.metrics import Metrics
-from execbox_service.pool import Pool, PoolLimits
+from execbox_service.sandboxes.pool import Pool, PoolLimits
+from execbox_service.scheduling.admission import Admission
 from tests.fake_engine import FakeEngine
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from execbox_service.http.logs import configure_logging, request_id
+from execbox_service.api.logs import configure_logging, request_id
 from execbox_service.settings import load_settings
 
 

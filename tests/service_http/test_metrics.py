@@ -10,7 +10,7 @@ import httpx
 
 from execbox.wire import Execution, Status, Usage
 from execbox_service.metrics import Metrics
-from execbox_service.work import Effort
+from execbox_service.scheduling.job_run import Effort
 
 from .harness import RunningServer, execute_body
 

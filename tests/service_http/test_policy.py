@@ -6,7 +6,7 @@ import pytest
 
 from execbox.wire import ExecuteRequest, GenerateRequest, Limits
 from execbox_service.failures import CallerMistake
-from execbox_service.policy import LIMIT_NAMES, limits_default, limits_max, permitted
+from execbox_service.operations.policy import LIMIT_NAMES, limits_default, limits_max, permitted
 from execbox_service.settings import load_settings
 
 

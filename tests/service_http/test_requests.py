@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from execbox.wire import ExecuteRequest
+from execbox_service.api.error_responses import error_bytes
+from execbox_service.api.validation import parsed
 from execbox_service.failures import CallerMistake
-from execbox_service.http.errors import error_bytes
-from execbox_service.http.validation import parsed
 from execbox_service.strict_json import decode
 
 from .harness import Answer, RunningServer, assert_error, execute_body, wait_until

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from examples.local_service import LocalService
+from harness.local_service import LocalService
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from execbox_service.admission import SINGLES, Admission, Lane, waiting_in
 from execbox_service.failures import Overloaded
+from execbox_service.scheduling.admission import SINGLES, Admission, Lane, waiting_in
 from tests.virtual_time import in_virtual_time
 
 BATCH = Lane("batch 1", patient=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from examples.local_service import LocalService
+from harness.local_service import LocalService
 
 from execbox import Client, wire
 from tests.process_use import resident_mb

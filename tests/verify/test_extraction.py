@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execbox_service.judge.extraction import Answer, NoAnswer, extract
+from execbox_service.answers.extraction import Answer, NoAnswer, extract
 
 EMOJI = "\U0001f600"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execbox_service.http.ndjson import Line, LineBuffer
+from execbox_service.api.ndjson import Line, LineBuffer
 
 
 def taken(pieces: list[bytes], *, line_bytes_max: int = 1000) -> list[Line]:

@@ -1,4 +1,4 @@
-"""A sample of the corpus as oracle; all of it: ``python -m benchmarks.oracle``."""
+"""A sample of the corpus as oracle; all of it: ``python -m acceptance.oracle``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import random
 from typing import Any
 
 import pytest
-from benchmarks.corpus_files import DEFAULT_FOLDER, CorpusMissing
-from benchmarks.oracle import alike, changed, check_all, deterministic
-from examples.local_service import LocalService
+from acceptance.oracle import alike, changed, check_all, deterministic
+from harness.corpus_files import DEFAULT_FOLDER, CorpusMissing
+from harness.local_service import LocalService
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -6,12 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from harness.bench import Bench
 
 from execbox.wire import Verdict, VerifiedItem, VerifyRequest, VerifyResponse
-from execbox_service.admission import Admission
 from execbox_service.failures import Overloaded, ServiceFailure
-from execbox_service.verify import Verification
-from tests.bench import Bench
+from execbox_service.operations.verify import Verification
+from execbox_service.scheduling.admission import Admission
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from execbox.wire import VerifyRequest
+from execbox_service.api.validation import parsed, validated
 from execbox_service.failures import CallerMistake
-from execbox_service.http.validation import parsed, validated
-from execbox_service.policy import permitted_items
+from execbox_service.operations.policy import permitted_items
 from execbox_service.settings import load_settings
 
 CODE = {"code": "def main_solution(n): return n"}

@@ -16,11 +16,11 @@ from execbox.wire import (
     VerifyRequest,
     VerifyResponse,
 )
-from execbox_service.admission import Admission
-from execbox_service.executor import Executor
 from execbox_service.metrics import Metrics
-from execbox_service.pool import Pool
-from execbox_service.verify import Verification
+from execbox_service.operations.execute import Executor
+from execbox_service.operations.verify import Verification
+from execbox_service.sandboxes.pool import Pool
+from execbox_service.scheduling.admission import Admission
 from tests.fake_engine import (
     FACTS,
     POOL_LIMITS,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from execbox.cli import revise, steps
 from execbox.cli.terminal import Terminal
-from execbox.dataset.assemble import AssembleOptions, assemble_files
-from execbox.dataset.revise import round_counts
+from execbox.dataset.steps.assemble import AssembleOptions, assemble_files
+from execbox.dataset.steps.revise import round_counts
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

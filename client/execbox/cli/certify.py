@@ -10,8 +10,8 @@ from execbox.cli import steps
 from execbox.cli.generate import add_terms_options, terms_of
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
-from execbox.dataset.certify import certify_file
-from execbox.dataset.sorting import CORRECTED
+from execbox.dataset.steps.certify import certify_file
+from execbox.dataset.steps.sorting import CORRECTED
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -13,8 +13,8 @@ from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
-from execbox.dataset.generate import GenerateOptions, generate_file
-from execbox.dataset.terms import RunTerms
+from execbox.dataset.steps.generate import GenerateOptions, generate_file
+from execbox.dataset.steps.terms import RunTerms
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

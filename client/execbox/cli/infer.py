@@ -13,8 +13,8 @@ from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
 from execbox.config import model_config_from_env
-from execbox.dataset.infer import InferOptions, infer_file
-from execbox.dataset.model import CallableModel, Model
+from execbox.dataset.steps.infer import InferOptions, infer_file
+from execbox.dataset.steps.model import CallableModel, Model
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

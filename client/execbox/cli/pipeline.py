@@ -17,16 +17,16 @@ from execbox.cli.outcomes import ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
-from execbox.dataset.generate import GenerateOptions, generate_step
-from execbox.dataset.pipeline import (
+from execbox.dataset.steps.generate import GenerateOptions, generate_step
+from execbox.dataset.steps.pipeline import (
     Outcome,
     PipelineOptions,
     Stage,
     have_pairs,
     run_pipeline,
 )
-from execbox.dataset.step import Step
-from execbox.dataset.terms import RunTerms, for_service
+from execbox.dataset.steps.step import Step
+from execbox.dataset.steps.terms import RunTerms, for_service
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

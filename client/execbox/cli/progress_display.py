@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from execbox.cli.terminal import Terminal, visible
-from execbox.dataset.progress import Listener, Snapshot
+from execbox.dataset.steps.progress import Listener, Snapshot
 
 __all__ = ["LOG_S", "line_of", "shown_progress"]
 

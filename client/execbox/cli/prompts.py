@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from execbox.cli import steps
 from execbox.cli.terminal import Terminal
-from execbox.dataset.prompts import PromptOptions, Templates, prompts_step, templates_from_file
-from execbox.dataset.step import run_step
+from execbox.dataset.steps.prompts import (
+    PromptOptions,
+    Templates,
+    prompts_step,
+    templates_from_file,
+)
+from execbox.dataset.steps.step import run_step
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

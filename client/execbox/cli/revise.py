@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
-from execbox.dataset.revise import DEFAULT_REQUEST, Round, revise_step
-from execbox.dataset.step import run_step
+from execbox.dataset.steps.revise import DEFAULT_REQUEST, Round, revise_step
+from execbox.dataset.steps.step import run_step
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -16,11 +16,11 @@ from execbox.cli.outcomes import ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
-from execbox.dataset import cruxeval, leetcode_o
-from execbox.dataset.generations import read_generations
-from execbox.dataset.progress import Listener, Summary
-from execbox.dataset.score import Interval, Score, score_verified
-from execbox.dataset.verdicts import VerifyOptions
+from execbox.dataset.files.generations import read_generations
+from execbox.dataset.scoring import cruxeval, leetcode_o
+from execbox.dataset.scoring.score import Interval, Score, score_verified
+from execbox.dataset.steps.progress import Listener, Summary
+from execbox.dataset.steps.verdicts import VerifyOptions
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -19,8 +19,8 @@ from execbox import wire
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.terminal import Terminal
-from execbox.dataset.progress import Listener, Summary
-from execbox.dataset.resume import errors_path
+from execbox.dataset.files.resume import errors_path
+from execbox.dataset.steps.progress import Listener, Summary
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -13,8 +13,8 @@ from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
-from execbox.dataset.verdicts import VerifyOptions
-from execbox.dataset.verify import verify_file
+from execbox.dataset.steps.verdicts import VerifyOptions
+from execbox.dataset.steps.verify import verify_file
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from execbox_service.frames import Answer, Ready
+from execbox_service.runner_frames import Answer, Ready
 
 
 class EngineUnavailable(Exception):

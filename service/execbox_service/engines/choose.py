@@ -19,13 +19,13 @@ EngineChoice = Literal["auto", "docker", "bubblewrap"]
 
 def _docker(spec: ContainerSpec) -> Engine:
     # Imported late, as below: whoever asks for one engine need not load the other's packages.
-    from execbox_service.engines.docker import DockerEngine
+    from execbox_service.engines.docker.engine import DockerEngine
 
     return DockerEngine(spec)
 
 
 def _bubblewrap(spec: ContainerSpec) -> Engine:
-    from execbox_service.engines.bubblewrap import BubblewrapEngine
+    from execbox_service.engines.bubblewrap.engine import BubblewrapEngine
 
     return BubblewrapEngine(spec)
 

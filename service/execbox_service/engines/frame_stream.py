@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Self, cast
 
 from execbox_service.engines.base import SandboxLost
-from execbox_service.frames import (
+from execbox_service.runner_frames import (
     PREFIX_BYTES,
     Answer,
     ProtocolViolation,

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from execbox_service.engines.create_bodies import JOINED_PREFIX, Variant
-from execbox_service.engines.docker_policy import LABEL, PACKAGES_PATH
+from execbox_service.engines.docker.policy import LABEL, PACKAGES_PATH
+from execbox_service.gate.allowed_bodies import JOINED_PREFIX, Variant
 from execbox_service.gate.http1 import Refused
 from execbox_service.strict_json import StrictJSONError, decode
 

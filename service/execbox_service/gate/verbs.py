@@ -18,9 +18,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from execbox_service.engines.base import ContainerSpec
-from execbox_service.engines.create_bodies import Kind, Variant, variants
-from execbox_service.engines.docker_policy import LABEL, PACKAGES_PATH
+from execbox_service.engines.docker.policy import LABEL, PACKAGES_PATH
 from execbox_service.gate import http1, judgement
+from execbox_service.gate.allowed_bodies import Kind, Variant, variants
 from execbox_service.gate.daemon import Answer, Daemon, DaemonSaidNo, DaemonTrouble, Stream
 from execbox_service.gate.http1 import Refused, Request
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from execbox.wire import Complexity, ComplexityLimits, Violation
-from execbox_service.frames import ReportedViolation
+from execbox_service.runner_frames import ReportedViolation
 
 _VIOLATIONS_MAX = 20
 

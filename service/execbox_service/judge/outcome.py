@@ -21,7 +21,7 @@ from execbox.wire import (
     Truncated,
     Usage,
 )
-from execbox_service.frames import Measured, Report, Result, parse_report
+from execbox_service.runner_frames import Measured, Report, Result, parse_report
 from execbox_service.strict_json import StrictJSONError, decode, nesting_depth
 
 Limit = Literal["cpu_time", "wall_time"] | None

@@ -1,0 +1,78 @@
+"""Every attack program as something to send, and an answer to it held against what it may be.
+
+The programs are in ``tests/sandbox`` and, where present, ``../shared/attacks``. Sending is done by
+``attacks.py`` and ``soak_work.py``; nothing here runs one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.attacks.attack import LIMITS, Attack, outcome_fault, presentation_fault
+from harness.attacks.lists import (
+    CLASSES,
+    DESCRIBED,
+    SHARED_LIMITS,
+    SIGNALS,
+    attack_of,
+    shared_records,
+)
+
+from execbox import wire
+
+FAULT_CHARS = 2000
+"""As much is kept of an answer that is wrong."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An attack, its name in tables, and the limits it is written for."""
+
+    id: str
+    group: str
+    title: str
+    attack: Attack
+    limits: wire.Limits
+
+
+@dataclass(frozen=True)
+class Came:
+    """What came of one piece of work; ``fault`` says what was wrong with it, if anything."""
+
+    name: str
+    isolation: str
+    status: str
+    fault: str | None = None
+    answer: str = ""
+
+
+def all_targets() -> list[Target]:
+    """Every attack of the shared folder where it is present, and ours."""
+    shared = [
+        Target(record["id"], record["group"], record["title"], attack_of(record), SHARED_LIMITS)
+        for record in shared_records()
+    ]
+    return shared + [
+        Target(f"{group}-{number:02}", group, attack.name, attack, LIMITS)
+        for group, attacks in CLASSES.items()
+        for number, attack in enumerate(attacks, start=1)
+    ]
+
+
+def judged(target: Target, execution: wire.Execution, *, isolation: str) -> Came:
+    """Hold one execution of an attack against what it may have been."""
+    fault = outcome_fault(execution, target.attack) or presentation_fault(
+        execution, stdout_bytes=target.limits.stdout_bytes
+    )
+    if fault is None and target.id in SIGNALS and execution.signal not in SIGNALS[target.id]:
+        fault = f"signal {execution.signal}"
+    described = DESCRIBED.get(target.id)
+    if fault is None and execution.status is wire.Status.OK and described is not None:
+        fault = None if described(execution) else "not the output described"
+    return Came(
+        f"{target.id} {target.title}",
+        isolation,
+        execution.status.value,
+        fault,
+        execution.model_dump_json()[:FAULT_CHARS] if fault else "",
+    )

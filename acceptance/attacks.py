@@ -1,0 +1,119 @@
+"""``python -m acceptance.attacks``: every attack program, and what must hold after each.
+
+    python -m acceptance.attacks [--seed N] [--only TEXT] [--output docs/security-results.md]
+
+Starts a service with one warm container and sends it every program of ours and of
+../shared/attacks, at both isolation levels, in random order, one after another. Exits with 1 if a
+post-condition did not hold. What holds is decided in ``attack_checks``, looked at in ``host_view``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import os
+import platform
+import random
+import secrets
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.host_view import HostView
+from harness.local_service import LocalService
+
+from acceptance.attack_range import LEVELS, POOL_SIZE, SLOT_COUNT, TRIES_MAX, Range
+from acceptance.attack_report import Circumstances, Row, render
+from acceptance.attack_targets import Target, all_targets
+from execbox import AsyncClient, ClientConfig, wire
+from execbox.config import RetryPolicy
+
+_KEYS = ("attacker", "bystander")
+_CHECKOUT = str(Path(__file__).resolve().parents[1])
+
+
+async def _run_all(
+    service: LocalService, keys: tuple[str, ...], runs: list[tuple[Target, wire.Isolation]]
+) -> tuple[list[Row], str]:
+    async with contextlib.AsyncExitStack() as stack:
+        attacker, bystander = [
+            await stack.enter_async_context(
+                AsyncClient(
+                    config=ClientConfig(
+                        base_url=service.url, api_key=key, retry=RetryPolicy.never()
+                    )
+                )
+            )
+            for key in keys
+        ]
+        able = await attacker.capabilities()
+        view = stack.enter_context(
+            contextlib.closing(HostView(service.url.removeprefix("http://")))
+        )
+        ground = Range(view, service.pid, attacker, bystander, (*keys, _CHECKOUT))
+        first = await ground.warm_up()
+        rows = []
+        for number, (target, isolation) in enumerate(runs, start=1):
+            row = await ground.attack(target, isolation, first)
+            rows.append(row)
+            said = "; ".join(row.faults) or "ok"
+            print(
+                f"{number}/{len(runs)} {row.id} [{isolation}] {row.statuses[-1]}: {said}",
+                flush=True,
+            )
+    return rows, f"{able.engine} engine, Python {able.python}, image {able.image[:19]}"
+
+
+def run(*, seed: int, only: str) -> tuple[list[Row], Circumstances]:
+    """Run what matches; the rows are in the order of the tables."""
+    targets = [each for each in all_targets() if only in f"{each.id} {each.group} {each.title}"]
+    order = [(target, isolation) for target in targets for isolation in LEVELS]
+    runs = random.Random(seed).sample(order, len(order))
+    keys = tuple(secrets.token_hex(16) for _ in _KEYS)
+    hashes = ",".join(
+        f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
+        for name, key in zip(_KEYS, keys, strict=True)
+    )
+    begun_s = time.monotonic()
+    with LocalService(
+        api_key_hashes=hashes,
+        pool_size=str(POOL_SIZE),
+        pool_size_max=str(POOL_SIZE),
+        slot_count=str(SLOT_COUNT),
+    ) as service:
+        rows, engine = asyncio.run(_run_all(service, keys, runs))
+    places = {(target.id, isolation): at for at, (target, isolation) in enumerate(order)}
+    rows.sort(key=lambda row: places[row.id, row.isolation])  # type: ignore[index]
+    about = Circumstances(
+        command=f"python -m acceptance.attacks --seed {seed}",
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        machine=f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
+        engine=engine,
+        took_s=time.monotonic() - begun_s,
+        tries_max=TRIES_MAX,
+    )
+    return rows, about
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
+    parser.add_argument("--only", default="", help="only attacks whose id or title has this text")
+    parser.add_argument("--output", type=Path, help="write the page here")
+    args = parser.parse_args()
+    print(f"seed {args.seed}", flush=True)
+    rows, about = run(seed=args.seed, only=args.only)
+    if args.output:
+        args.output.write_text(render(rows, about), "utf-8")
+    failed = [row for row in rows if row.faults]
+    print(f"{len(rows) - len(failed)} of {len(rows)} passed")
+    for row in failed:
+        print(f"FAILED {row.id} [{row.isolation}] {row.title}: {'; '.join(row.faults)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""``AppendLog``: one JSONL file that only grows, survives being killed, and is sorted in the end.
+
+Which lines there are, and what a run is, is in ``resume``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from execbox.dataset.files.records import BadRecord, DatasetError, Value, decode_line
+
+__all__ = ["SYNC_S", "AppendLog", "as_dataset_error"]
+
+SYNC_S = 5.0
+"""Seconds between two times that results are forced to disk."""
+
+_COPY_BYTES = 1024 * 1024
+_LAST = 2**62
+
+
+class AppendLog:
+    """A JSONL file that lines are appended to, and that can be put into order at the end.
+
+    Each line has an ordinal (its place in the file, from 0) and a rank (its place in the end).
+    Raises ``DatasetError`` for everything the file system refuses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._starts = array("q")
+        self._ranks = array("q")
+        self._synced_s = time.monotonic()
+        with as_dataset_error(path):
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._end_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def recover(self) -> Iterator[tuple[int, Value]]:
+        """Ordinal and value of every complete line; afterwards a torn last line has been cut off.
+
+        Raises ``DatasetError`` for a damaged line with others after it: nothing of ours writes so.
+        """
+        with as_dataset_error(self._path), self._path.open("rb") as file:
+            for line in file:
+                try:
+                    value = decode_line(line)
+                    if not line.endswith(b"\n"):
+                        break
+                except BadRecord as error:
+                    if file.read(1):
+                        raise DatasetError(
+                            f"{self._path}:{len(self) + 1}: {error.message}; this file was damaged "
+                            "or not written by this command: move it away, or start with --restart"
+                        ) from error
+                    break
+                ordinal = len(self)
+                self._note(len(line), rank=_LAST)
+                yield ordinal, value
+            os.ftruncate(self._fd, self._end_bytes)
+
+    def append(self, line: bytes, *, rank: int) -> int:
+        """Write one encoded line at the end; its ordinal."""
+        ordinal = len(self)
+        with as_dataset_error(self._path):
+            written = 0
+            while written < len(line):
+                written += os.pwrite(self._fd, line[written:], self._end_bytes + written)
+            self._note(len(line), rank=rank)
+            if time.monotonic() - self._synced_s >= SYNC_S:
+                self.sync()
+        return ordinal
+
+    def set_rank(self, ordinal: int, *, rank: int) -> None:
+        """Say where a recovered line belongs; lines nobody spoke for stay behind all others."""
+        self._ranks[ordinal] = rank
+
+    def sync(self) -> None:
+        """Force everything to disk."""
+        os.fsync(self._fd)
+        self._synced_s = time.monotonic()
+
+    def arrange(self) -> None:
+        """Put the lines into the order of their ranks, equal ranks as they are; all or nothing."""
+        order = sorted(range(len(self)), key=self._ranks.__getitem__)
+        with as_dataset_error(self._path):
+            if order != list(range(len(self))):
+                self._rewrite(order)
+            self.sync()
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _note(self, length_bytes: int, *, rank: int) -> None:
+        self._starts.append(self._end_bytes)
+        self._ranks.append(rank)
+        self._end_bytes += length_bytes
+
+    def _rewrite(self, order: Sequence[int]) -> None:
+        beside = self._path.with_name(self._path.name + ".sorting")
+        ends = [*self._starts[1:], self._end_bytes]
+        with beside.open("wb") as file:
+            for ordinal in order:
+                for part in self._line(self._starts[ordinal], ends[ordinal]):
+                    file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self._path)
+        _sync_directory(self._path.parent)
+        old, self._fd = self._fd, os.open(self._path, os.O_RDWR)
+        os.close(old)
+
+    def _line(self, start: int, end: int) -> Iterator[bytes]:
+        while start < end:
+            part = os.pread(self._fd, min(_COPY_BYTES, end - start), start)
+            start += len(part)
+            yield part
+
+
+@contextmanager
+def as_dataset_error(path: Path) -> Iterator[None]:
+    """What the file system refuses is one error that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror or error}") from error
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,235 @@
+"""The files of one run: results appended so that a killed run loses and repeats nothing.
+
+What is read is in ``records``, what is done with it in ``step``. Three files per run::
+
+    OUT               one result per line, each with an ``id``
+    OUT.errors.jsonl  one line per record that has no result, with ``reason`` and ``message``
+    OUT.run.json      step and settings, so that a run is not continued with others; also the lock
+
+Every result is handed to the operating system as soon as it exists (one ``write``), so killing
+the process loses only work under way; every 5 seconds and at the end it is forced to
+disk (``fsync``), so a power failure loses at most that much. A torn last line is cut off when the
+run is continued. Results are appended as they finish; when all are there, the file is put into
+the order of the input once (to a file beside it, then renamed), so that an interrupted and
+continued run ends with the same bytes as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Self
+
+from execbox.dataset.files.append_log import AppendLog, as_dataset_error
+from execbox.dataset.files.records import (
+    BadLine,
+    BadRecord,
+    DatasetError,
+    Record,
+    Value,
+    digest_of,
+    encode_line,
+)
+
+__all__ = ["RunFiles", "errors_path", "run_path"]
+
+_SETTINGS_BYTES_MAX = 1024 * 1024
+
+
+def errors_path(output: Path) -> Path:
+    """Where the records without a result are listed."""
+    return output.with_name(output.name + ".errors.jsonl")
+
+
+def run_path(output: Path) -> Path:
+    """Where step and settings of the run are noted."""
+    return output.with_name(output.name + ".run.json")
+
+
+class RunFiles:
+    """What one run has written so far, and the way to add to it. A context manager.
+
+    ``on_result`` and ``on_failure`` are called, before anything else happens, for what earlier
+    runs left in the files. ``restart`` discards that instead. Raises ``DatasetError`` where the
+    output belongs to another step or other settings, or another run is writing it.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        *,
+        step: str,
+        settings: Mapping[str, object],
+        restart: bool,
+        on_result: Callable[[Value], None],
+        on_failure: Callable[[Value], None],
+    ) -> None:
+        self._output = output
+        with as_dataset_error(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+        self._result_ordinals: dict[int, int] = {}
+        self._failed: dict[int, int] = {}
+        with ExitStack() as stack:
+            lock_fd = _locked(run_path(output))
+            stack.callback(os.close, lock_fd)
+            _claim(lock_fd, output, step=step, settings=settings, restart=restart)
+            self._results = AppendLog(output)
+            stack.callback(self._results.close)
+            for ordinal, value in self._results.recover():
+                self._recovered(ordinal, value)
+                on_result(value)
+            self._failures = self._kept_failures(on_failure)
+            stack.callback(self._failures.close)
+            self._closing = stack.pop_all()
+
+    def has_result(self, record: Record) -> bool:
+        """Whether a result with this record's id is there; if so it takes this record's place."""
+        ordinal = self._result_ordinals.get(digest_of(record.id))
+        if ordinal is None:
+            return False
+        self._results.set_rank(ordinal, rank=record.rank)
+        return True
+
+    def has_failed(self, record: Record) -> bool:
+        """Whether an earlier run found that this record can have no result."""
+        ordinal = self._failed.get(digest_of(record.id))
+        if ordinal is None:
+            return False
+        self._failures.set_rank(ordinal, rank=record.rank)
+        return True
+
+    def add_result(self, record: Record, value: Value) -> None:
+        """Append the result of one record. ``BadRecord``: it has no JSON form, nothing happened."""
+        named = {"id": record.id} | value | {"id": record.id}
+        ordinal = self._results.append(encode_line(named), rank=record.rank)
+        self._result_ordinals[digest_of(record.id)] = ordinal
+
+    def add_failure(self, origin: Record | BadLine, problem: BadRecord) -> None:
+        """Note in the error file why a record, or a line that is none, has no result."""
+        entry: Value = {
+            "id": origin.id if isinstance(origin, Record) else None,
+            "file": origin.source,
+            "line": origin.number,
+            "reason": problem.reason,
+            "message": problem.message,
+            "retry": problem.retry,
+        }
+        if isinstance(origin, BadLine):
+            entry["text"] = origin.excerpt
+        if problem.detail is not None:
+            entry["detail"] = problem.detail
+        self._failures.append(encode_line(entry), rank=origin.rank)
+
+    def finish(self) -> None:
+        """All is done: bring both files into the order of the input."""
+        self._results.arrange()
+        self._failures.arrange()
+
+    def close(self) -> None:
+        """Let go of the files; an empty error file is removed."""
+        try:
+            with as_dataset_error(self._output):
+                self._results.sync()
+                self._failures.sync()
+                if not len(self._failures):
+                    errors_path(self._output).unlink()
+        finally:
+            self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _recovered(self, ordinal: int, value: Value) -> None:
+        identifier = value.get("id")
+        if not isinstance(identifier, str):
+            raise DatasetError(
+                f'{self._output}:{ordinal + 1}: has no "id", so it was not written by this '
+                "command: move the file away, or start with --restart"
+            )
+        first = self._result_ordinals.setdefault(digest_of(identifier), ordinal)
+        if first != ordinal:
+            raise DatasetError(
+                f"{self._output}:{ordinal + 1}: the id {identifier!r} is on line {first + 1} "
+                "already: remove one of them, or start with --restart"
+            )
+
+    def _kept_failures(self, on_failure: Callable[[Value], None]) -> AppendLog:
+        """The error file with only those lines that this run will not find out again."""
+        path = errors_path(self._output)
+        old = AppendLog(path)
+        try:
+            kept = [
+                value
+                for _, value in old.recover()
+                if value.get("retry") is False and isinstance(value.get("id"), str)
+            ]
+        finally:
+            old.close()
+        beside = path.with_name(path.name + ".sorting")
+        with as_dataset_error(path):
+            beside.write_bytes(b"".join(map(encode_line, kept)))
+            beside.replace(path)
+        failures = AppendLog(path)
+        for ordinal, value in failures.recover():
+            self._failed[digest_of(str(value["id"]))] = ordinal
+            on_failure(value)
+        return failures
+
+
+def _locked(path: Path) -> int:
+    with as_dataset_error(path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        import fcntl
+    except ImportError:  # Not POSIX: nothing keeps two runs apart there.
+        return fd
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise DatasetError(
+            f"{path}: another run is writing this output; wait for it, or give another --output"
+        ) from error
+    return fd
+
+
+def _claim(
+    lock_fd: int, output: Path, *, step: str, settings: Mapping[str, object], restart: bool
+) -> None:
+    """Start a new run in the files, or make sure that this one continues what is there."""
+    mine = json.dumps({"step": step, "settings": settings}, indent=2, sort_keys=True) + "\n"
+    theirs = os.pread(lock_fd, _SETTINGS_BYTES_MAX, 0).decode("utf-8", "replace")
+    if theirs == mine and not restart:
+        return
+    with as_dataset_error(output):
+        if not restart and output.exists() and output.stat().st_size > 0:
+            raise DatasetError(_not_ours(output, theirs, mine))
+        for stale in (output, errors_path(output)):
+            with suppress(FileNotFoundError):
+                stale.unlink()
+        os.ftruncate(lock_fd, 0)
+        os.pwrite(lock_fd, mine.encode(), 0)
+        os.fsync(lock_fd)
+
+
+def _not_ours(output: Path, theirs: str, mine: str) -> str:
+    remedy = "give another --output, or discard it with --restart"
+    try:
+        old, new = json.loads(theirs), json.loads(mine)
+        old_settings, new_settings = old["settings"], new["settings"]
+    except (ValueError, KeyError, TypeError):
+        return f"{output}: exists and was not written by this command; {remedy}"
+    if old["step"] != new["step"]:
+        return f"{output}: was written by {old['step']!r}, not by {new['step']!r}; {remedy}"
+    names = [
+        f"{name} was {old_settings.get(name)!r} and is {new_settings.get(name)!r} now"
+        for name in sorted({*old_settings, *new_settings})
+        if old_settings.get(name) != new_settings.get(name)
+    ]
+    return f"{output}: was begun with other settings ({'; '.join(names)[:1000]}); {remedy}"

@@ -1,0 +1,1 @@
+"""What predictions were worth, counted: pass@k, and the benchmarks CRUXEval and LeetCode-O."""

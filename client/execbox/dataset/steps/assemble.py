@@ -1,0 +1,167 @@
+"""``assemble``: from the verified files of all rounds to training records.
+
+Two sets, as in the paper: CodeI/O (the first answer) and CodeI/O++ (first answer and feedback,
+second answer and feedback, and so on); two forms: CodeI/O's fields, or chat ``messages``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from execbox.dataset.files.lookup import Lookup
+from execbox.dataset.files.records import BadRecord, DatasetError, Record, Value, list_field
+from execbox.dataset.steps.progress import Listener, Summary, unheard
+from execbox.dataset.steps.revise import is_correct, turn_of, turns_of
+from execbox.dataset.steps.step import Step, part_of, per_record, run_step
+
+__all__ = [
+    "AssembleOptions",
+    "assemble_files",
+    "assemble_step",
+    "open_rounds",
+    "training_record",
+]
+
+DataSet: TypeAlias = Literal["codeio", "codeio++"]
+Form: TypeAlias = Literal["fields", "messages"]
+Keep: TypeAlias = Literal["all", "correct"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssembleOptions:
+    """Which records are made.
+
+    ``keep`` all is the paper's choice: what is wrong in the end stays, with its feedback saying
+    so. ``correct`` keeps only records whose last answer is right.
+    """
+
+    dataset: DataSet = "codeio++"
+    form: Form = "fields"
+    keep: Keep = "all"
+
+
+def assemble_files(
+    rounds: Sequence[Path],
+    output: Path,
+    *,
+    options: AssembleOptions | None = None,
+    restart: bool = False,
+    listener: Listener = unheard,
+) -> Summary:
+    """One training record for each record of the first round's verified file.
+
+    ``rounds`` are the verified files of rounds 1, 2, and so on; what is in none but the first was
+    right at once, or has no second answer. Not to be called where an event loop runs.
+    """
+    if not rounds:
+        raise DatasetError("assemble needs the verified file of at least the first round")
+    with open_rounds(rounds) as later:
+        step = assemble_step(later, options or AssembleOptions(), rounds=rounds)
+        return run_step(step, source=rounds[0], output=output, restart=restart, listener=listener)
+
+
+@contextmanager
+def open_rounds(rounds: Sequence[Path]) -> Iterator[Sequence[Lookup]]:
+    """The verified files of all rounds but the first, by id."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Lookup(path, by_id=True)) for path in rounds[1:]]
+
+
+def assemble_step(
+    later: Sequence[Lookup], options: AssembleOptions, *, rounds: Sequence[Path]
+) -> Step:
+    """The step over the first round; its results are counted by how they ended.
+
+    ``correct``: right at once; ``corrected``: right in a later round; ``wrong``: answered in
+    every round it could be and never right; ``not_revised``: wrong, and not answered again.
+    """
+
+    def parts(record: Record) -> Sequence[Record]:
+        if options.dataset == "codeio":
+            newest = record.value
+        else:
+            found = [lookup.named(record.id) for lookup in later]
+            newest = next((value for value in reversed(found) if value), record.value)
+        if options.keep == "correct" and not is_correct(newest):
+            return ()
+        value = training_record(newest, options, rounds_count=len(later) + 1)
+        return (part_of(record, 0, suffix="", value=value),)
+
+    async def keep(record: Record) -> Value:
+        return record.value
+
+    return Step(
+        name="assemble",
+        settings={
+            "dataset": options.dataset,
+            "form": options.form,
+            "keep": options.keep,
+            "rounds": [str(path) for path in rounds],
+        },
+        work=per_record(keep),
+        parts=parts,
+        reason_of=lambda value: str(value.get("outcome")),
+    )
+
+
+def training_record(newest: Value, options: AssembleOptions, *, rounds_count: int) -> Value:
+    """One record, made of a verified record that carries its earlier turns.
+
+    ``fields``: ``prompt``, ``turn_1``, ``feedback_1``, ``turn_2``, ``feedback_2``, further turns
+    alike; what there is not is null, and CodeI/O ends with ``turn_1``. ``messages``: the
+    conversation, ending with the last answer, as TRL and LLaMA-Factory want it. Both have
+    ``outcome``, and ``itemid``, ``ioid``, ``io_pred`` where they are known.
+    """
+    turns = [*turns_of(newest), turn_of(newest)]
+    question = _question(newest, earlier_count=len(turns) - 1)
+    value: Value = {name: newest[name] for name in ("itemid", "ioid", "io_pred") if name in newest}
+    if options.form == "messages":
+        value["messages"] = _conversation(question, turns)
+    else:
+        value["prompt"] = question[-1].get("content")
+        value |= _fields(turns, options, rounds_count=rounds_count)
+    value["outcome"] = _outcome(turns, rounds_count=rounds_count, options=options)
+    return value
+
+
+def _question(newest: Value, *, earlier_count: int) -> list[Value]:
+    """The messages of round 1: each revision has put two behind them."""
+    messages = list_field(newest, "messages")
+    first = messages[: len(messages) - 2 * earlier_count]
+    if not first or not all(isinstance(message, dict) for message in first):
+        raise BadRecord('"messages" is shorter than "turns" says', reason="invalid_field")
+    return [message for message in first if isinstance(message, dict)]
+
+
+def _conversation(question: Sequence[Value], turns: Sequence[Value]) -> list[Value]:
+    messages = list(question)
+    for place, turn in enumerate(turns):
+        if place:
+            messages.append({"role": "user", "content": turns[place - 1]["feedback"]})
+        messages.append({"role": "assistant", "content": turn["response"]})
+    return messages
+
+
+def _fields(
+    turns: Sequence[Value], options: AssembleOptions, *, rounds_count: int
+) -> dict[str, object]:
+    if options.dataset == "codeio":
+        return {"turn_1": turns[0]["response"]}
+    fields: dict[str, object] = {}
+    for number in range(1, max(2, rounds_count, len(turns)) + 1):
+        turn = turns[number - 1] if number <= len(turns) else None
+        fields[f"turn_{number}"] = turn and turn["response"]
+        fields[f"feedback_{number}"] = turn and turn["feedback"]
+    return fields
+
+
+def _outcome(turns: Sequence[Value], *, rounds_count: int, options: AssembleOptions) -> str:
+    if turns[-1]["verdict"] == "correct":
+        return "correct" if len(turns) == 1 else "corrected"
+    if options.dataset == "codeio++" and len(turns) < rounds_count:
+        return "not_revised"
+    return "wrong"

@@ -1,0 +1,143 @@
+"""``infer``: ask a model every question, as many times as wanted; what a model is, is in ``model``.
+
+Adds ``output`` (the answer's text, as CodeI/O calls it), ``model``, ``finish_reason`` and, where
+the endpoint tells it apart, ``reasoning``. Whether an answer is right is found out by ``verify``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from execbox.dataset.files.records import BadRecord, DatasetError, Record, Value, list_field
+from execbox.dataset.steps.model import Completion, Messages, Model, ModelFailed, ModelUnusable
+from execbox.dataset.steps.progress import Listener, Summary, unheard
+from execbox.dataset.steps.step import Step, part_of, per_record, run_step_async
+
+__all__ = ["FAILURES_IN_A_ROW_MAX", "InferOptions", "infer_file", "infer_step"]
+
+FAILURES_IN_A_ROW_MAX = 25
+"""So many prompts without an answer, and not one with, and the run ends: it is not the prompts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferOptions:
+    """How often each question is asked and how many at once.
+
+    ``made_by`` goes into the run's settings, so that a file is not continued with another model
+    or other sampling. With more than one of ``samples_count`` the ids are ``ID#1``, ``ID#2``...
+    """
+
+    samples_count: int = 1
+    concurrency: int = 16
+    made_by: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("samples_count", "concurrency"):
+            if getattr(self, name) < 1:
+                raise DatasetError(f"{name} must be 1 or more, not {getattr(self, name)}")
+
+
+def infer_file(
+    source: Path,
+    output: Path,
+    *,
+    model: Model,
+    options: InferOptions | None = None,
+    restart: bool = False,
+    listener: Listener = unheard,
+) -> Summary:
+    """Ask ``model`` every question of ``source`` that has no answer in ``output`` yet.
+
+    A prompt without an answer is in the error file and tried again by the next run. Raises
+    ``ModelUnusable`` where going on is no use; what was answered is in ``output``. Opens and
+    closes ``model``; not to be called where an event loop runs, see ``infer_step``.
+    """
+
+    async def run() -> Summary:
+        async with model:
+            return await run_step_async(
+                infer_step(model, options or InferOptions()),
+                source=source,
+                output=output,
+                restart=restart,
+                listener=listener,
+            )
+
+    return asyncio.run(run())
+
+
+def infer_step(model: Model, options: InferOptions) -> Step:
+    """The step, for a ``model`` that is open; its results are counted by finish reason."""
+    asking = _Asking(model)
+
+    async def ask(record: Record) -> Value:
+        completion = await asking.answer(_messages_of(record.value))
+        return record.value | _answer(completion)
+
+    return Step(
+        name="infer",
+        settings={"samples_count": options.samples_count, **options.made_by},
+        work=per_record(ask),
+        parts=lambda record: _samples(record, options.samples_count),
+        reason_of=lambda value: str(value.get("finish_reason")),
+        concurrency=options.concurrency,
+    )
+
+
+class _Asking:
+    """Passes prompts on, and gives up when none is answered any more."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._failures_in_a_row = 0
+
+    async def answer(self, messages: Messages) -> Completion:
+        try:
+            completion = await self._model.complete(messages)
+        except ModelFailed as failure:
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= FAILURES_IN_A_ROW_MAX:
+                raise ModelUnusable(
+                    f"{self._failures_in_a_row} prompts in a row got no answer, the last because: "
+                    f"{failure.message}; run the same command again when the model is well"
+                ) from failure
+            raise BadRecord(failure.message, reason=failure.reason, retry=True) from failure
+        self._failures_in_a_row = 0
+        return completion
+
+
+def _samples(record: Record, count: int) -> Sequence[Record]:
+    if count == 1:
+        return (record,)
+    return [
+        part_of(record, part, suffix=f"#{part + 1}", value=record.value | {"sample": part + 1})
+        for part in range(count)
+    ]
+
+
+def _messages_of(value: Value) -> Messages:
+    messages = list_field(value, "messages")
+    if not messages:
+        raise BadRecord('"messages" is empty', reason="invalid_field")
+    checked = []
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
+            raise BadRecord(
+                f'messages[{index}] must have "role" and "content"', reason="invalid_field"
+            )
+        checked.append(message)
+    return checked
+
+
+def _answer(completion: Completion) -> Value:
+    answer: Value = {
+        "output": completion.text,
+        "model": completion.model,
+        "finish_reason": completion.finish_reason,
+    }
+    if completion.reasoning is not None:
+        answer["reasoning"] = completion.reasoning
+    return answer

@@ -1,0 +1,145 @@
+"""The whole chain, from functions to training records, in one folder; each step is its own module.
+
+    pairs.jsonl       generate   (left out where the functions have their ``ios``)
+    prompts-1.jsonl   prompts
+    answers-N.jsonl   infer      of round N
+    verified-N.jsonl  verify
+    prompts-N.jsonl   revise     from round 2 on
+    train.jsonl       assemble
+
+Every step resumes, so the chain does: started again it goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from execbox.dataset.files.records import DatasetError, Record, read_records
+from execbox.dataset.steps.assemble import AssembleOptions, assemble_step, open_rounds
+from execbox.dataset.steps.infer import InferOptions, infer_step
+from execbox.dataset.steps.model import Model
+from execbox.dataset.steps.progress import Listener, Summary, unheard
+from execbox.dataset.steps.prompts import PromptOptions, prompts_step
+from execbox.dataset.steps.revise import DEFAULT_REQUEST, Round, revise_step, round_counts
+from execbox.dataset.steps.step import Step, run_step_async
+from execbox.dataset.steps.verdicts import Verifier, VerifyOptions, options_for
+from execbox.dataset.steps.verify import verify_step
+
+__all__ = ["Outcome", "PipelineOptions", "Stage", "have_pairs", "run_pipeline"]
+
+StageListener: TypeAlias = Callable[["Stage"], None]
+OpenStep: TypeAlias = AbstractAsyncContextManager[Step]
+"""A step with what it needs opened around it, such as ``generate`` with its client."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineOptions:
+    """``rounds_count`` is how often a question is answered at most: 1 is CodeI/O, 2 CodeI/O++."""
+
+    rounds_count: int = 2
+    request: str = DEFAULT_REQUEST
+    prompts: PromptOptions = field(default_factory=PromptOptions)
+    infer: InferOptions = field(default_factory=InferOptions)
+    verify: VerifyOptions = field(default_factory=VerifyOptions)
+    assemble: AssembleOptions = field(default_factory=AssembleOptions)
+
+    def __post_init__(self) -> None:
+        if self.rounds_count < 1:
+            raise DatasetError(f"the number of rounds must be 1 or more, not {self.rounds_count}")
+        if self.infer.samples_count != 1:
+            raise DatasetError("the chain takes one answer to each question of a round")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One finished step of the chain."""
+
+    summary: Summary
+    output: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the chain came to: training records, what each round was, and every stage."""
+
+    output: Path
+    rounds: Sequence[Round]
+    stages: Sequence[Stage]
+
+    @property
+    def retryable_count(self) -> int:
+        """Records that another run of the same chain tries again."""
+        return sum(stage.summary.retryable_count for stage in self.stages)
+
+
+async def run_pipeline(
+    functions: Path,
+    folder: Path,
+    *,
+    model: Model,
+    verifier: Verifier,
+    generate: OpenStep | None = None,
+    options: PipelineOptions | None = None,
+    restart: bool = False,
+    listener: Listener = unheard,
+    on_stage: StageListener = lambda _: None,
+) -> Outcome:
+    """Run the chain, or go on with it. ``generate`` is needed where the functions lack pairs.
+
+    Raises what its steps raise; what they finished is in ``folder``.
+    """
+    chain = _Chain(folder, restart=restart, listener=listener, on_stage=on_stage)
+    options = options or PipelineOptions()
+    pairs = functions
+    if generate is not None:
+        async with generate as step:
+            pairs = await chain.run(step, functions, "pairs.jsonl")
+    prompts = await chain.run(prompts_step(options.prompts), pairs, "prompts-1.jsonl")
+    verified: list[Path] = []
+    async with model, verifier:
+        checking = await options_for(verifier, options.verify)
+        for number in range(1, options.rounds_count + 1):
+            if number > 1:
+                step = revise_step(request=options.request)
+                prompts = await chain.run(step, verified[-1], f"prompts-{number}.jsonl")
+            step = infer_step(model, options.infer)
+            answers = await chain.run(step, prompts, f"answers-{number}.jsonl")
+            step = verify_step(verifier, checking, lookup=None)
+            verified.append(await chain.run(step, answers, f"verified-{number}.jsonl"))
+    with open_rounds(verified) as later:
+        step = assemble_step(later, options.assemble, rounds=verified)
+        output = await chain.run(step, verified[0], "train.jsonl")
+    return Outcome(output=output, rounds=round_counts(verified), stages=chain.stages)
+
+
+def have_pairs(functions: Path) -> bool:
+    """Whether the first usable function has ``ios``, so that none have to be generated."""
+    for line in read_records(functions):
+        if isinstance(line, Record):
+            return "ios" in line.value
+    return False
+
+
+class _Chain:
+    def __init__(
+        self, folder: Path, *, restart: bool, listener: Listener, on_stage: StageListener
+    ) -> None:
+        self._folder = folder
+        self._restart = restart
+        self._listener = listener
+        self._on_stage = on_stage
+        self.stages: list[Stage] = []
+
+    async def run(self, step: Step, source: Path, name: str) -> Path:
+        output = self._folder / name
+        summary = await run_step_async(
+            step, source=source, output=output, restart=self._restart, listener=self._listener
+        )
+        stage = Stage(summary=summary, output=output)
+        self.stages.append(stage)
+        self._on_stage(stage)
+        return output

@@ -1,0 +1,4 @@
+"""What tests, benchmarks and acceptance runs share: services to run things on, meters, corpora.
+
+Imports none of the three, and none of it is installed with the package.
+"""

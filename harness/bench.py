@@ -1,0 +1,118 @@
+"""A started ``Runtime`` on real containers, and short ways to run something on it. No tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+
+from execbox.wire import ExecuteRequest, ExecuteResponse, Execution
+from execbox_service.engines.docker.policy import LABEL
+from execbox_service.runtime import Runtime
+from execbox_service.settings import Settings, load_settings
+
+IMAGE = "execbox-sandbox:local"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A runtime that has started, and the settings it was started with."""
+
+    runtime: Runtime
+    settings: Settings
+
+    async def request(
+        self,
+        code: str,
+        calls: Iterable[Mapping[str, Any]],
+        *,
+        principal: str = "test",
+        **fields: Any,
+    ) -> ExecuteResponse:
+        """Run a job; ``fields`` are those of an execute request, ``entry_point`` included."""
+        function = {"code": code} | {
+            name: fields.pop(name) for name in ("entry_point", "prelude") if name in fields
+        }
+        body = {"function": function, "calls": list(calls)} | fields
+        request = ExecuteRequest.model_validate(body)
+        return await self.runtime.execute(request, principal=principal)
+
+    async def calls(self, code: str, *inputs: list[Any], **fields: Any) -> list[Execution]:
+        """Run one call for each list of positional arguments; the executions in their order."""
+        response = await self.request(code, [{"args": args} for args in inputs], **fields)
+        return list(response.executions)
+
+    async def call(self, code: str, *args: Any, **fields: Any) -> Execution:
+        """Run a job of one call with these positional arguments."""
+        (execution,) = await self.calls(code, list(args), **fields)
+        return execution
+
+    def containers(self) -> list[dict[str, Any]]:
+        """What the daemon has of this service, ended containers included."""
+        return containers_of(instance_of(self.settings))
+
+
+def instance_of(settings: Settings) -> str:
+    """The value of the label that every container of a service carries."""
+    return settings.instance_name
+
+
+def containers_of(instance: str) -> list[dict[str, Any]]:
+    """What the daemon has of one service, ended containers included."""
+    with docker_client() as client:
+        found: list[dict[str, Any]] = client.containers(
+            all=True, filters={"label": f"{LABEL}={instance}"}
+        )
+    return found
+
+
+@contextlib.contextmanager
+def docker_client() -> Iterator[docker.APIClient]:
+    """The daemon, to look at what a service made and to interfere with it."""
+    client = docker.APIClient(timeout=30)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def bench_settings(**overrides: str) -> Settings:
+    """Settings for a service of a test's own; the port keeps its containers apart from others'."""
+    values = {"engine": "docker", "image": IMAGE, "port": str(_free_port()), "pool_size": "2"}
+    # As many containers as a test asks for, and no more after a burst.
+    values["pool_size_max"] = "0"
+    return load_settings(values | overrides)
+
+
+@contextlib.asynccontextmanager
+async def started_bench(**overrides: str) -> AsyncIterator[Bench]:
+    """A service of a test's own; nothing of it is left afterwards."""
+    settings = bench_settings(**overrides)
+    runtime = Runtime(settings)
+    await runtime.start()
+    try:
+        yield Bench(runtime, settings)
+    finally:
+        await runtime.stop()
+
+
+async def eventually(condition: Callable[[], bool], *, within_s: float = 20) -> None:
+    """Wait until something holds; an error if it does not in time."""
+    deadline_s = time.monotonic() + within_s
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() < deadline_s, "waited in vain"
+        await asyncio.sleep(0.05)
+
+
+def _free_port() -> int:
+    """A port nobody listens on now; it is only a name here, nothing listens on it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

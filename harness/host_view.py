@@ -1,0 +1,150 @@
+"""A service's containers as the host sees them: processes, files and kernel objects inside each.
+
+Reads ``/proc`` of the host and enters no container, so nothing that runs inside can know or lie.
+Needs the daemon on this machine, and root. Judging what is seen is done elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError
+
+from execbox_service.engines.docker.policy import LABEL
+
+WRITABLE_DIRECTORIES = ("tmp", "dev/shm")
+_SYSVIPC_TABLES = ("/proc/sysvipc/shm", "/proc/sysvipc/msg", "/proc/sysvipc/sem")
+_API_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class ContainerView:
+    """One living container at one moment."""
+
+    id: str
+    init_pid: int
+    process_count: int
+    """Of everybody in it, zombies included."""
+    job_process_count: int
+    """Of users other than root, which are the jobs' and nobody else's; zombies included."""
+    init_descriptor_count: int
+    tmpfs_bytes: int
+    """Used in every writable directory together."""
+    tmpfs_inode_count: int
+    """Used in every writable directory together, its root included."""
+    queue_count: int
+    """POSIX message queues."""
+
+
+class HostView:
+    """Looks at the containers that carry one service's label."""
+
+    def __init__(self, instance: str) -> None:
+        self._filters = {"label": f"{LABEL}={instance}"}
+        self.api = docker.APIClient(timeout=_API_TIMEOUT_S)
+
+    def close(self) -> None:
+        self.api.close()
+
+    def containers(self) -> list[dict[str, Any]]:
+        """What the daemon lists, ended containers included."""
+        found: list[dict[str, Any]] = self.api.containers(all=True, filters=self._filters)
+        return found
+
+    def look(self) -> list[ContainerView]:
+        """Every container that lives long enough to be looked at, by id."""
+        inits = {}
+        for container in self.containers():
+            with contextlib.suppress(APIError):
+                pid = self.api.inspect_container(container["Id"])["State"]["Pid"]
+                if pid:
+                    inits[container["Id"]] = pid
+        members = processes_by_namespace()
+        views = []
+        for container_id, pid in sorted(inits.items()):
+            with contextlib.suppress(OSError):
+                views.append(_view(container_id, pid, members=members))
+        return views
+
+
+def processes_by_namespace() -> dict[str, list[int]]:
+    """Every process of the machine, zombies included, by its PID namespace."""
+    found = defaultdict(list)
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                found[os.readlink(f"/proc/{name}/ns/pid")].append(int(name))
+    return found
+
+
+def sysvipc_count(init_pid: int) -> int:
+    """System V objects in the IPC namespace of a process. Raises OSError if it cannot be seen."""
+    listed = subprocess.run(
+        ["nsenter", "--target", str(init_pid), "--ipc", "cat", *_SYSVIPC_TABLES],
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    if listed.returncode != 0:
+        raise OSError(f"nsenter: {listed.stderr.decode(errors='replace').strip()[:200]}")
+    return len(listed.stdout.splitlines()) - len(_SYSVIPC_TABLES)
+
+
+def orphans(known_ids: Iterable[str]) -> set[str]:
+    """What is left on the host of containers the daemon does not know: shims, cgroups, folders."""
+    known = set(known_ids)
+    found = {f"shim of {each}" for each in _shim_ids() - known}
+    for hierarchy in Path("/sys/fs/cgroup").glob("*"):
+        for folder in hierarchy.glob("*/" + "[0-9a-f]" * 64):
+            if folder.name not in known:
+                found.add(f"cgroup of {folder.name}")
+    return found
+
+
+def _shim_ids() -> set[str]:
+    ids = set()
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+            if b"containerd-shim" in words[0] and b"-id" in words:
+                ids.add(words[words.index(b"-id") + 1].decode())
+    return ids
+
+
+def _view(container_id: str, pid: int, *, members: dict[str, list[int]]) -> ContainerView:
+    inside = members[os.readlink(f"/proc/{pid}/ns/pid")]
+    root = Path(f"/proc/{pid}/root")
+    used_bytes = used_inode_count = 0
+    for directory in WRITABLE_DIRECTORIES:
+        stat = os.statvfs(root / directory)
+        used_bytes += (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+        used_inode_count += stat.f_files - stat.f_ffree
+    return ContainerView(
+        id=container_id,
+        init_pid=pid,
+        process_count=len(inside),
+        job_process_count=sum(_user_of(each) > 0 for each in inside),
+        init_descriptor_count=len(os.listdir(f"/proc/{pid}/fd")),
+        tmpfs_bytes=used_bytes,
+        tmpfs_inode_count=used_inode_count,
+        queue_count=len(os.listdir(root / "dev/mqueue")),
+    )
+
+
+def _user_of(pid: int) -> int:
+    """The real user id of a process, 0 where it has gone."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"Uid:"):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,76 @@
+"""Composition of the HTTP layer over a runtime. Makes no runtime and reads no configuration."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import cast
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from execbox_service.api.batch import add_batch_route
+from execbox_service.api.bodies import Bodies
+from execbox_service.api.error_responses import routing_failure
+from execbox_service.api.openapi import describe
+from execbox_service.api.request_guard import Edge
+from execbox_service.api.routes import Services, add_routes
+from execbox_service.api.runtime_protocol import ExecutionRuntime
+from execbox_service.api.verify_routes import add_verify_route
+from execbox_service.failures import ServiceFailure
+from execbox_service.settings import Settings
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
+    """The ASGI application; its lifespan starts and stops ``runtime``.
+
+    ``app.state.startup_failure`` holds the ServiceFailure that kept the runtime from starting.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await runtime.start()
+        except ServiceFailure as failure:
+            app.state.startup_failure = failure
+            raise
+        try:
+            yield
+        finally:
+            await runtime.stop()
+
+    app = FastAPI(
+        title="execbox",
+        description="Runs functions nobody has read, in throwaway containers, under limits.",
+        version=_version(),
+        lifespan=lifespan,
+        docs_url="/docs" if settings.docs_enabled else None,
+        openapi_url="/openapi.json" if settings.docs_enabled else None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+        exception_handlers={HTTPException: _as_our_failure},
+    )
+    app.state.startup_failure = None
+    app.openapi = functools.partial(describe, app, settings)  # type: ignore[method-assign]
+    add_routes(app, Services(settings=settings, runtime=runtime, bodies=Bodies(settings)))
+    add_verify_route(app)
+    add_batch_route(app)
+    app.add_middleware(Edge, settings=settings, metrics=runtime.metrics)
+    return app
+
+
+async def _as_our_failure(request: Request, error: Exception) -> Response:
+    raise routing_failure(cast(HTTPException, error), method=request.method) from error
+
+
+def _version() -> str:
+    try:
+        return version("execbox")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,272 @@
+"""The flow of a batch: lines read, answered by workers, and written, all at the same time.
+
+Bounded on every side. The reader reads no further ahead than one body may be long, there are a
+few workers, and the writer takes no answer it cannot send: while a client's reader stalls nothing
+new is begun, and when the client goes everything under way is cancelled. What a line asks for and
+what its answer looks like is in ``batch.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from starlette.types import Receive, Send
+
+from execbox_service.api.bodies import Bodies, ClientGone, Connection
+from execbox_service.api.error_responses import ReceiveTimeout
+from execbox_service.api.ndjson import Line, LineBuffer
+from execbox_service.failures import CallerMistake, Overloaded, RequestFailed
+from execbox_service.settings import Settings
+
+__all__ = ["BatchStream", "LineAnswers"]
+
+_LINES_PER_SLOT = 2
+"""Under way at once: one that runs, and one that is ready when it ends."""
+_IDLE_MAX_S = 600.0
+_LOOK_S = 0.4
+_MEMORY_LOOK_S = 0.05
+_WRITE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LineAnswers:
+    """How lines become answers; each answer is a line with its end."""
+
+    answer: Callable[[Line], Awaitable[bytes]]
+    """Raises nothing, unless it is cancelled."""
+    failed: Callable[[RequestFailed, int], bytes]
+    """For a failure of the stream itself, at the line of this number."""
+
+
+class BatchStream:
+    """One batch: a reader, some workers and a writer, each waiting for the next one's room."""
+
+    def __init__(
+        self,
+        line_answers: LineAnswers,
+        *,
+        settings: Settings,
+        bodies: Bodies,
+        connection: Connection | None,
+        media_type: str,
+    ) -> None:
+        self._line_answers = line_answers
+        self._receive_timeout_s = settings.receive_timeout_s
+        self._connection = connection
+        self._media_type = media_type
+        self._buffer = LineBuffer(settings.body_bytes_max)
+        self._held = _Held(bodies)
+        self._changed = asyncio.Condition()
+        self._complete = False
+        self._failure: RequestFailed | None = None
+        self._line_wait_s = 0.0
+        self._under_way_count = 0
+        self._under_way_bytes = 0
+        self._worker_count = _LINES_PER_SLOT * settings.slot_count
+        self._answers: asyncio.Queue[bytes | None] = asyncio.Queue(self._worker_count)
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Until everything is answered. Raises ClientGone once the client goes."""
+        if self._connection is not None:
+            self._connection.take_over_deadline()
+        try:
+            async with asyncio.TaskGroup() as group:
+                reader = group.create_task(self._read(receive))
+                group.create_task(self._work_all())
+                await self._write(send)
+                reader.cancel()
+        except BaseExceptionGroup as failures:
+            # All tasks of a batch end together; what ended them is what there is to say.
+            raise _first(failures) from failures
+        finally:
+            self._held.release()
+
+    # Reading
+
+    async def _read(self, receive: Receive) -> None:
+        """Feed the buffer until the body ends, then watch for the client's going."""
+        try:
+            while not self._complete:
+                await self._room()
+                await self._read_some(receive)
+        except (ReceiveTimeout, CallerMistake, Overloaded) as failure:
+            self._failure = failure
+            self._buffer.abandon()
+            await self._end_of_lines()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        raise ClientGone
+
+    async def _room(self) -> None:
+        """Wait until more may be read, without losing sight of the client."""
+        async with self._changed:
+            while self._buffer.full:
+                try:
+                    async with asyncio.timeout(_LOOK_S):
+                        await self._changed.wait()
+                except TimeoutError:
+                    self._look_for_client()
+
+    def _look_for_client(self) -> None:
+        """Nobody learns from a connection that is not read from that its other end is closed. The
+        kernel can tell, once it has been told: a client that was killed in the middle of sending
+        answers nothing but what is sent to it, so it is sent an empty line."""
+        if self._connection is not None and self._connection.peer_has_left():
+            raise ClientGone
+        self._write_soon(b"\n")
+
+    def _write_soon(self, text: bytes) -> None:
+        """Write what is no answer, unless answers are waiting: those do as well."""
+        if self._answers.empty():
+            self._answers.put_nowait(text)
+
+    async def _read_some(self, receive: Receive) -> None:
+        message = await self._message(receive)
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        piece = message.get("body", b"")
+        self._settle()
+        await self._held.grow(len(piece), self._receive_timeout_s)
+        self._buffer.feed(piece)
+        self._settle()
+        if b"\n" in piece:
+            self._line_wait_s = 0.0
+        if message.get("more_body", False):
+            async with self._changed:
+                self._changed.notify_all()
+        else:
+            await self._end_of_lines()
+
+    async def _end_of_lines(self) -> None:
+        self._buffer.close()
+        self._complete = True
+        async with self._changed:
+            self._changed.notify_all()
+        # Nothing to say, but it begins the response: by now its client waits for one.
+        self._write_soon(b"")
+
+    async def _message(self, receive: Receive) -> Any:
+        """The next piece. A line that has begun has a deadline of its own, in which only the time
+        counts that is spent waiting for the client; between lines there is a longer one."""
+        loop = asyncio.get_running_loop()
+        while True:
+            begun_s = loop.time()
+            line_left_s = self._receive_timeout_s - self._line_wait_s
+            try:
+                async with asyncio.timeout(line_left_s if self._buffer.begun else _IDLE_MAX_S):
+                    return await receive()
+            except TimeoutError as error:
+                if self._buffer.begun:
+                    raise ReceiveTimeout(self._receive_timeout_s) from error
+                if not self._under_way_count:
+                    raise _idle() from error
+            finally:
+                self._line_wait_s += loop.time() - begun_s if self._buffer.begun else 0.0
+
+    # Working
+
+    async def _work_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._worker_count):
+                group.create_task(self._work())
+        if self._failure is not None:
+            number = self._buffer.line_number
+            await self._answers.put(self._line_answers.failed(self._failure, number))
+        await self._answers.put(None)
+
+    async def _work(self) -> None:
+        while (line := await self._next_line()) is not None:
+            self._under_way_count += 1
+            self._under_way_bytes += len(line.body)
+            answer = await self._line_answers.answer(line)
+            self._under_way_count -= 1
+            self._under_way_bytes -= len(line.body)
+            self._settle()
+            await self._answers.put(answer)
+
+    def _settle(self) -> None:
+        """Give back the memory of what has been answered or thrown away."""
+        self._held.shrink_to(self._buffer.size_bytes + self._under_way_bytes)
+
+    async def _next_line(self) -> Line | None:
+        async with self._changed:
+            while (line := self._buffer.take()) is None and not self._complete:
+                await self._changed.wait()
+            self._changed.notify_all()
+        return line
+
+    # Writing
+
+    async def _write(self, send: Send) -> None:
+        """Send answers as they come. The first one, or the end of the body, begins the response: a
+        body that is complete by then leaves the connection usable for another request."""
+        started = False
+        while True:
+            answer = await self._answers.get()
+            if not started:
+                started = True
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": HTTPStatus.OK,
+                        "headers": [(b"content-type", self._media_type.encode("ascii"))],
+                    }
+                )
+            pieces: list[bytes] = []
+            while answer is not None:
+                pieces.append(answer)
+                if self._answers.empty() or sum(map(len, pieces)) > _WRITE_BYTES:
+                    break
+                answer = self._answers.get_nowait()
+            more = answer is not None
+            body = b"".join(pieces)
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+            if not more:
+                return
+
+
+class _Held:
+    """A batch's share of the memory for bodies: what is received and not answered yet."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self._size_bytes = 0
+
+    async def grow(self, size_bytes: int, timeout_s: float) -> None:
+        """Take more, waiting for it; raises Overloaded if there is none for ``timeout_s``."""
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            try:
+                self._bodies.take(size_bytes)
+            except Overloaded:
+                if asyncio.get_running_loop().time() >= deadline_s:
+                    raise
+                await asyncio.sleep(_MEMORY_LOOK_S)
+            else:
+                self._size_bytes += size_bytes
+                return
+
+    def shrink_to(self, size_bytes: int) -> None:
+        if size_bytes < self._size_bytes:
+            self._bodies.give_back(self._size_bytes - size_bytes)
+            self._size_bytes = size_bytes
+
+    def release(self) -> None:
+        self.shrink_to(0)
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = failures.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _idle() -> CallerMistake:
+    return CallerMistake(
+        "batch_idle",
+        f"nothing was sent for {_IDLE_MAX_S:g} seconds with nothing under way; the batch ends here",
+        http_status=HTTPStatus.REQUEST_TIMEOUT,
+    )

@@ -1,0 +1,179 @@
+"""Receiving a request body within its cap, its deadline and the service's memory, and noticing
+that its sender has gone. What the bytes mean is decoded elsewhere; headers that never end are
+``protocol.py``'s business, because the application is only called once they are complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Final, Protocol, TypeVar
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope
+
+from execbox_service.api.error_responses import ReceiveTimeout
+from execbox_service.failures import CallerMistake, Overloaded
+from execbox_service.settings import Settings
+
+__all__ = [
+    "CONNECTION_STATE_KEY",
+    "DEADLINE_STATE_KEY",
+    "Bodies",
+    "ClientGone",
+    "Connection",
+    "require_media_type",
+    "until_disconnect",
+]
+
+DEADLINE_STATE_KEY: Final = "execbox_receive_deadline"
+"""Where the protocol leaves, in ``scope["state"]``, the loop time at which receiving must end."""
+
+CONNECTION_STATE_KEY: Final = "execbox_connection"
+"""Where the protocol leaves, in ``scope["state"]``, the ``Connection`` of the request."""
+
+_JSON: Final = "application/json"
+_T = TypeVar("_T")
+
+
+class Connection(Protocol):
+    """What a path that streams both ways needs of the connection itself."""
+
+    def take_over_deadline(self) -> None:
+        """End the deadline for receiving this request; whoever calls this keeps one instead."""
+
+    def peer_has_left(self) -> bool:
+        """Whether the other end is closed, even while nothing is read from it."""
+
+
+class ClientGone(Exception):
+    """The caller closed the connection: nobody is left to answer."""
+
+
+class Bodies:
+    """Reads request bodies and bounds the memory of all that are held at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._held_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        return self._held_bytes
+
+    @asynccontextmanager
+    async def received(self, scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
+        """The whole body, counted against ``bodies_bytes_max`` until the block ends.
+
+        Raises CallerMistake, Overloaded, ReceiveTimeout, or ClientGone if it breaks off.
+        """
+        headers = Headers(scope=scope)
+        require_media_type(headers, _JSON)
+        declared_bytes = int(headers.get("content-length", "0"))
+        self._refuse_too_large(declared_bytes)
+        reservation = _Reservation(self, declared_bytes)
+        try:
+            yield await self._read(scope, receive, reservation)
+        finally:
+            reservation.release()
+
+    async def _read(self, scope: Scope, receive: Receive, reservation: _Reservation) -> bytes:
+        timeout_s = self._settings.receive_timeout_s
+        loop_time_s = asyncio.get_running_loop().time()
+        deadline = scope.get("state", {}).get(DEADLINE_STATE_KEY, loop_time_s + timeout_s)
+        body = bytearray()
+        try:
+            async with asyncio.timeout_at(deadline):
+                more = True
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    body += message.get("body", b"")
+                    self._refuse_too_large(len(body))
+                    reservation.grow_to(len(body))
+                    more = message.get("more_body", False)
+        except TimeoutError as error:
+            raise ReceiveTimeout(timeout_s) from error
+        return bytes(body)
+
+    def _refuse_too_large(self, body_bytes: int) -> None:
+        cap_bytes = self._settings.body_bytes_max
+        if body_bytes > cap_bytes:
+            raise CallerMistake(
+                "body_too_large",
+                f"the request body is larger than {cap_bytes} bytes; split it into several "
+                f"requests",
+                http_status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                detail={"body_bytes_max": cap_bytes},
+            )
+
+    def take(self, size_bytes: int) -> None:
+        """Reserve memory; raises Overloaded and reserves nothing if there is not enough."""
+        if self._held_bytes + size_bytes > self._settings.bodies_bytes_max:
+            raise Overloaded(
+                "bodies_too_many",
+                "the service holds as many request bodies as it has memory for; retry later",
+            )
+        self._held_bytes += size_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        self._held_bytes -= size_bytes
+
+
+class _Reservation:
+    """One body's share. What is declared is taken at once: the rest will follow."""
+
+    def __init__(self, bodies: Bodies, size_bytes: int) -> None:
+        bodies.take(size_bytes)
+        self._bodies = bodies
+        self._size_bytes = size_bytes
+
+    def grow_to(self, size_bytes: int) -> None:
+        if size_bytes > self._size_bytes:
+            self._bodies.take(size_bytes - self._size_bytes)
+            self._size_bytes = size_bytes
+
+    def release(self) -> None:
+        self._bodies.give_back(self._size_bytes)
+        self._size_bytes = 0
+
+
+async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T:
+    """The result of ``work``, or ClientGone once the connection closes; then ``work`` is
+    cancelled and has ended, cleaning up included, before this raises."""
+    task = asyncio.create_task(work)
+    watcher = asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        task.cancel()
+        watcher.cancel()
+        await asyncio.gather(task, watcher, return_exceptions=True)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def require_media_type(headers: Headers, expected: str) -> None:
+    """Raises CallerMistake, 415, for any other Content-Type and for compressed bodies."""
+    content_type = headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != expected:
+        what = "JSON" if expected == _JSON else "lines of JSON"
+        raise _unsupported(f"send the body as {what}, with the header 'Content-Type: {expected}'")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise _unsupported("compressed bodies are not accepted; send without Content-Encoding")
+
+
+def _unsupported(message: str) -> CallerMistake:
+    return CallerMistake(
+        "unsupported_media_type", message, http_status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    )

@@ -1,0 +1,232 @@
+"""The outermost layer of the application: what holds for every request, whatever its path.
+
+In this order: a request id, the Host check, the key check, the key's limits, the application, one
+error shape for whatever comes out of it, one log line. What a path does is in ``routes.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import traceback
+import uuid
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final, cast
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from execbox_service.api.auth import OPEN_PATHS, Principal, authenticate
+from execbox_service.api.bodies import ClientGone
+from execbox_service.api.error_responses import error_response, internal_error, shutting_down
+from execbox_service.api.key_limits import KeyLimited, KeyLimits
+from execbox_service.api.logs import ACCESS_LOGGER, request_id
+from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
+from execbox_service.metrics import Metrics
+from execbox_service.settings import Settings
+
+__all__ = ["Edge", "Record", "record_of", "stack_of"]
+
+_RECORD_STATE_KEY: Final = "execbox_record"
+_CLIENT_GONE_STATUS: Final = 499
+_LOGGED_PATH_CHARS_MAX: Final = 100
+
+logger = logging.getLogger(__name__)
+access_logger = logging.getLogger(ACCESS_LOGGER)
+
+
+@dataclass(slots=True)
+class Record:
+    """What the log line of one request says besides the obvious; filled in as it becomes known."""
+
+    request_id: str
+    principal: Principal | None = None
+    status_code: int | None = None
+    error_code: str | None = None
+    execution_count: int | None = None
+    status_counts: dict[str, int] = field(default_factory=dict)
+
+    def count_statuses(self, statuses: Sequence[str]) -> None:
+        self.execution_count = (self.execution_count or 0) + len(statuses)
+        for status in statuses:
+            self.status_counts[status] = self.status_counts.get(status, 0) + 1
+
+
+def record_of(scope: Scope) -> Record:
+    return cast(Record, scope["state"][_RECORD_STATE_KEY])
+
+
+class Edge:
+    """ASGI middleware; must be the outermost, so that nothing is answered round it."""
+
+    def __init__(self, app: ASGIApp, *, settings: Settings, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._settings = settings
+        self._key_limits = KeyLimits(
+            concurrency_max=settings.key_concurrency_limit,
+            rate_per_s=settings.key_rate_per_s,
+            burst_count=settings.key_burst_limit_count,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_s = time.monotonic()
+        record = Record(request_id=uuid.uuid4().hex)
+        scope.setdefault("state", {})[_RECORD_STATE_KEY] = record
+        token = request_id.set(record.request_id)
+        exchange = _Exchange(scope, receive, send, record=record)
+        try:
+            await self._answer(exchange)
+        finally:
+            duration_s = time.monotonic() - started_s
+            _log(scope, record, duration_s=duration_s)
+            if record.status_code is not None:
+                self._metrics.answered(
+                    _route_of(scope), status_code=record.status_code, duration_s=duration_s
+                )
+            if record.error_code is not None:
+                self._metrics.failed(record.error_code)
+            request_id.reset(token)
+
+    async def _answer(self, exchange: _Exchange) -> None:
+        scope, record = exchange.scope, exchange.record
+        try:
+            _check_host(scope, self._settings)
+            if scope["path"] not in OPEN_PATHS:
+                record.principal = authenticate(scope["headers"], settings=self._settings)
+            with self._counted(scope, record):
+                await self._app(scope, exchange.receive, exchange.send)
+        except ClientGone:
+            # Some servers report every caller as gone when they shut down. This reaches those who
+            # are still there, and is dropped for those who are not.
+            await exchange.fail(shutting_down())
+            record.status_code = _CLIENT_GONE_STATUS
+            record.error_code = "client_gone"
+        except KeyLimited as limited:
+            # No warning: how many there are is up to one caller, and the access log has each.
+            self._metrics.limited(limited.limit)
+            await exchange.fail(limited)
+        except RequestFailed as failure:
+            if isinstance(failure, ServiceFailure):
+                logger.warning("%s: %s", failure.code, failure.message)
+            await exchange.fail(failure)
+        except asyncio.CancelledError:
+            # Only the server's shutdown cancels a request's task, and its caller is owed an answer.
+            await exchange.fail(shutting_down())
+        except Exception as error:  # noqa: BLE001 - the outermost edge: a bug of ours is a 503
+            logger.error(  # noqa: TRY400 - logging.exception repeats messages; see stack_of
+                "unhandled %s\n%s", type(error).__name__, stack_of(error)
+            )
+            await exchange.fail(internal_error(record.request_id))
+
+    def _counted(self, scope: Scope, record: Record) -> AbstractContextManager[None]:
+        """Only what asks for work counts: a key over its limits may still ask what they are."""
+        if scope["method"] != "POST" or record.principal is None:
+            return contextlib.nullcontext()
+        return self._key_limits.under_way(record.principal.name)
+
+
+class _Exchange:
+    """One request's channel: adds our headers, and remembers what was received and sent."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, record: Record) -> None:
+        self.scope = scope
+        self.record = record
+        self._receive = receive
+        self._send = send
+        self._body_unread = _announces_body(scope)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._body_unread = False
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.record.status_code = message["status"]
+            message.setdefault("headers", [])
+            headers = [
+                *message["headers"],
+                (b"x-request-id", self.record.request_id.encode("ascii")),
+                (b"x-content-type-options", b"nosniff"),
+            ]
+            if self._body_unread:
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+    async def fail(self, failure: RequestFailed) -> None:
+        self.record.error_code = failure.code
+        if self.record.status_code is None:
+            response = error_response(failure)
+            await response(self.scope, self.receive, self.send)
+
+
+def _route_of(scope: Scope) -> str:
+    """One of our own paths, so that nobody can make labels by asking for others."""
+    return str(getattr(scope.get("route"), "path", "none"))
+
+
+def _announces_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
+
+
+def _check_host(scope: Scope, settings: Settings) -> None:
+    """Keeps a web page whose own name resolves to this machine from using a visitor's service."""
+    answered = settings.hosts_answered
+    if "*" in answered:
+        return
+    values = [value for name, value in scope["headers"] if name == b"host"]
+    host = values[0].decode("latin-1").lower() if len(values) == 1 else ""
+    name, separator, port = host.rpartition(":")
+    if not (separator and port.isdecimal()):
+        name = host
+    if name not in answered:
+        raise CallerMistake(
+            "host_not_allowed",
+            "this service does not answer to the name in the Host header; its operator can allow "
+            "it with EXECBOX_ALLOWED_HOSTS",
+            http_status=HTTPStatus.BAD_REQUEST,
+        )
+
+
+def stack_of(error: BaseException) -> str:
+    """Types and frames of ``error`` and what led to it, without their messages: those may repeat
+    what a caller sent, which no log may hold."""
+    parts: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(parts) < 20:
+        parts.append("".join(traceback.format_tb(current.__traceback__)) + type(current).__name__)
+        current = current.__cause__ or current.__context__
+    return "\ncaused by:\n".join(parts)
+
+
+def _log(scope: Scope, record: Record, *, duration_s: float) -> None:
+    fields: dict[str, object] = {
+        "method": scope["method"],
+        "path": scope["path"][:_LOGGED_PATH_CHARS_MAX],
+        "status": record.status_code,
+        "duration_ms": round(duration_s * 1000, 1),
+        "key_name": record.principal.name if record.principal else None,
+    }
+    if record.error_code is not None:
+        fields["error"] = record.error_code
+    if record.execution_count is not None:
+        fields["execution_count"] = record.execution_count
+        fields["statuses"] = record.status_counts
+    # Probes come every few seconds and say nothing as long as they succeed.
+    routine = scope["path"] in OPEN_PATHS and record.status_code == HTTPStatus.OK
+    access_logger.log(
+        logging.DEBUG if routine else logging.INFO, "request", extra={"fields": fields}
+    )

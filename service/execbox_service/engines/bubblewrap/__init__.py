@@ -1,0 +1,1 @@
+"""The engine ``bubblewrap``: sandboxes of rootless namespaces, where there is no Docker daemon."""

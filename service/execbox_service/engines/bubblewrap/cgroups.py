@@ -1,0 +1,389 @@
+"""Control groups for sandboxes that no daemon makes: finding where, making, limiting, emptying.
+
+Memory, processes and CPU are bounded here and nowhere else. A service owns one directory below its
+own group (per controller with version 1, one in all with version 2), a sandbox one below that.
+Blocking, all of it; a few hundred microseconds each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from execbox_service.engines.base import ContainerSpec, Lacking
+from execbox_service.engines.bubblewrap import claims
+
+PREFIX: Final = "execbox-"
+SERVICE_LEAF: Final = "execbox_service"
+"""Where the service moves itself in a group of its own, with version 2."""
+_REQUIRED_V1 = ("memory", "pids", "cpu", "cpuacct")
+_REQUIRED_V2 = ("memory", "pids")
+_PERIOD_US = 100_000
+_EMPTY_S = 10.0
+_REMOVE_S = 2.0
+_POLL_S = 0.002
+
+REMEDY_ROOTLESS = (
+    "start the service where systemd hands it a group of its own: "
+    "systemd-run --user --scope -p Delegate=yes execbox serve"
+)
+REMEDY_ROOT = "start the service as root, or in a systemd unit with Delegate=yes"
+
+
+class NoCgroups(Lacking):
+    """Groups cannot be made here: without them no limit on memory, so no sandbox."""
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Where sandboxes' groups go: each controller's directory, absolute. With version 2, one."""
+
+    version: int
+    directories: dict[str, str]
+    cpu_limited: bool = True
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Each directory once; the memory controller's first."""
+        ordered = [self.directories["memory"], *self.directories.values()]
+        return tuple(dict.fromkeys(ordered))
+
+
+# Finding
+
+
+def find_roots(*, move: bool = True) -> Roots:
+    """Look where this process may make groups. Raises NoCgroups.
+
+    With version 2 and a group that is this process's alone, it moves itself into a leaf of it,
+    unless told not to: then this only says whether it could.
+    """
+    mounts = parse_mounts(Path("/proc/self/mountinfo").read_text("utf-8"))
+    own = parse_own_groups(Path("/proc/self/cgroup").read_text("utf-8"))
+    if "memory" in mounts:
+        return _find_v1(mounts, own)
+    if "" in mounts:
+        return _find_v2(mounts[""], own, move=move)
+    raise NoCgroups(
+        "no control groups are mounted, so a function's memory could not be limited",
+        remedy="mount them at /sys/fs/cgroup, or use Docker",
+    )
+
+
+def parse_mounts(mountinfo: str) -> dict[str, tuple[str, str]]:
+    """Controller to (mount point, the group it shows at its top); "" is version 2's hierarchy."""
+    found: dict[str, tuple[str, str]] = {}
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        fields, (kind, _source, options) = before.split(), after.split(maxsplit=2)
+        place = (fields[4], fields[3])
+        if kind == "cgroup2":
+            found.setdefault("", place)
+        elif kind == "cgroup":
+            for name in options.split(","):
+                found.setdefault(name, place)
+    return found
+
+
+def parse_own_groups(text: str) -> dict[str, str]:
+    """Controller to this process's group; "" is version 2's."""
+    found = {}
+    for line in text.splitlines():
+        _number, names, path = line.split(":", 2)
+        for name in names.split(","):
+            found[name] = path
+    return found
+
+
+def own_directory(place: tuple[str, str], own: str) -> str:
+    """The directory that shows a group, below a mount that may show only part of the tree."""
+    mount_point, top = place
+    below = os.path.relpath(own, top)
+    # The kernel writes ".." for a group outside of what a cgroup namespace shows.
+    if ".." in own.split("/") or below.startswith(".."):
+        return mount_point
+    return os.path.normpath(os.path.join(mount_point, below))
+
+
+def _find_v1(mounts: dict[str, tuple[str, str]], own: dict[str, str]) -> Roots:
+    directories = {}
+    for name in _REQUIRED_V1:
+        if name not in mounts:
+            raise NoCgroups(
+                f"the kernel's control groups have no {name} controller",
+                remedy="mount it below /sys/fs/cgroup, or use Docker",
+            )
+        directory = own_directory(mounts[name], own.get(name, "/"))
+        if not os.access(directory, os.W_OK):
+            raise NoCgroups(f"no control groups may be made in {directory}", remedy=REMEDY_ROOT)
+        directories[name] = directory
+    return Roots(version=1, directories=directories)
+
+
+def _find_v2(place: tuple[str, str], own: dict[str, str], *, move: bool) -> Roots:
+    directory = own_directory(place, own.get("", "/"))
+    if os.path.basename(directory) == SERVICE_LEAF:
+        directory = os.path.dirname(directory)
+    elif directory != place[0] and _is_ours_alone(directory):
+        if not move:
+            return Roots(version=2, directories={"memory": directory})
+        _move_into_leaf(directory)
+    while not _has_controllers(directory):
+        if directory == place[0] or len(directory) <= 1:
+            raise NoCgroups(
+                "no control group with the memory and pids controllers may be made from "
+                f"{own.get('', '/')}, so a function's memory could not be limited",
+                remedy=REMEDY_ROOT if os.geteuid() == 0 else REMEDY_ROOTLESS,
+            )
+        directory = os.path.dirname(directory)
+    limited = "cpu" in _words(f"{directory}/cgroup.subtree_control")
+    return Roots(version=2, directories={"memory": directory}, cpu_limited=limited)
+
+
+def _is_ours_alone(directory: str) -> bool:
+    """Whether a group has what sandboxes need and holds nothing but this process."""
+    return (
+        os.access(directory, os.W_OK)
+        and os.access(f"{directory}/cgroup.procs", os.W_OK)
+        and os.access(f"{directory}/cgroup.subtree_control", os.W_OK)
+        and _words(f"{directory}/cgroup.procs") == {str(os.getpid())}
+        and _words(f"{directory}/cgroup.controllers").issuperset(_REQUIRED_V2)
+    )
+
+
+def _move_into_leaf(directory: str) -> None:
+    """Make room for groups beside this process: version 2 allows processes in leaves only."""
+    leaf = f"{directory}/{SERVICE_LEAF}"
+    try:
+        os.makedirs(leaf, exist_ok=True)
+        _write(f"{leaf}/cgroup.procs", str(os.getpid()))
+        _enable_controllers(directory)
+    except OSError as error:
+        raise NoCgroups(f"{directory} cannot be divided: {error}", remedy=REMEDY_ROOT) from error
+
+
+def _enable_controllers(directory: str) -> None:
+    for name in ("memory", "pids", "cpu"):
+        if name in _words(f"{directory}/cgroup.controllers"):
+            _write(f"{directory}/cgroup.subtree_control", f"+{name}")
+
+
+def _has_controllers(directory: str) -> bool:
+    writable = all(os.access(path, os.W_OK) for path in (directory, f"{directory}/cgroup.procs"))
+    return writable and _words(f"{directory}/cgroup.subtree_control").issuperset(_REQUIRED_V2)
+
+
+# Making
+
+
+class SandboxGroup:
+    """The groups of one sandbox."""
+
+    def __init__(self, name: str, roots: Roots) -> None:
+        """``roots`` are the service's own directories."""
+        self.name = name
+        self._version = roots.version
+        self._cpu_limited = roots.cpu_limited
+        self._directories = {
+            controller: f"{directory}/{name}" for controller, directory in roots.directories.items()
+        }
+
+    @property
+    def procs_paths(self) -> list[str]:
+        """What a process writes itself into to join."""
+        return [f"{directory}/cgroup.procs" for directory in self._directories.values()]
+
+    def binds(self) -> list[tuple[str, str]]:
+        """Directory here and place in the sandbox, where the runner reads its own counters."""
+        if self._version == 2:
+            return [(self._directories["memory"], "/sys/fs/cgroup")]
+        return [
+            (directory, f"/sys/fs/cgroup/{controller}")
+            for controller, directory in self._directories.items()
+        ]
+
+    def make(self, spec: ContainerSpec, *, extra_pid_count: int) -> None:
+        """Make it and set its limits; ``extra_pid_count`` is what the engine itself needs in it."""
+        for directory in self._directories.values():
+            os.mkdir(directory)
+        self.limit_memory(spec.memory_bytes(spec.memory_mb))
+        pid_count = spec.pid_count + extra_pid_count
+        quota_us = round(spec.cpu_count * _PERIOD_US)
+        if self._version == 2:
+            _write(self._file("memory", "pids.max"), str(pid_count))
+            if self._cpu_limited:
+                _write(self._file("memory", "cpu.max"), f"{quota_us} {_PERIOD_US}")
+        else:
+            _write(self._file("pids", "pids.max"), str(pid_count))
+            _write(self._file("cpu", "cpu.cfs_period_us"), str(_PERIOD_US))
+            _write(self._file("cpu", "cpu.cfs_quota_us"), str(quota_us))
+
+    def limit_memory(self, limit_bytes: int) -> None:
+        """Set the limit of memory and swap together: there is no swap for a sandbox."""
+        if self._version == 2:
+            _write(self._file("memory", "memory.max"), str(limit_bytes))
+            with contextlib.suppress(FileNotFoundError):
+                _write(self._file("memory", "memory.swap.max"), "0")
+            return
+        files = [self._file("memory", "memory.limit_in_bytes")]
+        both = self._file("memory", "memory.memsw.limit_in_bytes")
+        if os.path.exists(both):
+            # The sum may never be below the part: it goes first up and last down.
+            raising = limit_bytes > _number(both)
+            files = [both, *files] if raising else [*files, both]
+        else:
+            _write(self._file("memory", "memory.swappiness"), "0")
+        for file in files:
+            _write(file, str(limit_bytes))
+
+    def oom_kill_count(self) -> int:
+        """How many processes the OOM killer has ended in it."""
+        name = "memory.events" if self._version == 2 else "memory.oom_control"
+        with open(self._file("memory", name), encoding="utf-8") as file:
+            for line in file:
+                key, _, value = line.partition(" ")
+                if key == "oom_kill":
+                    return int(value)
+        return 0
+
+    def process_ids(self) -> set[int]:
+        """Every process in it, as this process numbers them."""
+        found: set[int] = set()
+        for path in self.procs_paths:
+            with contextlib.suppress(OSError):
+                found |= {int(word) for word in _words(path)}
+        # 0 is a process that this pid namespace cannot name, nor signal.
+        return found - {0}
+
+    def end(self) -> None:
+        """End everything in it and remove it. Raises OSError where that fails."""
+        with contextlib.suppress(OSError):
+            _write(self._file("memory", "cgroup.kill"), "1")
+        deadline_s = time.monotonic() + _EMPTY_S
+        while pids := self.process_ids():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"processes {sorted(pids)} of {self.name} do not end")
+            time.sleep(_POLL_S)
+        # The memory group last: whoever sweeps after us looks for that one.
+        for directory in reversed(self._directories.values()):
+            _remove(directory)
+
+    def _file(self, controller: str, name: str) -> str:
+        return f"{self._directories[controller]}/{name}"
+
+
+class ServiceGroups:
+    """This service's own directories, below which its sandboxes' groups are."""
+
+    def __init__(self, roots: Roots) -> None:
+        self._parent = roots
+        self._name = f"{PREFIX}{secrets.token_hex(6)}"
+        self._roots = _below(roots, self._name)
+        self._claim = -1
+
+    def open(self) -> None:
+        """Make the directories and own them. Raises NoCgroups."""
+        try:
+            for directory in self._roots.all:
+                os.mkdir(directory)
+            self._claim = claims.claim(self._roots.directories["memory"])
+            if self._roots.version == 2:
+                _enable_controllers(self._roots.directories["memory"])
+        except (OSError, claims.ClaimLost) as error:
+            raise NoCgroups(f"no control group can be made: {error}", remedy=REMEDY_ROOT) from error
+
+    @property
+    def cpu_limited(self) -> bool:
+        """Whether a sandbox's share of the CPU is bounded."""
+        return self._roots.cpu_limited
+
+    @property
+    def swap_limited(self) -> bool:
+        """Whether the limit on memory covers swap, or there is none. Ask after ``open``."""
+        name = "memory.swap.max" if self._roots.version == 2 else "memory.memsw.limit_in_bytes"
+        if os.path.exists(f"{self._roots.directories['memory']}/{name}"):
+            return True
+        return len(Path("/proc/swaps").read_text("utf-8").splitlines()) <= 1
+
+    def new(self) -> SandboxGroup:
+        """A group to make; nothing happens yet."""
+        return SandboxGroup(secrets.token_hex(8), self._roots)
+
+    def close(self) -> None:
+        """Remove the directories; what a sandbox still holds stays for the next service's sweep."""
+        with contextlib.suppress(OSError):
+            for directory in reversed(self._roots.all):
+                _remove(directory)
+        if self._claim >= 0:
+            os.close(self._claim)
+            self._claim = -1
+
+    def sweep(self) -> int:
+        """End and remove what services that no longer live have left; count their sandboxes."""
+        count = 0
+        for path, fd in claims.abandoned(self._parent.directories["memory"], PREFIX):
+            try:
+                count += self._end_service(os.path.basename(path))
+            finally:
+                os.close(fd)
+        return count
+
+    def _end_service(self, name: str) -> int:
+        roots = _below(self._parent, name)
+        sandboxes = {
+            entry.name
+            for directory in roots.all
+            if os.path.isdir(directory)
+            for entry in os.scandir(directory)
+            if entry.is_dir(follow_symlinks=False)
+        }
+        with contextlib.suppress(OSError):
+            for sandbox in sandboxes:
+                SandboxGroup(sandbox, roots).end()
+            for directory in reversed(roots.all):
+                _remove(directory)
+        return len(sandboxes)
+
+
+def _below(roots: Roots, name: str) -> Roots:
+    directories = {key: f"{directory}/{name}" for key, directory in roots.directories.items()}
+    return Roots(roots.version, directories, cpu_limited=roots.cpu_limited)
+
+
+def _remove(directory: str) -> None:
+    """Remove a group whose last process has just ended: for a moment the kernel calls it busy."""
+    deadline_s = time.monotonic() + _REMOVE_S
+    while True:
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            return
+        except OSError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
+def _words(path: str) -> set[str]:
+    with open(path, encoding="ascii") as file:
+        return set(file.read().split())
+
+
+def _number(path: str) -> int:
+    return int(Path(path).read_text("ascii"))
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)

@@ -1,0 +1,111 @@
+"""Certificates: writing down how a pair was checked, and saying what has changed since."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from execbox.wire import (
+    Certificate,
+    Execution,
+    Isolation,
+    Limits,
+    Profile,
+    Replay,
+    ReplayResult,
+    Status,
+)
+from execbox_service.engines.base import EngineFacts
+from execbox_service.judge.sameness import key_of
+from execbox_service.operations.variations import VARIED
+
+
+class Runnable(Protocol):
+    """What requests that run functions have in common."""
+
+    @property
+    def limits(self) -> Limits:
+        """Of each execution."""
+
+    @property
+    def isolation(self) -> Isolation:
+        """The level asked for."""
+
+    @property
+    def profile(self) -> Profile:
+        """The system-call profile asked for."""
+
+    @property
+    def convert(self) -> Literal["none", "codeio"]:
+        """How values without a JSON form are written."""
+
+
+def write(
+    facts: EngineFacts,
+    *,
+    packages: Sequence[str],
+    limits: Limits,
+    runs: int,
+    seed: int | None,
+    attempt: int | None,
+) -> Certificate:
+    """The certificate of a pair that held in ``runs`` executions."""
+    tops = {name.split(".")[0] for name in packages}
+    distributions = sorted({facts.imports[top] for top in tops if top in facts.imports})
+    return Certificate(
+        runs=runs,
+        variations=[name for name in VARIED if name not in facts.variations_missing],
+        seed=seed,
+        attempt=attempt,
+        engine=facts.engine,
+        image=facts.image,
+        python=facts.python,
+        packages={name: facts.packages[name] for name in distributions if name in facts.packages},
+        limits=limits.model_dump(),
+        execbox=service_version(),
+    )
+
+
+def service_version() -> str:
+    """Version of the running service."""
+    return importlib.metadata.version("execbox")
+
+
+def with_replays(
+    executions: Sequence[Execution], replays: Sequence[Replay], *, facts: EngineFacts
+) -> list[Execution]:
+    """Add to each execution whether it still gives what it once gave, and what drifted."""
+    return [
+        execution.model_copy(update={"replay": _compare(execution, replay, facts=facts)})
+        for execution, replay in zip(executions, replays, strict=True)
+    ]
+
+
+def _compare(execution: Execution, replay: Replay, *, facts: EngineFacts) -> ReplayResult | None:
+    if execution.status is Status.NOT_RUN:
+        return None
+    then = Execution(status=Status.OK, output=replay.output)
+    holds = key_of(execution) == key_of(then)
+    drifted = [] if holds else [f"output: {execution.status.value} instead of the certified value"]
+    if execution.status is Status.OK and not holds:
+        drifted = ["output"]
+    if replay.certificate is not None:
+        drifted += _surroundings(replay.certificate, facts)
+    return ReplayResult(holds=holds, drifted=drifted)
+
+
+def _surroundings(certificate: Certificate, facts: EngineFacts) -> list[str]:
+    """What is another version than it was: whether the output changed or not."""
+    drifted = []
+    if certificate.image != facts.image:
+        drifted.append("image")
+    if certificate.engine != facts.engine:
+        drifted.append(f"engine {certificate.engine} to {facts.engine}")
+    if certificate.python != facts.python:
+        drifted.append(f"python {certificate.python} to {facts.python}")
+    for name, version in certificate.packages.items():
+        now = facts.packages.get(name, "absent")
+        if now != version:
+            drifted.append(f"{name} {version} to {now}")
+    return drifted

@@ -1,0 +1,279 @@
+"""From a verify request to its verdicts: extracting, running, comparing, feedback, in that order.
+
+The deciding is done by pure functions in ``judge/``, the running by the executor. Expected outputs
+stay here: what goes into a container is the function and the inputs to run it on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from execbox.wire import (
+    Call,
+    ErrorBody,
+    ExecuteRequest,
+    Execution,
+    Function,
+    Limits,
+    Status,
+    Verdict,
+    VerifiedItem,
+    VerifyItem,
+    VerifyRequest,
+    VerifyResponse,
+)
+from execbox_service.answers.extraction import NoAnswer, extract
+from execbox_service.failures import Overloaded, RequestFailed, ServiceFailure
+from execbox_service.judge.comparison import ComparisonTooLong, equal
+from execbox_service.judge.feedback import Judged, feedback, output_text, value_text
+from execbox_service.operations.execute import Executor
+from execbox_service.scheduling.admission import Lane, current_lane, waiting_in
+
+logger = logging.getLogger(__name__)
+
+_ITEMS_PER_JOB_MAX = 50
+"""Items that share a sandbox. More would leave slots idle that could share the work."""
+
+
+@dataclass(slots=True)
+class _Prediction:
+    """One item on its way from what was asked to what it was worth."""
+
+    asked: VerifyItem
+    value: Any = None
+    missing: str | None = None
+    """Why there is no value."""
+    execution: Execution | None = None
+    error: ErrorBody | None = None
+
+    @property
+    def must_run(self) -> bool:
+        """Whether the verdict needs an execution."""
+        known = self.asked.kind == "output" and "output" in self.asked.model_fields_set
+        return self.missing is None and not known
+
+    @property
+    def run_on(self) -> Any:
+        """The input that the verdict is about."""
+        return self.value if self.asked.kind == "input" else self.asked.input
+
+
+class Verification:
+    """One verify request on an executor."""
+
+    def __init__(self, executor: Executor, request: VerifyRequest, *, principal: str) -> None:
+        self._executor = executor
+        self._request = request
+        self._principal = principal
+
+    async def run(self) -> VerifyResponse:
+        """A verdict for every item, in order. Raises Overloaded where nothing was started.
+
+        Any other failure of ours is tried again once, and then is the ``error`` of the items it
+        concerns.
+        """
+        predictions = []
+        for asked in self._request.items:
+            predictions.append(_predicted(asked))
+            # Each of these is milliseconds at worst; thousands are not, and others wait.
+            await asyncio.sleep(0)
+        await self._execute_all(_jobs([each for each in predictions if each.must_run]))
+        items = []
+        for prediction in predictions:
+            items.append(self._verified(prediction))
+            await asyncio.sleep(0)
+        facts = self._executor.facts
+        return VerifyResponse(
+            items=items,
+            isolation=self._request.isolation,
+            engine=facts.engine,
+            image=facts.image,
+        )
+
+    # Running
+
+    async def _execute_all(self, jobs: deque[list[_Prediction]]) -> None:
+        """As many jobs at once as there are slots. The first may be refused; it decides for all."""
+        if not jobs:
+            return
+        first, asking = jobs.popleft(), current_lane()
+        admitted = Lane(asking.name, patient=True)
+        workers = min(len(jobs), self._executor.admission.slot_count - 1)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._work(jobs, admitted, first=first))
+                for _ in range(workers):
+                    group.create_task(self._work(jobs, admitted))
+        except BaseExceptionGroup as failures:
+            refused, rest = failures.split(Overloaded)
+            if refused is None or rest is not None:
+                raise
+            raise refused.exceptions[0] from failures
+
+    async def _work(
+        self,
+        jobs: deque[list[_Prediction]],
+        lane: Lane,
+        *,
+        first: list[_Prediction] | None = None,
+    ) -> None:
+        if first is not None:
+            await self._execute(first)
+        with waiting_in(lane):
+            while jobs:
+                await self._execute(jobs.popleft())
+
+    async def _execute(self, job: list[_Prediction]) -> None:
+        try:
+            await self._execute_once(job)
+        except Overloaded:
+            raise
+        except ServiceFailure as failure:
+            logger.warning("verify runs %d items again: %s", len(job), failure.message)
+            # One of them may be what it was lost to, and the others are not to suffer for it.
+            alone = failure.code == "sandbox_lost"
+            for part in [[each] for each in job] if alone else [job]:
+                await self._execute_again(part)
+
+    async def _execute_again(self, job: list[_Prediction]) -> None:
+        try:
+            await self._execute_once(job)
+        except ServiceFailure as failure:
+            for prediction in job:
+                if prediction.execution is None:
+                    prediction.error = _error(failure)
+
+    async def _execute_once(self, job: list[_Prediction]) -> None:
+        """Run a job's items, in as many sandboxes as it takes: one job's time is no verdict."""
+        waiting = [each for each in job if each.execution is None]
+        while waiting:
+            response = await self._executor.execute(
+                self._execute_request(waiting), principal=self._principal
+            )
+            for prediction, execution in zip(waiting, response.executions, strict=True):
+                if execution.status is not Status.NOT_RUN:
+                    prediction.execution = execution
+            still = [each for each in waiting if each.execution is None]
+            if len(still) == len(waiting):
+                raise ServiceFailure(
+                    "nothing_run", "none of these items was run in a whole job; send them again"
+                )
+            waiting = still
+
+    def _execute_request(self, job: Sequence[_Prediction]) -> ExecuteRequest:
+        asked = job[0].asked
+        if asked.function is None:
+            raise ValueError("an item without a function cannot be run")
+        return ExecuteRequest(
+            function=asked.function,
+            calls=[_call(each.run_on) for each in job],
+            limits=asked.limits,
+            isolation=self._request.isolation,
+            profile=self._request.profile,
+            convert=self._request.convert,
+        )
+
+    # Judging
+
+    def _verified(self, prediction: _Prediction) -> VerifiedItem:
+        execution, error = prediction.execution, prediction.error
+        verdict = None
+        if error is None:
+            try:
+                verdict = _verdict(prediction)
+            except ComparisonTooLong:
+                error = _too_long()
+        ran_ok = execution is not None and execution.status is Status.OK
+        return VerifiedItem(
+            id=prediction.asked.id,
+            verdict=verdict,
+            feedback=self._feedback(prediction, verdict) if verdict is not None else None,
+            extracted=prediction.value,
+            executed_output=execution.output if execution is not None and ran_ok else None,
+            execution=execution,
+            error=error,
+        )
+
+    def _feedback(self, prediction: _Prediction, verdict: Verdict) -> str | None:
+        asked, execution = prediction.asked, prediction.execution
+        given = asked.model_fields_set
+        expected = value_text(asked.output) if "output" in given else output_text(execution)
+        run_on = asked.kind == "input" and prediction.missing is None
+        judged = Judged(
+            verdict=verdict,
+            kind=asked.kind,
+            limits=asked.limits,
+            prediction=prediction.value,
+            input_text=value_text(prediction.run_on) if run_on or "input" in given else None,
+            expected_text=expected,
+            reason=prediction.missing,
+            function=asked.function,
+            execution=execution,
+        )
+        return feedback(judged, self._request.feedback_templates)
+
+
+def _predicted(asked: VerifyItem) -> _Prediction:
+    if asked.response is None:
+        return _Prediction(asked, value=asked.prediction)
+    found = extract(asked.response, kind=asked.kind)
+    if isinstance(found, NoAnswer):
+        return _Prediction(asked, missing=found.reason)
+    return _Prediction(asked, value=found.value)
+
+
+def _jobs(predictions: Sequence[_Prediction]) -> deque[list[_Prediction]]:
+    """Those that share function and limits, together, up to what one job takes."""
+    groups: dict[tuple[Function | None, Limits], list[_Prediction]] = {}
+    for prediction in predictions:
+        key = (prediction.asked.function, prediction.asked.limits)
+        groups.setdefault(key, []).append(prediction)
+    return deque(
+        group[start : start + _ITEMS_PER_JOB_MAX]
+        for group in groups.values()
+        for start in range(0, len(group), _ITEMS_PER_JOB_MAX)
+    )
+
+
+def _call(value: Any) -> Call:
+    """An object is the keyword arguments; anything else is the one argument."""
+    return Call(kwargs=value) if isinstance(value, dict) else Call(args=[value])
+
+
+def _verdict(prediction: _Prediction) -> Verdict:
+    """Raises ComparisonTooLong."""
+    asked, execution = prediction.asked, prediction.execution
+    if prediction.missing is not None:
+        return Verdict.NO_ANSWER
+    if execution is not None:
+        if execution.status is not Status.OK:
+            return Verdict(execution.status.value)
+        if execution.output_text is not None:
+            # NaN or an infinity: equal to nothing.
+            return Verdict.INCORRECT
+    output = execution.output if execution is not None else None
+    if asked.kind == "input":
+        predicted, expected = output, asked.output
+    else:
+        known = "output" in asked.model_fields_set
+        predicted, expected = prediction.value, asked.output if known else output
+    same = equal(predicted, expected, comparator=asked.comparator, tolerance=asked.tolerance)
+    return Verdict.CORRECT if same else Verdict.INCORRECT
+
+
+def _error(failure: RequestFailed) -> ErrorBody:
+    return ErrorBody(code=failure.code, message=failure.message, retryable=failure.retryable)
+
+
+def _too_long() -> ErrorBody:
+    return ErrorBody(
+        code="comparison_too_long",
+        message="the two outputs have more members than can be compared in the time one item may "
+        "take; compare smaller values",
+        retryable=False,
+    )

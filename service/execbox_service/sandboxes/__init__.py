@@ -1,0 +1,1 @@
+"""Sandboxes: kept ready, proven, and driven through executions. Which engine is elsewhere."""

@@ -1,0 +1,133 @@
+"""One run's attempts shared by several slots: what is left of them, and the further slots.
+
+How long a job may hold slots, and what it does with its first, is decided in ``work``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from types import TracebackType
+from typing import Self
+
+from execbox_service.judge import outcome
+from execbox_service.runner_frames import Result
+from execbox_service.sandboxes.driver import Attempt, Ended, NotRun, Session
+from execbox_service.scheduling.admission import Holder
+
+_CHUNK_S = 0.05
+"""Executions are handed out in pieces of about this length, so that slots end at the same time."""
+_BESIDES_S = 0.001
+"""What an execution takes beside its own time, roughly."""
+
+
+class Left:
+    """What is left of one run's attempts, shared by all the slots that work on it."""
+
+    def __init__(self, attempts: Sequence[Attempt]) -> None:
+        self.attempts = attempts
+        self.todo = deque(range(len(attempts)))
+        self.stopped: deque[int] = deque()
+        """Of those that ended: not to be judged before they have been run again alone."""
+        self._ended: list[Ended | None] = [None] * len(attempts)
+        self._mean_s: float | None = None
+        """Of an execution's own time: loading packages, once in each sandbox, is none of it."""
+
+    @property
+    def takes_s(self) -> float:
+        """What is left, on one slot, as far as can be told."""
+        return len(self.todo) * (self._mean_s or 0.0)
+
+    def take_chunk(self) -> list[int]:
+        """The next few, so many as take some time together; one as long as nothing is known."""
+        count = 1 if self._mean_s is None else math.ceil(_CHUNK_S / self._mean_s)
+        return [self.todo.popleft() for _ in range(min(count, len(self.todo)))]
+
+    def keep(self, chunk: Sequence[int], ended: Sequence[Ended], *, final: bool) -> None:
+        """Keep the results of a chunk, and put back what has none. ``final`` says that what was
+        held back will never run."""
+        back = list(chunk[len(ended) :])
+        taken_s: list[float] = []
+        for index, result in zip(chunk, ended, strict=False):
+            if isinstance(result, NotRun) and not final:
+                back.append(index)
+                continue
+            self._ended[index] = result
+            if isinstance(result, Result):
+                taken_s.append(result.measured.wall_time_ns / 1e9)
+                if outcome.is_hard_stop(result):
+                    self.stopped.append(index)
+        self.todo.extendleft(sorted(back, reverse=True))
+        if taken_s:
+            mean_s = sum(taken_s) / len(taken_s) + _BESIDES_S
+            self._mean_s = mean_s if self._mean_s is None else (self._mean_s + mean_s) / 2
+
+    def replace(self, index: int, result: Ended) -> None:
+        """Exchange a result for that of another run."""
+        self._ended[index] = result
+
+    def results(self) -> list[Ended]:
+        return [result if result is not None else NotRun() for result in self._ended]
+
+
+class Helpers:
+    """The further slots of one run, each with a sandbox: taken while nobody waits for them."""
+
+    def __init__(
+        self,
+        take_spare: Callable[[], Holder | None],
+        leave_spare: Callable[[Holder], None],
+        *,
+        new_session: Callable[[], Session],
+        help_out: Callable[[Session], Coroutine[None, None, bool]],
+    ) -> None:
+        self._take_spare = take_spare
+        self._leave_spare = leave_spare
+        self._new_session = new_session
+        self._help_out = help_out
+        self._tasks: dict[asyncio.Task[bool], Session] = {}
+        self._failed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self.ended()
+
+    def call(self, *, worth: Callable[[int], bool]) -> None:
+        """Take slots that are free and not waited for, as long as so many further ones are worth
+        it, unless that has gone wrong before."""
+        while not self._failed and worth(len(self._tasks) + 1):
+            spare = self._take_spare()
+            if spare is None:
+                return
+            session = self._new_session()
+            task = asyncio.create_task(self._help_out(session))
+            self._tasks[task] = session
+            task.add_done_callback(functools.partial(self._has_ended, spare))
+
+    def let_pass(self) -> None:
+        """End those that have no sandbox yet; the others see for themselves when to stop."""
+        for task, session in self._tasks.items():
+            if session.sandbox is None:
+                task.cancel()
+
+    async def ended(self) -> None:
+        """Wait until none is left."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _has_ended(self, spare: Holder, task: asyncio.Task[bool]) -> None:
+        del self._tasks[task]
+        self._leave_spare(spare)
+        self._failed = self._failed or task.cancelled() or not task.result()
