@@ -25,7 +25,7 @@ from execbox import wire
 from execbox_service.engines.docker.policy import LABEL
 from execbox_service.runner_frames import Result
 from execbox_service.runtime import Runtime
-from execbox_service.sandboxes.driver import Session
+from execbox_service.sandboxes.driver import SandboxDriver
 from execbox_service.settings import Settings, load_settings
 
 _COUNT = 400
@@ -94,12 +94,12 @@ async def _in_process(settings: Settings, count: int) -> tuple[float, float]:
     await runtime.start()
     waits_s: list[float] = []
     requests_s: list[float] = []
-    receive = Session._receive
+    receive = SandboxDriver._receive
 
-    async def timed(session: Session, *args: object, **fields: object) -> Result:
+    async def timed(driver: SandboxDriver, *args: object, **fields: object) -> Result:
         began_s = time.monotonic()
         try:
-            return await receive(session, *args, **fields)  # type: ignore[arg-type]
+            return await receive(driver, *args, **fields)  # type: ignore[arg-type]
         finally:
             waits_s.append(time.monotonic() - began_s)
 
@@ -112,7 +112,7 @@ async def _in_process(settings: Settings, count: int) -> tuple[float, float]:
     )
     try:
         await runtime.execute(request, principal="stages")
-        with patch.object(Session, "_receive", timed):
+        with patch.object(SandboxDriver, "_receive", timed):
             for _ in range(count):
                 began_s = time.monotonic()
                 await runtime.execute(request, principal="stages")

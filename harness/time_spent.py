@@ -1,7 +1,7 @@
 """Where the time of a request goes, seen from between the service and its sandboxes.
 
-Looks into ``Session`` from outside: what is measured is the time between asking a sandbox for an
-execution and its answer, and how much of that the execution itself took.
+Looks into ``SandboxDriver`` from outside: what is measured is the time between asking a sandbox for
+an execution and its answer, and how much of that the execution itself took.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from unittest.mock import patch
 from execbox.dataset.files.records import Record
 from execbox.dataset.steps.step import Step, Worked
 from execbox_service.runner_frames import Result
-from execbox_service.sandboxes.driver import Session
+from execbox_service.sandboxes.driver import SandboxDriver
 
 _FORK_MAX_S = 0.02
 """What takes longer than this besides the execution is an interpreter's start or an import."""
@@ -44,7 +44,7 @@ _current: ContextVar[Spent | None] = ContextVar("spent", default=None)
 
 
 class SpentMeter:
-    """A context in which sessions are looked into, and steps keep one ``Spent`` a record."""
+    """A context in which drivers are looked into, and steps keep one ``Spent`` a record."""
 
     def __init__(self) -> None:
         self.spent: list[Spent] = []
@@ -63,35 +63,35 @@ class SpentMeter:
         return replace(step, work=work, chunk_count=1)
 
     def __enter__(self) -> Self:
-        leased: Any = Session._leased
-        receive: Any = Session._receive
+        leased: Any = SandboxDriver._leased
+        receive: Any = SandboxDriver._receive
         answered_s: dict[int, float] = {}
 
-        async def measured_lease(session: Session) -> Any:
+        async def measured_lease(driver: SandboxDriver) -> Any:
             begun_s = time.perf_counter()
-            lease = await leased(session)
-            answered_s[id(session)] = now_s = time.perf_counter()
+            lease = await leased(driver)
+            answered_s[id(driver)] = now_s = time.perf_counter()
             if (spent := _current.get()) is not None:
                 spent.container_s += now_s - begun_s
             return lease
 
-        async def measured_receive(session: Session, lease: Any) -> Result:
-            result: Result = await receive(session, lease)
+        async def measured_receive(driver: SandboxDriver, lease: Any) -> Result:
+            result: Result = await receive(driver, lease)
             now_s = time.perf_counter()
             if (spent := _current.get()) is not None:
                 own_s = result.measured.wall_time_ns / 1e9
-                besides_s = max(0.0, now_s - answered_s[id(session)] - own_s)
+                besides_s = max(0.0, now_s - answered_s[id(driver)] - own_s)
                 spent.own_s += own_s
                 spent.execution_count += 1
                 if besides_s > _FORK_MAX_S:
                     spent.imports_s += besides_s
                 else:
                     spent.forks_s += besides_s
-            answered_s[id(session)] = now_s
+            answered_s[id(driver)] = now_s
             return result
 
-        self._patches.enter_context(patch.object(Session, "_leased", measured_lease))
-        self._patches.enter_context(patch.object(Session, "_receive", measured_receive))
+        self._patches.enter_context(patch.object(SandboxDriver, "_leased", measured_lease))
+        self._patches.enter_context(patch.object(SandboxDriver, "_receive", measured_receive))
         return self
 
     def __exit__(

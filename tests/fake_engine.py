@@ -1,7 +1,8 @@
 """An engine without containers: sandboxes that answer from a script, honestly or not. No tests.
 
-A fake sandbox reads the frames that a session sends with the runner's own half of the protocol, and
-puts its answers through the service's own frame reader, byte for byte, as a stream would.
+A fake sandbox reads the frames that the sandbox driver sends with the runner's own half of the
+protocol, and puts its answers through the service's own frame reader, byte for byte, as a stream
+would.
 """
 
 from __future__ import annotations

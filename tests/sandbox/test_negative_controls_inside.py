@@ -22,7 +22,7 @@ from execbox.wire import Status
 from execbox_service.failures import ServiceFailure
 from execbox_service.judge import outcome
 from execbox_service.runner_frames import Answer, Report, Result, parse_report
-from execbox_service.sandboxes.driver import Session
+from execbox_service.sandboxes.driver import SandboxDriver
 from execbox_service.sandboxes.pool import Lease
 from tests.sandbox.protections import NO_DEADLINE, NO_FILTER, NO_SECCOMP, NOT_CLEANED
 from tests.sandbox.test_negative_controls import OURS
@@ -247,13 +247,13 @@ async def test_output_that_nobody_counts_is_taken(monkeypatch: pytest.MonkeyPatc
     """Without the service's own count as well, all of it arrives, and only the answer is cut."""
     arrived_bytes: list[int] = []
 
-    async def trusting(_session: Session, lease: Lease) -> Answer:
+    async def trusting(_driver: SandboxDriver, lease: Lease) -> Answer:
         answer = await lease.sandbox.receive()
         assert isinstance(answer, Result)
         arrived_bytes.append(len(answer.stdout))
         return answer
 
-    monkeypatch.setattr(Session, "_receive", trusting)
+    monkeypatch.setattr(SandboxDriver, "_receive", trusting)
     async with weakened(edits=UNCAPPED) as sandboxes:
         ended = await sandboxes.call(PRINTS, limits={"stdout_bytes": 1000})
     assert arrived_bytes == [100_001]

@@ -1,1 +1,1 @@
-"""The service without HTTP: pure parts, the pool, sessions, the Docker engine and its faults."""
+"""The service without HTTP: pure parts, scheduling, the pool, the Docker engine and its faults."""

@@ -11,7 +11,7 @@ import pytest
 
 from execbox.wire import Isolation
 from execbox_service.scheduling.admission import Admission, Lane, waiting_in
-from tests.service.test_session import hanging_up, outputs
+from tests.service.test_driver import hanging_up, outputs
 from tests.service.work_stage import DELAY_S, QUICK_S, Stage, on_stage, taking
 from tests.virtual_time import now_s
 

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 _STDERR_KEPT_BYTES = 4000
 _ANSWERS_MAX = 4
-"""Unread answers, of up to 32 MiB each. A session sends two calls ahead: more is a lie."""
+"""Unread answers, of up to 32 MiB each. The driver sends two calls ahead: more is a lie."""
 
 
 class FrameReader:

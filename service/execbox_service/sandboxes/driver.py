@@ -87,7 +87,7 @@ Ended = Result | OutOfMemory | NotRun
 
 
 @dataclass
-class Session:
+class SandboxDriver:
     """Runs attempts in order, in one sandbox as long as it lasts, in as many as it takes."""
 
     pool: Pool

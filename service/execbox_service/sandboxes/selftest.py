@@ -12,7 +12,7 @@ from execbox.wire import Limits
 from execbox_service.engines.base import Sandbox
 from execbox_service.failures import ServiceFailure
 from execbox_service.runner_frames import Ready, Result, parse_report
-from execbox_service.sandboxes.driver import Attempt, Job, Session, call_payload
+from execbox_service.sandboxes.driver import Attempt, Job, SandboxDriver, call_payload
 from execbox_service.sandboxes.pool import Pool
 from execbox_service.strict_json import decode
 
@@ -152,12 +152,12 @@ async def prove(pool: Pool, expected: Expected) -> None:
         isolation="container",
         principal="self-test",
     )
-    session = Session(pool, job)
+    driver = SandboxDriver(pool, job)
     try:
-        (ended,) = await session.run([Attempt(call_payload({"args": []}))])
-        sandbox = session.sandbox
+        (ended,) = await driver.run([Attempt(call_payload({"args": []}))])
+        sandbox = driver.sandbox
     finally:
-        session.close(reusable=False)
+        driver.close(reusable=False)
     report = parse_report(ended.frame) if isinstance(ended, Result) else None
     if report is None or report.header.status != "ok":
         said = report.header.error if report is not None else None

@@ -15,7 +15,7 @@ from typing import Self
 
 from execbox_service.judge import outcome
 from execbox_service.runner_frames import Result
-from execbox_service.sandboxes.driver import Attempt, Ended, NotRun, Session
+from execbox_service.sandboxes.driver import Attempt, Ended, NotRun, SandboxDriver
 from execbox_service.scheduling.admission import Holder
 
 _CHUNK_S = 0.05
@@ -81,14 +81,14 @@ class Helpers:
         take_spare: Callable[[], Holder | None],
         leave_spare: Callable[[Holder], None],
         *,
-        new_session: Callable[[], Session],
-        help_out: Callable[[Session], Coroutine[None, None, bool]],
+        new_driver: Callable[[], SandboxDriver],
+        help_out: Callable[[SandboxDriver], Coroutine[None, None, bool]],
     ) -> None:
         self._take_spare = take_spare
         self._leave_spare = leave_spare
-        self._new_session = new_session
+        self._new_driver = new_driver
         self._help_out = help_out
-        self._tasks: dict[asyncio.Task[bool], Session] = {}
+        self._tasks: dict[asyncio.Task[bool], SandboxDriver] = {}
         self._failed = False
 
     async def __aenter__(self) -> Self:
@@ -111,15 +111,15 @@ class Helpers:
             spare = self._take_spare()
             if spare is None:
                 return
-            session = self._new_session()
-            task = asyncio.create_task(self._help_out(session))
-            self._tasks[task] = session
+            driver = self._new_driver()
+            task = asyncio.create_task(self._help_out(driver))
+            self._tasks[task] = driver
             task.add_done_callback(functools.partial(self._has_ended, spare))
 
     def let_pass(self) -> None:
         """End those that have no sandbox yet; the others see for themselves when to stop."""
-        for task, session in self._tasks.items():
-            if session.sandbox is None:
+        for task, driver in self._tasks.items():
+            if driver.sandbox is None:
                 task.cancel()
 
     async def ended(self) -> None:

@@ -3,7 +3,7 @@
 A job holds a slot while its calls run. One of many calls spreads over slots that nobody wants, and
 lets others pass when somebody does; meanwhile, and between runs, its slot is free for others. What
 the machine was too busy to finish is run again with the machine to itself before anybody judges it.
-Which slot is whose is decided in ``admission``, what happens in a sandbox in ``session``.
+Which slot is whose is decided in ``admission``, what happens in a sandbox in ``sandboxes.driver``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Self
 from execbox_service.failures import ServiceFailure
 from execbox_service.judge import outcome
 from execbox_service.runner_frames import Result
-from execbox_service.sandboxes.driver import Attempt, Ended, Job, NotRun, Session
+from execbox_service.sandboxes.driver import Attempt, Ended, Job, NotRun, SandboxDriver
 from execbox_service.sandboxes.pool import Pool
 from execbox_service.scheduling.admission import BEGUN, Admission, current_lane, waiting_in
 from execbox_service.scheduling.extra_slots import Helpers, Left
@@ -64,7 +64,7 @@ class Work:
         self._admission = admission
         self._pool = pool
         self._time = _JobTime(job.limits.job_time_s, forgiven_s=admission.queue_wait_max_s)
-        self._session = Session(pool, job)
+        self._driver = SandboxDriver(pool, job)
         self._lane = current_lane()
         self._entered = False
         self.effort = Effort()
@@ -78,8 +78,8 @@ class Work:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._session.close(reusable=error is None)
-        self.effort.lost_sandbox_count += self._session.lost_count
+        self._driver.close(reusable=error is None)
+        self.effort.lost_sandbox_count += self._driver.lost_count
 
     @property
     def queue_time_s(self) -> float:
@@ -88,11 +88,11 @@ class Work:
     @property
     def job(self) -> Job:
         """What attempts run; exchanging it takes effect with the next run."""
-        return self._session.job
+        return self._driver.job
 
     @job.setter
     def job(self, job: Job) -> None:
-        self._session.job = job
+        self._driver.job = job
 
     async def run(self, attempts: Sequence[Attempt]) -> list[Ended]:
         """Run attempts; the results are in their order. Raises Overloaded (the first time only) and
@@ -134,7 +134,7 @@ class Work:
         not become many. At level ``process`` there need be none: the key's next job has use for it.
         """
         if self.job.isolation == "process":
-            self._session.close()
+            self._driver.close()
             return True
         waiting_count = self._admission.waiting_in_lane_count(BEGUN, principal=self.job.principal)
         return waiting_count < self._admission.slot_count
@@ -149,7 +149,7 @@ class Work:
             return held_long or bool(left.stopped)
 
         while left.todo and not is_over():
-            await self._run_chunk(self._session, left, until=is_over)
+            await self._run_chunk(self._driver, left, until=is_over)
             if self._admission.waiting_count:
                 helpers.let_pass()
             elif self._may_spread(left):
@@ -168,46 +168,46 @@ class Work:
         return Helpers(
             lambda: admission.take_spare(principal=principal, lane=self._lane),
             admission.leave_spare,
-            new_session=lambda: Session(self._pool, self.job),
-            help_out=lambda session: self._help(session, left),
+            new_driver=lambda: SandboxDriver(self._pool, self.job),
+            help_out=lambda driver: self._help(driver, left),
         )
 
-    async def _help(self, session: Session, left: Left) -> bool:
+    async def _help(self, driver: SandboxDriver, left: Left) -> bool:
         """Run what is left, as long as nobody else wants the slot and nothing is to be run again
         alone; false if that failed."""
         ended_well = False
         try:
             while left.todo and not left.stopped and not self._admission.waiting_count:
-                await self._run_chunk(
-                    session, left, until=lambda: self._admission.waiting_count > 0
-                )
+                await self._run_chunk(driver, left, until=lambda: self._admission.waiting_count > 0)
             ended_well = True
         except ServiceFailure as failure:
             # Whether it is an error is found by whoever runs the same calls next.
             logger.info("a job goes on with fewer slots: %s", failure.message)
         finally:
-            session.close(reusable=ended_well)
-            self.effort.lost_sandbox_count += session.lost_count
+            driver.close(reusable=ended_well)
+            self.effort.lost_sandbox_count += driver.lost_count
         return ended_well
 
-    async def _run_chunk(self, session: Session, left: Left, *, until: Callable[[], bool]) -> None:
+    async def _run_chunk(
+        self, driver: SandboxDriver, left: Left, *, until: Callable[[], bool]
+    ) -> None:
         """Run a few executions, but no more than one if the time for them is over before."""
         chunk = left.take_chunk()
         ends_s = _now_s() + _CHUNK_MAX_S
-        first, lost_count = True, session.lost_count
+        first, lost_count = True, driver.lost_count
 
         def may_begin() -> bool:
             nonlocal first
             held_back = not first and (until() or _now_s() >= ends_s)
             # What a sandbox was lost to is tried again at once: only then is a second loss noticed.
-            held_back = held_back and session.lost_count == lost_count
+            held_back = held_back and driver.lost_count == lost_count
             first = False
             return not held_back and self._time.may_begin()
 
-        session.may_begin = may_begin
+        driver.may_begin = may_begin
         ended: Sequence[Ended] = ()
         try:
-            ended = await session.run([left.attempts[index] for index in chunk])
+            ended = await driver.run([left.attempts[index] for index in chunk])
         finally:
             left.keep(chunk, ended, final=self._time.is_over)
             self.effort.add(ended)
@@ -226,8 +226,8 @@ class Work:
             async with self._admission.slot(principal=self.job.principal, alone=True) as waited_s:
                 self._time.waited(waited_s)
                 # Whether or not the job's time is over: it has begun, so it is to have a result.
-                self._session.may_begin = lambda: True
-                (again,) = await self._session.run([attempt])
+                self._driver.may_begin = lambda: True
+                (again,) = await self._driver.run([attempt])
             self.effort.add([again])
             self.effort.alone_count += 1
             wall_time_s = self.job.limits.wall_time_s * attempt.variation.limit_factor

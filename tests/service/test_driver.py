@@ -22,7 +22,7 @@ from execbox_service.sandboxes.driver import (
     Ended,
     Job,
     OutOfMemory,
-    Session,
+    SandboxDriver,
     Variation,
     call_payload,
 )
@@ -64,14 +64,14 @@ async def sandboxes(*behaviours: Behaviour) -> AsyncIterator[tuple[FakeEngine, P
 
 async def run(pool: Pool, count: int = 1, *, job: Job = JOB) -> list[Ended]:
     """Run a job of so many calls, as a request does."""
-    session = Session(pool, job)
+    driver = SandboxDriver(pool, job)
     finished = False
     try:
         attempts = [Attempt(call_payload({"args": [n]})) for n in range(count)]
-        ended = await session.run(attempts)
+        ended = await driver.run(attempts)
         finished = True
     finally:
-        session.close(reusable=finished)
+        driver.close(reusable=finished)
     return ended
 
 
@@ -108,12 +108,12 @@ async def test_job_of_many_calls_runs_in_one_sandbox_in_order() -> None:
 async def test_job_says_what_it_may_use() -> None:
     """Limits reach the supervisor in its own units, multiplied where a variation says so."""
     async with sandboxes() as (engine, pool):
-        session = Session(pool, JOB)
+        driver = SandboxDriver(pool, JOB)
         variation = Variation(
             interpreter=(("PYTHONHASHSEED", "1"),), surroundings=(("tz", "X"),), limit_factor=2
         )
-        await session.run([Attempt(b"{}"), Attempt(b"{}", variation)])
-        session.close()
+        await driver.run([Attempt(b"{}"), Attempt(b"{}", variation)])
+        driver.close()
         plain, varied = (header for kind, header, _ in engine.made[0].received if kind == 2)
         assert plain["allowance"] == {
             "cpu_time_ns": 5_000_000_000,
@@ -236,9 +236,9 @@ async def test_call_that_lost_its_sandbox_is_run_again_though_none_may_begin() -
         return len(asked) <= 2
 
     async with sandboxes(hanging_up) as (_engine, pool):
-        session = Session(pool, JOB, may_begin)
-        ended = await session.run([Attempt(call_payload({"args": [n]})) for n in range(3)])
-        session.close()
+        driver = SandboxDriver(pool, JOB, may_begin)
+        ended = await driver.run([Attempt(call_payload({"args": [n]})) for n in range(3)])
+        driver.close()
         assert outputs(ended) == [0, "NotRun", "NotRun"]
 
 
@@ -276,10 +276,10 @@ async def test_call_that_may_not_begin_is_not_run() -> None:
         return len(asked) <= 3
 
     async with sandboxes() as (engine, pool):
-        session = Session(pool, JOB, may_begin)
+        driver = SandboxDriver(pool, JOB, may_begin)
         attempts = [Attempt(call_payload({"args": [n]})) for n in range(10)]
-        ended = await session.run(attempts)
-        session.close()
+        ended = await driver.run(attempts)
+        driver.close()
         assert outputs(ended) == [0, 1, 2] + ["NotRun"] * 7
         assert engine.made[0].call_count == 3
 
