@@ -242,6 +242,9 @@ class Settings(BaseSettings):
     header_bytes_max: int = Field(
         default=32768, ge=1024, le=1024 * 1024, description="Request line and headers together."
     )
+    header_timeout_s: float = Field(
+        default=10, ge=0.1, le=3600, description="To receive a request's headers, from connecting."
+    )
     receive_timeout_s: float = Field(
         default=30, ge=0.1, le=3600, description="To receive headers and body, from the first byte."
     )
@@ -252,7 +255,10 @@ class Settings(BaseSettings):
         default=20, ge=0.1, le=3600, description="An idle connection is kept for this."
     )
     connection_count_max: int = Field(
-        default=4096, ge=8, le=100_000, description="Connections open at once; then 503."
+        default=4096,
+        ge=8,
+        le=100_000,
+        description="Connections open at once; then the oldest that shows no valid key gives way.",
     )
     shutdown_grace_s: float = Field(
         default=5, ge=0, le=600, description="For running requests after SIGTERM; then 503."

@@ -195,24 +195,108 @@ def test_hundreds_of_slow_connections_leave_room_for_others(hasty_server: Runnin
     assert hasty_server.canary_is_ok()
 
 
-def test_connections_beyond_the_maximum_are_refused() -> None:
-    """The number of descriptors is bounded; whoever is connected stays so."""
+def test_connections_beyond_the_maximum_are_refused_while_all_are_answered() -> None:
+    """The number of descriptors is bounded; a request that is under way is never given up."""
+    body = execute_body(function={"code": "sleep 60"})
     with running_server(connection_count_max="8") as server, contextlib.ExitStack() as stack:
-        held = [stack.enter_context(server.connect()) for _ in range(8)]
-        wait_until(lambda: _is_refused(server))
-        held[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        assert read_answer(held[0]).status == 200
-        assert is_closed(held[0])
+        for _ in range(8):
+            _send_and_leave_waiting(stack.enter_context(server.connect()), body)
+        wait_until(lambda: server.runtime.running == 8)
+        assert _is_refused(server)
+        assert server.runtime.running == 8
+        stack.pop_all().close()
         wait_until(lambda: not _is_refused(server))
 
 
-def _is_refused(server: RunningServer) -> bool:
+def test_connections_that_never_end_their_headers_give_way_oldest_first() -> None:
+    """G08: 4200 of them kept everybody out. Each is told so, and the answer to a caller whose
+    request is under way is not lost."""
+    body = execute_body(function={"code": "sleep 1"})
+    with running_server(connection_count_max="50") as server, contextlib.ExitStack() as stack:
+        under_way = stack.enter_context(server.connect())
+        _send_and_leave_waiting(under_way, body)
+        wait_until(lambda: server.runtime.running == 1)
+        held = [stack.enter_context(server.connect()) for _ in range(120)]
+        for connection in held:
+            with contextlib.suppress(OSError):
+                connection.sendall(b"GET / HTTP/1.1\r\n")
+        assert server.canary_is_ok()
+        assert read_answer(under_way).status == 200
+        with contextlib.suppress(ConnectionResetError):
+            while held[0].recv(4096):
+                pass
+        held[-1].settimeout(0.3)
+        assert not is_closed(held[-1])
+
+
+def test_connections_that_ask_without_a_key_give_way() -> None:
+    """Keeping a connection open after a request that needs no key is no better than saying
+    nothing."""
+    probe = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with running_server(connection_count_max="10") as server, contextlib.ExitStack() as stack:
+        for _ in range(40):
+            connection = stack.enter_context(server.connect())
+            connection.sendall(probe)
+            assert read_answer(connection).status == 200
+        assert server.canary_is_ok()
+
+
+def test_connection_that_gives_way_in_its_headers_is_told_why() -> None:
+    """It may be an honest caller's on a slow line, who is to come again."""
+    with running_server(connection_count_max="8") as server, contextlib.ExitStack() as stack:
+        oldest = stack.enter_context(server.connect())
+        oldest.sendall(b"POST /v1/execute HTTP/1.1\r\nHost: local")
+        time.sleep(0.1)
+        for _ in range(8):
+            stack.enter_context(server.connect())
+        answer = read_answer(oldest)
+        assert_error(answer, 503)
+        assert answer.code == "too_many_connections"
+
+
+def test_headers_have_a_deadline_of_their_own() -> None:
+    """A body may take its time; four lines of text need none."""
+    with running_server(header_timeout_s="0.5") as server, server.connect() as connection:
+        began_s = time.monotonic()
+        connection.sendall(POST)
+        answer = read_answer(connection)
+        assert_error(answer, 408)
+        assert "0.5 seconds" in answer.json["error"]["message"]
+        assert time.monotonic() - began_s < 5
+    body = execute_body()
+    with running_server(header_timeout_s="0.5") as server, server.connect() as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(body))
+        time.sleep(1)
+        connection.sendall(body)
+        assert read_answer(connection).status == 200
+
+
+def test_requests_sent_ahead_beyond_the_maximum_end_the_connection(server: RunningServer) -> None:
+    """Each waits as an object of kilobytes, and needs no key to be made: those that fit are
+    answered, and the rest is not read."""
+    ahead = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000
     with server.connect() as connection:
-        connection.settimeout(0.2)
-        try:
-            answer = read_answer(connection)
-        except TimeoutError:
-            return False
+        connection.sendall(ahead)
+        answered_count = 0
+        with contextlib.suppress(ConnectionResetError, AssertionError):
+            while read_answer(connection).status == 200:
+                answered_count += 1
+    assert 1 <= answered_count <= 20
+    assert server.canary_is_ok()
+
+
+def _send_and_leave_waiting(connection: socket.socket, body: bytes) -> None:
+    connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def _is_refused(server: RunningServer) -> bool:
+    """Whether a whole request on a connection of its own is turned away."""
+    with server.connect() as connection:
+        connection.settimeout(2)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = read_answer(connection)
+    if answer.status == 200:
+        return False
     assert_error(answer, 503)
     return answer.code == "too_many_connections"
 

@@ -39,7 +39,10 @@ _T = TypeVar("_T")
 
 
 class Connection(Protocol):
-    """What a path that streams both ways needs of the connection itself."""
+    """What the application needs of the connection itself."""
+
+    def claim(self) -> None:
+        """Keep the connection until its request is answered: its caller has a valid key."""
 
     def take_over_deadline(self) -> None:
         """End the deadline for receiving this request; whoever calls this keeps one instead."""

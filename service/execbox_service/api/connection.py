@@ -1,10 +1,11 @@
 """One connection: what must hold before a request reaches the application at all.
 
-Adds to uvicorn's httptools protocol what it lacks: an absolute deadline for receiving, a cap on
-the headers, a cap on connections, a deadline for taking the answer, errors in the one shape, and
-closing without losing the answer. httptools rather than h11 because its parser refuses what h11
-reads leniently (Content-Length with Transfer-Encoding, bare line feeds, folded headers) and keeps
-a key's trailing spaces. Bodies, keys and routes are not looked at here.
+Adds to uvicorn's httptools protocol what it lacks: absolute deadlines for the headers and for the
+whole request, a cap on the headers, a cap on connections and on requests sent ahead, a deadline
+for taking the answer, errors in the one shape, and closing without losing the answer. httptools
+rather than h11 because its parser refuses what h11 reads leniently (Content-Length with
+Transfer-Encoding, bare line feeds, folded headers) and keeps a key's trailing spaces. Bodies, keys
+and routes are not looked at here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, DEADLINE_STATE_KEY
+from execbox_service.api.connection_room import ConnectionRoom
 from execbox_service.api.error_responses import HeadersTooLarge, ReceiveTimeout, error_response
 from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
 from execbox_service.settings import Settings
@@ -27,6 +29,9 @@ __all__ = ["protocol_class"]
 _LINGER_S: Final = 2.0
 _TOGETHER_BYTES: Final = 64 * 1024
 _ANSWER_GRACE_S: Final = 1.0
+_SENT_AHEAD_MAX: Final = 16
+"""Requests that wait on one connection behind the one that is being answered. Each is an object of
+some kilobytes, and a quarter of a megabyte of bytes can hold ten thousand."""
 
 
 def protocol_class(settings: Settings) -> type[asyncio.Protocol]:
@@ -34,14 +39,16 @@ def protocol_class(settings: Settings) -> type[asyncio.Protocol]:
 
     class Configured(GuardedProtocol):
         execbox = settings
+        room = ConnectionRoom()
 
     return Configured
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Made by ``protocol_class`` only, which sets ``execbox``."""
+    """Made by ``protocol_class`` only, which sets ``execbox`` and ``room``."""
 
     execbox: Settings
+    room: ConnectionRoom
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,16 +74,17 @@ class GuardedProtocol(HttpToolsProtocol):
             send_timeout_s=self.execbox.send_timeout_s,
         )
         super().connection_made(cast(asyncio.Transport, wrapped))
-        if len(self.connections) > self.execbox.connection_count_max:
+        full = len(self.connections) > self.execbox.connection_count_max
+        if full and not self.room.make(but=self):
             self._deaf = True
-            self._write(
-                ServiceFailure("too_many_connections", "the service has no connection left; retry")
-            )
+            self._write(_too_many_connections())
             wrapped.close_at_once()
         else:
+            self.room.unclaimed(self)
             self._start_receiving()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.room.claimed(self)
         self._stop_receiving()
         self._stop_sending_timer()
         self._deaf = True
@@ -126,7 +134,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._refuse_odd_framing()
+        if len(self.pipeline) >= _SENT_AHEAD_MAX:
+            raise self._refused(_bad("too many requests sent ahead on one connection"))
         self._in_headers = False
+        self._give_rest_of_time()
         super().on_headers_complete()
         if not self.pipeline:
             self._running = self.cycle
@@ -156,7 +167,23 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         if self.pipeline:
             self._running = self.pipeline[-1][0]
+        self.room.unclaimed(self)
         super().on_response_complete()
+
+    # -- when there are too many connections
+
+    def claim(self) -> None:
+        """Keep this connection until its request is answered: its caller has a valid key."""
+        self.room.claimed(self)
+
+    def give_way(self) -> None:
+        """End for a newer connection; a request that has begun is told why."""
+        self._stop_receiving()
+        self._deaf = True
+        begun = self._header_bytes > 0 or self._unparsed_bytes > 0
+        if begun and (self.cycle is None or self.cycle.response_complete):
+            self._write(_too_many_connections())
+        cast(_LingeringTransport, self.transport).abort_soon()
 
     # -- what a path that streams both ways asks of its connection
 
@@ -214,8 +241,20 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_receiving(self) -> None:
         self._stop_receiving()
-        self._receive_deadline = self.loop.time() + self.execbox.receive_timeout_s
-        self._receive_timer = self.loop.call_at(self._receive_deadline, self._receiving_too_slow)
+        now_s = self.loop.time()
+        self._receive_deadline = now_s + self.execbox.receive_timeout_s
+        headers_deadline = now_s + min(
+            self.execbox.receive_timeout_s, self.execbox.header_timeout_s
+        )
+        self._receive_timer = self.loop.call_at(headers_deadline, self._receiving_too_slow)
+
+    def _give_rest_of_time(self) -> None:
+        """The headers are there: what is left of the time for a whole request is for the body."""
+        if self._receive_timer is not None:
+            self._receive_timer.cancel()
+            self._receive_timer = self.loop.call_at(
+                self._receive_deadline, self._receiving_too_slow
+            )
 
     def _stop_receiving(self) -> None:
         if self._receive_timer is not None:
@@ -225,7 +264,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def _receiving_too_slow(self) -> None:
         self._receive_timer = None
         if self._in_headers or self.cycle is None or self.pipeline:
-            self._refuse(ReceiveTimeout(self.execbox.receive_timeout_s))
+            timeout_s = self.execbox.receive_timeout_s
+            if self._in_headers:
+                timeout_s = min(timeout_s, self.execbox.header_timeout_s)
+            self._refuse(ReceiveTimeout(timeout_s))
         elif self.cycle.response_complete:
             self.transport.abort()
         else:
@@ -314,6 +356,13 @@ class _LingeringTransport:
         if self._transport.get_write_buffer_size():
             self._abort_after(self._send_timeout_s)
 
+    def abort_soon(self) -> None:
+        """Close without waiting for a peer that does not read: what it is owed has been written."""
+        self._flush()
+        self._closing = True
+        self._transport.close()
+        asyncio.get_running_loop().call_soon(self._transport.abort)
+
     def _abort_after(self, delay_s: float) -> None:
         if self._transport.get_write_buffer_size():
             delay_s = max(delay_s, self._send_timeout_s)
@@ -322,6 +371,10 @@ class _LingeringTransport:
 
 class _Refused(Exception):
     """Stops the parser; what to answer is in ``_refusal``."""
+
+
+def _too_many_connections() -> ServiceFailure:
+    return ServiceFailure("too_many_connections", "the service has no connection left; retry")
 
 
 def _bad(message: str) -> CallerMistake:

@@ -21,7 +21,7 @@ from typing import Final, cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from execbox_service.api.auth import OPEN_PATHS, Principal, authenticate
-from execbox_service.api.bodies import ClientGone
+from execbox_service.api.bodies import CONNECTION_STATE_KEY, ClientGone, Connection
 from execbox_service.api.error_responses import error_response, internal_error, shutting_down
 from execbox_service.api.key_limits import KeyLimited, KeyLimits
 from execbox_service.api.logs import ACCESS_LOGGER, request_id
@@ -101,6 +101,7 @@ class Edge:
             _check_host(scope, self._settings)
             if scope["path"] not in OPEN_PATHS:
                 record.principal = authenticate(scope["headers"], settings=self._settings)
+                _claim(scope)
             with self._counted(scope, record):
                 await self._app(scope, exchange.receive, exchange.send)
         except ClientGone:
@@ -168,6 +169,12 @@ class _Exchange:
         if self.record.status_code is None:
             response = error_response(failure)
             await response(self.scope, self.receive, self.send)
+
+
+def _claim(scope: Scope) -> None:
+    connection: Connection | None = scope["state"].get(CONNECTION_STATE_KEY)
+    if connection is not None:
+        connection.claim()
 
 
 def _route_of(scope: Scope) -> str:
