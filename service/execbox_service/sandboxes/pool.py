@@ -141,7 +141,10 @@ class Pool:
         self._warm.clear()
         self._idle.clear()
         while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            # Not gather: from Python 3.12 on, that of ended tasks does not yield, so that those
+            # which remove themselves when they have ended never would, and this would never end.
+            ended, _running = await asyncio.wait(self._tasks)
+            self._tasks -= ended
 
     # Leasing
 
