@@ -30,7 +30,9 @@ from execbox.dataset.steps.progress import Summary
 from execbox.dataset.steps.step import Step, run_step_async
 from execbox.dataset.steps.terms import OWN_META, RunTerms, for_service
 from execbox_service.operations.determinism_check import names_entropy
+from execbox_service.operations.registry import EXECUTE, GENERATE
 from execbox_service.runtime import Runtime
+from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import load_settings
 
 _EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "functions.jsonl"
@@ -55,7 +57,7 @@ class InProcess:
         """One execution per call."""
         given = {name: value for name, value in options.items() if value is not None}
         request = wire.ExecuteRequest(function=_function(function), calls=_calls(calls), **given)
-        return await self._runtime.execute(request, principal="bench")
+        return await self._runtime.perform(EXECUTE, request, caller=Caller("bench"))
 
     async def generate(
         self,
@@ -69,7 +71,7 @@ class InProcess:
         request = wire.GenerateRequest(
             function=_function(function), input_generator=input_generator, **given
         )
-        return await self._runtime.generate(request, principal="bench")
+        return await self._runtime.perform(GENERATE, request, caller=Caller("bench"))
 
     async def capabilities(self) -> wire.Capabilities:
         """What is permitted."""

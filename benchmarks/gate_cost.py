@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from execbox.wire import ExecuteRequest
+from execbox_service.operations.registry import EXECUTE
 from execbox_service.runtime import Runtime
+from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings, load_settings
 
 _LARGE_BYTES = 8_000_000
@@ -86,7 +88,7 @@ async def _execute(runtime: Runtime, code: str) -> None:
         "isolation": "process",
         "limits": {"output_bytes": 16 << 20},
     }
-    await runtime.execute(ExecuteRequest.model_validate(body), principal="bench")
+    await runtime.perform(EXECUTE, ExecuteRequest.model_validate(body), caller=Caller("bench"))
 
 
 async def _small_call(runtime: Runtime) -> None:

@@ -23,9 +23,11 @@ from benchmarks import single, stages_inside
 from benchmarks.series import percentile
 from execbox import wire
 from execbox_service.engines.docker.policy import LABEL
+from execbox_service.operations.registry import EXECUTE
 from execbox_service.runner_frames import Result
 from execbox_service.runtime import Runtime
 from execbox_service.sandboxes.driver import SandboxDriver
+from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings, load_settings
 
 _COUNT = 400
@@ -111,11 +113,11 @@ async def _in_process(settings: Settings, count: int) -> tuple[float, float]:
         }
     )
     try:
-        await runtime.execute(request, principal="stages")
+        await runtime.perform(EXECUTE, request, caller=Caller("stages"))
         with patch.object(SandboxDriver, "_receive", timed):
             for _ in range(count):
                 began_s = time.monotonic()
-                await runtime.execute(request, principal="stages")
+                await runtime.perform(EXECUTE, request, caller=Caller("stages"))
                 requests_s.append(time.monotonic() - began_s)
     finally:
         await runtime.stop()

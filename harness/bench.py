@@ -14,7 +14,9 @@ import docker
 
 from execbox.wire import ExecuteRequest, ExecuteResponse, Execution
 from execbox_service.engines.docker.policy import LABEL
+from execbox_service.operations.registry import EXECUTE
 from execbox_service.runtime import Runtime
+from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings, load_settings
 
 IMAGE = "execbox-sandbox:local"
@@ -41,7 +43,7 @@ class Bench:
         }
         body = {"function": function, "calls": list(calls)} | fields
         request = ExecuteRequest.model_validate(body)
-        return await self.runtime.execute(request, principal=principal)
+        return await self.runtime.perform(EXECUTE, request, caller=Caller(principal))
 
     async def calls(self, code: str, *inputs: list[Any], **fields: Any) -> list[Execution]:
         """Run one call for each list of positional arguments; the executions in their order."""

@@ -67,16 +67,16 @@ class SpentMeter:
         receive: Any = SandboxDriver._receive
         answered_s: dict[int, float] = {}
 
-        async def measured_lease(driver: SandboxDriver) -> Any:
+        async def measured_lease(driver: SandboxDriver, job: Any) -> Any:
             begun_s = time.perf_counter()
-            lease = await leased(driver)
+            lease = await leased(driver, job)
             answered_s[id(driver)] = now_s = time.perf_counter()
             if (spent := _current.get()) is not None:
                 spent.container_s += now_s - begun_s
             return lease
 
-        async def measured_receive(driver: SandboxDriver, lease: Any) -> Result:
-            result: Result = await receive(driver, lease)
+        async def measured_receive(driver: SandboxDriver, lease: Any, run: Any) -> Result:
+            result: Result = await receive(driver, lease, run)
             now_s = time.perf_counter()
             if (spent := _current.get()) is not None:
                 own_s = result.measured.wall_time_ns / 1e9

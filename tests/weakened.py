@@ -20,11 +20,13 @@ from execbox.wire import ExecuteRequest, Execution
 from execbox_service.engines.docker.engine import DockerEngine
 from execbox_service.failures import ServiceFailure
 from execbox_service.metrics import Metrics
-from execbox_service.operations.execute import Executor
+from execbox_service.operations.backend import Backend
+from execbox_service.operations.execute import execute
 from execbox_service.runtime import container_spec
 from execbox_service.sandboxes import selftest
 from execbox_service.sandboxes.pool import Pool, PoolLimits
 from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.caller import Caller
 
 RUNNER = Path(__file__).resolve().parents[1] / "sandbox-image" / "execbox_runner"
 _RUNNER_IN_IMAGE = "/usr/lib/execbox/execbox_runner"
@@ -37,7 +39,7 @@ Edits = Mapping[str, tuple[tuple[str, str], ...]]
 class Weakened:
     """A service of sandboxes that lack something."""
 
-    executor: Executor
+    backend: Backend
     expected: selftest.Expected
     instance: str
     """The value of the label that its containers carry."""
@@ -52,7 +54,7 @@ class Weakened:
             "isolation": "process",
         }
         request = ExecuteRequest.model_validate(body | fields)
-        response = await self.executor.execute(request, principal=principal)
+        response = await execute(self.backend, request, caller=Caller(principal))
         return list(response.executions)
 
     async def call(self, code: str, *args: Any, **fields: Any) -> Execution:
@@ -63,7 +65,7 @@ class Weakened:
     async def missing(self) -> str:
         """What the start-up self-test says of such sandboxes; empty where it finds nothing."""
         try:
-            await selftest.prove(self.executor.pool, self.expected)
+            await selftest.prove(self.backend.pool, self.expected)
         except ServiceFailure as failure:
             return failure.message
         return ""
@@ -109,7 +111,7 @@ async def weakened(
             open_file_count=spec.open_file_count,
         )
         try:
-            yield Weakened(Executor(admission, pool, facts, Metrics()), expected, spec.instance)
+            yield Weakened(Backend(admission, pool, facts, Metrics()), expected, spec.instance)
         finally:
             await pool.stop()
             await engine.stop()

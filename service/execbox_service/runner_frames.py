@@ -11,6 +11,7 @@ import json
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -97,6 +98,11 @@ class Result:
     frame: bytes
     stdout: bytes
     stderr: bytes
+
+    @cached_property
+    def report(self) -> Report | None:
+        """What the job says of itself; None where its frame is not exactly one complete one."""
+        return parse_report(self.frame)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The composition of everything that runs executions: engine, pool, admission, executor.
+"""``Runtime``: puts together engine, pool and admission, and runs operations on them.
 
 The HTTP layer sees only this. Built from one frozen settings object; nothing happens before
 ``start``.
@@ -11,28 +11,18 @@ import contextlib
 import importlib.metadata
 import logging
 
-from execbox.wire import (
-    Capabilities,
-    ExecuteRequest,
-    ExecuteResponse,
-    GenerateRequest,
-    GenerateResponse,
-    Limits,
-    Readiness,
-    VerifyRequest,
-    VerifyResponse,
-)
+from execbox.wire import Capabilities, Limits, Readiness
 from execbox_service.engines.base import ContainerSpec, Engine, EngineFacts, EngineUnavailable
 from execbox_service.engines.choose import choose_engine
 from execbox_service.failures import ServiceFailure
 from execbox_service.metrics import Metrics
 from execbox_service.operations import policy
-from execbox_service.operations.execute import Executor
-from execbox_service.operations.generate import Generation
-from execbox_service.operations.verify import Verification
+from execbox_service.operations.backend import Backend
+from execbox_service.operations.registry import Operation, RequestT, ResponseT
 from execbox_service.sandboxes import selftest
 from execbox_service.sandboxes.pool import Pool, PoolLimits
 from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -45,7 +35,7 @@ other's away: a third of the throughput, and waits of seconds (measured)."""
 
 
 class Runtime:
-    """Runs execute requests. ``start`` once, ``stop`` once, in one event loop."""
+    """Runs operations. ``start`` once, ``stop`` once, in one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -53,7 +43,7 @@ class Runtime:
         self._engine: Engine | None = None
         self._pool: Pool | None = None
         self.metrics = Metrics()
-        self._executor: Executor | None = None
+        self._backend: Backend | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._trouble: str | None = None
 
@@ -68,7 +58,7 @@ class Runtime:
             ) from error
         self._pool = Pool(self._engine, _pool_limits(self._settings))
         admission = _admission(self._settings)
-        self._executor = Executor(admission, self._pool, facts, self.metrics)
+        self._backend = Backend(admission, self._pool, facts, self.metrics)
         self.metrics.watch(self._pool, admission)
         self._pool.start()
         try:
@@ -96,21 +86,15 @@ class Runtime:
         if self._engine is not None:
             await self._engine.stop()
 
-    async def execute(self, request: ExecuteRequest, *, principal: str) -> ExecuteResponse:
-        """Run one request. Raises ServiceFailure; cancelling it ends its work."""
-        return await self._started.execute(request, principal=principal)
-
-    async def generate(self, request: GenerateRequest, *, principal: str) -> GenerateResponse:
-        """Sample pairs. Raises ServiceFailure; cancelling it ends its work."""
-        return await Generation(self._started, request, principal=principal).run()
-
-    async def verify(self, request: VerifyRequest, *, principal: str) -> VerifyResponse:
-        """Give verdicts. Raises Overloaded; cancelling it ends its work."""
-        return await Verification(self._started, request, principal=principal).run()
+    async def perform(
+        self, operation: Operation[RequestT, ResponseT], request: RequestT, *, caller: Caller
+    ) -> ResponseT:
+        """Do what a request asks for. Raises RequestFailed; cancelling it ends its work."""
+        return await operation.perform(self._started, request, caller=caller)
 
     def readiness(self) -> Readiness:
         """Whether executions can run now, from what the pool last saw of the engine."""
-        if self._pool is None or self._executor is None:
+        if self._pool is None or self._backend is None:
             return Readiness(ready=False, reason="starting")
         # What was lost is only noticed by looking; making another shows whether the engine lives.
         self._pool.recycle()
@@ -137,10 +121,10 @@ class Runtime:
         )
 
     @property
-    def _started(self) -> Executor:
-        if self._executor is None:
+    def _started(self) -> Backend:
+        if self._backend is None:
             raise ServiceFailure("starting", "the service is starting; send it again in a moment")
-        return self._executor
+        return self._backend
 
     @property
     def _facts(self) -> EngineFacts:

@@ -8,6 +8,8 @@ import pytest
 from harness.bench import Bench, started_bench
 
 from execbox.wire import ExecuteRequest, GenerateRequest, GenerateResponse
+from execbox_service.operations.registry import EXECUTE, GENERATE
+from execbox_service.scheduling.caller import Caller
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -24,7 +26,9 @@ async def generate(
         "input_generator": {"code": generator},
         "isolation": "process",
     } | fields
-    return await bench.runtime.generate(GenerateRequest.model_validate(body), principal="test")
+    return await bench.runtime.perform(
+        GENERATE, GenerateRequest.model_validate(body), caller=Caller("test")
+    )
 
 
 def pairs_of(response: GenerateResponse) -> list[tuple[Any, Any]]:
@@ -282,7 +286,7 @@ async def test_generated_pair_replayed_holds_and_a_changed_one_does_not(bench: B
             "isolation": "process",
         }
     )
-    answer = await bench.runtime.execute(request, principal="test")
+    answer = await bench.runtime.perform(EXECUTE, request, caller=Caller("test"))
     replays = [execution.replay for execution in answer.executions]
     assert [(replay.holds, replay.drifted) for replay in replays if replay is not None] == [
         (True, []),

@@ -7,30 +7,29 @@ import time
 from harness.bench import Bench
 
 from execbox.wire import Execution, Function, Limits
-from execbox_service.operations.execute import judged
-from execbox_service.operations.job_payloads import Terms, function_job
+from execbox_service.operations.job_payloads import Options, function_jobs
+from execbox_service.operations.judging import judged
 from execbox_service.sandboxes.driver import Attempt, Variation, call_payload
-from execbox_service.scheduling.job_run import Work
+from execbox_service.scheduling.caller import Caller
 
 DAY_S = 86_400
 
 
 async def run_varied(bench: Bench, code: str, variation: Variation) -> Execution:
     """``main_solution()`` of a source, once, in a container of its own key."""
-    executor = bench.runtime._started
+    backend = bench.runtime._started
     limits = Limits()
-    terms = Terms(
+    options = Options(
         limits=limits,
         isolation="process",
         profile="default",
         convert="none",
-        principal="test",
-        imports=executor.facts.imports,
+        imports=backend.facts.imports,
         varied=True,
     )
-    job = function_job(Function(code=code), terms, complexity=None)
-    async with Work(executor.admission, executor.pool, job) as work:
-        (ended,) = await work.run([Attempt(call_payload({"args": []}), variation)])
+    job = function_jobs(Function(code=code), options).rerun
+    async with backend.job_run(Caller("test"), job_time_s=limits.job_time_s) as run:
+        (ended,) = await run.run(job, [Attempt(call_payload({"args": []}), variation)])
     return judged(ended, limits=limits)
 
 

@@ -19,8 +19,8 @@ from harness.bench import Bench, docker_client, eventually
 from harness.host_view import HostView, processes_by_namespace
 
 from execbox.wire import Status
+from execbox_service import runner_frames
 from execbox_service.failures import ServiceFailure
-from execbox_service.judge import outcome
 from execbox_service.runner_frames import Answer, Report, Result, parse_report
 from execbox_service.sandboxes.driver import SandboxDriver
 from execbox_service.sandboxes.pool import Lease
@@ -147,8 +147,8 @@ async def test_container_without_its_options_gives_a_job_all_of_them() -> None:
     async with weakened(options=OPTIONS_LEFT_OUT) as sandboxes:
         able = await abilities(sandboxes)
         assert [name for name in able if not able[name]] == []
-        await eventually(lambda: sandboxes.executor.pool.warm_count > 0)
-        names = [sandbox.name for sandbox, *_rest in sandboxes.executor.pool._warm]
+        await eventually(lambda: sandboxes.backend.pool.warm_count > 0)
+        names = [sandbox.name for sandbox, *_rest in sandboxes.backend.pool._warm]
         assert "" not in await asyncio.to_thread(logs_of, names)
 
 
@@ -247,7 +247,7 @@ async def test_output_that_nobody_counts_is_taken(monkeypatch: pytest.MonkeyPatc
     """Without the service's own count as well, all of it arrives, and only the answer is cut."""
     arrived_bytes: list[int] = []
 
-    async def trusting(_driver: SandboxDriver, lease: Lease) -> Answer:
+    async def trusting(_driver: SandboxDriver, lease: Lease, _run: object) -> Answer:
         answer = await lease.sandbox.receive()
         assert isinstance(answer, Result)
         arrived_bytes.append(len(answer.stdout))
@@ -337,7 +337,7 @@ def main_solution():
     return 1
 """
     assert (await bench.call(code, isolation="process")).status is Status.NO_RESULT
-    monkeypatch.setattr(outcome, "parse_report", careless)
+    monkeypatch.setattr(runner_frames, "parse_report", careless)
     forged = await bench.call(code, isolation="process")
     assert (forged.status, forged.output) == (Status.OK, 666)
 

@@ -62,6 +62,6 @@ async def test_soak_of_attacks_and_honest_work_leaves_everything_as_it_was() -> 
         await eventually(lambda: descriptor_count() <= before_fds + 4)
         assert resident_mb() - before_mb < 32
         assert len(asyncio.all_tasks()) <= before_tasks + 4
-        admission = bench.runtime._executor.admission  # type: ignore[union-attr]
+        admission = bench.runtime._started.admission
         assert (admission.active_count, admission.waiting_count) == (0, 0)
     assert bench.containers() == []

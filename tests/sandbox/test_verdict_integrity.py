@@ -15,6 +15,8 @@ from harness.attacks.forgery import ATTACKS
 from harness.bench import Bench
 
 from execbox.wire import Execution, Status, Verdict, VerifiedItem, VerifyRequest
+from execbox_service.operations.registry import VERIFY
+from execbox_service.scheduling.caller import Caller
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -25,7 +27,7 @@ async def verified(bench: Bench, *items: dict[str, Any]) -> list[VerifiedItem]:
     """Verify items at level ``process``; fields not given have their usual values."""
     body = {"items": [{"id": str(at)} | item for at, item in enumerate(items)]}
     request = VerifyRequest.model_validate(body | {"isolation": "process"})
-    return list((await bench.runtime.verify(request, principal="integrity")).items)
+    return list((await bench.runtime.perform(VERIFY, request, caller=Caller("integrity"))).items)
 
 
 def held_against(code: str, expected: Any, *arguments: Any, **limits: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from execbox_service.failures import Overloaded
 from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.caller import Caller
 
 
 def admission(**fields: float) -> Admission:
@@ -32,7 +33,7 @@ class Holder:
         self.task = asyncio.create_task(self._hold())
 
     async def _hold(self) -> float:
-        async with self._hall.slot(principal=self._principal, alone=self._alone) as waited_s:
+        async with self._hall.slot(Caller(self._principal), alone=self._alone) as waited_s:
             self.inside.set()
             await self._leave.wait()
             return waited_s
@@ -70,7 +71,7 @@ async def test_queue_that_is_full_refuses_at_once_and_says_when() -> None:
     holders = [Holder(hall) for _ in range(3)]
     await settle()
     with pytest.raises(Overloaded) as refusal:
-        async with hall.slot(principal="late"):
+        async with hall.slot(Caller("late")):
             pass
     assert refusal.value.code == "queue_full"
     assert 1 <= refusal.value.retry_after_s <= 60
@@ -86,10 +87,10 @@ async def test_queue_of_size_zero_still_lets_in_who_need_not_wait() -> None:
     await settle()
     assert holder.inside.is_set()
     with pytest.raises(Overloaded):
-        async with hall.slot(principal="p"):
+        async with hall.slot(Caller("p")):
             pass
     await holder.leave()
-    async with hall.slot(principal="p"):
+    async with hall.slot(Caller("p")):
         pass
 
 
@@ -99,7 +100,7 @@ async def test_wait_that_takes_too_long_is_refused_and_leaves_the_queue() -> Non
     holder = Holder(hall)
     await settle()
     with pytest.raises(Overloaded) as refusal:
-        async with hall.slot(principal="late"):
+        async with hall.slot(Caller("late")):
             pass
     assert refusal.value.code == "queue_timeout"
     assert hall.waiting_count == 0
@@ -115,7 +116,7 @@ async def test_keys_take_turns_whatever_one_of_them_sends() -> None:
     order: list[str] = []
 
     async def ask(principal: str) -> None:
-        async with hall.slot(principal=principal):
+        async with hall.slot(Caller(principal)):
             order.append(principal)
 
     greedy = [asyncio.create_task(ask("greedy")) for _ in range(50)]
@@ -194,7 +195,7 @@ async def test_error_inside_frees_the_slot() -> None:
     hall = admission()
 
     async def fail() -> None:
-        async with hall.slot(principal="p"):
+        async with hall.slot(Caller("p")):
             raise ValueError("inside")
 
     for _ in range(3):
@@ -213,7 +214,7 @@ async def test_no_slot_is_lost_whoever_is_cancelled_when(seed: int) -> None:
     inside: Counter[bool] = Counter()
 
     async def visit(*, alone: bool) -> None:
-        async with hall.slot(principal=f"p{chance.randint(0, 3)}", alone=alone):
+        async with hall.slot(Caller(f"p{chance.randint(0, 3)}"), alone=alone):
             inside[alone] += 1
             try:
                 assert inside[True] <= 1
@@ -239,5 +240,5 @@ async def test_no_slot_is_lost_whoever_is_cancelled_when(seed: int) -> None:
         for result in ended
     ), ended
     assert (hall.active_count, hall.waiting_count) == (0, 0)
-    async with asyncio.timeout(1), hall.slot(principal="after", alone=True):
+    async with asyncio.timeout(1), hall.slot(Caller("after"), alone=True):
         pass

@@ -11,7 +11,8 @@ from statistics import median
 import pytest
 
 from execbox_service.failures import Overloaded
-from execbox_service.scheduling.admission import SINGLES, Admission, Lane, waiting_in
+from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.caller import SINGLES, Caller
 from tests.virtual_time import now_s, run_in_virtual_time
 
 QUEUE_SIZE = 10
@@ -36,28 +37,32 @@ class Crowd:
         task.add_done_callback(self.tasks.discard)
 
     async def visit(
-        self, hold_s: float, *, key: str, lane: Lane = SINGLES, alone: bool = False
+        self,
+        hold_s: float,
+        *,
+        key: str,
+        lane: str = SINGLES,
+        admitted: bool = False,
+        alone: bool = False,
     ) -> float:
         """Hold a slot once; the seconds spent waiting for it."""
-        with waiting_in(lane):
-            async with self.hall.slot(principal=key, alone=alone) as waited_s:
-                await asyncio.sleep(hold_s)
+        async with self.hall.slot(Caller(key, lane, admitted=admitted), alone=alone) as waited_s:
+            await asyncio.sleep(hold_s)
         return waited_s
 
     async def batch(self, *, key: str, name: str) -> None:
         """Lines without end, twice as many under way as there are slots."""
-        lane = Lane(name, patient=True)
 
         async def worker() -> None:
             while True:
-                await self.visit(LINE_S, key=key, lane=lane)
+                await self.visit(LINE_S, key=key, lane=name, admitted=True)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(2 * self.hall.slot_count):
                 group.create_task(worker())
 
     async def visit_once(self, hold_s: float, *, key: str, name: str) -> None:
-        await self.visit(hold_s, key=key, lane=Lane(name))
+        await self.visit(hold_s, key=key, lane=name)
 
     async def leave(self) -> None:
         for task in set(self.tasks):
@@ -120,8 +125,8 @@ def test_batches_of_all_keys_go_on_while_singles_never_end() -> None:
 
         for _ in range(50):
             crowd.begin(singles())
-        waits_s = [await crowd.visit(LINE_S, key="b", lane=Lane("line", patient=True))]
-        waits_s += [await crowd.visit(LINE_S, key="a", lane=Lane("line", patient=True))]
+        waits_s = [await crowd.visit(LINE_S, key="b", lane="line", admitted=True)]
+        waits_s += [await crowd.visit(LINE_S, key="a", lane="line", admitted=True)]
         assert max(waits_s) <= turns_s(2, 2)
         await crowd.leave()
 
@@ -139,7 +144,7 @@ def test_quick_calls_do_not_wait_for_those_who_wait_with_slow_ones(own: bool) ->
 
         async def slow() -> None:
             while True:
-                await crowd.visit(1.0, key="slow", lane=Lane("slow", patient=True))
+                await crowd.visit(1.0, key="slow", lane="slow", admitted=True)
 
         async def quick() -> None:
             waits_s.append(await crowd.visit(0.005, key="slow" if own else "quick"))
@@ -216,7 +221,7 @@ def test_keys_that_have_gone_leave_nothing_behind() -> None:
         assert not crowd.tasks
         await crowd.visit(0.001, key="last")
         assert not hall._keys
-        assert len(hall._turns) <= 64
+        assert len(hall._fair_queue) <= 64
 
     run_in_virtual_time(main())
 
@@ -290,7 +295,7 @@ class Rush:
     async def caller(self) -> None:
         while True:
             try:
-                async with self.crowd.hall.slot(principal=f"k{self.chance.randrange(5)}"):
+                async with self.crowd.hall.slot(Caller(f"k{self.chance.randrange(5)}")):
                     self.entered_s.append(now_s())
                     await asyncio.sleep(self.chance.expovariate(1 / self.hold_s))
                 return

@@ -45,7 +45,6 @@ JOB = Job(
     profile="default",
     limits=Limits(wall_time_s=0.05, output_bytes=1000, stdout_bytes=100),
     isolation="process",
-    principal="p",
 )
 POOL = replace(POOL_LIMITS, warm_count=1, answer_grace_s=0.3)
 
@@ -64,11 +63,11 @@ async def sandboxes(*behaviours: Behaviour) -> AsyncIterator[tuple[FakeEngine, P
 
 async def run(pool: Pool, count: int = 1, *, job: Job = JOB) -> list[Ended]:
     """Run a job of so many calls, as a request does."""
-    driver = SandboxDriver(pool, job)
+    driver = SandboxDriver(pool, principal="p")
     finished = False
     try:
         attempts = [Attempt(call_payload({"args": [n]})) for n in range(count)]
-        ended = await driver.run(attempts)
+        ended = await driver.run(job, attempts)
         finished = True
     finally:
         driver.close(reusable=finished)
@@ -108,11 +107,11 @@ async def test_job_of_many_calls_runs_in_one_sandbox_in_order() -> None:
 async def test_job_says_what_it_may_use() -> None:
     """Limits reach the supervisor in its own units, multiplied where a variation says so."""
     async with sandboxes() as (engine, pool):
-        driver = SandboxDriver(pool, JOB)
+        driver = SandboxDriver(pool, principal="p")
         variation = Variation(
             interpreter=(("PYTHONHASHSEED", "1"),), surroundings=(("tz", "X"),), limit_factor=2
         )
-        await driver.run([Attempt(b"{}"), Attempt(b"{}", variation)])
+        await driver.run(JOB, [Attempt(b"{}"), Attempt(b"{}", variation)])
         driver.close()
         plain, varied = (header for kind, header, _ in engine.made[0].received if kind == 2)
         assert plain["allowance"] == {
@@ -236,8 +235,9 @@ async def test_call_that_lost_its_sandbox_is_run_again_though_none_may_begin() -
         return len(asked) <= 2
 
     async with sandboxes(hanging_up) as (_engine, pool):
-        driver = SandboxDriver(pool, JOB, may_begin)
-        ended = await driver.run([Attempt(call_payload({"args": [n]})) for n in range(3)])
+        driver = SandboxDriver(pool, principal="p")
+        attempts = [Attempt(call_payload({"args": [n]})) for n in range(3)]
+        ended = await driver.run(JOB, attempts, may_begin=may_begin)
         driver.close()
         assert outputs(ended) == [0, "NotRun", "NotRun"]
 
@@ -276,9 +276,9 @@ async def test_call_that_may_not_begin_is_not_run() -> None:
         return len(asked) <= 3
 
     async with sandboxes() as (engine, pool):
-        driver = SandboxDriver(pool, JOB, may_begin)
+        driver = SandboxDriver(pool, principal="p")
         attempts = [Attempt(call_payload({"args": [n]})) for n in range(10)]
-        ended = await driver.run(attempts)
+        ended = await driver.run(JOB, attempts, may_begin=may_begin)
         driver.close()
         assert outputs(ended) == [0, 1, 2] + ["NotRun"] * 7
         assert engine.made[0].call_count == 3

@@ -1,4 +1,4 @@
-"""Whose turn it is, by the time that everybody has had: arithmetic, with made-up clocks."""
+"""Which flow is served next, by the slot time each has used: arithmetic, with made-up clocks."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from execbox_service.scheduling.fair_share import Turns
+from execbox_service.scheduling.fair_share import FairQueue
 
 
 @dataclass
 class Clock:
-    """Turns at a time that is put forward by hand."""
+    """A fair queue at a time that is put forward by hand."""
 
-    turns: Turns = field(default_factory=Turns)
+    fair_queue: FairQueue = field(default_factory=FairQueue)
     now_s: float = 100.0
 
     def hold(self, name: str, duration_s: float) -> None:
         """Arrive, have a slot for so long, and give it back."""
-        self.turns.arrive(name)
+        self.fair_queue.arrive(name)
         self.begin(name)
         self.now_s += duration_s
         self.end(name, duration_s)
 
     def begin(self, name: str) -> None:
-        self.turns.begin(name, now_s=self.now_s)
+        self.fair_queue.begin(name, now_s=self.now_s)
 
     def end(self, name: str, duration_s: float) -> None:
-        self.turns.end(name, entered_s=self.now_s - duration_s, now_s=self.now_s)
+        self.fair_queue.end(name, begun_s=self.now_s - duration_s, now_s=self.now_s)
 
     def next_of(self, *names: str) -> str:
-        return self.turns.next_of(names, now_s=self.now_s)
+        return self.fair_queue.next_of(names, now_s=self.now_s)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ class Clock:
 def test_next_is_who_has_had_least(held: list[tuple[str, float]], expected: str) -> None:
     """Of two who wait from the beginning; where they have had the same, in turns."""
     clock = Clock()
-    clock.turns.arrive("a")
-    clock.turns.arrive("b")
+    clock.fair_queue.arrive("a")
+    clock.fair_queue.arrive("b")
     for name, duration_s in held:
         clock.begin(name)
         clock.now_s += duration_s
@@ -63,9 +63,9 @@ def test_next_is_who_has_had_least(held: list[tuple[str, float]], expected: str)
 def test_time_of_who_still_holds_a_slot_counts_already() -> None:
     """A second execution does not go to who has been running one for a second."""
     clock = Clock()
-    clock.turns.arrive("slow")
+    clock.fair_queue.arrive("slow")
     clock.begin("slow")
-    clock.turns.arrive("quick")
+    clock.fair_queue.arrive("quick")
     for _ in range(9):
         clock.hold("quick", 0.1)
     clock.now_s += 0.1
@@ -81,7 +81,7 @@ def test_newcomer_has_had_as_much_as_who_has_had_least() -> None:
     clock = Clock()
     for _ in range(100):
         clock.hold("old", 1.0)
-    clock.turns.arrive("new")
+    clock.fair_queue.arrive("new")
     assert clock.next_of("old", "new") == "new"
     clock.hold("new", 2.5)
     assert clock.next_of("old", "new") == "old"
@@ -93,7 +93,7 @@ def test_newcomer_that_never_waited_has_had_as_much_as_who_has_had_least() -> No
     for _ in range(100):
         clock.hold("old", 1.0)
     clock.begin("new")
-    clock.turns.arrive("new")
+    clock.fair_queue.arrive("new")
     clock.now_s += 2.5
     assert clock.next_of("old", "new") == "old"
     clock.end("new", 2.5)
@@ -103,24 +103,24 @@ def test_newcomer_that_never_waited_has_had_as_much_as_who_has_had_least() -> No
 def test_debt_is_remembered_until_others_have_caught_up() -> None:
     """Going away for a moment does not wipe it out."""
     clock = Clock()
-    clock.turns.arrive("steady")
+    clock.fair_queue.arrive("steady")
     clock.hold("heavy", 5.0)
-    clock.turns.forget_idle(["steady"])
-    clock.turns.arrive("heavy")
+    clock.fair_queue.forget_idle(["steady"])
+    clock.fair_queue.arrive("heavy")
     assert clock.next_of("heavy", "steady") == "steady"
     for _ in range(12):
         clock.hold("steady", 0.5)
-    clock.turns.forget_idle(["steady"])
-    assert len(clock.turns) == 1
+    clock.fair_queue.forget_idle(["steady"])
+    assert len(clock.fair_queue) == 1
 
 
 def test_names_remembered_are_bounded() -> None:
     """However many have been there; who has had most is remembered."""
     clock = Clock()
-    clock.turns.arrive("steady")
+    clock.fair_queue.arrive("steady")
     for number in range(500):
         clock.hold(f"n{number}", 0.01 + number / 1000)
-    clock.turns.forget_idle(["steady"])
-    assert len(clock.turns) <= 65
-    clock.turns.arrive("n499")
+    clock.fair_queue.forget_idle(["steady"])
+    assert len(clock.fair_queue) <= 65
+    clock.fair_queue.arrive("n499")
     assert clock.next_of("n499", "steady") == "steady"

@@ -10,7 +10,8 @@ import asyncio
 import pytest
 
 from execbox.wire import Isolation
-from execbox_service.scheduling.admission import Admission, Lane, waiting_in
+from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.caller import Caller
 from tests.service.test_driver import hanging_up, outputs
 from tests.service.work_stage import DELAY_S, QUICK_S, Stage, on_stage, taking
 from tests.virtual_time import now_s
@@ -117,8 +118,8 @@ def test_lines_of_one_batch_do_not_make_each_other_wait() -> None:
     """A long line keeps its slot while only lines of its own batch wait."""
 
     async def play(stage: Stage) -> None:
-        with waiting_in(Lane("batch 1", patient=True)):
-            jobs = [asyncio.create_task(stage.job(500)) for _ in range(4)]
+        batch = Caller("a", lane="batch 1", admitted=True)
+        jobs = [asyncio.create_task(stage.job(500, caller=batch)) for _ in range(4)]
         took_s = [await stage.timed(job) for job in jobs[:2]]
         assert max(took_s) < 1.05 * 500 * (QUICK_S + DELAY_S) + 0.1
         await asyncio.gather(*jobs)

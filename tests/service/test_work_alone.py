@@ -10,6 +10,7 @@ import pytest
 from execbox_service.failures import ServiceFailure
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Ended
+from execbox_service.scheduling.caller import Caller
 from tests.fake_engine import (
     Behaviour,
     FakeSandbox,
@@ -27,7 +28,7 @@ def test_alone_gets_its_turn_while_jobs_are_endless() -> None:
     async def play(stage: Stage) -> None:
         jobs = [asyncio.create_task(stage.job(5000)) for _ in range(3)]
         await asyncio.sleep(1)
-        entered = stage.admission.slot(principal="c", alone=True)
+        entered = stage.admission.slot(Caller("c"), alone=True)
         assert await stage.timed(entered.__aenter__()) < 0.6
         await entered.__aexit__(None, None, None)
         for job in jobs:

@@ -12,7 +12,8 @@ from execbox.wire import Isolation, Limits
 from execbox_service.sandboxes.driver import Attempt, Ended, Job, call_payload
 from execbox_service.sandboxes.pool import Pool
 from execbox_service.scheduling.admission import Admission
-from execbox_service.scheduling.job_run import Work
+from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.job_run import JobRun
 from tests.fake_engine import (
     POOL_LIMITS,
     Behaviour,
@@ -82,6 +83,7 @@ class Stage:
         count: int,
         *,
         key: str = "a",
+        caller: Caller | None = None,
         isolation: Isolation = "process",
         job_time_s: float = 3600,
     ) -> list[Ended]:
@@ -92,10 +94,12 @@ class Stage:
             profile="default",
             limits=Limits(job_time_s=job_time_s),
             isolation=isolation,
-            principal=key,
         )
-        async with Work(self.admission, self.pool, job) as work:
-            return await work.run([Attempt(call_payload({"args": [n]})) for n in range(count)])
+        caller = caller or Caller(key)
+        run = JobRun(self.admission, self.pool, caller=caller, job_time_s=job_time_s)
+        async with run:
+            attempts = [Attempt(call_payload({"args": [n]})) for n in range(count)]
+            return await run.run(job, attempts)
 
     async def timed(self, work: Awaitable[Any]) -> float:
         """How long something takes."""

@@ -32,6 +32,8 @@ from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.failures import Overloaded, ServiceFailure
 from execbox_service.main import uvicorn_config
 from execbox_service.metrics import Metrics
+from execbox_service.operations.registry import Operation
+from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings, load_settings
 
 IMAGE = "sha256:0000"
@@ -57,9 +59,12 @@ class FakeRuntime:
     async def stop(self) -> None:
         self.stopped += 1
 
-    async def execute(self, request: ExecuteRequest, *, principal: str) -> ExecuteResponse:
+    async def perform(self, operation: Operation[Any, Any], request: Any, *, caller: Caller) -> Any:
+        self.principals.append(caller.principal)
+        return await getattr(self, operation.name)(request)
+
+    async def execute(self, request: ExecuteRequest) -> ExecuteResponse:
         self.requests.append(request)
-        self.principals.append(principal)
         code = request.function.code
         if code == "overloaded":
             raise Overloaded("queue_full", "the queue is full; retry", retry_after_s=2.3)
@@ -71,8 +76,7 @@ class FakeRuntime:
             await self._sleep(float(code.removeprefix("sleep ")))
         return self._response(request)
 
-    async def generate(self, request: GenerateRequest, *, principal: str) -> GenerateResponse:
-        self.principals.append(principal)
+    async def generate(self, request: GenerateRequest) -> GenerateResponse:
         return GenerateResponse(
             pairs=[],
             rejected={},
@@ -85,8 +89,7 @@ class FakeRuntime:
             queue_time_s=0.0,
         )
 
-    async def verify(self, request: VerifyRequest, *, principal: str) -> VerifyResponse:
-        self.principals.append(principal)
+    async def verify(self, request: VerifyRequest) -> VerifyResponse:
         return VerifyResponse(
             items=[VerifiedItem(id=item.id, verdict=Verdict.CORRECT) for item in request.items],
             isolation=request.isolation,

@@ -6,7 +6,13 @@ import pytest
 
 from execbox.wire import ExecuteRequest, GenerateRequest, Limits
 from execbox_service.failures import CallerMistake
-from execbox_service.operations.policy import LIMIT_NAMES, limits_default, limits_max, permitted
+from execbox_service.operations.policy import (
+    LIMIT_NAMES,
+    limits_default,
+    limits_max,
+    permitted_calls,
+    permitted_draws,
+)
 from execbox_service.settings import load_settings
 
 
@@ -28,18 +34,18 @@ def test_permitted_limit_above_the_operators_maximum_is_refused(name: str) -> No
     """The message names field, value and maximum."""
     settings = load_settings({f"{name}_max": "20"})
     with pytest.raises(CallerMistake) as caught:
-        permitted(_request(limits={name: 21}), settings)
+        permitted_calls(_request(limits={name: 21}), settings)
     assert (caught.value.code, caught.value.http_status) == ("limit_above_maximum", 422)
     assert f"limits.{name}" in caught.value.message
     assert "21" in caught.value.message
     assert "maximum of 20" in caught.value.message
-    assert permitted(_request(limits={name: 20}), settings).limits.model_dump()[name] == 20
+    assert permitted_calls(_request(limits={name: 20}), settings).limits.model_dump()[name] == 20
 
 
 def test_permitted_default_above_the_operators_maximum_is_lowered() -> None:
     """Who asks for nothing must not be refused for what the default is."""
     settings = load_settings({"cpu_time_s_max": "1.5", "memory_mb_max": "256"})
-    limits = permitted(_request(limits={"wall_time_s": 3}), settings).limits
+    limits = permitted_calls(_request(limits={"wall_time_s": 3}), settings).limits
     assert (limits.cpu_time_s, limits.memory_mb, limits.wall_time_s) == (1.5, 256, 3)
     assert isinstance(limits.memory_mb, int)
 
@@ -48,7 +54,7 @@ def test_permitted_more_calls_than_the_operators_maximum_is_refused() -> None:
     """The number of calls can be lowered like any limit."""
     settings = load_settings({"calls_max": "2"})
     with pytest.raises(CallerMistake, match="3 calls"):
-        permitted(_request(calls=[{"args": []}] * 3), settings)
+        permitted_calls(_request(calls=[{"args": []}] * 3), settings)
 
 
 def test_permitted_attempts_are_calls_and_their_default_is_lowered() -> None:
@@ -56,9 +62,9 @@ def test_permitted_attempts_are_calls_and_their_default_is_lowered() -> None:
     settings = load_settings({"calls_max": "20"})
     request = {"function": {"code": "pass"}, "input_generator": {"code": "pass"}}
     asked = GenerateRequest.model_validate(request)
-    assert permitted(asked, settings).attempts == 20
+    assert permitted_draws(asked, settings).attempts == 20
     with pytest.raises(CallerMistake, match="21 attempts"):
-        permitted(GenerateRequest.model_validate(request | {"attempts": 21}), settings)
+        permitted_draws(GenerateRequest.model_validate(request | {"attempts": 21}), settings)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +81,7 @@ def test_permitted_level_the_operator_does_not_allow_is_refused(
     """Nobody gets a weaker isolation than the operator permits."""
     name = {"isolation": "isolation_allowed", "profile": "profiles_allowed"}[field]
     with pytest.raises(CallerMistake) as caught:
-        permitted(_request(**{field: asked}), load_settings({name: allowed}))
+        permitted_calls(_request(**{field: asked}), load_settings({name: allowed}))
     assert (caught.value.code, caught.value.http_status) == (code, 422)
     assert allowed in caught.value.message
 
@@ -83,6 +89,6 @@ def test_permitted_level_the_operator_does_not_allow_is_refused(
 def test_permitted_level_left_out_is_the_operators_first() -> None:
     """Where containers alone are too slow an operator can make processes the default."""
     settings = load_settings({"isolation_allowed": "process,container"})
-    assert permitted(_request(), settings).isolation == "process"
-    assert permitted(_request(isolation="container"), settings).isolation == "container"
-    assert permitted(_request(), load_settings({})).isolation == "container"
+    assert permitted_calls(_request(), settings).isolation == "process"
+    assert permitted_calls(_request(isolation="container"), settings).isolation == "container"
+    assert permitted_calls(_request(), load_settings({})).isolation == "container"

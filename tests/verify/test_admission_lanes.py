@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from execbox_service.failures import Overloaded
-from execbox_service.scheduling.admission import SINGLES, Admission, Lane, waiting_in
+from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.caller import SINGLES, Caller
 from tests.virtual_time import in_virtual_time
 
-BATCH = Lane("batch 1", patient=True)
+BATCH = "batch 1"
 
 
 class Hall:
@@ -28,21 +29,21 @@ class Hall:
         """Take the slot until ``finish``."""
 
         async def hold() -> None:
-            async with self.admission.slot(principal="occupant"):
+            async with self.admission.slot(Caller("occupant")):
                 await self.leave.wait()
 
         self.tasks.append(asyncio.create_task(hold()))
         await asyncio.sleep(0)
 
     async def wait(
-        self, name: str, *, key: str, lane: Lane = SINGLES, again: bool = False
+        self, name: str, *, key: str, lane: str = SINGLES, again: bool = False
     ) -> asyncio.Task[None]:
         """Somebody who wants the slot, from now on."""
 
         async def want() -> None:
-            with waiting_in(lane):
-                async with self.admission.slot(principal=key, again=again):
-                    self.served.append(name)
+            caller = Caller(key, lane, admitted=lane != SINGLES)
+            async with self.admission.slot(caller, again=again):
+                self.served.append(name)
 
         task = asyncio.create_task(want())
         self.tasks.append(task)
@@ -74,7 +75,7 @@ async def test_batches_of_one_key_do_not_crowd_out_another_key() -> None:
     await hall.occupy()
     for batch in range(3):
         for number in range(2):
-            await hall.wait(f"a{batch}.{number}", key="a", lane=Lane(str(batch), patient=True))
+            await hall.wait(f"a{batch}.{number}", key="a", lane=str(batch))
     for number in range(3):
         await hall.wait(f"b{number}", key="b")
     order = await hall.finish()

@@ -280,12 +280,12 @@ def test_overload_inside_a_batch_is_waited_for(server: RunningServer) -> None:
     refusals = 3
     execute = server.runtime.execute
 
-    async def busy_at_first(request: ExecuteRequest, *, principal: str) -> ExecuteResponse:
+    async def busy_at_first(request: ExecuteRequest) -> ExecuteResponse:
         nonlocal refusals
         refusals -= 1
         if refusals >= 0:
             raise Overloaded("queue_full", "the queue is full", retry_after_s=0.05)
-        return await execute(request, principal=principal)
+        return await execute(request)
 
     server.runtime.execute = busy_at_first  # type: ignore[method-assign]
     try:

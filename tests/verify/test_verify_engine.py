@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from harness.bench import Bench
 
-from execbox.wire import Verdict, VerifiedItem, VerifyRequest, VerifyResponse
+from execbox.wire import (
+    ExecuteRequest,
+    ExecuteResponse,
+    Verdict,
+    VerifiedItem,
+    VerifyRequest,
+    VerifyResponse,
+)
 from execbox_service.failures import Overloaded, ServiceFailure
-from execbox_service.operations.verify import Verification
-from execbox_service.scheduling.admission import Admission
+from execbox_service.operations.backend import Backend
+from execbox_service.operations.execute import execute
+from execbox_service.operations.registry import VERIFY
+from execbox_service.operations.verify import verify
+from execbox_service.scheduling.caller import Caller
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -23,7 +34,7 @@ async def verified(bench: Bench, *items: dict[str, Any], **fields: Any) -> Verif
     """Give verdicts; ids are the items' places."""
     body = {"items": [{"id": str(n)} | item for n, item in enumerate(items)]} | fields
     request = VerifyRequest.model_validate({"isolation": "process"} | body)
-    response = await bench.runtime.verify(request, principal="verify")
+    response = await bench.runtime.perform(VERIFY, request, caller=Caller("verify"))
     assert [item.id for item in response.items] == [item.id for item in request.items]
     return response
 
@@ -247,16 +258,15 @@ async def test_values_too_large_to_compare_have_an_error_and_no_verdict(bench: B
 # When we fail
 
 
-class FailingExecutor:
-    """The bench's executor, but for jobs whose code says how we fail at them."""
+class Failing:
+    """``execute`` that fails as the first line of the code says, and counts its jobs."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._real = bench.runtime._started
-        self.facts = self._real.facts
-        self.admission = Admission(slot_count=2, queue_size=10, queue_wait_max_s=30)
+    def __init__(self) -> None:
         self.attempts: list[tuple[str, int]] = []
 
-    async def execute(self, request: Any, *, principal: str) -> Any:
+    async def execute(
+        self, backend: Backend, request: ExecuteRequest, *, caller: Caller
+    ) -> ExecuteResponse:
         code = request.function.code
         self.attempts.append((code.split("\n")[0], len(request.calls)))
         if code.startswith("# lost once") and len(self.attempts) == 1:
@@ -265,15 +275,16 @@ class FailingExecutor:
             raise ServiceFailure("sandbox_lost", "two sandboxes in a row were lost")
         if code.startswith("# overloaded"):
             raise Overloaded("queue_full", "the queue is full")
-        return await self._real.execute(request, principal=principal)
+        return await execute(backend, request, caller=caller)
 
 
-async def failing(bench: Bench, *items: dict[str, Any]) -> tuple[FailingExecutor, VerifyResponse]:
-    executor = FailingExecutor(bench)
+async def failing(bench: Bench, *items: dict[str, Any]) -> tuple[Failing, VerifyResponse]:
+    executor = Failing()
     body = {"items": [{"id": "x"} | item for item in items], "isolation": "process"}
     request = VerifyRequest.model_validate(body)
-    verification = Verification(executor, request, principal="verify")  # type: ignore[arg-type]
-    return executor, await verification.run()
+    with patch("execbox_service.operations.verify.execute", executor.execute):
+        answer = await verify(bench.runtime._started, request, caller=Caller("verify"))
+    return executor, answer
 
 
 async def test_engine_failure_is_retried_once_inside(bench: Bench) -> None:

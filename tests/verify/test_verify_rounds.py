@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 
@@ -17,10 +18,11 @@ from execbox.wire import (
     VerifyResponse,
 )
 from execbox_service.metrics import Metrics
-from execbox_service.operations.execute import Executor
-from execbox_service.operations.verify import Verification
+from execbox_service.operations.backend import Backend
+from execbox_service.operations.verify import verify
 from execbox_service.sandboxes.pool import Pool
 from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.caller import Caller
 from tests.fake_engine import (
     FACTS,
     POOL_LIMITS,
@@ -57,9 +59,9 @@ async def verified(count: int, behaviour: Behaviour) -> VerifyResponse:
     pool = Pool(FakeEngine([behaviour] * 100), POOL_LIMITS)
     pool.start()
     admission = Admission(slot_count=2, queue_size=10, queue_wait_max_s=30.0)
-    executor = Executor(admission, pool, FACTS, Metrics())
+    backend = Backend(admission, pool, FACTS, Metrics())
     try:
-        return await Verification(executor, request_of(count), principal="p").run()
+        return await verify(backend, request_of(count), caller=Caller("p"))
     finally:
         await pool.stop()
 
@@ -91,7 +93,7 @@ def test_items_stopped_after_the_jobs_time_have_their_verdict(stop_count: int) -
 
 @dataclass
 class Idle:
-    """An executor whose jobs end, from some time on, without having run anything."""
+    """A backend whose jobs end, from some time on, without having run anything."""
 
     ran_counts: list[int]
     """How many calls the first jobs run."""
@@ -101,8 +103,10 @@ class Idle:
     )
     job_count: int = 0
 
-    async def execute(self, request: ExecuteRequest, *, principal: str) -> ExecuteResponse:
-        del principal
+    async def execute(
+        self, _backend: object, request: ExecuteRequest, *, caller: Caller
+    ) -> ExecuteResponse:
+        del caller
         self.job_count += 1
         ran_count = self.ran_counts.pop(0) if self.ran_counts else 0
         executions = [
@@ -123,11 +127,12 @@ class Idle:
 
 def test_items_of_a_job_that_ran_none_of_them_are_our_failure_after_two_tries() -> None:
     """What had been run before has its verdict; there is no third try, nor a verdict."""
-    executor = Idle([1, 1])
-    verification = Verification(executor, request_of(3), principal="p")  # type: ignore[arg-type]
-    response = run_in_virtual_time(verification.run())
+    backend = Idle([1, 1])
+    with patch("execbox_service.operations.verify.execute", backend.execute):
+        work = verify(cast(Backend, backend), request_of(3), caller=Caller("p"))
+        response = run_in_virtual_time(work)
     assert [item.verdict for item in response.items] == ["correct", "correct", None]
     error = response.items[2].error
     assert error is not None
     assert (error.code, error.retryable) == ("nothing_run", True)
-    assert executor.job_count == 4
+    assert backend.job_count == 4

@@ -19,7 +19,6 @@ from execbox_service.api.openapi import describe
 from execbox_service.api.request_guard import Edge
 from execbox_service.api.routes import Services, add_routes
 from execbox_service.api.runtime_protocol import ExecutionRuntime
-from execbox_service.api.verify_routes import add_verify_route
 from execbox_service.failures import ServiceFailure
 from execbox_service.settings import Settings
 
@@ -59,7 +58,6 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
     app.state.startup_failure = None
     app.openapi = functools.partial(describe, app, settings)  # type: ignore[method-assign]
     add_routes(app, Services(settings=settings, runtime=runtime, bodies=Bodies(settings)))
-    add_verify_route(app)
     add_batch_route(app)
     app.add_middleware(Edge, settings=settings, metrics=runtime.metrics)
     return app

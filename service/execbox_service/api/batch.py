@@ -7,27 +7,18 @@ answers written at the same time, and within which bounds, is in ``batch_stream.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import logging
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from execbox.wire import (
-    BATCH_LINES,
-    ExecuteRequest,
-    ExecuteResponse,
-    GenerateRequest,
-    VerifyRequest,
-    VerifyResponse,
-)
 from execbox_service.api.batch_stream import BatchStream, LineAnswers
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, require_media_type
 from execbox_service.api.error_responses import error_bytes, internal_error
@@ -35,20 +26,17 @@ from execbox_service.api.ndjson import Line
 from execbox_service.api.offload import read_aside
 from execbox_service.api.openapi import lines_of, streamed_responses_of
 from execbox_service.api.request_guard import Record, record_of, stack_of
-from execbox_service.api.routes import Services
+from execbox_service.api.routes import Services, services_of
 from execbox_service.api.validation import decoded, validated
 from execbox_service.failures import CallerMistake, Overloaded, RequestFailed, ServiceFailure
-from execbox_service.operations.policy import permitted, permitted_items
-from execbox_service.scheduling.admission import Lane, waiting_in
+from execbox_service.operations.registry import OPERATIONS, Operation
 
 __all__ = ["NDJSON", "add_batch_route"]
 
 NDJSON: Final = "application/x-ndjson"
-Operation: TypeAlias = ExecuteRequest | GenerateRequest | VerifyRequest
 
 _BUSY_PAUSE_MAX_S = 5.0
 _LINE_ID_CHARS_MAX = 1000
-_batch_numbers = itertools.count(1)
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +69,7 @@ async def batch(request: Request) -> Response:
         raise CallerMistake(
             "bad_request", "a batch needs HTTP/1.1", http_status=HTTPStatus.BAD_REQUEST
         )
-    return _BatchResponse(cast(Services, request.app.state.services), record_of(request.scope))
+    return _BatchResponse(services_of(request), record_of(request.scope))
 
 
 class _BatchResponse(Response):
@@ -93,9 +81,9 @@ class _BatchResponse(Response):
         self._record = record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        operations = _Operations(self._services, self._record)
+        lines = _Lines(self._services, self._record)
         stream = BatchStream(
-            LineAnswers(operations.answer, failed=operations.failed),
+            LineAnswers(lines.answer, failed=lines.failed),
             settings=self._services.settings,
             bodies=self._services.bodies,
             connection=scope.get("state", {}).get(CONNECTION_STATE_KEY),
@@ -113,14 +101,22 @@ class _Asked:
     op: str | None = None
 
 
-class _Operations:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a valid line asks for: an operation, and the request that is permitted."""
+
+    operation: Operation[Any, Any]
+    request: BaseModel
+
+
+class _Lines:
     """The lines of one batch as operations of the runtime."""
 
     def __init__(self, services: Services, record: Record) -> None:
         self._services = services
         self._record = record
         self._metrics = services.runtime.metrics
-        self._lane = Lane(f"batch {next(_batch_numbers)}", patient=True)
+        self._caller = record.caller.in_lane_of_its_own("batch")
 
     async def answer(self, line: Line) -> bytes:
         """Do what the line asks for. Raises nothing: whatever goes wrong is the answer."""
@@ -132,9 +128,8 @@ class _Operations:
             size_bytes = len(line.body)
             document = await read_aside(size_bytes, decoded, line.body)
             asked = _asked(document, line.number)
-            operation = await read_aside(size_bytes, self._operation, document, asked.op)
-            with waiting_in(self._lane):
-                return await self._result(operation, asked)
+            wanted = await read_aside(size_bytes, self._wanted, document, asked.op)
+            return await self._result(wanted, asked)
         except RequestFailed as failure:
             return self._failed(failure, asked)
         except Exception as error:  # noqa: BLE001 - the outermost edge of a line: a bug of ours is its error
@@ -143,51 +138,27 @@ class _Operations:
             )
             return self._failed(internal_error(self._record.request_id), asked)
         finally:
-            op = asked.op if asked.op in BATCH_LINES else "none"
+            op = asked.op if asked.op is not None and asked.op in OPERATIONS else "none"
             self._metrics.line_answered(op, duration_s=time.monotonic() - began_s)
 
-    def _operation(self, document: Any, op: str | None) -> Operation:
-        model = BATCH_LINES.get(op or "")
-        if model is None:
+    def _wanted(self, document: Any, op: str | None) -> _Wanted:
+        operation = OPERATIONS.get(op or "")
+        if operation is None:
             raise _no_operation(document, op)
-        settings = self._services.settings
-        match validated(model, document):
-            case VerifyRequest() as verify:
-                return permitted_items(verify, settings)
-            case ExecuteRequest() as execute:
-                return permitted(execute, settings)
-            case generate:
-                return permitted(generate, settings)
+        line = validated(operation.line, document)
+        return _Wanted(operation, operation.permitted(line, self._services.settings))
 
-    async def _result(self, operation: Operation, asked: _Asked) -> bytes:
+    async def _result(self, wanted: _Wanted, asked: _Asked) -> bytes:
+        operation, runtime = wanted.operation, self._services.runtime
         while True:
             try:
-                response = await self._run(operation)
+                answer = await runtime.perform(operation, wanted.request, caller=self._caller)
             except Overloaded as busy:
-                # Whoever sends a batch has asked for waiting.
+                # The sender of a batch has asked for waiting.
                 await asyncio.sleep(min(busy.retry_after_s, _BUSY_PAUSE_MAX_S))
             else:
-                self._count(response)
-                return _line(asked, response.model_dump_json().encode("utf-8"))
-
-    async def _run(self, operation: Operation) -> BaseModel:
-        runtime = self._services.runtime
-        principal = self._record.principal.name if self._record.principal else ""
-        match operation:
-            case VerifyRequest():
-                return await runtime.verify(operation, principal=principal)
-            case ExecuteRequest():
-                return await runtime.execute(operation, principal=principal)
-            case GenerateRequest():
-                return await runtime.generate(operation, principal=principal)
-
-    def _count(self, response: BaseModel) -> None:
-        if isinstance(response, ExecuteResponse):
-            self._record.count_statuses([each.status.value for each in response.executions])
-        elif isinstance(response, VerifyResponse):
-            self._record.count_statuses(
-                [each.execution.status.value for each in response.items if each.execution]
-            )
+                self._record.count(operation.executions_of(answer))
+                return _line(asked, answer.model_dump_json().encode("utf-8"))
 
     def failed(self, failure: RequestFailed, number: int) -> bytes:
         """The answer to a line of which nothing is known but its number."""
@@ -226,7 +197,7 @@ def _failed(failure: RequestFailed, asked: _Asked) -> bytes:
 
 
 def _no_operation(document: Any, op: str | None) -> CallerMistake:
-    operations = ", ".join(BATCH_LINES)
+    operations = ", ".join(OPERATIONS)
     if not isinstance(document, dict):
         message = "a line must be an object with id, op and the fields of the operation's body"
     elif op is None:

@@ -14,30 +14,28 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from execbox.wire import (
-    BATCH_ANSWERS,
-    BATCH_LINES,
     ErrorResponse,
-    ExecuteRequest,
     FailedAnswer,
-    GenerateRequest,
     Limits,
     VerifyItem,
-    VerifyRequest,
 )
 from execbox_service.api.auth import OPEN_PATHS
 from execbox_service.operations.policy import limits_default, limits_max
+from execbox_service.operations.registry import OPERATIONS
 from execbox_service.settings import Settings
 
 __all__ = ["body_of", "describe", "lines_of", "responses_of", "streamed_responses_of"]
 
 _REFERENCE = "#/components/schemas/{model}"
+_LINES: Final[tuple[type[BaseModel], ...]] = tuple(each.line for each in OPERATIONS.values())
 _REQUESTS: Final[tuple[type[BaseModel], ...]] = (
-    ExecuteRequest,
-    GenerateRequest,
-    VerifyRequest,
-    *BATCH_LINES.values(),
+    *(operation.request for operation in OPERATIONS.values()),
+    *_LINES,
 )
-_ANSWERS: Final[tuple[type[BaseModel], ...]] = (*BATCH_ANSWERS.values(), FailedAnswer)
+_ANSWERS: Final[tuple[type[BaseModel], ...]] = (
+    *(operation.answer for operation in OPERATIONS.values()),
+    FailedAnswer,
+)
 _BOUNDS: Final = {
     "ge": "minimum",
     "le": "maximum",
@@ -88,7 +86,7 @@ def body_of(request: type[BaseModel]) -> dict[str, Any]:
 
 def lines_of(media_type: str) -> dict[str, Any]:
     """``body_of``, for a body of which every line is an operation."""
-    content = {media_type: {"schema": _one_of(*BATCH_LINES.values())}}
+    content = {media_type: {"schema": _one_of(*_LINES)}}
     return {"requestBody": {"required": True, "content": content}}
 
 

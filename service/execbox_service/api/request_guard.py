@@ -20,6 +20,7 @@ from typing import Final, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from execbox.wire import Execution
 from execbox_service.api.auth import OPEN_PATHS, Principal, authenticate
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, ClientGone, Connection
 from execbox_service.api.error_responses import error_response, internal_error, shutting_down
@@ -27,6 +28,7 @@ from execbox_service.api.key_limits import KeyLimited, KeyLimits
 from execbox_service.api.logs import ACCESS_LOGGER, request_id
 from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
 from execbox_service.metrics import Metrics
+from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings
 
 __all__ = ["Edge", "Record", "record_of", "stack_of"]
@@ -50,9 +52,16 @@ class Record:
     execution_count: int | None = None
     status_counts: dict[str, int] = field(default_factory=dict)
 
-    def count_statuses(self, statuses: Sequence[str]) -> None:
-        self.execution_count = (self.execution_count or 0) + len(statuses)
-        for status in statuses:
+    @property
+    def caller(self) -> Caller:
+        """On whose behalf the request is."""
+        return Caller(self.principal.name if self.principal else "")
+
+    def count(self, executions: Sequence[Execution]) -> None:
+        """Count what a request is answered with."""
+        self.execution_count = (self.execution_count or 0) + len(executions)
+        for execution in executions:
+            status = execution.status.value
             self.status_counts[status] = self.status_counts.get(status, 0) + 1
 
 

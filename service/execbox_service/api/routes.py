@@ -1,13 +1,16 @@
 """The paths of the API: from a request to the runtime and back. Executes and judges nothing.
 
-What holds for every path (keys, ids, errors, logging) is in ``edge.py``.
+Operations have their paths from the registry. What holds for every path (keys, ids, errors,
+logging) is in ``request_guard``; ``/v1/batch`` is in ``batch``.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from fastapi import FastAPI, Request
 from starlette.responses import Response
@@ -15,10 +18,6 @@ from starlette.responses import Response
 from execbox.wire import (
     Capabilities,
     ErrorResponse,
-    ExecuteRequest,
-    ExecuteResponse,
-    GenerateRequest,
-    GenerateResponse,
     Health,
     Readiness,
 )
@@ -30,10 +29,10 @@ from execbox_service.api.request_guard import record_of
 from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.api.validation import parsed
 from execbox_service.failures import ServiceFailure
-from execbox_service.operations.policy import permitted
+from execbox_service.operations.registry import OPERATIONS, Operation
 from execbox_service.settings import Settings
 
-__all__ = ["Services", "add_routes"]
+__all__ = ["Services", "add_routes", "services_of"]
 
 _JSON: Final = "application/json"
 
@@ -49,24 +48,18 @@ class Services:
 
 def add_routes(app: FastAPI, services: Services) -> None:
     app.state.services = services
-    app.add_api_route(
-        "/v1/execute",
-        execute,
-        methods=["POST"],
-        summary="Run one function on many calls",
-        responses=responses_of(ExecuteResponse, 400, 401, 408, 413, 415, 422, 429, 431, 503),
-        openapi_extra=body_of(ExecuteRequest),
-        response_class=Response,
-    )
-    app.add_api_route(
-        "/v1/generate",
-        generate,
-        methods=["POST"],
-        summary="Sample a function's inputs and keep the pairs that hold",
-        responses=responses_of(GenerateResponse, 400, 401, 408, 413, 415, 422, 429, 431, 503),
-        openapi_extra=body_of(GenerateRequest),
-        response_class=Response,
-    )
+    for operation in OPERATIONS.values():
+        app.add_api_route(
+            operation.path,
+            _handler(operation),
+            methods=["POST"],
+            name=operation.name,
+            summary=operation.summary,
+            description=inspect.cleandoc(operation.description),
+            responses=responses_of(operation.response, 400, 401, 408, 413, 415, 422, 429, 431, 503),
+            openapi_extra=body_of(operation.request),
+            response_class=Response,
+        )
     app.add_api_route(
         "/v1/capabilities",
         capabilities,
@@ -104,42 +97,25 @@ def add_routes(app: FastAPI, services: Services) -> None:
     )
 
 
-async def execute(request: Request) -> Response:
-    """Answers 200 whatever the code did: each call's own outcome is its `status`.
+def _handler(operation: Operation[Any, Any]) -> Callable[[Request], Awaitable[Response]]:
+    """What answers the operation's path: one body in, one answer out."""
 
-    The body must be strict JSON: no duplicate keys, no NaN, at most 64 levels. Limits that are
-    left out take their defaults, lowered to this service's maxima where those are lower.
-    """
-    services = _services_of(request)
-    record = record_of(request.scope)
-    async with services.bodies.received(request.scope, request.receive) as body:
-        request_read = await read_aside(len(body), parsed, ExecuteRequest, body)
-        asked = permitted(request_read, services.settings)
-        principal = record.principal.name if record.principal else ""
-        work = services.runtime.execute(asked, principal=principal)
-        answer = await until_disconnect(request.receive, work)
-    record.count_statuses([execution.status.value for execution in answer.executions])
-    return _json(answer.model_dump_json())
+    async def handle(request: Request) -> Response:
+        services, record = services_of(request), record_of(request.scope)
+        async with services.bodies.received(request.scope, request.receive) as body:
+            asked = await read_aside(len(body), parsed, operation.request, body)
+            permitted = operation.permitted(asked, services.settings)
+            work = services.runtime.perform(operation, permitted, caller=record.caller)
+            answer = await until_disconnect(request.receive, work)
+        record.count(operation.executions_of(answer))
+        return _json(answer.model_dump_json())
 
-
-async def generate(request: Request) -> Response:
-    """The same request gives the same pairs. Every draw that gave none is counted by its reason,
-    with the first example of each.
-    """
-    services = _services_of(request)
-    record = record_of(request.scope)
-    async with services.bodies.received(request.scope, request.receive) as body:
-        request_read = await read_aside(len(body), parsed, GenerateRequest, body)
-        asked = permitted(request_read, services.settings)
-        principal = record.principal.name if record.principal else ""
-        work = services.runtime.generate(asked, principal=principal)
-        answer = await until_disconnect(request.receive, work)
-    return _json(answer.model_dump_json())
+    return handle
 
 
 async def capabilities(request: Request) -> Response:
     """Constant while the service runs."""
-    services = _services_of(request)
+    services = services_of(request)
     settings = services.settings
     rate_per_s = settings.key_rate_per_s or None
     able = services.runtime.capabilities().model_copy(
@@ -154,7 +130,7 @@ async def capabilities(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Needs a key where keys are set: give the scraper one of its own."""
-    text = _services_of(request).runtime.metrics.render()
+    text = services_of(request).runtime.metrics.render()
     return Response(text, media_type="text/plain; version=0.0.4")
 
 
@@ -165,14 +141,14 @@ async def health() -> Response:
 
 async def readiness(request: Request) -> Response:
     """Needs no key. Answers 503 while executions cannot run, and says why."""
-    state = _services_of(request).runtime.readiness()
+    state = services_of(request).runtime.readiness()
     if state.ready:
         return _json(state.model_dump_json())
     reason = state.reason or "executions cannot run"
     return error_response(ServiceFailure("not_ready", reason))
 
 
-def _services_of(request: Request) -> Services:
+def services_of(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 

@@ -1,26 +1,19 @@
-"""What the HTTP layer needs of whatever runs executions. The contract only, no implementation."""
+"""What the HTTP layer needs of whatever runs operations. The contract only, no implementation."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from execbox.wire import (
-    Capabilities,
-    ExecuteRequest,
-    ExecuteResponse,
-    GenerateRequest,
-    GenerateResponse,
-    Readiness,
-    VerifyRequest,
-    VerifyResponse,
-)
+from execbox.wire import Capabilities, Readiness
 from execbox_service.metrics import Metrics
+from execbox_service.operations.registry import Operation, RequestT, ResponseT
+from execbox_service.scheduling.caller import Caller
 
 __all__ = ["ExecutionRuntime"]
 
 
 class ExecutionRuntime(Protocol):
-    """Runs jobs. Raises ``failures.RequestFailed`` for every outcome that is not a response."""
+    """Runs operations. Raises ``failures.RequestFailed`` for every outcome that is no response."""
 
     metrics: Metrics
 
@@ -30,17 +23,13 @@ class ExecutionRuntime(Protocol):
     async def stop(self) -> None:
         """Leave nothing behind. Called once, after requests have ended or been cancelled."""
 
-    async def execute(self, request: ExecuteRequest, *, principal: str) -> ExecuteResponse:
-        """Run one job for the API key named ``principal``; cancelling it destroys its work.
+    async def perform(
+        self, operation: Operation[RequestT, ResponseT], request: RequestT, *, caller: Caller
+    ) -> ResponseT:
+        """Do what ``request`` asks for, on behalf of ``caller``; cancelling it ends its work.
 
         ``request`` is within the operator's maxima already.
         """
-
-    async def generate(self, request: GenerateRequest, *, principal: str) -> GenerateResponse:
-        """Sample the pairs of one function, as ``execute`` runs a job."""
-
-    async def verify(self, request: VerifyRequest, *, principal: str) -> VerifyResponse:
-        """Give a verdict for every item, as ``execute`` runs a job."""
 
     def readiness(self) -> Readiness:
         """Whether executions can run now, without asking anything that may block."""

@@ -21,14 +21,14 @@ from execbox.wire import (
     Truncated,
     Usage,
 )
-from execbox_service.runner_frames import Measured, Report, Result, parse_report
+from execbox_service.runner_frames import Measured, Report, Result
 from execbox_service.strict_json import StrictJSONError, decode, nesting_depth
 
 Limit = Literal["cpu_time", "wall_time"] | None
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Ending:
     """A status, and with a timeout which limit it was."""
 
     status: Status
@@ -46,44 +46,44 @@ def was_starved(result: Result, *, wall_time_s: float) -> bool:
     return is_hard_stop(result) and result.measured.cpu_time_ns < wall_time_s * 1e9
 
 
-def decide(measured: Measured, report: Report | None, *, cpu_limit_ns: int) -> Verdict:
+def decide(measured: Measured, report: Report | None, *, cpu_limit_ns: int) -> Ending:
     """How the execution ended."""
     if measured.oom_kill_count > 0:
-        return Verdict(Status.MEMORY_EXCEEDED)
+        return Ending(Status.MEMORY_EXCEEDED)
     if measured.killed == "cpu_time" or measured.cpu_time_ns > cpu_limit_ns:
-        return Verdict(Status.TIMEOUT, "cpu_time")
+        return Ending(Status.TIMEOUT, "cpu_time")
     # A second hard stop, when it ran alone and had CPU time: its own threads wait for each other.
     if measured.killed in ("wall_time", "hard_stop"):
-        return Verdict(Status.TIMEOUT, "wall_time")
+        return Ending(Status.TIMEOUT, "wall_time")
     if measured.killed == "result_bytes" or measured.result_overflowed:
-        return Verdict(Status.OUTPUT_TOO_LARGE)
+        return Ending(Status.OUTPUT_TOO_LARGE)
     if report is None or measured.exit_code != 0:
-        return Verdict(Status.NO_RESULT)
-    return Verdict(Status(report.header.status))
+        return Ending(Status.NO_RESULT)
+    return Ending(Status(report.header.status))
 
 
 def judge(result: Result, *, limits: Limits, limit_factor: int = 1) -> Execution:
     """The execution as the API reports it, without the checks."""
     measured = result.measured
-    report = parse_report(result.frame)
-    verdict = decide(measured, report, cpu_limit_ns=round(limits.cpu_time_s * limit_factor * 1e9))
+    report = result.report
+    ending = decide(measured, report, cpu_limit_ns=round(limits.cpu_time_s * limit_factor * 1e9))
     value = _Value()
     error = None
-    if report is not None and verdict.status == report.header.status:
+    if report is not None and ending.status == report.header.status:
         error = _error(report)
-        if verdict.status is Status.OK:
+        if ending.status is Status.OK:
             value = _value(report, limit_bytes=limits.output_bytes)
-            verdict, error = Verdict(value.status), value.error
+            ending, error = Ending(value.status), value.error
     stdout = _text(result.stdout, limit_bytes=limits.stdout_bytes)
     stderr = _text(result.stderr, limit_bytes=limits.stdout_bytes)
-    ended_by_us = measured.killed is not None and verdict.status is not Status.MEMORY_EXCEEDED
+    ended_by_us = measured.killed is not None and ending.status is not Status.MEMORY_EXCEEDED
     return Execution(
-        status=verdict.status,
+        status=ending.status,
         output=value.output,
         output_text=value.output_text,
         output_flags=value.flags,
         error=error,
-        limit=verdict.limit,
+        limit=ending.limit,
         signal=None if ended_by_us else _signal_name(measured.signal),
         exit_code=measured.exit_code,
         stdout=stdout.text,

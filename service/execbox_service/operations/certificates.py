@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
-from typing import Literal, Protocol
 
 from execbox.wire import (
     Certificate,
     Execution,
-    Isolation,
     Limits,
-    Profile,
     Replay,
     ReplayResult,
     Status,
@@ -19,26 +16,6 @@ from execbox.wire import (
 from execbox_service.engines.base import EngineFacts
 from execbox_service.judge.sameness import key_of
 from execbox_service.operations.variations import VARIED
-
-
-class Runnable(Protocol):
-    """What requests that run functions have in common."""
-
-    @property
-    def limits(self) -> Limits:
-        """Of each execution."""
-
-    @property
-    def isolation(self) -> Isolation:
-        """The level asked for."""
-
-    @property
-    def profile(self) -> Profile:
-        """The system-call profile asked for."""
-
-    @property
-    def convert(self) -> Literal["none", "codeio"]:
-        """How values without a JSON form are written."""
 
 
 def write(

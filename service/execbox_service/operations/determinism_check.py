@@ -22,9 +22,9 @@ from execbox_service.operations.variations import (
     further_variation,
     run_variation,
 )
-from execbox_service.runner_frames import Result, parse_report
-from execbox_service.sandboxes.driver import Attempt, Ended, Variation, call_payload
-from execbox_service.scheduling.job_run import Work
+from execbox_service.runner_frames import Result
+from execbox_service.sandboxes.driver import Attempt, Ended, Job, Variation, call_payload
+from execbox_service.scheduling.job_run import JobRun
 from execbox_service.strict_json import StrictJSONError, decode
 
 _CAUSES_SOUGHT_MAX = 20
@@ -68,10 +68,11 @@ class _Checked:
 
 
 async def check(
-    work: Work,
+    job_run: JobRun,
+    job: Job,
+    *,
     payloads: Sequence[bytes],
     baselines: Sequence[Execution],
-    *,
     runs: int,
     judge: Judge,
     explain: bool = True,
@@ -86,9 +87,9 @@ async def check(
         for index, (payload, baseline) in enumerate(zip(payloads, baselines, strict=True))
         if baseline.status is Status.OK
     }
-    checker = _Checker(work, judge)
+    checker = _Checker(job_run, job, judge)
     calls = list(checked.values())
-    source = work.job.function_payload
+    source = job.function_payload
     ordered_runs = max(runs, _runs_for_order(source, call_count=len(calls)))
     for run in range(2, max(ordered_runs, _runs_for_entropy(source)) + 1):
         steady = [call for call in calls if run <= runs or not call.differs]
@@ -141,8 +142,9 @@ def _without_addresses(keys: set[str]) -> set[str]:
 
 
 class _Checker:
-    def __init__(self, work: Work, judge: Judge) -> None:
-        self._work = work
+    def __init__(self, job_run: JobRun, job: Job, judge: Judge) -> None:
+        self._job_run = job_run
+        self._job = job
         self._judge = judge
 
     async def vary(self, calls: list[_Checked], variation: Variation) -> None:
@@ -152,7 +154,8 @@ class _Checker:
                 call.executions.append(execution)
 
     async def _run(self, calls: list[_Checked], variation: Variation) -> list[Execution]:
-        ended = await self._work.run([Attempt(call.payload, variation) for call in calls])
+        attempts = [Attempt(call.payload, variation) for call in calls]
+        ended = await self._job_run.run(self._job, attempts)
         return [self._judge(result, variation.limit_factor) for result in ended]
 
     async def find_causes(self, calls: list[_Checked]) -> None:
@@ -218,8 +221,8 @@ class _Checker:
 
     async def _hints(self) -> list[Hint]:
         """Lines of the source that read something that can vary: read inside a job process."""
-        (ended,) = await self._work.run([Attempt(call_payload({"hints": True}))])
-        report = parse_report(ended.frame) if isinstance(ended, Result) else None
+        (ended,) = await self._job_run.run(self._job, [Attempt(call_payload({"hints": True}))])
+        report = ended.report if isinstance(ended, Result) else None
         if report is None or report.header.status != "ok":
             return []
         try:

@@ -25,18 +25,19 @@ from execbox.wire import (
     Status,
     Violation,
 )
-from execbox_service.operations import certificates, determinism_check
-from execbox_service.operations.execute import Executor, judge_with, judged, run_and_judge
+from execbox_service.operations import certificates
+from execbox_service.operations.backend import Backend
+from execbox_service.operations.checks import ActiveChecks, DeterminismCheck, reported_violations
 from execbox_service.operations.job_payloads import (
-    complexity_limits,
-    function_job,
-    generator_job,
+    Options,
+    function_jobs,
+    generator_jobs,
     payload_of,
-    without_measuring,
 )
-from execbox_service.runner_frames import Result, parse_report
+from execbox_service.operations.judging import judged
 from execbox_service.sandboxes.driver import Attempt, Ended, Variation, call_payload
-from execbox_service.scheduling.job_run import Work
+from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.job_run import JobRun
 
 _SHOWN_CHARS = 200
 _FUNCTION_FILE, _GENERATOR_FILE = 'File "solution.py"', 'File "input_generator.py"'
@@ -81,29 +82,43 @@ class _Account:
         return len(self.pairs) >= self.wanted_count
 
 
-class Generation:
-    """One generate request on an executor."""
+async def generate(
+    backend: Backend, request: GenerateRequest, *, caller: Caller
+) -> GenerateResponse:
+    """Sample pairs. Raises Overloaded or ServiceFailure."""
+    return await _Generation(backend, request, caller=caller).run()
 
-    def __init__(self, executor: Executor, request: GenerateRequest, *, principal: str) -> None:
-        self._executor = executor
+
+def executions_of(_response: GenerateResponse) -> Sequence[Execution]:
+    """What the log counts of an answer: pairs are no executions, and the metrics have those."""
+    return ()
+
+
+class _Generation:
+    """One generate request on its way."""
+
+    def __init__(self, backend: Backend, request: GenerateRequest, *, caller: Caller) -> None:
+        self._backend = backend
         self._request = request
-        self._rule = complexity_limits(request.checks.complexity, imports=executor.facts.imports)
-        terms = executor.terms(
-            request, principal=principal, varied=request.checks.determinism is not None
-        )
-        self._drawing = generator_job(
-            request.function, request.input_generator, terms, complexity=self._rule
-        )
-        self._running = function_job(request.function, terms, complexity=self._rule)
+        self._caller = caller
+        imports = backend.facts.imports
+        self._checks = ActiveChecks.of(request.checks, imports=imports)
+        varied = self._checks.determinism is not None
+        options = Options.of(request, imports=imports, varied=varied)
+        self._drawing = generator_jobs(
+            request.function, request.input_generator, options, measured=self._checks.measured
+        ).baseline
+        self._running = function_jobs(request.function, options, measured=self._checks.measured)
         self._account = _Account(request.count)
 
     async def run(self) -> GenerateResponse:
         """Draw and run until there are enough pairs. Raises Overloaded or ServiceFailure."""
-        facts = self._executor.facts
-        async with self._executor.working(self._drawing) as work:
-            stopped = await self._until_stopped(work)
+        facts = self._backend.facts
+        job_time_s = self._request.limits.job_time_s
+        async with self._backend.job_run(self._caller, job_time_s=job_time_s) as run:
+            stopped = await self._until_stopped(run)
         account = self._account
-        self._executor.metrics.executed(account.executions)
+        self._backend.metrics.executed(account.executions)
         return GenerateResponse(
             pairs=account.pairs,
             rejected=dict(sorted(account.rejected.items())),
@@ -113,17 +128,17 @@ class Generation:
             isolation=self._request.isolation,
             engine=facts.engine,
             image=facts.image,
-            queue_time_s=work.queue_time_s,
+            queue_time_s=run.queue_time_s,
         )
 
-    async def _until_stopped(self, work: Work) -> Stopped:
+    async def _until_stopped(self, run: JobRun) -> Stopped:
         request, account = self._request, self._account
         while account.attempts < request.attempts:
             count = min(self._draw_count(), request.attempts - account.attempts)
             if request.give_up_after:
                 count = min(count, request.give_up_after - account.fruitless)
-            draws = await self._draw(work, first=account.attempts, count=count)
-            await self._execute(work, [draw for draw in draws if draw.reason is None])
+            draws = await self._draw(run, first=account.attempts, count=count)
+            await self._execute(run, [draw for draw in draws if draw.reason is None])
             for draw in draws:
                 if draw.reason == Status.NOT_RUN:
                     return "job_time"
@@ -147,11 +162,11 @@ class Generation:
 
     # Drawing inputs
 
-    async def _draw(self, work: Work, *, first: int, count: int) -> list[Draw]:
-        work.job = self._drawing
+    async def _draw(self, run: JobRun, *, first: int, count: int) -> list[Draw]:
         attempts = range(first, first + count)
-        ended = await work.run(
-            [Attempt(_DRAW_PAYLOAD, _seeded(self._request.seed, n)) for n in attempts]
+        ended = await run.run(
+            self._drawing,
+            [Attempt(_DRAW_PAYLOAD, _seeded(self._request.seed, n)) for n in attempts],
         )
         draws = [
             self._drawn(attempt, result) for attempt, result in zip(attempts, ended, strict=True)
@@ -175,7 +190,7 @@ class Generation:
             draw.reject("invalid_input")
         else:
             draw.input = execution.output
-            draw.violations = _reported_violations(ended)
+            draw.violations = _input_violations(ended)
             if draw.violations:
                 draw.reject("input_complexity")
         return draw
@@ -190,38 +205,42 @@ class Generation:
 
     # Running them
 
-    async def _execute(self, work: Work, draws: list[Draw]) -> None:
+    async def _execute(self, run: JobRun, draws: list[Draw]) -> None:
         if not draws:
             return
-        work.job = self._running
         calls = [Call(kwargs=draw.input) for draw in draws]
         payloads = [payload_of(call) for call in calls]
-        executions = await run_and_judge(work, payloads, calls=calls, rule=self._rule)
+        executions = await self._checks.baseline(run, self._running, payloads=payloads, calls=calls)
         for draw, execution in zip(draws, executions, strict=True):
             _look_at(draw, execution)
-        check = self._request.checks.determinism
-        if check is not None:
-            await self._check(work, draws, payloads, runs=check.runs)
+        if self._checks.determinism is not None:
+            await self._check(run, self._checks.determinism, draws=draws, payloads=payloads)
 
     async def _check(
-        self, work: Work, draws: list[Draw], payloads: Sequence[bytes], *, runs: int
+        self,
+        run: JobRun,
+        check: DeterminismCheck,
+        *,
+        draws: Sequence[Draw],
+        payloads: Sequence[bytes],
     ) -> None:
-        standing = [(d, p) for d, p in zip(draws, payloads, strict=True) if d.reason is None]
-        work.job = without_measuring(self._running)
-        found = await determinism_check.check(
-            work,
-            [payload for _draw, payload in standing],
-            [draw.execution for draw, _payload in standing if draw.execution is not None],
-            runs=runs,
-            judge=judge_with(self._request.limits),
+        standing = [
+            (draw, payload, draw.execution)
+            for draw, payload in zip(draws, payloads, strict=True)
+            if draw.reason is None and draw.execution is not None
+        ]
+        checked = await check.checked(
+            run,
+            self._running,
+            payloads=[payload for _draw, payload, _execution in standing],
+            executions=[execution for _draw, _payload, execution in standing],
             explain="non_deterministic" not in self._account.rejected,
         )
-        for (draw, _payload), result in zip(standing, found, strict=True):
-            if draw.execution is not None:
-                draw.execution = draw.execution.model_copy(update={"determinism": result})
-            if result is None:
+        for (draw, _payload, _execution), execution in zip(standing, checked, strict=True):
+            draw.execution = execution
+            if execution.determinism is None:
                 draw.reject(Status.NOT_RUN)
-            elif not result.deterministic:
+            elif not execution.determinism.deterministic:
                 draw.reject("non_deterministic")
 
     # Deciding, in order
@@ -246,8 +265,8 @@ class Generation:
         certificate = None
         if checked is not None:
             certificate = certificates.write(
-                self._executor.facts,
-                packages=without_measuring(self._running).packages,
+                self._backend.facts,
+                packages=self._running.rerun.packages,
                 limits=self._request.limits,
                 runs=checked.runs,
                 seed=self._request.seed,
@@ -278,10 +297,8 @@ def _look_at(draw: Draw, execution: Execution) -> None:
         draw.reject("input_complexity" if on_input else "output_complexity")
 
 
-def _reported_violations(ended: Ended) -> list[Violation]:
-    """What a draw's own process measured: its output is our input."""
-    report = parse_report(ended.frame) if isinstance(ended, Result) else None
-    found = report.header.violations if report is not None else None
+def _input_violations(ended: Ended) -> list[Violation]:
+    """What a draw's own process measured of its output, which is our input."""
     return [
         Violation(
             path=item.path.replace("output", "input", 1),
@@ -289,7 +306,7 @@ def _reported_violations(ended: Ended) -> list[Violation]:
             measured=item.measured,
             limit=item.limit,
         )
-        for item in found or []
+        for item in reported_violations(ended)
     ]
 
 

@@ -5,81 +5,119 @@ The payload's keys are the contract with ``execbox_runner/job.py``.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
-from execbox.wire import (
-    Call,
-    ComplexityLimits,
-    Function,
-    InputGenerator,
-    Isolation,
-    Limits,
-    Profile,
-)
-from execbox_service.failures import CallerMistake
+from execbox.wire import Call, Conversion, Function, InputGenerator, Isolation, Limits, Profile
 from execbox_service.operations.package_guess import guess_packages
 from execbox_service.sandboxes.driver import Job, call_payload
 
-_MEASURING_PACKAGE = "pympler.asizeof"
+__all__ = [
+    "EXTRA_MEMORY_MB",
+    "Jobs",
+    "Measured",
+    "Options",
+    "Runnable",
+    "function_jobs",
+    "generator_jobs",
+    "payload_of",
+]
+
 EXTRA_MEMORY_MB = 256
 """What further interpreters may hold, with scipy in each of them: those of a determinism check,
 and those that a container of level ``process`` keeps for the jobs to come."""
 
 
+class Runnable(Protocol):
+    """What requests that run functions have in common."""
+
+    @property
+    def limits(self) -> Limits:
+        """Of each execution."""
+
+    @property
+    def isolation(self) -> Isolation:
+        """The level asked for."""
+
+    @property
+    def profile(self) -> Profile:
+        """The system-call profile asked for."""
+
+    @property
+    def convert(self) -> Conversion:
+        """How values without a JSON form are written."""
+
+
 @dataclass(frozen=True)
-class Terms:
-    """How the calls of a request are run: everything about a job but its code."""
+class Options:
+    """How the calls of a request are run: everything about its jobs but the code."""
 
     limits: Limits
     isolation: Isolation
     profile: Profile
-    convert: Literal["none", "codeio"]
-    principal: str
+    convert: Conversion
     imports: Mapping[str, str]
+    """What the sandbox can import, and the distribution that each name is of."""
     varied: bool
     """Whether calls will be run under variation, in further interpreters."""
 
+    @classmethod
+    def of(cls, request: Runnable, *, imports: Mapping[str, str], varied: bool) -> Self:
+        return cls(
+            limits=request.limits,
+            isolation=request.isolation,
+            profile=request.profile,
+            convert=request.convert,
+            imports=imports,
+            varied=varied,
+        )
 
-def function_job(
+
+@dataclass(frozen=True)
+class Measured:
+    """What a check has the runner measure in the baseline: its payload key, and what it needs."""
+
+    key: str
+    rule: Mapping[str, object]
+    package: str
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The job of the baseline, and that of every run after it, in which nothing is measured."""
+
+    baseline: Job
+    rerun: Job
+
+
+def function_jobs(
     function: Function,
-    terms: Terms,
+    options: Options,
     *,
-    complexity: ComplexityLimits | None,
-    expressions: list[str] | None = None,
-) -> Job:
-    """The job that calls a function."""
-    texts = [function.code, *(expressions or [])]
-    return _job(_payload(function, terms, complexity), texts, function, terms, complexity)
+    measured: Sequence[Measured] = (),
+    expressions: Sequence[str] = (),
+) -> Jobs:
+    """The jobs that call a function. ``expressions`` are those of its calls."""
+    texts = [function.code, *expressions]
+    return _jobs(_payload(function, options), options, texts=texts, measured=measured)
 
 
-def generator_job(
+def generator_jobs(
     function: Function,
     generator: InputGenerator,
-    terms: Terms,
+    options: Options,
     *,
-    complexity: ComplexityLimits | None,
-) -> Job:
-    """The job that draws inputs: both sources in one namespace, the generator called."""
-    payload = _payload(function, terms, complexity) | {
+    measured: Sequence[Measured] = (),
+) -> Jobs:
+    """The jobs that draw inputs: both sources in one namespace, the generator called."""
+    payload = _payload(function, options) | {
         "generator_code": generator.code,
         "entry_point": generator.entry_point,
         "convert": "none",
     }
-    return _job(payload, [function.code, generator.code], function, terms, complexity)
-
-
-def without_measuring(job: Job) -> Job:
-    """The same job without the size check, which only the baseline needs."""
-    payload = json.loads(job.function_payload) | {"complexity": None}
-    return dataclasses.replace(
-        job,
-        function_payload=_encoded(payload),
-        packages=tuple(name for name in job.packages if name != _MEASURING_PACKAGE),
-    )
+    return _jobs(payload, options, texts=[function.code, generator.code], measured=measured)
 
 
 def payload_of(call: Call) -> bytes:
@@ -88,58 +126,45 @@ def payload_of(call: Call) -> bytes:
     return call_payload({name: getattr(call, name)})
 
 
-def complexity_limits(
-    chosen: Literal["codeio"] | ComplexityLimits | None, *, imports: Mapping[str, str]
-) -> ComplexityLimits | None:
-    """The limits that a request's ``checks.complexity`` means.
-
-    Raises CallerMistake where the sandbox has nothing to measure with: run without it, the check
-    would look like an exception of the user's code.
-    """
-    if chosen is not None and _MEASURING_PACKAGE.partition(".")[0] not in imports:
-        raise CallerMistake(
-            "check_unavailable",
-            "checks.complexity: the Python of this service's sandboxes has no pympler, which "
-            "measures sizes; send null, or ask the operator to install it there",
-        )
-    return ComplexityLimits() if chosen == "codeio" else chosen
-
-
-def _payload(
-    function: Function, terms: Terms, complexity: ComplexityLimits | None
-) -> dict[str, object]:
+def _payload(function: Function, options: Options) -> dict[str, object]:
     return {
         "code": function.code,
         "entry_point": function.entry_point,
         "prelude": function.prelude,
-        "convert": terms.convert,
-        "output_bytes": terms.limits.output_bytes,
-        "complexity": complexity.model_dump() if complexity is not None else None,
+        "convert": options.convert,
+        "output_bytes": options.limits.output_bytes,
+        "complexity": None,
     }
 
 
-def _job(
+def _jobs(
     payload: dict[str, object],
-    texts: list[str],
-    function: Function,
-    terms: Terms,
-    complexity: ComplexityLimits | None,
-) -> Job:
-    packages = guess_packages(texts, available=frozenset(terms.imports), prelude=function.prelude)
-    large = any(name.split(".")[0] in terms.imports for name in packages)
-    several = terms.varied or terms.isolation == "process"
-    extra_memory_mb = EXTRA_MEMORY_MB if large and several else 0
-    if complexity is not None:
-        packages = tuple(sorted({*packages, _MEASURING_PACKAGE}))
-    return Job(
+    options: Options,
+    *,
+    texts: Sequence[str],
+    measured: Sequence[Measured],
+) -> Jobs:
+    prelude = str(payload["prelude"])
+    packages = guess_packages(list(texts), available=frozenset(options.imports), prelude=prelude)
+    large = any(name.split(".")[0] in options.imports for name in packages)
+    several = options.varied or options.isolation == "process"
+    rerun = Job(
         function_payload=_encoded(payload),
         packages=packages,
-        profile=terms.profile,
-        limits=terms.limits,
-        isolation=terms.isolation,
-        principal=terms.principal,
-        extra_memory_mb=extra_memory_mb,
+        profile=options.profile,
+        limits=options.limits,
+        isolation=options.isolation,
+        extra_memory_mb=EXTRA_MEMORY_MB if large and several else 0,
     )
+    if not measured:
+        return Jobs(baseline=rerun, rerun=rerun)
+    measuring = payload | {each.key: dict(each.rule) for each in measured}
+    baseline = replace(
+        rerun,
+        function_payload=_encoded(measuring),
+        packages=tuple(sorted({*packages, *(each.package for each in measured)})),
+    )
+    return Jobs(baseline=baseline, rerun=rerun)
 
 
 def _encoded(payload: dict[str, object]) -> bytes:

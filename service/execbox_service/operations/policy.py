@@ -6,7 +6,7 @@ are in ``execbox.wire``, and enforcing limits on a running job is the engines' b
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Final
 
 from execbox.wire import (
     ExecuteRequest,
@@ -19,23 +19,22 @@ from execbox.wire import (
 from execbox_service.failures import CallerMistake
 from execbox_service.settings import Settings
 
-__all__ = ["LIMIT_NAMES", "limits_default", "limits_max", "permitted", "permitted_items"]
+__all__ = [
+    "LIMIT_NAMES",
+    "limits_default",
+    "limits_max",
+    "permitted_calls",
+    "permitted_draws",
+    "permitted_items",
+]
 
-_R = TypeVar("_R", ExecuteRequest, GenerateRequest)
 _Request = ExecuteRequest | GenerateRequest | VerifyRequest
 LIMIT_NAMES: Final = tuple(Limits.model_fields)
 
 
 def limits_max(settings: Settings) -> dict[str, float]:
     """The highest value of each limit that a request may ask for."""
-    return {
-        "cpu_time_s": settings.cpu_time_s_max,
-        "wall_time_s": settings.wall_time_s_max,
-        "memory_mb": settings.memory_mb_max,
-        "output_bytes": settings.output_bytes_max,
-        "stdout_bytes": settings.stdout_bytes_max,
-        "job_time_s": settings.job_time_s_max,
-    }
+    return {name: getattr(settings, f"{name}_max") for name in LIMIT_NAMES}
 
 
 def limits_default(settings: Settings) -> dict[str, float]:
@@ -45,39 +44,37 @@ def limits_default(settings: Settings) -> dict[str, float]:
     return {name: min(defaults[name], maxima[name]) for name in LIMIT_NAMES}
 
 
-def permitted(request: _R, settings: Settings) -> _R:
+def permitted_calls(request: ExecuteRequest, settings: Settings) -> ExecuteRequest:
     """``request`` with what it left out filled in; raises CallerMistake for what it may not ask."""
-    lowered: dict[str, int] = {}
-    if isinstance(request, ExecuteRequest):
-        _count("calls", len(request.calls), settings)
-    elif "attempts" in request.model_fields_set:
+    _count("calls", len(request.calls), settings)
+    limits = _limits(request.limits, settings)
+    return request.model_copy(update={"limits": limits, **_levels(request, settings)})
+
+
+def permitted_draws(request: GenerateRequest, settings: Settings) -> GenerateRequest:
+    """``permitted_calls``, for a request that draws its calls."""
+    if "attempts" in request.model_fields_set:
         _count("attempts", request.attempts, settings)
-    else:
-        lowered["attempts"] = min(request.attempts, settings.calls_max)
+    attempts = min(request.attempts, settings.calls_max)
+    limits = _limits(request.limits, settings)
     return request.model_copy(
-        update=lowered
-        | {
-            "limits": _limits(request.limits, settings),
-            "isolation": _isolation(request, settings),
-            "profile": _profile(request, settings),
-        }
+        update={"attempts": attempts, "limits": limits, **_levels(request, settings)}
     )
 
 
 def permitted_items(request: VerifyRequest, settings: Settings) -> VerifyRequest:
-    """``permitted``, for a request whose limits are its items'."""
+    """``permitted_calls``, for a request whose limits are its items'."""
     _count("items", len(request.items), settings)
     items = [
         item.model_copy(update={"limits": _limits(item.limits, settings, of=f"items[{index}].")})
         for index, item in enumerate(request.items)
     ]
-    return request.model_copy(
-        update={
-            "items": items,
-            "isolation": _isolation(request, settings),
-            "profile": _profile(request, settings),
-        }
-    )
+    return request.model_copy(update={"items": items, **_levels(request, settings)})
+
+
+def _levels(request: _Request, settings: Settings) -> dict[str, str]:
+    """The isolation level and the profile that a request is run at."""
+    return {"isolation": _isolation(request, settings), "profile": _profile(request, settings)}
 
 
 def _count(field: str, count: int, settings: Settings) -> None:

@@ -1,6 +1,6 @@
 """From a verify request to its verdicts: extracting, running, comparing, feedback, in that order.
 
-The deciding is done by pure functions in ``judge/``, the running by the executor. Expected outputs
+The deciding is done by pure functions in ``judge/``, the running by ``execute``. Expected outputs
 stay here: what goes into a container is the function and the inputs to run it on.
 """
 
@@ -31,8 +31,9 @@ from execbox_service.answers.extraction import NoAnswer, extract
 from execbox_service.failures import Overloaded, RequestFailed, ServiceFailure
 from execbox_service.judge.comparison import ComparisonTooLong, equal
 from execbox_service.judge.feedback import Judged, feedback, output_text, value_text
-from execbox_service.operations.execute import Executor
-from execbox_service.scheduling.admission import Lane, current_lane, waiting_in
+from execbox_service.operations.backend import Backend
+from execbox_service.operations.execute import execute
+from execbox_service.scheduling.caller import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -63,20 +64,29 @@ class _Prediction:
         return self.value if self.asked.kind == "input" else self.asked.input
 
 
-class Verification:
-    """One verify request on an executor."""
+async def verify(backend: Backend, request: VerifyRequest, *, caller: Caller) -> VerifyResponse:
+    """A verdict for every item, in order. Raises Overloaded where nothing was started.
 
-    def __init__(self, executor: Executor, request: VerifyRequest, *, principal: str) -> None:
-        self._executor = executor
+    Any other failure of ours is tried again once, and then is the ``error`` of the items it
+    concerns.
+    """
+    return await _Verification(backend, request, caller=caller).run()
+
+
+def executions_of(response: VerifyResponse) -> Sequence[Execution]:
+    """What the log counts of an answer."""
+    return [item.execution for item in response.items if item.execution is not None]
+
+
+class _Verification:
+    """One verify request on its way."""
+
+    def __init__(self, backend: Backend, request: VerifyRequest, *, caller: Caller) -> None:
+        self._backend = backend
         self._request = request
-        self._principal = principal
+        self._caller = caller
 
     async def run(self) -> VerifyResponse:
-        """A verdict for every item, in order. Raises Overloaded where nothing was started.
-
-        Any other failure of ours is tried again once, and then is the ``error`` of the items it
-        concerns.
-        """
         predictions = []
         for asked in self._request.items:
             predictions.append(_predicted(asked))
@@ -87,7 +97,7 @@ class Verification:
         for prediction in predictions:
             items.append(self._verified(prediction))
             await asyncio.sleep(0)
-        facts = self._executor.facts
+        facts = self._backend.facts
         return VerifyResponse(
             items=items,
             isolation=self._request.isolation,
@@ -98,39 +108,42 @@ class Verification:
     # Running
 
     async def _execute_all(self, jobs: deque[list[_Prediction]]) -> None:
-        """As many jobs at once as there are slots. The first may be refused; it decides for all."""
+        """As many jobs at once as there are slots.
+
+        The first job waits where the key's single requests do and may be refused, which decides
+        for all. The others then wait in a lane of the request's own, so that the key's single
+        requests are served between them.
+        """
         if not jobs:
             return
-        first, asking = jobs.popleft(), current_lane()
-        admitted = Lane(asking.name, patient=True)
-        workers = min(len(jobs), self._executor.admission.slot_count - 1)
+        first, rest = jobs.popleft(), self._caller.in_lane_of_its_own("verify")
+        workers = min(len(jobs), self._backend.admission.slot_count - 1)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._work(jobs, admitted, first=first))
+                group.create_task(self._work(jobs, rest, first=first))
                 for _ in range(workers):
-                    group.create_task(self._work(jobs, admitted))
+                    group.create_task(self._work(jobs, rest))
         except BaseExceptionGroup as failures:
-            refused, rest = failures.split(Overloaded)
-            if refused is None or rest is not None:
+            refused, others = failures.split(Overloaded)
+            if refused is None or others is not None:
                 raise
             raise refused.exceptions[0] from failures
 
     async def _work(
         self,
         jobs: deque[list[_Prediction]],
-        lane: Lane,
+        caller: Caller,
         *,
         first: list[_Prediction] | None = None,
     ) -> None:
         if first is not None:
-            await self._execute(first)
-        with waiting_in(lane):
-            while jobs:
-                await self._execute(jobs.popleft())
+            await self._execute(first, self._caller)
+        while jobs:
+            await self._execute(jobs.popleft(), caller)
 
-    async def _execute(self, job: list[_Prediction]) -> None:
+    async def _execute(self, job: list[_Prediction], caller: Caller) -> None:
         try:
-            await self._execute_once(job)
+            await self._execute_once(job, caller)
         except Overloaded:
             raise
         except ServiceFailure as failure:
@@ -138,23 +151,22 @@ class Verification:
             # One of them may be what it was lost to, and the others are not to suffer for it.
             alone = failure.code == "sandbox_lost"
             for part in [[each] for each in job] if alone else [job]:
-                await self._execute_again(part)
+                await self._execute_again(part, caller)
 
-    async def _execute_again(self, job: list[_Prediction]) -> None:
+    async def _execute_again(self, job: list[_Prediction], caller: Caller) -> None:
         try:
-            await self._execute_once(job)
+            await self._execute_once(job, caller)
         except ServiceFailure as failure:
             for prediction in job:
                 if prediction.execution is None:
                     prediction.error = _error(failure)
 
-    async def _execute_once(self, job: list[_Prediction]) -> None:
+    async def _execute_once(self, job: list[_Prediction], caller: Caller) -> None:
         """Run a job's items, in as many sandboxes as it takes: one job's time is no verdict."""
         waiting = [each for each in job if each.execution is None]
         while waiting:
-            response = await self._executor.execute(
-                self._execute_request(waiting), principal=self._principal
-            )
+            request = self._execute_request(waiting)
+            response = await execute(self._backend, request, caller=caller)
             for prediction, execution in zip(waiting, response.executions, strict=True):
                 if execution.status is not Status.NOT_RUN:
                     prediction.execution = execution

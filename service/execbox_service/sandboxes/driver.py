@@ -40,7 +40,6 @@ class Job:
     profile: Profile
     limits: Limits
     isolation: Isolation
-    principal: str
     extra_memory_mb: int = 0
     """Beyond the limits' memory: what further interpreters with packages hold."""
 
@@ -87,49 +86,75 @@ Ended = Result | OutOfMemory | NotRun
 
 
 @dataclass
+class _Run:
+    """One call of ``SandboxDriver.run``: what is to be done, and what has ended."""
+
+    job: Job
+    attempts: Sequence[Attempt]
+    may_begin: Callable[[], bool]
+    todo: deque[int]
+    ended: dict[int, Ended] = field(default_factory=dict)
+    sent: deque[tuple[int, int]] = field(default_factory=deque)
+    """Sequence number and index of each attempt that is in the sandbox, the running one first."""
+    turn_s: float = 0.0
+    """When the execution that is running came up: sent, or the one before it answered."""
+    interrupted: int = -1
+    """The attempt that was running when this run last lost a sandbox."""
+
+    def return_unanswered(self) -> int:
+        """Put what was sent and not answered back in line; say which of it ran, -1 for none."""
+        running = self.sent[0][1] if self.sent else -1
+        self.todo.extendleft(index for _seq, index in reversed(self.sent))
+        self.sent.clear()
+        return running
+
+
 class SandboxDriver:
     """Runs attempts in order, in one sandbox as long as it lasts, in as many as it takes."""
 
-    pool: Pool
-    job: Job
-    may_begin: Callable[[], bool] = lambda: True
-    """Asked before each execution; what it holds back is ``NotRun``. Not asked again for one that
-    had begun when its sandbox was lost."""
-    lost_count: int = 0
-    """Sandboxes that were lost for no reason the code has given."""
-    _lease: Lease | None = None
-    _told: Job | None = None
-    """The job whose function the sandbox has; ``job`` may be exchanged between runs."""
-    _turn_s: float = 0.0
-    """When the execution that is running came up: sent, or the one before it answered."""
-    _sent: deque[tuple[int, int]] = field(default_factory=deque)
-    _interrupted: int = -1
-    """The attempt that was running when this run last lost a sandbox."""
+    def __init__(self, pool: Pool, *, principal: str) -> None:
+        self._pool = pool
+        self._principal = principal
+        self._lease: Lease | None = None
+        self._told: Job | None = None
+        """The job whose function the sandbox has."""
+        self._answers_due = False
+        """Whether the sandbox has been sent what it has not answered."""
+        self.lost_count = 0
+        """Sandboxes that were lost for no reason the code has given."""
 
-    async def run(self, attempts: Sequence[Attempt]) -> list[Ended]:
-        """Run every attempt; the results are in their order. Raises ServiceFailure."""
-        ended: list[Ended | None] = [None] * len(attempts)
-        todo = deque(range(len(attempts)))
-        self._interrupted = -1
+    async def run(
+        self,
+        job: Job,
+        attempts: Sequence[Attempt],
+        *,
+        may_begin: Callable[[], bool] = lambda: True,
+    ) -> list[Ended]:
+        """Run every attempt; the results are in their order. Raises ServiceFailure.
+
+        ``may_begin`` is asked before each execution; what it holds back is ``NotRun``. It is not
+        asked again for an execution that had begun when its sandbox was lost.
+        """
+        run = _Run(job, attempts, may_begin, deque(range(len(attempts))))
         # Of attempts, when a sandbox was last lost: if one has ended since, that is progress.
         left_count: int | None = None
-        while todo:
+        while run.todo:
             try:
-                await self._drive(attempts, todo, ended)
+                await self._drive(run)
             except SandboxLost as error:
-                running = self._return_unanswered(todo)
-                lost = await self._bury(error)
+                running = run.return_unanswered()
+                lost = await self._bury(error, run)
                 if isinstance(lost, OutOfMemory) and running >= 0:
-                    ended[running] = lost
-                    todo.remove(running)
-                elif left_count == len(todo):
+                    run.ended[running] = lost
+                    run.todo.remove(running)
+                elif left_count == len(run.todo):
                     raise ServiceFailure(
                         "sandbox_lost", "two sandboxes in a row were lost; send the request again"
                     ) from error
                 else:
-                    left_count = len(todo)
-                    self._interrupted = running
-        return [result if result is not None else NotRun() for result in ended]
+                    left_count = len(run.todo)
+                    run.interrupted = running
+        return [run.ended.get(index, NotRun()) for index in range(len(attempts))]
 
     @property
     def sandbox(self) -> Sandbox | None:
@@ -138,47 +163,48 @@ class SandboxDriver:
 
     def close(self, *, reusable: bool = True) -> None:
         """Give the sandbox back. Must be called after the last run, whatever happened; a run after
-        it takes another sandbox."""
+        it takes a different sandbox."""
         lease, self._lease = self._lease, None
         if lease is not None:
-            self.pool.give_back(lease, reusable=reusable and not self._sent)
+            self._pool.give_back(lease, reusable=reusable and not self._answers_due)
 
     # Driving one sandbox
 
-    async def _drive(
-        self, attempts: Sequence[Attempt], todo: deque[int], ended: list[Ended | None]
-    ) -> None:
-        lease = await self._leased()
-        while todo or self._sent:
-            while todo and len(self._sent) < _WINDOW:
-                index = todo.popleft()
-                if index != self._interrupted and not self.may_begin():
-                    ended[index] = NotRun()
+    async def _drive(self, run: _Run) -> None:
+        lease = await self._leased(run.job)
+        while run.todo or run.sent:
+            while run.todo and len(run.sent) < _WINDOW:
+                index = run.todo.popleft()
+                if index != run.interrupted and not run.may_begin():
+                    run.ended[index] = NotRun()
                     continue
-                self._send(lease, index, attempts[index])
-            if not self._sent:
+                self._send(lease, run, index)
+            if not run.sent:
                 return
-            result = await self._receive(lease)
-            _seq, index = self._sent.popleft()
-            self._turn_s = time.monotonic()
-            ended[index] = result
+            result = await self._receive(lease, run)
+            _seq, index = run.sent.popleft()
+            self._answers_due = bool(run.sent)
+            run.turn_s = time.monotonic()
+            run.ended[index] = result
             lease.execution_count += 1
             if not result.measured.reusable:
-                self._return_unanswered(todo)
+                run.return_unanswered()
                 self.close(reusable=False)
                 return
 
-    async def _leased(self) -> Lease:
-        job = self.job
+    async def _leased(self, job: Job) -> Lease:
         if self._lease is None:
-            self._lease = await self.pool.lease(
-                principal=job.principal, isolation=job.isolation, packages=frozenset(job.packages)
+            self._lease = await self._pool.lease(
+                principal=self._principal,
+                isolation=job.isolation,
+                packages=frozenset(job.packages),
             )
             self._told = None
+            self._answers_due = False
         lease = self._lease
         if self._told is not job:
-            await self._set_memory(lease)
-            runner_mb = self.pool.limits.runner_allowance_mb + lease.extra_memory_mb
+            await self._set_memory(lease, job)
+            runner_mb = self._pool.limits.runner_allowance_mb + lease.extra_memory_mb
             header = {
                 "packages": list(job.packages),
                 "profile": job.profile,
@@ -190,15 +216,16 @@ class SandboxDriver:
             self._told = job
         return lease
 
-    async def _set_memory(self, lease: Lease) -> None:
-        lease.extra_memory_mb = max(lease.extra_memory_mb, self.job.extra_memory_mb)
-        wanted_mb = self.job.limits.memory_mb + lease.extra_memory_mb
-        if (lease.memory_mb or self.pool.limits.memory_mb) != wanted_mb:
+    async def _set_memory(self, lease: Lease, job: Job) -> None:
+        lease.extra_memory_mb = max(lease.extra_memory_mb, job.extra_memory_mb)
+        wanted_mb = job.limits.memory_mb + lease.extra_memory_mb
+        if (lease.memory_mb or self._pool.limits.memory_mb) != wanted_mb:
             await lease.sandbox.set_memory_mb(wanted_mb)
         lease.memory_mb = wanted_mb
 
-    def _send(self, lease: Lease, index: int, attempt: Attempt) -> None:
-        limits, variation = self.job.limits, attempt.variation
+    def _send(self, lease: Lease, run: _Run, index: int) -> None:
+        limits, attempt = run.job.limits, run.attempts[index]
+        variation = attempt.variation
         factor = variation.limit_factor
         # Not counted: an answer left over from an earlier job in the same sandbox fits no call.
         seq = secrets.randbits(_SEQ_BITS)
@@ -209,20 +236,22 @@ class SandboxDriver:
                 "wall_time_ns": round(limits.wall_time_s * factor * 1e9),
                 "output_bytes": limits.output_bytes,
                 "stdout_bytes": limits.stdout_bytes,
-                "cpu_count": self.pool.limits.cpu_count,
+                "cpu_count": self._pool.limits.cpu_count,
             },
             "interpreter": dict(variation.interpreter),
             "surroundings": dict(variation.surroundings),
         }
         lease.sandbox.send(pack(Kind.EXECUTE, header, attempt.call_payload))
-        if not self._sent:
-            self._turn_s = time.monotonic()
-        self._sent.append((seq, index))
+        if not run.sent:
+            run.turn_s = time.monotonic()
+        run.sent.append((seq, index))
+        self._answers_due = True
 
-    async def _receive(self, lease: Lease) -> Result:
+    async def _receive(self, lease: Lease, run: _Run) -> Result:
         """The next answer. The second deadline, whatever the supervisor says, is here."""
-        grace_s = self.pool.limits.answer_grace_s
-        patience_s = 2 * _HARD_STOP_FACTOR * self.job.limits.wall_time_s + grace_s
+        limits = run.job.limits
+        grace_s = self._pool.limits.answer_grace_s
+        patience_s = 2 * _HARD_STOP_FACTOR * limits.wall_time_s + grace_s
         try:
             async with asyncio.timeout(patience_s):
                 answer = await lease.sandbox.receive()
@@ -230,10 +259,9 @@ class SandboxDriver:
             raise SandboxLost(f"no answer in {patience_s:g} s") from error
         if isinstance(answer, Fault):
             raise SandboxLost(f"the supervisor gave up: {answer.message}")
-        if isinstance(answer, Ready) or answer.measured.seq != self._sent[0][0]:
-            raise SandboxLost("an answer to another question")
+        if isinstance(answer, Ready) or answer.measured.seq != run.sent[0][0]:
+            raise SandboxLost("an answer to a different question")
         frame_bytes, *stream_bytes = answer.measured.sizes
-        limits = self.job.limits
         if (
             frame_bytes > limits.output_bytes + _FRAME_OVERHEAD_BYTES
             or max(stream_bytes) > limits.stdout_bytes
@@ -243,14 +271,7 @@ class SandboxDriver:
 
     # When a sandbox is lost
 
-    def _return_unanswered(self, todo: deque[int]) -> int:
-        """Put what was sent and not answered back in line; say which of it ran, -1 for none."""
-        running = self._sent[0][1] if self._sent else -1
-        todo.extendleft(index for _seq, index in reversed(self._sent))
-        self._sent.clear()
-        return running
-
-    async def _bury(self, error: SandboxLost) -> OutOfMemory | None:
+    async def _bury(self, error: SandboxLost, run: _Run) -> OutOfMemory | None:
         lease, self._lease = self._lease, None
         if lease is None:
             return None
@@ -258,12 +279,14 @@ class SandboxDriver:
         try:
             mortem = await lease.sandbox.post_mortem()
         finally:
-            self.pool.give_back(lease, reusable=False)
+            self._pool.give_back(lease, reusable=False)
         if not mortem.oom_killed:
             self.lost_count += 1
             return None
-        memory_bytes = self.job.limits.memory_mb * 1024 * 1024
-        return OutOfMemory(wall_time_s=time.monotonic() - self._turn_s, memory_bytes=memory_bytes)
+        return OutOfMemory(
+            wall_time_s=time.monotonic() - run.turn_s,
+            memory_bytes=run.job.limits.memory_mb * 1024 * 1024,
+        )
 
 
 def call_payload(call: dict[str, object]) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from execbox.wire import Limits
 from execbox_service.engines.base import Sandbox
 from execbox_service.failures import ServiceFailure
-from execbox_service.runner_frames import Ready, Result, parse_report
+from execbox_service.runner_frames import Ready, Result
 from execbox_service.sandboxes.driver import Attempt, Job, SandboxDriver, call_payload
 from execbox_service.sandboxes.pool import Pool
 from execbox_service.strict_json import decode
@@ -150,15 +150,14 @@ async def prove(pool: Pool, expected: Expected) -> None:
         profile="default",
         limits=Limits(),
         isolation="container",
-        principal="self-test",
     )
-    driver = SandboxDriver(pool, job)
+    driver = SandboxDriver(pool, principal="self-test")
     try:
-        (ended,) = await driver.run([Attempt(call_payload({"args": []}))])
+        (ended,) = await driver.run(job, [Attempt(call_payload({"args": []}))])
         sandbox = driver.sandbox
     finally:
         driver.close(reusable=False)
-    report = parse_report(ended.frame) if isinstance(ended, Result) else None
+    report = ended.report if isinstance(ended, Result) else None
     if report is None or report.header.status != "ok":
         said = report.header.error if report is not None else None
         raise ServiceFailure("self_test_failed", f"the probe did not run in the sandbox: {said}")

@@ -1,9 +1,9 @@
-"""Who may run when: a fixed number of slots, a bounded queue, turns taken between keys.
+"""Who may run when: a fixed number of slots, and a bounded queue before them, shared fairly.
 
-A slot is the right to run one execution at a time. Waiting here costs nobody's deadline:
-limits count from the start of an execution. Keys take turns, and within a key its lanes do: each
-batch waits in a lane of its own, so that a key's single requests pass between its batch's lines.
-Which key's and which lane's turn it is says ``turns``: whose executions are short gets more turns.
+A slot is the right to run one execution at a time. Waiting here costs no deadline: limits count
+from the start of an execution. Keys share the slots by start-time fair queueing (``fair_share``),
+and so do the lanes of each key: a batch waits in a lane of its own, so that single requests of the
+same key are served between its lines.
 """
 
 from __future__ import annotations
@@ -11,60 +11,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextvars import ContextVar
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from execbox_service.failures import Overloaded
-from execbox_service.scheduling.fair_share import Turns
+from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.fair_share import FairQueue
+from execbox_service.scheduling.retry_times import RetryTimes
 
-_INTERVAL_WEIGHT = 0.1
-_CHANGE_FACTOR = 4
-_RETRY_AFTER_MIN_S, _RETRY_AFTER_MAX_S = 1.0, 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """Where a key's work waits. ``patient`` work is not refused and waits as long as it takes:
-    whoever sends it keeps a bound on how much of it there is."""
-
-    name: str
-    patient: bool = False
-
-
-SINGLES = Lane("singles")
-"""The lane of requests that are no part of anything larger."""
-BEGUN = Lane("begun", patient=True)
-"""The lane of a key's jobs that have run for a while and let others pass."""
-# Not an argument, because it is where a task came from and not what any step of its work does.
-_lane: ContextVar[Lane] = ContextVar("execbox_lane", default=SINGLES)
-
-
-@contextlib.contextmanager
-def waiting_in(lane: Lane) -> Iterator[None]:
-    """Let whatever the current task does within the block wait for slots in ``lane``."""
-    token = _lane.set(lane)
-    try:
-        yield
-    finally:
-        _lane.reset(token)
-
-
-def current_lane() -> Lane:
-    """Where the current task waits for slots."""
-    return _lane.get()
+__all__ = ["Admission", "Reservation"]
 
 
 @dataclass(eq=False)
-class Holder:
-    """Whoever holds a slot or waits for one."""
+class Reservation:
+    """A slot that a caller waits for or holds; with ``alone``, all slots."""
 
-    principal: str
-    lane: Lane
+    caller: Caller
     alone: bool = False
     bounded: bool = False
     """Whether it counts against the size of the queue."""
-    entered_s: float = 0.0
+    begun_s: float = 0.0
+    """When the slot was granted."""
     granted: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -72,38 +39,39 @@ class Holder:
 
 @dataclass
 class _Key:
-    """Those of one key: who waits, by lane, and how many hold slots."""
+    """One API key's reservations that wait, by lane, and how many it holds."""
 
-    again: deque[Holder] = field(default_factory=deque)
-    """Jobs that have held a slot before, and a sandbox since: served before the lanes."""
-    lanes: dict[str, deque[Holder]] = field(default_factory=dict)
-    turns: Turns = field(default_factory=Turns)
-    holder_count: int = 0
+    again: deque[Reservation] = field(default_factory=deque)
+    """Of jobs that have held a slot before, and have held a sandbox since: served before lanes."""
+    lanes: dict[str, deque[Reservation]] = field(default_factory=dict)
+    fair_queue: FairQueue = field(default_factory=FairQueue)
+    held_count: int = 0
 
     @property
     def waits(self) -> bool:
         return bool(self.again or self.lanes)
 
-    def queue_of(self, holder: Holder, *, again: bool) -> deque[Holder]:
+    def queue_of(self, reservation: Reservation, *, again: bool) -> deque[Reservation]:
         if again:
             return self.again
-        if holder.lane.name not in self.lanes:
-            self.turns.arrive(holder.lane.name)
-        return self.lanes.setdefault(holder.lane.name, deque())
+        lane = reservation.caller.lane
+        if lane not in self.lanes:
+            self.fair_queue.arrive(lane)
+        return self.lanes.setdefault(lane, deque())
 
-    def take_next(self, *, now_s: float) -> Holder:
-        """Take out whoever is next; there must be somebody."""
+    def take_next(self, *, now_s: float) -> Reservation:
+        """Take out the reservation that is served next; the key must have one that waits."""
         if self.again:
             return self.again.popleft()
-        name = self.turns.next_of(self.lanes, now_s=now_s)
-        holder = self.lanes[name].popleft()
+        name = self.fair_queue.next_of(self.lanes, now_s=now_s)
+        reservation = self.lanes[name].popleft()
         self.tidy()
-        return holder
+        return reservation
 
     def tidy(self) -> None:
-        """Drop lanes in which nobody waits."""
+        """Drop lanes in which nothing waits."""
         self.lanes = {name: queue for name, queue in self.lanes.items() if queue}
-        self.turns.forget_idle(self.lanes)
+        self.fair_queue.forget_idle(self.lanes)
 
 
 class Admission:
@@ -116,14 +84,14 @@ class Admission:
         self._active_count = 0
         self._alone_active = False
         self._before_alone_count = 0
-        """Of those who wait for one slot, so many are to be let in before the next alone."""
-        self._alone: deque[Holder] = deque()
+        """How many reservations of one slot are granted before the next that runs alone."""
+        self._alone: deque[Reservation] = deque()
         self._keys: dict[str, _Key] = {}
-        """Of those keys for which anybody waits or holds a slot."""
-        self._turns = Turns()
+        """The keys that wait for a slot or hold one."""
+        self._fair_queue = FairQueue()
         self._waiting_count = 0
         self._bounded_count = 0
-        self._places = _Places(queue_size)
+        self._retry_times = RetryTimes(queue_size)
 
     @property
     def queue_wait_max_s(self) -> float:
@@ -139,148 +107,152 @@ class Admission:
 
     @contextlib.asynccontextmanager
     async def slot(
-        self, *, principal: str, alone: bool = False, again: bool = False
+        self, caller: Caller, *, alone: bool = False, again: bool = False
     ) -> AsyncIterator[float]:
         """Hold a slot, or with ``alone`` all of them; yields the seconds spent waiting.
 
-        ``again`` is for a job that has held a slot before: it is served before new ones of its
-        lane, and the queue's bounds are not for it, nor for ``alone``, nor for a patient lane.
-        Raises Overloaded when the queue is full or the wait gets too long.
+        ``again`` is for a job that has held a slot before: it is served before its key's lanes.
+        The queue's bounds hold for neither ``again`` nor ``alone`` nor an admitted caller. Raises
+        Overloaded when the queue is full or the wait gets too long.
         """
         started_s = _now_s()
-        holder = await self._enter(principal, alone=alone, again=again)
+        reservation = await self._enter(caller, alone=alone, again=again)
         try:
             yield _now_s() - started_s
         finally:
-            self._leave(holder)
+            self._leave(reservation)
 
-    # A job that holds a slot already
+    # For a job that holds a slot already
 
-    def is_wanted(self, *, principal: str, lane: Lane) -> bool:
-        """Whether somebody waits whom a job that holds a slot should let pass now and then: not
-        the rest of its own batch."""
+    def is_wanted(self, caller: Caller) -> bool:
+        """Whether a reservation waits that ``caller``'s job should let pass after a while.
+
+        The other parts of its own batch or request are no reason: only lanes besides its own are.
+        """
         if self._alone:
             return True
-        own = lane.name if lane.patient else None
+        own = caller.lane if caller.admitted else None
         return any(
-            key.again or any(not (name == principal and each == own) for each in key.lanes)
+            key.again or any(not (name == caller.principal and lane == own) for lane in key.lanes)
             for name, key in self._keys.items()
         )
 
-    def waiting_in_lane_count(self, lane: Lane, *, principal: str) -> int:
-        key = self._keys.get(principal)
-        return len(key.lanes.get(lane.name, ())) if key else 0
+    def waiting_in_lane_count(self, caller: Caller) -> int:
+        """How many of the key's reservations wait in the lane of ``caller``."""
+        key = self._keys.get(caller.principal)
+        return len(key.lanes.get(caller.lane, ())) if key else 0
 
-    def take_spare(self, *, principal: str, lane: Lane) -> Holder | None:
-        """A further slot, if there is one that nobody waits for; ``leave_spare`` ends it."""
+    def take_spare(self, caller: Caller) -> Reservation | None:
+        """A further slot, if one is free and no reservation waits; ``leave_spare`` ends it."""
         busy = self._alone_active or self._active_count >= self.slot_count
         if busy or self.waiting_count:
             return None
-        spare = Holder(principal, lane)
+        spare = Reservation(caller)
         self._begin(spare)
         return spare
 
-    def leave_spare(self, spare: Holder) -> None:
+    def leave_spare(self, spare: Reservation) -> None:
         """Give back what ``take_spare`` gave; exactly once."""
         self._leave(spare)
 
     # Entering and leaving
 
-    async def _enter(self, principal: str, *, alone: bool, again: bool) -> Holder:
-        lane = _lane.get()
-        holder = Holder(principal, lane, alone, bounded=not (alone or again or lane.patient))
-        self._refuse_if_full(holder)
-        queue = self._alone if alone else self._queue_of(holder, again=again)
-        queue.append(holder)
+    async def _enter(self, caller: Caller, *, alone: bool, again: bool) -> Reservation:
+        reservation = Reservation(caller, alone, bounded=not (alone or again or caller.admitted))
+        self._refuse_if_full(reservation)
+        queue = self._alone if alone else self._queue_of(reservation, again=again)
+        queue.append(reservation)
         self._waiting_count += not alone
-        self._bounded_count += holder.bounded
+        self._bounded_count += reservation.bounded
         self._dispatch()
-        if holder.granted.done():
-            return holder
+        if reservation.granted.done():
+            return reservation
         try:
-            async with asyncio.timeout(self._queue_wait_max_s if holder.bounded else None):
-                await holder.granted
+            async with asyncio.timeout(self._queue_wait_max_s if reservation.bounded else None):
+                await reservation.granted
         except BaseException as error:
-            self._abandon(holder, queue)
+            self._abandon(reservation, queue)
             if isinstance(error, TimeoutError):
                 raise Overloaded(
                     "queue_timeout",
                     f"no slot became free in {self._queue_wait_max_s:g} s; nothing was started, "
                     "send it again later",
-                    retry_after_s=self._places.promise_s(),
+                    retry_after_s=self._retry_times.next_s(_now_s()),
                 ) from error
             raise
-        return holder
+        return reservation
 
-    def _refuse_if_full(self, holder: Holder) -> None:
+    def _refuse_if_full(self, reservation: Reservation) -> None:
         free = self._active_count < self.slot_count and not (self._alone_active or self._alone)
-        if holder.bounded and not free and self._bounded_count >= self._queue_size:
+        if reservation.bounded and not free and self._bounded_count >= self._queue_size:
             raise Overloaded(
                 "queue_full",
                 f"{self._bounded_count} requests are waiting, which is the most; nothing was "
                 "started, send it again later",
-                retry_after_s=self._places.promise_s(),
+                retry_after_s=self._retry_times.next_s(_now_s()),
             )
 
-    def _queue_of(self, holder: Holder, *, again: bool) -> deque[Holder]:
-        key = self._keys.setdefault(holder.principal, _Key())
+    def _queue_of(self, reservation: Reservation, *, again: bool) -> deque[Reservation]:
+        principal = reservation.caller.principal
+        key = self._keys.setdefault(principal, _Key())
         if not key.waits:
-            self._turns.arrive(holder.principal)
-        return key.queue_of(holder, again=again)
+            self._fair_queue.arrive(principal)
+        return key.queue_of(reservation, again=again)
 
-    def _abandon(self, holder: Holder, queue: deque[Holder]) -> None:
-        if holder in queue:
-            queue.remove(holder)
-            self._waiting_count -= not holder.alone
-            self._bounded_count -= holder.bounded
-            self._tidy(holder.principal)
-        elif holder.granted.done() and not holder.granted.cancelled():
-            self._leave(holder)
+    def _abandon(self, reservation: Reservation, queue: deque[Reservation]) -> None:
+        if reservation in queue:
+            queue.remove(reservation)
+            self._waiting_count -= not reservation.alone
+            self._bounded_count -= reservation.bounded
+            self._tidy(reservation.caller.principal)
+        elif reservation.granted.done() and not reservation.granted.cancelled():
+            self._leave(reservation)
             return
-        # Else cancelled while waiting: the future was taken out by nobody, and holds nothing.
+        # Else it was cancelled while it waited, and ``_grant`` took it out and gave it nothing.
         self._dispatch()
 
-    def _begin(self, holder: Holder) -> None:
-        holder.entered_s = now_s = _now_s()
+    def _begin(self, reservation: Reservation) -> None:
+        reservation.begun_s = now_s = _now_s()
         self._active_count += 1
-        if holder.alone:
+        if reservation.alone:
             return
-        key = self._keys.setdefault(holder.principal, _Key())
-        key.holder_count += 1
-        key.turns.begin(holder.lane.name, now_s=now_s)
-        self._turns.begin(holder.principal, now_s=now_s)
+        caller = reservation.caller
+        key = self._keys.setdefault(caller.principal, _Key())
+        key.held_count += 1
+        key.fair_queue.begin(caller.lane, now_s=now_s)
+        self._fair_queue.begin(caller.principal, now_s=now_s)
 
-    def _leave(self, holder: Holder) -> None:
+    def _leave(self, reservation: Reservation) -> None:
         self._active_count -= 1
-        now_s = _now_s()
-        if holder.alone:
+        caller, begun_s, now_s = reservation.caller, reservation.begun_s, _now_s()
+        if reservation.alone:
             self._alone_active = False
             self._before_alone_count = self.slot_count
             # All slots' time: or code that is stopped on purpose would have most of the machine.
-            all_s = (now_s - holder.entered_s) * self.slot_count
-            self._turns.charge(holder.principal, used_s=all_s)
-            self._turns.forget_idle(self._keys)
+            all_s = (now_s - begun_s) * self.slot_count
+            self._fair_queue.charge(caller.principal, used_s=all_s)
+            self._fair_queue.forget_idle(self._keys)
         else:
-            key = self._keys[holder.principal]
-            key.holder_count -= 1
-            key.turns.end(holder.lane.name, entered_s=holder.entered_s, now_s=now_s)
-            self._turns.end(holder.principal, entered_s=holder.entered_s, now_s=now_s)
-            self._tidy(holder.principal)
+            key = self._keys[caller.principal]
+            key.held_count -= 1
+            key.fair_queue.end(caller.lane, begun_s=begun_s, now_s=now_s)
+            self._fair_queue.end(caller.principal, begun_s=begun_s, now_s=now_s)
+            self._tidy(caller.principal)
         self._dispatch()
 
     def _tidy(self, principal: str) -> None:
-        """Drop what is not needed of a key, and all of it if nobody of it is there."""
+        """Drop what a key no longer needs, and the whole key if it neither waits nor holds."""
         key = self._keys.get(principal)
         if key is None:
             return
         key.tidy()
-        if not key.waits and not key.holder_count:
+        if not key.waits and not key.held_count:
             del self._keys[principal]
-            self._turns.forget_idle(self._keys)
+            self._fair_queue.forget_idle(self._keys)
 
     def _dispatch(self) -> None:
-        """Grant what can be granted now. Whoever must run alone goes first, so it cannot starve,
-        but not twice in a row, so it starves nobody."""
+        """Grant what can be granted now. A reservation that runs alone goes first, so that it
+        cannot starve, but never two in a row, so that it starves no other."""
         while not self._alone_active:
             if self._alone and not (self._before_alone_count and self._waiting_count):
                 if self._active_count == 0:
@@ -291,53 +263,22 @@ class Admission:
                 return
             now_s = _now_s()
             waiting = (name for name, key in self._keys.items() if key.waits)
-            principal = self._turns.next_of(waiting, now_s=now_s)
-            holder = self._keys[principal].take_next(now_s=now_s)
+            principal = self._fair_queue.next_of(waiting, now_s=now_s)
+            reservation = self._keys[principal].take_next(now_s=now_s)
             self._waiting_count -= 1
-            self._bounded_count -= holder.bounded
-            if holder.bounded:
-                self._places.freed(more_wait=self._bounded_count > 0)
+            self._bounded_count -= reservation.bounded
+            if reservation.bounded:
+                self._retry_times.place_freed(now_s, more_wait=self._bounded_count > 0)
             self._before_alone_count = max(0, self._before_alone_count - 1)
-            self._grant(holder)
+            self._grant(reservation)
 
-    def _grant(self, holder: Holder) -> None:
-        if holder.granted.cancelled():
-            self._alone_active = self._alone_active and not holder.alone
-            self._tidy(holder.principal)
+    def _grant(self, reservation: Reservation) -> None:
+        if reservation.granted.cancelled():
+            self._alone_active = self._alone_active and not reservation.alone
+            self._tidy(reservation.caller.principal)
             return
-        self._begin(holder)
-        holder.granted.set_result(None)
-
-
-class _Places:
-    """When places in the queue become free: seen for those who wait, foretold to those refused."""
-
-    def __init__(self, queue_size: int) -> None:
-        self._queue_size = queue_size
-        self._interval_s = 0.05
-        self._freed_s: float | None = None
-        """The last time, if others were waiting then: the time until the next is the service's."""
-        self._promised_s = 0.0
-
-    def freed(self, *, more_wait: bool) -> None:
-        """A place has become free, because whoever had it was let in."""
-        now_s = _now_s()
-        if self._freed_s is not None:
-            self._interval_s += _INTERVAL_WEIGHT * (now_s - self._freed_s - self._interval_s)
-        self._freed_s = now_s if more_wait else None
-
-    def promise_s(self) -> float:
-        """In how many seconds to come back. Everybody refused is told of a place of their own, one
-        after the other, so that they do not all come back for the same one."""
-        now_s = _now_s()
-        since_s = 0.0 if self._freed_s is None else now_s - self._freed_s
-        # What takes so much longer than it did is a change, and no chance.
-        interval_s = max(self._interval_s, since_s / _CHANGE_FACTOR)
-        promised_s = max(self._promised_s, now_s) + interval_s
-        # No further than until the whole queue has moved on: callers who ask again at once, or
-        # never, must not push the others' times away.
-        self._promised_s = min(promised_s, now_s + max(1, self._queue_size) * interval_s)
-        return min(max(_RETRY_AFTER_MIN_S, self._promised_s - now_s), _RETRY_AFTER_MAX_S)
+        self._begin(reservation)
+        reservation.granted.set_result(None)
 
 
 def _now_s() -> float:

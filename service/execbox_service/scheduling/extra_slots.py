@@ -1,6 +1,6 @@
-"""One run's attempts shared by several slots: what is left of them, and the further slots.
+"""One run's attempts shared by several slots: what is left of them, and the extra slots.
 
-How long a job may hold slots, and what it does with its first, is decided in ``work``.
+How long a job may hold slots, and what it does with its first, is decided in ``job_run``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Self
 
 from execbox_service.judge import outcome
 from execbox_service.runner_frames import Result
-from execbox_service.sandboxes.driver import Attempt, Ended, NotRun, SandboxDriver
-from execbox_service.scheduling.admission import Holder
+from execbox_service.sandboxes.driver import Attempt, Ended, Job, NotRun, SandboxDriver
+from execbox_service.scheduling.admission import Reservation
+
+__all__ = ["ExtraSlots", "Left"]
 
 _CHUNK_S = 0.05
 """Executions are handed out in pieces of about this length, so that slots end at the same time."""
@@ -27,7 +29,8 @@ _BESIDES_S = 0.001
 class Left:
     """What is left of one run's attempts, shared by all the slots that work on it."""
 
-    def __init__(self, attempts: Sequence[Attempt]) -> None:
+    def __init__(self, job: Job, attempts: Sequence[Attempt]) -> None:
+        self.job = job
         self.attempts = attempts
         self.todo = deque(range(len(attempts)))
         self.stopped: deque[int] = deque()
@@ -66,28 +69,28 @@ class Left:
             self._mean_s = mean_s if self._mean_s is None else (self._mean_s + mean_s) / 2
 
     def replace(self, index: int, result: Ended) -> None:
-        """Exchange a result for that of another run."""
+        """Exchange a result for that of a later run of the same attempt."""
         self._ended[index] = result
 
     def results(self) -> list[Ended]:
         return [result if result is not None else NotRun() for result in self._ended]
 
 
-class Helpers:
-    """The further slots of one run, each with a sandbox: taken while nobody waits for them."""
+class ExtraSlots:
+    """The further slots of one run, each with a sandbox: held while no other job waits for one."""
 
     def __init__(
         self,
-        take_spare: Callable[[], Holder | None],
-        leave_spare: Callable[[Holder], None],
+        take_spare: Callable[[], Reservation | None],
+        leave_spare: Callable[[Reservation], None],
         *,
         new_driver: Callable[[], SandboxDriver],
-        help_out: Callable[[SandboxDriver], Coroutine[None, None, bool]],
+        use: Callable[[SandboxDriver], Coroutine[None, None, bool]],
     ) -> None:
         self._take_spare = take_spare
         self._leave_spare = leave_spare
         self._new_driver = new_driver
-        self._help_out = help_out
+        self._use = use
         self._tasks: dict[asyncio.Task[bool], SandboxDriver] = {}
         self._failed = False
 
@@ -104,7 +107,7 @@ class Helpers:
             task.cancel()
         await self.ended()
 
-    def call(self, *, worth: Callable[[int], bool]) -> None:
+    def take(self, *, worth: Callable[[int], bool]) -> None:
         """Take slots that are free and not waited for, as long as so many further ones are worth
         it, unless that has gone wrong before."""
         while not self._failed and worth(len(self._tasks) + 1):
@@ -112,7 +115,7 @@ class Helpers:
             if spare is None:
                 return
             driver = self._new_driver()
-            task = asyncio.create_task(self._help_out(driver))
+            task = asyncio.create_task(self._use(driver))
             self._tasks[task] = driver
             task.add_done_callback(functools.partial(self._has_ended, spare))
 
@@ -127,7 +130,7 @@ class Helpers:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _has_ended(self, spare: Holder, task: asyncio.Task[bool]) -> None:
+    def _has_ended(self, spare: Reservation, task: asyncio.Task[bool]) -> None:
         del self._tasks[task]
         self._leave_spare(spare)
         self._failed = self._failed or task.cancelled() or not task.result()

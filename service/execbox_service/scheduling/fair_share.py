@@ -1,8 +1,13 @@
-"""Whose turn it is: of those who wait, the one that has had the least of the slots' time so far.
+"""Start-time fair queueing: which flow is served next, by the slot time each has used. Arithmetic.
 
-Arithmetic only: who waits and what for is known in ``admission``. Turns of equal length would let
-a key whose executions take a second have two hundred times as much as one whose take five
-milliseconds, and let the latter wait for all of them.
+After Goyal, Vin and Cheng, "Start-time Fair Queueing" (SIGCOMM 1996): each flow has a virtual
+time, which its use of slots moves forward; the flow with the lowest is served next; a flow that was
+idle starts at the virtual time of the flow last served, so that nobody saves up time by staying
+away. Flows are API keys in one queue, and the lanes of one key in another. Who waits, and for
+what, is known in ``admission``.
+
+Plain turns would not do: a key whose executions take a second would get two hundred times the slot
+time of one whose executions take five milliseconds, and the latter would wait for all of it.
 """
 
 from __future__ import annotations
@@ -11,92 +16,102 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+__all__ = ["FairQueue"]
+
 _TICK_S = 0.001
-"""Times are counted in these, at least one each: what is less is noise, and order decides."""
-_REMEMBERED_MAX = 64
+"""Slot time is counted in ticks, at least one for each use: a smaller difference is noise, and the
+order of service decides."""
+_IDLE_FLOWS_MAX = 64
 
 
 @dataclass
-class _Share:
-    used_tick_count: int = 0
-    holder_count: int = 0
-    entered_sum_s: float = 0.0
-    """Of those who hold a slot now, when they got it."""
-    turn: int = -1
-    """Its last; a lower one has waited for longer."""
+class _Flow:
+    """One key, or one lane of a key."""
 
-    def used_s(self, now_s: float) -> float:
-        """With what those use who are not done."""
-        running_s = self.holder_count * now_s - self.entered_sum_s
-        return self.used_tick_count * _TICK_S + running_s
+    virtual_tick_count: int = 0
+    """Virtual time, in ticks of slot time, of the uses that have ended."""
+    in_service_count: int = 0
+    """Slots that the flow holds now."""
+    begun_sum_s: float = 0.0
+    """Sum of the times at which those slots were granted."""
+    served_number: int = -1
+    """Of its last grant, among all grants of the queue; the lower one has waited longer."""
+
+    def virtual_time_s(self, now_s: float) -> float:
+        """With the use of the slots that it still holds."""
+        in_service_s = self.in_service_count * now_s - self.begun_sum_s
+        return self.virtual_tick_count * _TICK_S + in_service_s
 
 
-class Turns:
-    """The slots' time that each name has had. Whoever comes anew has had as little as whoever of
-    the others has had least, and not less: nobody saves up time by staying away."""
+class FairQueue:
+    """The virtual times of flows that share slots. All times are in seconds of one clock."""
 
     def __init__(self) -> None:
-        self._shares: dict[str, _Share] = {}
-        self._floor_s = 0.0
+        self._flows: dict[str, _Flow] = {}
+        self._virtual_time_s = 0.0
+        """The highest virtual time at which a flow was served: where an idle flow starts again."""
         self._numbers = itertools.count()
 
     def next_of(self, names: Iterable[str], *, now_s: float) -> str:
-        """The one of these that is next; there must be one."""
+        """The flow to serve next of those that wait: ``names``, at least one."""
 
-        def place(name: str) -> tuple[float, int]:
-            share = self._share(name)
-            return share.used_s(now_s), share.turn
+        def order(name: str) -> tuple[float, int]:
+            flow = self._flow(name)
+            return flow.virtual_time_s(now_s), flow.served_number
 
-        return min(names, key=place)
+        return min(names, key=order)
 
     def arrive(self, name: str) -> None:
-        """Somebody waits under a name under which nobody did."""
-        share = self._share(name)
-        if not share.holder_count:
-            share.used_tick_count = max(share.used_tick_count, self._floor_tick_count)
+        """A flow begins to wait that did not wait before."""
+        flow = self._flow(name)
+        if not flow.in_service_count:
+            flow.virtual_tick_count = max(flow.virtual_tick_count, self._start_tick_count)
 
     def begin(self, name: str, *, now_s: float) -> None:
-        """Somebody under this name was given a slot."""
-        share = self._share(name)
-        self._floor_s = max(self._floor_s, share.used_s(now_s))
-        share.holder_count += 1
-        share.entered_sum_s += now_s
-        share.turn = next(self._numbers)
+        """A flow is granted a slot."""
+        flow = self._flow(name)
+        self._virtual_time_s = max(self._virtual_time_s, flow.virtual_time_s(now_s))
+        flow.in_service_count += 1
+        flow.begun_sum_s += now_s
+        flow.served_number = next(self._numbers)
 
-    def end(self, name: str, *, entered_s: float, now_s: float) -> None:
-        """And has given it back."""
-        share = self._share(name)
-        share.holder_count -= 1
-        share.entered_sum_s = share.entered_sum_s - entered_s if share.holder_count else 0.0
-        share.used_tick_count += max(1, round((now_s - entered_s) / _TICK_S))
+    def end(self, name: str, *, begun_s: float, now_s: float) -> None:
+        """A flow gives back a slot that it was granted at ``begun_s``."""
+        flow = self._flow(name)
+        flow.in_service_count -= 1
+        flow.begun_sum_s = flow.begun_sum_s - begun_s if flow.in_service_count else 0.0
+        flow.virtual_tick_count += max(1, round((now_s - begun_s) / _TICK_S))
 
     def charge(self, name: str, *, used_s: float) -> None:
-        """Count time that was had without a turn."""
-        self._share(name).used_tick_count += round(used_s / _TICK_S)
+        """Count slot time that a flow used without having been granted a slot by turn."""
+        self._flow(name).virtual_tick_count += round(used_s / _TICK_S)
 
-    def forget_idle(self, waiting: Iterable[str]) -> None:
-        """Drop the names that nobody waits under or holds a slot for, unless they have had more
-        than others: that is remembered until the others have caught up, of so many at most."""
-        kept = set(waiting)
+    def forget_idle(self, active: Iterable[str]) -> None:
+        """Drop the flows that are not ``active`` and hold no slot.
+
+        A flow that is ahead of the virtual time is remembered until the others have caught up, or
+        going away for a moment would wipe out what it used. No more than 64 are remembered.
+        """
+        kept = set(active)
         idle = [
-            (share.used_tick_count, name)
-            for name, share in self._shares.items()
-            if name not in kept and not share.holder_count
+            (flow.virtual_tick_count, name)
+            for name, flow in self._flows.items()
+            if name not in kept and not flow.in_service_count
         ]
         idle.sort(reverse=True)
-        for place, (used_tick_count, name) in enumerate(idle):
-            if place >= _REMEMBERED_MAX or used_tick_count * _TICK_S <= self._floor_s:
-                del self._shares[name]
+        for place, (virtual_tick_count, name) in enumerate(idle):
+            if place >= _IDLE_FLOWS_MAX or virtual_tick_count * _TICK_S <= self._virtual_time_s:
+                del self._flows[name]
 
     def __len__(self) -> int:
-        return len(self._shares)
+        return len(self._flows)
 
-    def _share(self, name: str) -> _Share:
-        if name not in self._shares:
-            # Not only by ``arrive``: a slot can be had without having waited in line for it.
-            self._shares[name] = _Share(self._floor_tick_count)
-        return self._shares[name]
+    def _flow(self, name: str) -> _Flow:
+        if name not in self._flows:
+            # Not only by ``arrive``: a slot can be granted to a flow that never waited for it.
+            self._flows[name] = _Flow(self._start_tick_count)
+        return self._flows[name]
 
     @property
-    def _floor_tick_count(self) -> int:
-        return round(self._floor_s / _TICK_S)
+    def _start_tick_count(self) -> int:
+        return round(self._virtual_time_s / _TICK_S)

@@ -1,9 +1,10 @@
-"""One request's executions on the pool: taking turns for slots, spreading, running again alone.
+"""``JobRun``: the executions of one request on the pool, spread over slots, again alone if need be.
 
-A job holds a slot while its calls run. One of many calls spreads over slots that nobody wants, and
-lets others pass when somebody does; meanwhile, and between runs, its slot is free for others. What
-the machine was too busy to finish is run again with the machine to itself before anybody judges it.
-Which slot is whose is decided in ``admission``, what happens in a sandbox in ``sandboxes.driver``.
+A job holds a slot while its calls run. A job of many calls spreads over slots that no other job
+wants, and lets other jobs pass when they want one; meanwhile, and between runs, its slot is free
+for them. What the machine was too busy to finish is run again with all slots to itself before it
+is judged. Which slot is whose is decided in ``admission``, what happens in a sandbox in
+``sandboxes``.
 """
 
 from __future__ import annotations
@@ -21,15 +22,18 @@ from execbox_service.judge import outcome
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Attempt, Ended, Job, NotRun, SandboxDriver
 from execbox_service.sandboxes.pool import Pool
-from execbox_service.scheduling.admission import BEGUN, Admission, current_lane, waiting_in
-from execbox_service.scheduling.extra_slots import Helpers, Left
+from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.extra_slots import ExtraSlots, Left
+
+__all__ = ["Effort", "JobRun"]
 
 logger = logging.getLogger(__name__)
 
 _HOLD_S = 0.25
-"""How long a job keeps a slot that others want, and what is under way is then waited for."""
+"""How long a job keeps a slot that other jobs want, and what is under way is then waited for."""
 _CHUNK_MAX_S = 0.2
-"""What has been handed out and not begun after this is taken back: others may be free for it."""
+"""What has been handed out and not begun after this is taken back: another slot may be free."""
 _STARVED_RETRY_S = 10.0
 _SPREAD_MIN_S = 0.3
 """What is left must take this long for each further container before it is worth that."""
@@ -37,7 +41,7 @@ _SPREAD_MIN_S = 0.3
 
 @dataclass
 class Effort:
-    """What a job's executions took beyond what its answer says: for those who watch the service."""
+    """What a job's executions took beyond what its answer says: for the operator's metrics."""
 
     queue_time_s: float = 0.0
     """Waiting for a slot before the first execution."""
@@ -57,15 +61,20 @@ class Effort:
                 self.throttled_s += result.measured.throttled_ns / 1e9
 
 
-class Work:
-    """An async context: the sandbox is given back at its end, destroyed if it ended in an error."""
+class JobRun:
+    """An async context: its sandbox is given back at its end, destroyed if it ended in an error.
 
-    def __init__(self, admission: Admission, pool: Pool, job: Job) -> None:
+    ``job_time_s`` counts from the first execution of the first job that is run in it.
+    """
+
+    def __init__(
+        self, admission: Admission, pool: Pool, *, caller: Caller, job_time_s: float
+    ) -> None:
         self._admission = admission
         self._pool = pool
-        self._time = _JobTime(job.limits.job_time_s, forgiven_s=admission.queue_wait_max_s)
-        self._driver = SandboxDriver(pool, job)
-        self._lane = current_lane()
+        self._caller = caller
+        self._time = _JobTime(job_time_s, forgiven_s=admission.queue_wait_max_s)
+        self._driver = SandboxDriver(pool, principal=caller.principal)
         self._entered = False
         self.effort = Effort()
 
@@ -85,95 +94,82 @@ class Work:
     def queue_time_s(self) -> float:
         return self.effort.queue_time_s
 
-    @property
-    def job(self) -> Job:
-        """What attempts run; exchanging it takes effect with the next run."""
-        return self._driver.job
-
-    @job.setter
-    def job(self, job: Job) -> None:
-        self._driver.job = job
-
-    async def run(self, attempts: Sequence[Attempt]) -> list[Ended]:
-        """Run attempts; the results are in their order. Raises Overloaded (the first time only) and
-        ServiceFailure."""
+    async def run(self, job: Job, attempts: Sequence[Attempt]) -> list[Ended]:
+        """Run a job's attempts; the results are in their order. Raises Overloaded (the first time
+        only) and ServiceFailure."""
         if not attempts:
             return []
-        left = Left(attempts)
-        async with self._helpers(left) as helpers:
+        left = Left(job, attempts)
+        async with self._extra_slots(left) as extra_slots:
             passed = False
             while left.todo:
-                async with self._slot(passed=passed):
-                    await self._hold(left, helpers)
+                async with self._slot(job, passed=passed):
+                    await self._hold(left, extra_slots)
                 passed = bool(left.todo)
                 if not passed:
-                    # One that had to stop has put back what it had.
-                    await helpers.ended()
+                    # An extra slot that had to be given up has put back what it had.
+                    await extra_slots.ended()
                 if left.stopped:
-                    helpers.let_pass()
+                    extra_slots.let_pass()
                     await self._again_alone(left)
         return left.results()
 
     # Slots
 
     @contextlib.asynccontextmanager
-    async def _slot(self, *, passed: bool) -> AsyncIterator[None]:
-        """A slot. Whoever has let others pass waits with others who have."""
-        lane = BEGUN if passed and self._set_aside() else self._lane
-        again = self._entered and lane is not BEGUN
-        with waiting_in(lane):
-            async with self._admission.slot(principal=self.job.principal, again=again) as waited_s:
-                if not self._entered:
-                    self.effort.queue_time_s = waited_s
-                    self._entered = True
-                self._time.waited(waited_s)
-                yield
+    async def _slot(self, job: Job, *, passed: bool) -> AsyncIterator[None]:
+        """A slot. A job that has let other jobs pass waits with the key's other such jobs."""
+        aside = passed and self._set_aside(job)
+        caller = self._caller.begun() if aside else self._caller
+        async with self._admission.slot(caller, again=self._entered and not aside) as waited_s:
+            if not self._entered:
+                self.effort.queue_time_s = waited_s
+                self._entered = True
+            self._time.waited(waited_s)
+            yield
 
-    def _set_aside(self) -> bool:
+    def _set_aside(self, job: Job) -> bool:
         """Whether this job can wait behind its key's others: the sandboxes of those that wait must
         not become many. At level ``process`` there need be none: the key's next job has use for it.
         """
-        if self.job.isolation == "process":
+        if job.isolation == "process":
             self._driver.close()
             return True
-        waiting_count = self._admission.waiting_in_lane_count(BEGUN, principal=self.job.principal)
+        waiting_count = self._admission.waiting_in_lane_count(self._caller.begun())
         return waiting_count < self._admission.slot_count
 
-    async def _hold(self, left: Left, helpers: Helpers) -> None:
-        """Run what is left, until others want the slot and it has been held long enough, or until
-        something is to be run again alone."""
+    async def _hold(self, left: Left, extra_slots: ExtraSlots) -> None:
+        """Run what is left, until other jobs want the slot and it has been held long enough, or
+        until something is to be run again alone."""
         began_s = _now_s()
 
         def is_over() -> bool:
-            held_long = _now_s() - began_s >= _HOLD_S and self._is_wanted()
+            held_long = _now_s() - began_s >= _HOLD_S and self._admission.is_wanted(self._caller)
             return held_long or bool(left.stopped)
 
         while left.todo and not is_over():
             await self._run_chunk(self._driver, left, until=is_over)
             if self._admission.waiting_count:
-                helpers.let_pass()
+                extra_slots.let_pass()
             elif self._may_spread(left):
-                helpers.call(worth=lambda count: left.takes_s >= _SPREAD_MIN_S * count)
+                extra_slots.take(worth=lambda count: left.takes_s >= _SPREAD_MIN_S * count)
 
     def _may_spread(self, left: Left) -> bool:
         """Whether this job can have further sandboxes, and no other job waits for one."""
-        can = self.job.isolation == "process" and not left.stopped
+        can = left.job.isolation == "process" and not left.stopped
         return can and not self._pool.waiting_count
 
-    def _is_wanted(self) -> bool:
-        return self._admission.is_wanted(principal=self.job.principal, lane=self._lane)
-
-    def _helpers(self, left: Left) -> Helpers:
-        admission, principal = self._admission, self.job.principal
-        return Helpers(
-            lambda: admission.take_spare(principal=principal, lane=self._lane),
+    def _extra_slots(self, left: Left) -> ExtraSlots:
+        admission, caller = self._admission, self._caller
+        return ExtraSlots(
+            lambda: admission.take_spare(caller),
             admission.leave_spare,
-            new_driver=lambda: SandboxDriver(self._pool, self.job),
-            help_out=lambda driver: self._help(driver, left),
+            new_driver=lambda: SandboxDriver(self._pool, principal=caller.principal),
+            use=lambda driver: self._use_extra(driver, left),
         )
 
-    async def _help(self, driver: SandboxDriver, left: Left) -> bool:
-        """Run what is left, as long as nobody else wants the slot and nothing is to be run again
+    async def _use_extra(self, driver: SandboxDriver, left: Left) -> bool:
+        """Run what is left, as long as no other job wants the slot and nothing is to be run again
         alone; false if that failed."""
         ended_well = False
         try:
@@ -181,7 +177,7 @@ class Work:
                 await self._run_chunk(driver, left, until=lambda: self._admission.waiting_count > 0)
             ended_well = True
         except ServiceFailure as failure:
-            # Whether it is an error is found by whoever runs the same calls next.
+            # Whether it is an error is found by the slot that runs the same calls next.
             logger.info("a job goes on with fewer slots: %s", failure.message)
         finally:
             driver.close(reusable=ended_well)
@@ -204,10 +200,10 @@ class Work:
             first = False
             return not held_back and self._time.may_begin()
 
-        driver.may_begin = may_begin
         ended: Sequence[Ended] = ()
         try:
-            ended = await driver.run([left.attempts[index] for index in chunk])
+            attempts = [left.attempts[index] for index in chunk]
+            ended = await driver.run(left.job, attempts, may_begin=may_begin)
         finally:
             left.keep(chunk, ended, final=self._time.is_over)
             self.effort.add(ended)
@@ -217,20 +213,19 @@ class Work:
     async def _again_alone(self, left: Left) -> None:
         """Run what was stopped once more, with nothing beside it, each when all slots are free.
 
-        As soon as it has been stopped, so that the job's time bounds how long others stand still
-        for it: what that leaves out is what has not begun. Raises ServiceFailure.
+        As soon as it has been stopped, so that the job's time bounds how long other jobs stand
+        still for it: what that leaves out is what has not begun. Raises ServiceFailure.
         """
         while left.stopped:
             index = left.stopped.popleft()
             attempt = left.attempts[index]
-            async with self._admission.slot(principal=self.job.principal, alone=True) as waited_s:
+            async with self._admission.slot(self._caller, alone=True) as waited_s:
                 self._time.waited(waited_s)
                 # Whether or not the job's time is over: it has begun, so it is to have a result.
-                self._driver.may_begin = lambda: True
-                (again,) = await self._driver.run([attempt])
+                (again,) = await self._driver.run(left.job, [attempt])
             self.effort.add([again])
             self.effort.alone_count += 1
-            wall_time_s = self.job.limits.wall_time_s * attempt.variation.limit_factor
+            wall_time_s = left.job.limits.wall_time_s * attempt.variation.limit_factor
             if isinstance(again, Result) and outcome.was_starved(again, wall_time_s=wall_time_s):
                 raise ServiceFailure(
                     "machine_too_busy",

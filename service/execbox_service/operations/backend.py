@@ -1,0 +1,36 @@
+"""``Backend``: what operations run on. Holds the parts together, and runs nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from execbox_service.engines.base import EngineFacts
+from execbox_service.metrics import Metrics
+from execbox_service.sandboxes.pool import Pool
+from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.job_run import JobRun
+
+__all__ = ["Backend"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Slots, sandboxes, what the engine says of itself, and the metrics."""
+
+    admission: Admission
+    pool: Pool
+    facts: EngineFacts
+    metrics: Metrics
+
+    @asynccontextmanager
+    async def job_run(self, caller: Caller, *, job_time_s: float) -> AsyncIterator[JobRun]:
+        """Executions on behalf of ``caller``, whose effort is counted however they end."""
+        run = JobRun(self.admission, self.pool, caller=caller, job_time_s=job_time_s)
+        try:
+            async with run:
+                yield run
+        finally:
+            self.metrics.worked(run.effort)

@@ -1,0 +1,144 @@
+"""The checks of executions: the one place that names the parts of each.
+
+=============== ======================== ==================== ======================= =============
+check           asked for by (``wire``)  answered (``wire``)  in the runner           in ``judge``
+=============== ======================== ==================== ======================= =============
+``complexity``  ``ComplexityLimits``     ``Complexity``       ``complexity``          ``complexity``
+``determinism`` ``DeterminismCheck``     ``Determinism``      ``elsewhere, freeze``   ``sameness``
+=============== ======================== ==================== ======================= =============
+
+A check is a field of ``wire.Checks`` and, by the same name, of ``wire.Execution``. It either has
+the runner measure something in the baseline, or runs the calls again after it. A new check is its
+two models in ``wire`` and a class here, named in ``ActiveChecks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from execbox.wire import Call, Checks, ComplexityLimits, Execution, Limits, Status
+from execbox_service.failures import CallerMistake
+from execbox_service.judge import complexity
+from execbox_service.operations import determinism_check
+from execbox_service.operations.job_payloads import Jobs, Measured
+from execbox_service.operations.judging import judge_with, judged
+from execbox_service.runner_frames import ReportedViolation, Result
+from execbox_service.sandboxes.driver import Attempt, Ended
+from execbox_service.scheduling.job_run import JobRun
+
+__all__ = ["ActiveChecks", "DeterminismCheck", "SizeCheck"]
+
+_SIZE_PACKAGE: Final = "pympler.asizeof"
+
+
+@dataclass(frozen=True)
+class SizeCheck:
+    """``complexity``: the object-size rule on input and output, measured in the baseline."""
+
+    rule: ComplexityLimits
+
+    @classmethod
+    def asked(cls, checks: Checks, *, imports: Mapping[str, str]) -> Self | None:
+        """Raises CallerMistake where the sandbox has nothing to measure with: run without it, the
+        check would look like an exception of the user's code."""
+        if checks.complexity is None:
+            return None
+        if _SIZE_PACKAGE.partition(".")[0] not in imports:
+            raise CallerMistake(
+                "check_unavailable",
+                "checks.complexity: the Python of this service's sandboxes has no pympler, which "
+                "measures sizes; send null, or ask the operator to install it there",
+            )
+        return cls(ComplexityLimits() if checks.complexity == "codeio" else checks.complexity)
+
+    @property
+    def measured(self) -> Measured:
+        return Measured("complexity", self.rule.model_dump(), package=_SIZE_PACKAGE)
+
+    def checked(self, execution: Execution, ended: Ended, *, call: Call) -> Execution:
+        """The execution with what the job measured, and what its decoded values show besides."""
+        if execution.status is not Status.OK:
+            return execution
+        found = complexity.combine(
+            reported_violations(ended),
+            input_value=call.kwargs if call.kwargs is not None else call.args,
+            output=execution.output,
+            limits=self.rule,
+        )
+        return execution.model_copy(update={"complexity": found})
+
+
+@dataclass(frozen=True)
+class DeterminismCheck:
+    """``determinism``: every call whose baseline is ``ok`` run again under variation."""
+
+    runs: int
+
+    @classmethod
+    def asked(cls, checks: Checks) -> Self | None:
+        return cls(checks.determinism.runs) if checks.determinism is not None else None
+
+    async def checked(
+        self,
+        run: JobRun,
+        jobs: Jobs,
+        *,
+        payloads: Sequence[bytes],
+        executions: Sequence[Execution],
+        explain: bool = True,
+    ) -> list[Execution]:
+        """The executions with what running them again showed. Raises ServiceFailure."""
+        found = await determinism_check.check(
+            run,
+            jobs.rerun,
+            payloads=payloads,
+            baselines=executions,
+            runs=self.runs,
+            judge=judge_with(jobs.rerun.limits),
+            explain=explain,
+        )
+        return [
+            execution.model_copy(update={"determinism": result})
+            for execution, result in zip(executions, found, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class ActiveChecks:
+    """The checks that one request asks for."""
+
+    size: SizeCheck | None
+    determinism: DeterminismCheck | None
+
+    @classmethod
+    def of(cls, checks: Checks, *, imports: Mapping[str, str]) -> Self:
+        """Raises CallerMistake for a check that cannot be made here."""
+        return cls(SizeCheck.asked(checks, imports=imports), DeterminismCheck.asked(checks))
+
+    @property
+    def measured(self) -> list[Measured]:
+        """What the runner measures in the baseline."""
+        return [self.size.measured] if self.size is not None else []
+
+    async def baseline(
+        self, run: JobRun, jobs: Jobs, *, payloads: Sequence[bytes], calls: Sequence[Call]
+    ) -> list[Execution]:
+        """Every call once, judged, with the checks that are made in the baseline."""
+        limits: Limits = jobs.baseline.limits
+        ended = await run.run(jobs.baseline, [Attempt(payload) for payload in payloads])
+        executions = [judged(result, limits=limits) for result in ended]
+        if self.size is None:
+            return executions
+        size = self.size
+        return [
+            size.checked(execution, result, call=call)
+            for execution, result, call in zip(executions, ended, calls, strict=True)
+        ]
+
+
+def reported_violations(ended: Ended) -> list[ReportedViolation]:
+    """The breaches of the object-size rule that a job reports of itself."""
+    report = ended.report if isinstance(ended, Result) else None
+    return list(report.header.violations or []) if report is not None else []

@@ -1,0 +1,31 @@
+"""From what a job run gives to executions as the API reports them, without the checks."""
+
+from __future__ import annotations
+
+from execbox.wire import Execution, Limits
+from execbox_service.judge import outcome
+from execbox_service.operations.determinism_check import Judge
+from execbox_service.runner_frames import Result
+from execbox_service.sandboxes.driver import Ended, NotRun, OutOfMemory
+
+__all__ = ["judge_with", "judged"]
+
+
+def judge_with(limits: Limits) -> Judge:
+    """The judge of runs whose limits were multiplied."""
+
+    def judge(ended: Ended, factor: int) -> Execution:
+        return judged(ended, limits=limits, limit_factor=factor)
+
+    return judge
+
+
+def judged(ended: Ended, *, limits: Limits, limit_factor: int = 1) -> Execution:
+    """One raw result as an execution."""
+    match ended:
+        case NotRun():
+            return outcome.not_run()
+        case OutOfMemory(wall_time_s, memory_bytes):
+            return outcome.memory_exceeded(wall_time_s=wall_time_s, memory_bytes=memory_bytes)
+        case Result():
+            return outcome.judge(ended, limits=limits, limit_factor=limit_factor)
