@@ -127,8 +127,9 @@ class Execution:
         send_packet(self._zygote, {"op": "run", **terms}, [function_fd, call_fd, *self._write_fds])
         for fd in self._write_fds:
             os.close(fd)
-        self._pid = self._from_zygote()["pid"]
-        self._started_ns = time.monotonic_ns()
+        started = self._from_zygote()
+        self._pid = started["pid"]
+        self._started_ns: int = started["started_ns"]
         self._pidfd = _open_process(self._pid)
         try:
             self._watch(service_fd)

@@ -1,6 +1,7 @@
 """Turning what user code raised into a short, bounded report. Runs user code only through str().
 
-Only frames of the user's own sources are shown, so nothing of ours reaches a model as feedback.
+Only frames of the user's own sources are shown, and of code that these made while they ran, so
+nothing of ours reaches a model as feedback.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ _SOURCES = (SOURCE_NAME, EXPRESSION_NAME, GENERATOR_NAME)
 _MESSAGE_CHARS_MAX = 4000
 _FRAMES_HEAD, _FRAMES_TAIL = 10, 10
 _LINE_CHARS_MAX = 200
+_LINE_MAX = 2**31
+_WRITABLE = ("/tmp/", "/dev/shm/")
+_OF_LIBRARIES = ("<frozen ", "<__array_function__ ")
+_COMPILED = (".pyx", ".pxd", ".pxi")
+"""Names without a path that are a library's all the same: of the import system, numpy, Cython."""
 _get_line = linecache.getline
 # The slots themselves, because a subclass or metaclass may hide them behind its own.
 _traceback_of: Any = BaseException.__dict__["__traceback__"].__get__
@@ -33,7 +39,7 @@ def describe(error: BaseException) -> dict[str, Any]:
         "type": kind,
         "message": message,
         "traceback": "\n".join(lines),
-        "line": frames.last_source_line(),
+        "line": frames.source_line,
     }
 
 
@@ -44,8 +50,11 @@ def describe_syntax_error(error: BaseException, name: str) -> dict[str, Any]:
     line = text = None
     if isinstance(error, SyntaxError):
         message = str(error.msg)[:_MESSAGE_CHARS_MAX]
-        line = error.lineno if isinstance(error.lineno, int) else None
+        number = error.lineno
+        line = number if type(number) is int and 0 < number < _LINE_MAX else None
         text = error.text if isinstance(error.text, str) else None
+        # The compiler's later steps look for the line in a file, which there is not.
+        text = text or (_line_of(name, line) if line is not None else None)
     lines = [f'  File "{name}", line {line}'] if line is not None else []
     if text and text.strip():
         lines.append(f"    {_clean(text.strip()[:_LINE_CHARS_MAX])}")
@@ -89,10 +98,33 @@ def _user_frames(error: BaseException) -> _Frames:
     step = _traceback_of(error)
     while step is not None:
         code = step.tb_frame.f_code
-        if code.co_filename in _SOURCES:
+        if _is_users(code.co_filename):
             frames.add((code.co_filename, step.tb_lineno, code.co_name))
         step = step.tb_next
     return frames
+
+
+def _is_users(name: str) -> bool:
+    """Whether a file name is of the user's sources, or of code that they had compiled.
+
+    What ``exec`` runs has whatever name it was given, ``<string>`` where none was; what is
+    installed has a whole path.
+    """
+    if type(name) is not str:
+        return False
+    if name in _SOURCES:
+        return True
+    if name.startswith("/"):
+        return name.startswith(_WRITABLE)
+    return not name.startswith(_OF_LIBRARIES) and not name.endswith(_COMPILED)
+
+
+def _line_of(name: str, number: int) -> str:
+    """A line of source without its indentation, empty where it cannot be had."""
+    try:
+        return _get_line(name, number).strip()[:_LINE_CHARS_MAX]
+    except BaseException:  # noqa: BLE001 - the name may be anything, and the loader the user's
+        return ""
 
 
 class _Frames:
@@ -102,19 +134,18 @@ class _Frames:
         self._head: list[tuple[str, int, str]] = []
         self._tail: deque[tuple[str, int, str]] = deque(maxlen=_FRAMES_TAIL)
         self._count = 0
+        self.source_line: int | None = None
+        """Of the innermost frame in the function's own source."""
 
     def add(self, frame: tuple[str, int, str]) -> None:
         self._count += 1
+        name, number, _function = frame
+        if name == SOURCE_NAME:
+            self.source_line = number if 0 < number < _LINE_MAX else None
         if len(self._head) < _FRAMES_HEAD:
             self._head.append(frame)
         else:
             self._tail.append(frame)
-
-    def last_source_line(self) -> int | None:
-        for name, number, _function in [*self._head, *self._tail][::-1]:
-            if name == SOURCE_NAME:
-                return number
-        return None
 
     def render(self) -> list[str]:
         omitted = self._count - len(self._head) - len(self._tail)
@@ -125,8 +156,12 @@ class _Frames:
 
 
 def _render_frame(name: str, number: int, function: str) -> list[str]:
-    lines = [_clean(f'  File "{name}", line {number}, in {function[:200]}')]
-    source = _get_line(name, number).strip()[:_LINE_CHARS_MAX]
+    lines = [f'  File "{_in_one_line(name)}", line {number}, in {_in_one_line(function)}']
+    source = _line_of(name, number)
     if source:
         lines.append(f"    {_clean(source)}")
     return lines
+
+
+def _in_one_line(name: str) -> str:
+    return _clean("".join(char if char.isprintable() else "?" for char in name[:200]))

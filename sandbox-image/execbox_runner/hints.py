@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from . import source_text
+
 _HINTS_MAX = 20
 _MODULES = {
     "random": "entropy",
@@ -58,7 +60,7 @@ _CALLS = {
 def find(source: str) -> list[dict[str, Any]]:
     """Lines that name a known source of change, in the order of lines, at most 20."""
     found: dict[tuple[int, str], str] = {}
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(ast.parse(source_text.without_mark(source))):
         name, reads = _look(node)
         if name:
             found.setdefault((getattr(node, "lineno", 0), name), reads)

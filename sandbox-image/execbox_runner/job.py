@@ -19,14 +19,17 @@ from builtins import (
     compile,
     eval,
     exec,
+    frozenset,
     len,
     list,
     memoryview,
+    str,
+    type,
 )
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from . import complexity, elsewhere, failure_report, hints, preludes, values
+from . import complexity, elsewhere, failure_report, hints, preludes, source_text, values
 from .confine import RESULT_FD, Confinement, Terms
 
 MODULE_NAME = "solution"
@@ -36,6 +39,9 @@ _os_write, _os_exit = os.write, os._exit
 _pack = _FRAME_PREFIX.pack
 _setrecursionlimit = sys.setrecursionlimit
 _RECURSION_LIMIT = sys.getrecursionlimit()
+_FENCED = (
+    "; the source has markdown fences (```) in it: send only what stands between them, as Python"
+)
 REHEARSED = values.to_json(
     {
         "code": "def main_solution(n): return [n, 0.5, 'a', None, {'a': n}]",
@@ -47,6 +53,7 @@ REHEARSED = values.to_json(
     }
 )
 """A function of our own, as the service would send it."""
+_NAMED_MAX = 5
 _REHEARSAL_COUNT = 20
 """The interpreter adapts code to what it does after eight runs and some more (PEP 659)."""
 _flush_streams = (sys.stdout.flush, sys.stderr.flush)
@@ -110,9 +117,11 @@ def rehearse() -> None:
     What the interpreter remembers of code that has run before is written when it first runs, and a
     fork pays for every page that it is the first to write to.
     """
+    main_module = sys.modules["__main__"]
     for _ in range(_REHEARSAL_COUNT):
         for call_bytes in (b'{"args": [1]}', b'{"kwargs": {"n": 1}}', b'{"kwargs": {}}'):
             _head_of(_execute(values.from_json(REHEARSED), call_bytes))
+    sys.modules["__main__"] = main_module
     del sys.modules[MODULE_NAME], linecache.cache[failure_report.SOURCE_NAME]
 
 
@@ -143,29 +152,48 @@ def _load(function: dict[str, Any], call: dict[str, Any]) -> tuple[dict[str, Any
     """Run the sources as one module; return its namespace and the entry point."""
     module = types.ModuleType(MODULE_NAME)
     module.__file__ = failure_report.SOURCE_NAME
-    sys.modules[MODULE_NAME] = module
+    # Under both names: what asks for the main module, as doctest and timeit do, means this one.
+    sys.modules[MODULE_NAME] = sys.modules["__main__"] = module
     namespace = module.__dict__
-    sources = {failure_report.SOURCE_NAME: function["code"]}
+    sources = {failure_report.SOURCE_NAME: source_text.without_mark(function["code"])}
     if function.get("generator_code") is not None:
-        sources[failure_report.GENERATOR_NAME] = function["generator_code"]
+        generator_code = source_text.without_mark(function["generator_code"])
+        sources[failure_report.GENERATOR_NAME] = generator_code
     texts = [*sources.values(), call.get("expression") or ""]
     preludes.bind(function["prelude"], namespace, sources=texts)
+    given = frozenset(namespace)
     for name, source in sources.items():
-        _remember_lines(name, source)
         exec(_compiled(source, name, "exec"), namespace)
+    if "expression" in call:
+        return namespace, None
     entry_point = call.get("entry_point") or function["entry_point"]
-    return namespace, _entry_point(namespace, entry_point)
+    return namespace, _entry_point(namespace, entry_point, given=given)
 
 
-def _entry_point(namespace: dict[str, Any], name: str) -> Any:
+def _entry_point(namespace: dict[str, Any], name: str, *, given: frozenset[str]) -> Any:
     if name not in namespace:
-        raise InvalidCode(
-            _error("NameError", f"the source defines no {name}, which is the entry point")
-        )
+        raise InvalidCode(_error("NameError", _missing_entry_point(namespace, name, given=given)))
     target = namespace[name]
     if not callable(target):
         raise InvalidCode(_error("TypeError", f"the entry point {name} is not callable"))
     return target
+
+
+def _missing_entry_point(namespace: dict[str, Any], name: str, *, given: frozenset[str]) -> str:
+    """What is missing, and what the source has instead; ``given`` was there before it ran."""
+    says = f"the source defines no {name}, which is the entry point"
+    found = [key for key in namespace if type(key) is str and key not in given]
+    classes = [key for key in found if type(namespace[key]) is type]
+    functions = [key for key in found if type(namespace[key]) is types.FunctionType]
+    if functions:
+        names = ", ".join(functions[:_NAMED_MAX])
+        return f"{says}; it defines {names}: name one of them as entry_point"
+    if classes:
+        return (
+            f"{says}; it defines the class {classes[0]}: call a method of it with an expression, "
+            f"such as {classes[0]}().method(1)"
+        )
+    return says
 
 
 def _call(
@@ -178,8 +206,8 @@ def _call(
     arguments: Any = None
     elsewhere.scatter_heap()
     if "expression" in call:
-        code = _compiled(call["expression"].strip(), failure_report.EXPRESSION_NAME, "eval")
-        _remember_lines(failure_report.EXPRESSION_NAME, call["expression"].strip())
+        expression = source_text.without_mark(call["expression"]).strip()
+        code = _compiled(expression, failure_report.EXPRESSION_NAME, "eval")
         result = eval(code, namespace)
     elif "kwargs" in call:
         arguments = call["kwargs"]
@@ -190,13 +218,15 @@ def _call(
         size_check = _input_violations(function, arguments)
         result = target(*arguments)
     _setrecursionlimit(_RECURSION_LIMIT)
-    violations = None
-    if function.get("complexity") is not None:
-        violations = [] if arguments is None else size_check
-        violations += complexity.violations("output", result, function["complexity"])
     encoded = values.encode(
         result, limit_bytes=function["output_bytes"], convert=function["convert"]
     )
+    violations = None
+    if function.get("complexity") is not None:
+        violations = [] if arguments is None else size_check
+        # What is stored is measured, and not the object it was made of.
+        stored = values.from_json(encoded.text)
+        violations += complexity.violations("output", stored, function["complexity"])
     flags: tuple[str, ...] = ("non_finite",) if encoded.non_finite else ()
     if arguments is not None and not _unchanged(call_bytes, arguments):
         flags += ("mutates_input",)
@@ -216,15 +246,19 @@ def _unchanged(call_bytes: bytes, arguments: Any) -> bool:
 
 
 def _compiled(source: str, name: str, mode: str) -> types.CodeType:
+    _remember_lines(name, source)
     try:
         return compile(source, name, mode, dont_inherit=True)
     except BaseException as error:  # noqa: BLE001 - the compiler also raises MemoryError, ValueError…
-        raise InvalidCode(failure_report.describe_syntax_error(error, name)) from None
+        described = failure_report.describe_syntax_error(error, name)
+        if source_text.has_fence(source):
+            described["message"] += _FENCED
+        raise InvalidCode(described) from None
 
 
 def _remember_lines(name: str, source: str) -> None:
     """Let tracebacks and inspect find the source; without a time stamp it is never checked."""
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    linecache.cache[name] = (len(source), None, source_text.lines(source), name)
 
 
 def _described(error: BaseException) -> dict[str, Any]:

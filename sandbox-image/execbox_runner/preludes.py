@@ -17,12 +17,17 @@ from heapq import *
 from bisect import *
 from copy import deepcopy
 from math import *
+from os.path import commonprefix
+from random import randint, randrange, shuffle
+from re import search as re_search
+from string import ascii_lowercase, ascii_uppercase
 from builtins import abs, pow
 import bisect, collections, copy, datetime, functools, heapq, itertools, json, math, operator
-import random, re, string, typing
+import random, re, signal, string, sys, typing
 """
-# In this order built-in functions stay what they are (math and operator have a pow of their own,
-# without a third argument), and a name is the module's where it has a function of that name.
+# All that CodeI/O's own scripts put before a function, and the rest of the modules it is taken
+# from. In this order built-in functions stay what they are (math and operator have a pow of their
+# own, without a third argument), and a name is the module's where it has a function of that name.
 _CODEIO_COMPILED = compile(_CODEIO, "<prelude>", "exec")
 
 

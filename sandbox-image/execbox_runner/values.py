@@ -19,6 +19,7 @@ from builtins import (
     dict,
     float,
     frozenset,
+    id,
     int,
     issubclass,
     len,
@@ -42,8 +43,10 @@ DEPTH_MAX = 64
 """Same as the API's limit for a request, so that every output can be sent back as an input."""
 INT_DIGITS_MAX = 4300
 """Python's own default for text conversion (sys.int_info.default_max_str_digits)."""
+_TOO_DEEP = f"nested deeper than {DEPTH_MAX} levels"
 _INT_BOUND = 10**INT_DIGITS_MAX
 _INT_BITS_SAFE = 14_000  # fewer bits than this are always fewer digits than the bound
+_CONVERTED = (set, frozenset, bytes, bytearray, Decimal)
 _PLAIN_TYPES = frozenset({bool, int, float, str, type(None)})
 _c_make_encoder: Any = json.encoder.__dict__["c_make_encoder"]
 _encode_string: Any = json.encoder.encode_basestring
@@ -108,13 +111,21 @@ def from_json(data: bytes) -> Any:
 
 
 class _Walk:
-    """Copies a value into exact JSON types, counting a lower bound of its text as it goes."""
+    """Copies a value into exact JSON types, counting a lower bound of its text as it goes.
+
+    What it has copied it does not copy again: an object that is in many places, or in itself, costs
+    no more time than one that is in one.
+    """
 
     def __init__(self, *, limit_bytes: int, convert: str) -> None:
         self.non_finite = False
         self._limit_bytes = limit_bytes
         self._bytes_left = limit_bytes
         self._convert = convert
+        self._copied: dict[int, _Copy] = {}
+        self._inside: set[int] = set()
+        """The containers that it is in the middle of: one that comes again contains itself."""
+        self._depth_reached = 0
 
     def plain(self, value: Any, depth: int) -> Any:
         kind = type(value)
@@ -143,11 +154,7 @@ class _Walk:
         # By type(value), because an object can lie about its __class__.
         kind = type(value)
         if issubclass(kind, (dict, list, tuple)):
-            if depth >= DEPTH_MAX:
-                raise Unserializable(f"nested deeper than {DEPTH_MAX} levels, or contains itself")
-            if issubclass(kind, dict):
-                return self._object(value, depth)
-            return self._array(_members(value), depth)
+            return self._container(value, depth)
         # numpy.float64 is a float, IntEnum members are ints: what json.dumps does with them too.
         if issubclass(kind, str):
             return self.plain(str.__str__(value), depth)
@@ -156,6 +163,35 @@ class _Walk:
         if issubclass(kind, float):
             return self.plain(float.__float__(value), depth)
         return self._converted(value, depth)
+
+    def _container(self, value: Any, depth: int) -> Any:
+        key = id(value)
+        copied = self._copied.get(key)
+        if copied is not None:
+            if depth + copied.height > DEPTH_MAX:
+                raise Unserializable(_TOO_DEEP)
+            self._depth_reached = max(self._depth_reached, depth + copied.height)
+            self._spend(copied.spent_bytes)
+            return copied.plain
+        if key in self._inside:
+            raise Unserializable("it contains itself, and JSON text would have no end")
+        if depth >= DEPTH_MAX:
+            raise Unserializable(_TOO_DEEP)
+        self._inside.add(key)
+        left_bytes, reached = self._bytes_left, self._depth_reached
+        self._depth_reached = depth + 1
+        kind = type(value)
+        if issubclass(kind, dict):
+            plain: Any = self._object(value, depth)
+        elif issubclass(kind, (set, frozenset)):
+            plain = sorted(self._array(_members(value), depth), key=_lenient_text)
+        else:
+            plain = self._array(_members(value), depth)
+        self._inside.discard(key)
+        height = self._depth_reached - depth
+        self._depth_reached = max(reached, self._depth_reached)
+        self._copied[key] = _Copy(value, plain, height, left_bytes - self._bytes_left)
+        return plain
 
     def _array(self, items: list[Any], depth: int) -> list[Any]:
         self._spend(2 + max(0, len(items) - 1))
@@ -184,26 +220,45 @@ class _Walk:
 
     def _converted(self, value: Any, depth: int) -> Any:
         kind, name = type(value), _type_name(value)
+        numpy = sys.modules.get("numpy")
+        of_numpy = numpy is not None and issubclass(kind, (numpy.generic, numpy.ndarray))
         if self._convert != "codeio":
-            raise Unserializable(f"an object of type {name} has no JSON form")
+            remedy = ""
+            if of_numpy or issubclass(kind, _CONVERTED):
+                remedy = '; return it as another type, or ask for convert: "codeio"'
+            raise Unserializable(f"an object of type {name} has no JSON form{remedy}")
         if issubclass(kind, (set, frozenset)):
-            return sorted([self.plain(item, depth + 1) for item in value], key=_lenient_text)
+            return self._container(value, depth)
         if issubclass(kind, (bytes, bytearray)):
             return self.plain(bytes(value).decode("utf-8", "backslashreplace"), depth)
         if issubclass(kind, Decimal):
             return self.plain(Decimal.__float__(value), depth)
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and issubclass(kind, (numpy.generic, numpy.ndarray)):
+        if of_numpy:
             python_value = value.tolist()
             if type(python_value) is not kind:
                 return self.plain(python_value, depth)
         raise Unserializable(f"an object of type {name} has no JSON form, nor a codeio conversion")
 
 
+class _Copy:
+    """A container that has been copied; the original is kept, so that its id stays its own."""
+
+    __slots__ = ("height", "original", "plain", "spent_bytes")
+
+    def __init__(self, original: Any, plain: Any, height: int, spent_bytes: int) -> None:
+        self.original = original
+        self.plain = plain
+        self.height = height
+        self.spent_bytes = spent_bytes
+
+
 def _members(value: Any) -> list[Any]:
-    if issubclass(type(value), list):
+    kind = type(value)
+    if issubclass(kind, list):
         return list.copy(value)
-    return list(tuple.__iter__(value))
+    if issubclass(kind, tuple):
+        return list(tuple.__iter__(value))
+    return list(set.__iter__(value) if issubclass(kind, set) else frozenset.__iter__(value))
 
 
 def _all_finite(items: list[float]) -> bool:
@@ -233,7 +288,12 @@ def _key_text(key: Any) -> str:
 
 
 def _type_name(value: Any) -> str:
-    name: str = _name_of(type(value))
+    kind = type(value)
+    name: str = _name_of(kind)
+    numpy = sys.modules.get("numpy")
+    # numpy has a bool, an int64 and more whose bare names say the wrong thing.
+    if numpy is not None and issubclass(kind, (numpy.generic, numpy.ndarray)):
+        name = f"{name} (of numpy)"
     return name[:200]
 
 

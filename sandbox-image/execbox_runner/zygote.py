@@ -12,6 +12,7 @@ import gc
 import importlib
 import os
 import socket
+import time
 from typing import Any, NoReturn
 
 from . import job, residue
@@ -83,6 +84,8 @@ class _Zygote:
 
     def _run(self, terms: Terms, fds: list[int]) -> None:
         function_fd, call_fd, result_fd, stdout_fd, stderr_fd = fds
+        # Before it, or a short job could have used more time than it seems to have had.
+        started_ns = time.monotonic_ns()
         pid = os.fork()
         if pid == 0:
             try:
@@ -99,7 +102,7 @@ class _Zygote:
         for fd in fds:
             os.close(fd)
         fds.clear()
-        send_packet(self._sock, {"pid": pid})
+        send_packet(self._sock, {"pid": pid, "started_ns": started_ns})
         self._report_end(pid)
 
     def _report_end(self, pid: int) -> None:

@@ -20,25 +20,17 @@ pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 
 T = TypeVar("T")
 
-OBJECTS_COUNT = 10_000
+VALUES_COUNT = 10_000
 BATCH_COUNT = 1_000
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "codeio_functions.jsonl"
 
 # The rule of the paper, written down once more, beside the one that runs inside the job.
 COMPARING = """
 import json
-from collections import Counter, OrderedDict, defaultdict, deque
-from decimal import Decimal
-from fractions import Fraction
 from execbox_runner import complexity
 from pympler import asizeof
 
 LIMITS = {"total_bytes": 1024, "container_items": 20, "string_chars": 100, "other_bytes": 128}
-inf, nan = float("inf"), float("nan")
-
-class Point:
-    def __init__(self, x):
-        self.x = x
 
 def within(value):
     if asizeof.asizeof(value) >= 1024:
@@ -47,8 +39,8 @@ def within(value):
         return len(value) < 100
     if isinstance(value, dict):
         members = [*value.keys(), *value.values()]
-    elif isinstance(value, (list, tuple, set)):
-        members = list(value)
+    elif isinstance(value, list):
+        members = value
     else:
         return asizeof.asizeof(value) < 128
     return len(value) < 20 and all(map(within, members))
@@ -57,14 +49,14 @@ def compare(value):
     found = complexity.violations("output", value, LIMITS)
     return [within(value), not found, found]
 
-def compare_expressions(expressions):
-    return [compare(eval(expression)) for expression in expressions]
-
 def compare_texts(texts):
     return [compare(json.loads(text)) for text in texts]
 
 def sizes(values):
     return [asizeof.asizeof(value) for value in values]
+
+def totals(texts):
+    return [[asizeof.asizeof(v), complexity.total_bytes(v)] for v in map(json.loads, texts)]
 """
 
 # About each number of 30-bit digits that Python makes an integer of, up to the longest one.
@@ -78,46 +70,6 @@ NUMBERS = [None, True, False, 0.0, -0.0, 0.5, 5e-324, -1.7e308, 10**290, *_INTEG
 ROUNDED_BYTES = 8
 
 _LETTERS = "abcXYZ 01\n'é€𝄞"
-_ODD = ("Point({})", "deque([{}])", "frozenset([1, 2, {1}])", "OrderedDict(k={})", "Fraction(1, 3)")
-
-
-def _scalar(draw: Random) -> str:
-    kind = draw.randrange(12)
-    if kind < 4:
-        return repr(draw.choice([None, True, False, 0, 1, -7, 10**6, 2**61, 10**40, -(10**70)]))
-    if kind < 6:
-        return repr(draw.choice([draw.random(), draw.gauss(0, 1e9), float("inf"), 0.1]))
-    if kind < 10:
-        return repr("".join(draw.choices(_LETTERS, k=draw.choice([0, 1, 3, 8, 30, 98, 99, 100]))))
-    if kind == 10:
-        return repr(bytes(draw.choice([0, 5, 90, 95, 96, 120])))
-    return draw.choice(["Decimal('1.25')", "2j", "range(3)", "(1).__class__", "len"])
-
-
-def _hashable(draw: Random) -> str:
-    return repr(
-        draw.choice([draw.randrange(50), draw.random(), f"k{draw.randrange(50)}", (1, "a")])
-    )
-
-
-def expression(draw: Random, depth: int = 0) -> str:
-    """A Python expression for an object: nested, shared and odd ones among them."""
-    kind = draw.randrange(10) if depth < 4 else 0
-    if kind < 4 - 2 * (depth == 0):
-        return _scalar(draw)
-    if kind == 4 and draw.random() < 0.5:
-        return draw.choice(_ODD).format(expression(draw, depth + 1), _hashable(draw))
-    if kind == 5:
-        return f"[{expression(draw, depth + 1)}] * {draw.choice([2, 3, 19, 20])}"
-    size = draw.choice([0, 1, 2, 3, 4]) if draw.random() < 0.9 else draw.choice([18, 19, 20, 21])
-    inside = [_hashable(draw) if size > 9 else expression(draw, depth + 1) for _ in range(size)]
-    if kind == 6:
-        return f"set([{', '.join(_hashable(draw) for _ in inside)}])"
-    if kind == 7:
-        return f"({''.join(f'{item}, ' for item in inside)})"
-    if kind == 8:
-        return f"{{{', '.join(f'{_hashable(draw)}: {item}' for item in inside)}}}"
-    return f"[{', '.join(inside)}]"
 
 
 def json_value(draw: Random, depth: int = 0) -> Any:
@@ -166,21 +118,94 @@ async def compared(bench: Bench, entry_point: str, batch: list[Any]) -> list[lis
     return execution.output
 
 
-async def test_complexity_of_generated_objects_is_what_pympler_says(bench: Bench) -> None:
+async def test_complexity_of_generated_values_is_what_pympler_says(bench: Bench) -> None:
     """Accepted and rejected alike, and a violation is named exactly where one is rejected."""
-    expressions = generated(expression, OBJECTS_COUNT)
+    texts = [json.dumps(value) for value in generated(json_value, VALUES_COUNT)]
     accepted = 0
-    for start in range(0, len(expressions), BATCH_COUNT):
-        batch = expressions[start : start + BATCH_COUNT]
-        for source, (by_pympler, by_us, found) in zip(
-            batch, await compared(bench, "compare_expressions", batch), strict=True
+    for start in range(0, len(texts), BATCH_COUNT):
+        batch = texts[start : start + BATCH_COUNT]
+        for text, (by_pympler, by_us, found) in zip(
+            batch, await compared(bench, "compare_texts", batch), strict=True
         ):
-            assert by_pympler == by_us, (source, found)
+            assert by_pympler == by_us, (text, found)
             accepted += by_pympler
-    assert len(expressions) >= OBJECTS_COUNT * 0.9
-    # Both answers are common, and the objects different, or agreeing would mean little.
-    assert 0.2 < accepted / len(expressions) < 0.8
-    assert len(set(expressions)) > 0.5 * OBJECTS_COUNT
+        for text, (by_pympler, by_us) in zip(
+            batch, await compared(bench, "totals", batch), strict=True
+        ):
+            assert by_pympler == by_us, text
+    assert len(texts) >= VALUES_COUNT * 0.9
+    # Both answers are common, and the values different, or agreeing would mean little.
+    assert 0.2 < accepted / len(texts) < 0.8
+    assert len(set(texts)) > 0.5 * VALUES_COUNT
+
+
+SMALL, LARGE, UNSERIALIZABLE = "within", "beyond", "unserializable"
+
+
+@pytest.mark.parametrize(
+    ("expression", "convert", "outcome"),
+    [
+        ("numpy.array([1, 2, 3])", "codeio", SMALL),
+        ("numpy.arange(100_000)[:3]", "codeio", SMALL),
+        ("numpy.arange(6).reshape(2, 3).T", "codeio", SMALL),
+        ("numpy.fft.fft(numpy.arange(4)).real", "codeio", SMALL),
+        ("numpy.float64(0.5)", "none", SMALL),
+        ("numpy.broadcast_to(1.5, (3, 3))", "codeio", SMALL),
+        ("numpy.ma.array([1, 2], mask=[0, 0])", "codeio", SMALL),
+        ("numpy.array(['a', 'b'])[::-1]", "codeio", SMALL),
+        ("numpy.array([[1], {'a': 2}], dtype=object)", "codeio", SMALL),
+        ("numpy.arange(1000)[::-1]", "codeio", LARGE),
+        ("numpy.arange(400).reshape(20, 20)", "codeio", LARGE),
+        ("numpy.zeros((1, 300)).squeeze()", "codeio", LARGE),
+        ("numpy.broadcast_to(1.5, (30, 3))", "codeio", LARGE),
+        ("numpy.arange(1000)[::-1]", "none", UNSERIALIZABLE),
+        ("{1, 2, 3}", "codeio", SMALL),
+        ("set(range(20))", "codeio", LARGE),
+        ("decimal.Decimal('1.25')", "codeio", SMALL),
+        ("b'x' * 99", "codeio", SMALL),
+        ("b'x' * 100", "codeio", LARGE),
+        ("Colour.RED", "none", SMALL),
+        ("Pair(1, 2)", "none", SMALL),
+        ("collections.Counter('aab')", "none", SMALL),
+        ("collections.defaultdict(list, a=[1])", "none", SMALL),
+        ("collections.OrderedDict(a=1)", "none", SMALL),
+        ("Odd('abc')", "none", SMALL),
+        ("OddDict(a=1)", "none", SMALL),
+        ("[[0] * 5] * 5", "none", SMALL),
+        ("[[0.5] * 10] * 19", "none", LARGE),
+        ("object()", "none", UNSERIALIZABLE),
+        ("type", "codeio", UNSERIALIZABLE),
+    ],
+)
+async def test_complexity_is_that_of_the_stored_value_whatever_it_was_made_of(
+    bench: Bench, expression: str, convert: str, outcome: str
+) -> None:
+    """A value and its JSON read back have one size; measuring is never the code's exception."""
+    code = (
+        "import collections, decimal, enum, json, numpy\n"
+        "Pair = collections.namedtuple('Pair', 'x y')\n"
+        "class Colour(enum.IntEnum):\n    RED = 1\n"
+        "class Odd(str):\n    def __sizeof__(self): raise ValueError('mine')\n"
+        "class OddDict(dict):\n    def __len__(self): raise ValueError('mine')\n"
+        "    __iter__ = __len__\n"
+        "def main_solution(text=None):\n"
+        f"    return {expression} if text is None else json.loads(text)\n"
+    )
+    fields: dict[str, Any] = {
+        "isolation": "process", "convert": convert, "checks": {"complexity": "codeio"}
+    }  # fmt: skip
+    ended = await bench.call(code, **fields)
+    if outcome == UNSERIALIZABLE:
+        assert (ended.status, ended.complexity) == (Status.UNSERIALIZABLE, None)
+        return
+    assert ended.status is Status.OK, ended.error
+    assert ended.complexity is not None
+    assert ended.complexity.ok is (outcome == SMALL), ended.complexity
+    again = await bench.call(code, json.dumps(ended.output), **fields)
+    assert again.output == ended.output
+    measured = [each for each in ended.complexity.violations if each.path.startswith("output")]
+    assert again.complexity is not None
+    assert [e for e in again.complexity.violations if e.path.startswith("output")] == measured
 
 
 async def test_complexity_of_decoded_json_is_never_stricter_than_pympler(bench: Bench) -> None:

@@ -66,10 +66,46 @@ async def test_call_of_another_entry_point_is_the_one_named(bench: Bench) -> Non
     assert ended.output == [7, 7, [], 3, {}]
 
 
-async def test_call_by_expression_still_needs_the_entry_point(bench: Bench) -> None:
-    """An expression need not call the entry point, but the source has to define it."""
+async def test_call_by_expression_needs_no_entry_point(bench: Bench) -> None:
+    """What an expression calls is what it names; nothing else has to be there."""
     ended = await run(bench, "def f(): return 1", {"expression": "f()"})
-    assert ended.status is Status.INVALID_CODE
+    assert (ended.status, ended.output) == (Status.OK, 1)
+
+
+@pytest.mark.parametrize(
+    "call", [{"args": [2]}, {"kwargs": {"n": 2}}, {"expression": "\ufeffmain_solution(2)"}]
+)
+async def test_call_of_source_with_a_byte_order_mark_is_as_without(
+    bench: Bench, call: dict[str, Any]
+) -> None:
+    """As ``python file.py`` runs it."""
+    code = "\ufeff# -*- coding: utf-8 -*-\nimport math\ndef main_solution(n): return math.floor(n)"
+    ended = await run(bench, code, call, checks={"determinism": {"runs": 2}})
+    assert (ended.status, ended.output) == (Status.OK, 2)
+
+
+MAIN_MODULE = """
+import doctest, timeit
+def helper():
+    '''
+    >>> helper()
+    3
+    '''
+    return 3
+if __name__ == "__main__":
+    raise SystemExit
+def main_solution():
+    import __main__
+    found = doctest.testmod()
+    timed = timeit.timeit("helper()", setup="from __main__ import helper", number=3) >= 0
+    return [__main__.helper(), found.attempted, found.failed, timed]
+"""
+
+
+async def test_call_finds_its_own_module_as_the_main_one(bench: Bench) -> None:
+    """doctest and timeit look there; the main block does not run all the same."""
+    ended = await run(bench, MAIN_MODULE, {"args": []})
+    assert (ended.status, ended.output) == (Status.OK, [3, 1, 0, True]), ended.error
 
 
 @pytest.mark.parametrize(
@@ -162,6 +198,30 @@ async def test_prelude_codeio_binds_the_names_that_are_taken_for_granted(bench: 
     without = await run(bench, PRELUDE_USE, {"args": [[3, 1, 3]]})
     assert without.error is not None
     assert without.error.type == "NameError"
+
+
+CODEIO_NAMES = """
+accumulate and_ Any ascii_lowercase ascii_uppercase atan2 bisect bisect_left bisect_right cache
+Callable ceil chain cmp_to_key collections comb combinations commonprefix copy count Counter cycle
+datetime deepcopy defaultdict deque Dict dist factorial floor functools gcd Generator groupby
+heapify heappop heappush heapq heapreplace hypot inf insort islice isqrt Iterable itemgetter
+Iterator itertools json lcm List log log10 log2 lru_cache math merge nlargest np operator Optional
+or_ OrderedDict pairwise partial permutations pi prod product randint random randrange re re_search
+reduce repeat Set shuffle signal sqrt string sub sys Tuple Union xor zip_longest
+"""
+"""All that CodeI/O's own scripts import before every function."""
+MODULES = ("bisect", "collections", "copy", "datetime", "random", "re", "signal", "string", "sys")
+
+
+async def test_prelude_codeio_binds_all_that_codeio_itself_does(bench: Bench) -> None:
+    """Each name is there, and modules are modules where a function has the same name."""
+    names = CODEIO_NAMES.split()
+    code = "def main_solution(names):\n    return [type(eval(n)).__name__ for n in names]\n# np\n"
+    ended = await run(bench, code, {"args": [names]}, prelude="codeio")
+    assert ended.status is Status.OK, ended.error
+    kinds = dict(zip(names, ended.output, strict=True))
+    assert {kinds[name] for name in MODULES} == {"module"}
+    assert kinds["re_search"] == kinds["commonprefix"] == "function"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ async def test_error_traceback_shows_the_users_frames_with_their_lines(bench: Be
         "import numpy; numpy.zeros(3).reshape(2)",
         "import dataclasses; dataclasses.fields(3)",
         "raise ValueError('x') from KeyError('y')",
-        "exec('1/0')",
+        "import numpy; numpy.random.default_rng(1).choice(0, size=1)",
     ],
 )
 async def test_error_traceback_has_no_frame_or_path_of_ours(bench: Bench, body: str) -> None:
@@ -54,6 +54,102 @@ async def test_error_traceback_has_no_frame_or_path_of_ours(bench: Bench, body: 
     assert all('File "solution.py"' in line for line in files)
     assert "/usr" not in error.traceback
     assert "execbox" not in error.traceback
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["\x0c", "\x0b", "\x85", "\u2028", "\u2029", "\x1c", "\x1d", "\x1e", "\r", "\r\n", "\ufeff"],
+)
+async def test_error_quotes_the_line_that_python_numbers(bench: Bench, mark: str) -> None:
+    """Wherever ``str.splitlines`` would also end a line; and a mark at the start is no text."""
+    start = mark if mark in "\x0c\r\n\ufeff" else ""
+    code = f"{start}SEP = '''a{mark}b'''  # {'' if mark.isspace() and start else mark}\n"
+    code += "def main_solution(x):\n    return 1 / x\n"
+    error = error_of(await bench.call(code, 0, isolation="process"))
+    number = code.replace("\r\n", "\n").replace("\r", "\n").count("\n")
+    assert error.line == number
+    assert error.traceback is not None
+    assert f"line {number}, in main_solution\n    return 1 / x\n" in error.traceback
+
+
+async def test_error_traceback_shows_code_that_exec_runs(bench: Bench) -> None:
+    """As Python does: with the name it was compiled under, and the source where it can be had."""
+    code = (
+        "def main_solution():\n"
+        "    inner = compile('def f(x):\\n    return 1 / x\\n', 'made.py', 'exec')\n"
+        "    names = {}\n"
+        "    exec(inner, names)\n"
+        "    exec('f(0)', names)\n"
+    )
+    error = error_of(await bench.call(code, isolation="process"))
+    assert error.line == 5
+    assert error.traceback == (
+        "Traceback (most recent call last):\n"
+        '  File "solution.py", line 5, in main_solution\n'
+        "    exec('f(0)', names)\n"
+        '  File "<string>", line 1, in <module>\n'
+        '  File "made.py", line 2, in f\n'
+        "ZeroDivisionError: division by zero"
+    )
+
+
+async def test_error_line_is_the_innermost_of_the_source_however_deep_exec_goes(
+    bench: Bench,
+) -> None:
+    """Frames that are left out for their number do not change which line is named."""
+    code = (
+        "def down(n):\n"
+        "    if n: return down(n - 1)\n"
+        "    exec('def g(n): return 1 / n if n < 1 else g(n - 1)\\ng(30)', {})\n"
+        "def main_solution(): down(15)\n"
+    )
+    error = error_of(await bench.call(code, isolation="process"))
+    assert error.line == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["'/usr/lib/x.py'", "'a\\nb'", "'x' * 10**6", "'\\ud800'", "''", "'a\\0b'", "'/tmp/x'"]
+)
+async def test_error_in_code_of_a_hostile_name_is_bounded_and_true(bench: Bench, name: str) -> None:
+    """A file name is one line and short, and looking for its source breaks nothing."""
+    code = (
+        "def main_solution():\n"
+        "    inner = compile('1 / 0', 'plain', 'exec')\n"
+        f"    exec(inner.replace(co_filename={name}))\n"
+    )
+    error = error_of(await bench.call(code, isolation="process"))
+    assert (error.type, error.line) == ("ZeroDivisionError", 3)
+    assert error.traceback is not None
+    assert len(error.traceback) < 1000
+    lines = error.traceback.split("\n")
+    assert all(line.startswith(("  ", "Traceback", "ZeroDivision")) for line in lines)
+
+
+async def test_error_that_a_later_step_of_the_compiler_finds_quotes_its_line(bench: Bench) -> None:
+    """The parser knows the text of a line; what comes after it would look into a file."""
+    code = "def main_solution():\n    x = 1; nonlocal x\n"
+    ended = await bench.call(code, isolation="process")
+    assert ended.error is not None
+    assert ended.error.line == 2
+    assert "    x = 1; nonlocal x\n" in str(ended.error.traceback)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("```python\ndef main_solution(): return 1\n```\n", "markdown fences"),
+        ("Here it is:\n```\ndef main_solution(): return 1\n```\n", "markdown fences"),
+        ("def solve(n): return n\ndef more(n): return n\n", "it defines solve, more: name one"),
+        ("class Solution:\n    def two(self): return 2\n", "Solution().method(1)"),
+        ("", "defines no main_solution"),
+    ],
+)
+async def test_error_of_unusable_source_says_what_to_do(bench: Bench, code: str, says: str) -> None:
+    """Fences around it, another name, a class: what was found is named."""
+    ended = await bench.call(code, isolation="process")
+    assert ended.error is not None
+    assert ended.status is Status.INVALID_CODE
+    assert says in ended.error.message
 
 
 async def test_error_in_an_expression_names_it_and_has_no_source_line(bench: Bench) -> None:

@@ -154,11 +154,90 @@ async def test_value_may_nest_as_deep_as_a_request(
     assert found == depth
 
 
-async def test_value_that_contains_itself_is_refused(bench: Bench) -> None:
-    """A cycle is refused, not followed for ever."""
-    setup = "loop = []\nloop.append({'a': loop})"
-    ended = await returned(bench, "loop", setup=setup)
+CYCLES = {
+    "list": "loop = []\nloop.append({'a': loop})",
+    "dict": "loop = {}\nloop['me'] = loop",
+    "tuple": "inner = []\nloop = (inner,)\ninner.append(loop)",
+    "twice": "loop = []\nloop += [loop, loop]",
+    "tree": "loop = {'kids': [], 'up': None}\nloop['kids'] += [{'up': loop} for _ in range(9)]",
+    "late": "loop = [list(range(1000)), 'x' * 1000]\nloop.append(loop)",
+}
+SIZED: list[dict[str, Any]] = [{}, {"checks": {"complexity": "codeio"}}]
+
+
+@pytest.mark.parametrize("fields", SIZED, ids=["plain", "size rule"])
+@pytest.mark.parametrize("setup", CYCLES.values(), ids=CYCLES)
+async def test_value_that_contains_itself_is_refused(
+    bench: Bench, setup: str, fields: dict[str, Any]
+) -> None:
+    """A cycle is refused when it is met, not followed until something runs out."""
+    ended = await returned(bench, "loop", setup=setup, **fields)
     assert ended.status is Status.UNSERIALIZABLE
+    assert ended.error is not None
+    assert "contains itself" in ended.error.message
+    assert ended.complexity is None
+
+
+@pytest.mark.parametrize("fields", SIZED, ids=["plain", "size rule"])
+@pytest.mark.parametrize("convert", ["none", "codeio"])
+@pytest.mark.parametrize(("levels", "status"), [(63, "output_too_large"), (70, "unserializable")])
+async def test_value_shared_a_thousand_million_times_is_looked_at_once(
+    bench: Bench, levels: int, status: str, convert: str, fields: dict[str, Any]
+) -> None:
+    """2**60 lists that are sixty: copied once each, counted as often as their text has them."""
+    setup = f"value = []\nfor _ in range({levels}): value = [value, value]"
+    limits = {"cpu_time_s": 1.0, "output_bytes": 2**24}
+    ended = await returned(bench, "value", setup=setup, convert=convert, limits=limits, **fields)
+    assert ended.status.value == status
+    assert ended.usage is not None
+    assert ended.usage.cpu_time_s < 0.5
+
+
+async def test_value_shared_is_written_wherever_it_is(bench: Bench) -> None:
+    """One list in three places is three lists in JSON; sharing is no cycle."""
+    setup = "row = [1, {'a': [2]}]\nvalue = [row, {'b': row}, (row, row)]"
+    ended = await returned(bench, "value", setup=setup)
+    row = [1, {"a": [2]}]
+    assert (ended.status, ended.output) == (Status.OK, [row, {"b": row}, [row, row]])
+
+
+@pytest.mark.parametrize(("depth", "fits"), [(63, True), (64, False)])
+async def test_value_shared_counts_as_deep_as_it_is_where_it_is_deepest(
+    bench: Bench, depth: int, fits: bool
+) -> None:
+    """Seen first where it would fit, and again where it does not."""
+    setup = (
+        f"low = [[]]\nhigh = low\nfor _ in range({depth} - 2): high = [high]\nvalue = [low, high]"
+    )
+    ended = await returned(bench, "value", setup=setup)
+    assert ended.status is (Status.OK if fits else Status.UNSERIALIZABLE)
+
+
+async def test_value_of_sets_in_sets_is_refused_where_they_are_too_deep(bench: Bench) -> None:
+    """They become arrays, and are counted as such; two thousand levels are no fault of ours."""
+    setup = "value = frozenset()\nfor _ in range(2000): value = frozenset([value])"
+    ended = await returned(bench, "value", setup=setup, convert="codeio")
+    assert ended.status is Status.UNSERIALIZABLE
+    assert ended.error is not None
+    assert "64 levels" in ended.error.message
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("numpy.bool_(True)", "type bool (of numpy) has no JSON form; return it as another type"),
+        ("{1}", 'ask for convert: "codeio"'),
+        ("object()", "type object has no JSON form"),
+    ],
+)
+async def test_value_that_could_be_converted_is_refused_with_the_way_to_do_it(
+    bench: Bench, expression: str, says: str
+) -> None:
+    """numpy's bool is not taken for Python's, and what helps is named where something does."""
+    ended = await returned(bench, expression, setup="import numpy")
+    assert ended.status is Status.UNSERIALIZABLE
+    assert ended.error is not None
+    assert says.replace("bool (", "bool_ (") in ended.error.message.replace("bool (", "bool_ (")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The object-size rule on decoded JSON: what can be held against a job that lies about its objects.
 
-The job measures live objects with pympler; the same value decoded here may share fewer members,
-so sizes in bytes are checked against a lower bound, and counts exactly.
+The job measures the decoded value, too, under its own Python; here sizes in bytes are checked
+against a lower bound that every Python keeps to, and counts exactly.
 """
 
 from __future__ import annotations
