@@ -20,8 +20,8 @@ from typing import Any
 
 from harness.bench import bench_settings, containers_of, instance_of
 
+from tests.api.harness import Answer, Server, execute_body, wait_until
 from tests.process_use import descriptor_count, resident_mb
-from tests.service_http.harness import Answer, Server, execute_body, wait_until
 
 PROGRAM = """
 import json, sys

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.environment import no_settings_from_outside  # noqa: F401 - a fixture
+
 
 @dataclass(frozen=True)
 class Received:
@@ -88,12 +90,6 @@ class ScriptedServer:
 
         self.steps.append(step)
         return self
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EXECBOX_URL", "EXECBOX_API_KEY", "NO_COLOR", "TERM"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -14,15 +14,7 @@ import pytest
 from harness.bench import IMAGE
 
 from execbox import Client
-
-_NAMES = ("EXECBOX_URL", "EXECBOX_API_KEY", "NO_COLOR", "TERM")
-_MODEL_NAMES = ("EXECBOX_MODEL_URL", "EXECBOX_MODEL", "EXECBOX_MODEL_API_KEY")
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*_NAMES, *_MODEL_NAMES):
-        monkeypatch.delenv(name, raising=False)
+from tests.environment import no_settings_from_outside  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Drawn bytes for every parser that a stranger can reach."""

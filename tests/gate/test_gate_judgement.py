@@ -21,7 +21,7 @@ from execbox_service.engines.docker.policy import (
 from execbox_service.gate import judgement
 from execbox_service.gate.allowed_bodies import Kind, Variant, variants
 from execbox_service.gate.http1 import Refused
-from tests.service.test_container_options import SPEC
+from tests.engines.test_docker_policy import SPEC
 
 IMAGE_ID = "sha256:" + "ab" * 32
 VERSION = "1.41"

@@ -14,6 +14,7 @@ from docker.errors import APIError
 from harness.bench import IMAGE, containers_of, docker_client
 
 from execbox_service.engines.docker.policy import LABEL
+from tests.api.harness import Answer, assert_error, wait_until
 from tests.live_service import (
     LiveService,
     end,
@@ -22,7 +23,6 @@ from tests.live_service import (
     settings_of_attacks,
     statuses_of,
 )
-from tests.service_http.harness import Answer, assert_error, wait_until
 
 from .conftest import CANARY
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.api.harness import Answer, assert_error, wait_until
 from tests.live_service import LiveService, live_service, settings_of_attacks
-from tests.service_http.harness import Answer, assert_error, wait_until
 from tests.weakened import edited_runner
 
 pytestmark = pytest.mark.docker

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.api.harness import Answer, execute_body, wait_until
 from tests.live_service import LiveService, headers_of, statuses_of
-from tests.service_http.harness import Answer, execute_body, wait_until
 
 from .conftest import CANARY, GREEDY
 

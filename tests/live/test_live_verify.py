@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.api.harness import Answer, assert_error
 from tests.fuzz.test_fuzz_answers import PIECES
 from tests.live_service import LiveService, headers_of
-from tests.service_http.harness import Answer, assert_error
 
 from .conftest import CANARY
 

@@ -1,1 +1,1 @@
-"""What real containers do: statuses, limits, values, isolation, attacks."""
+"""What code meets in a real container: statuses, limits, values, isolation, attacks."""

@@ -1,1 +1,1 @@
-"""The service without HTTP: pure parts, scheduling, the pool, the Docker engine and its faults."""
+"""Tests of the modules on no floor: settings, process, runtime, frames, strict JSON."""

@@ -12,7 +12,7 @@ from execbox_service.runtime import Runtime
 from execbox_service.sandboxes.pool import Pool
 from execbox_service.settings import load_settings
 from tests.fake_engine import FACTS, FakeEngine
-from tests.service.test_pool import until
+from tests.sandboxes.test_pool import until
 
 SWEEP_INTERVAL_S = 0.01
 

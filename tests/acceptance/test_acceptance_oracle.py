@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,13 @@ from execbox import AsyncClient
 from execbox_service.judge.comparison import equal
 
 _EVERY = 15
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[LocalService]:
+    """A service with two slots, in a process of its own."""
+    with LocalService(engine="docker", slot_count="2", queue_size="2") as running:
+        yield running
 
 
 @pytest.mark.corpus

@@ -19,15 +19,14 @@ import uvicorn
 
 from execbox_service.main import EXIT_CONFIGURATION, serve, serve_runtime
 from execbox_service.settings import load_settings
-
-from .harness import FakeRuntime, as_runtime, execute_body, read_answer, wait_until
+from tests.api.harness import FakeRuntime, as_runtime, execute_body, read_answer, wait_until
 
 PROGRAM = """
 import sys
 from execbox_service.failures import ServiceFailure
 from execbox_service.main import serve_runtime
 from execbox_service.settings import load_settings
-from service_http.harness import FakeRuntime
+from tests.api.harness import FakeRuntime
 
 class Runtime(FakeRuntime):
     async def start(self):
@@ -44,7 +43,7 @@ sys.exit(serve_runtime(load_settings({{"port": "{port}", "log_format": "json"}})
 def _process(
     *, port: int = 0, fails: bool = False, shutdown_grace_s: float = 5
 ) -> Iterator[subprocess.Popen[str]]:
-    roots = [str(Path(__file__).parents[1]), *sys.path]
+    roots = [str(Path(__file__).parents[2]), *sys.path]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(root for root in roots if root),

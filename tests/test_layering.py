@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 CLIENT, SERVICE = ROOT / "client" / "execbox", ROOT / "service" / "execbox_service"
 RUNNER = ROOT / "sandbox-image" / "execbox_runner"
 HTTP = {SERVICE / "main.py", *(SERVICE / "api").rglob("*.py")}

@@ -26,7 +26,7 @@ from execbox import (
     RetryPolicy,
     wire,
 )
-from tests.service_http.harness import RunningServer, running_server, wait_until
+from tests.api.harness import RunningServer, running_server, wait_until
 
 QUICK = RetryPolicy(backoff_s=0.001, backoff_max_s=0.002, busy_retries_max=3)
 Run: TypeAlias = Callable[..., list[BatchResult]]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from execbox_service.settings import hash_api_key
-from tests.service_http.harness import RunningServer, assert_error, running_server
+from tests.api.harness import RunningServer, assert_error, running_server
 
 ITEM: dict[str, Any] = {"id": "1", "kind": "output", "prediction": 1, "output": 1}
 KEY = "a-key-of-this-test"

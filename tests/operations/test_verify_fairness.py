@@ -15,7 +15,7 @@ from execbox_service.sandboxes.pool import Pool
 from execbox_service.scheduling.admission import Admission
 from execbox_service.scheduling.caller import Caller
 from tests.fake_engine import FACTS, FakeEngine
-from tests.service.work_stage import POOL, taking
+from tests.scheduling.stage import POOL, taking
 from tests.virtual_time import now_s, run_in_virtual_time
 
 HOLD_S = 0.25

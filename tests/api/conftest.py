@@ -7,20 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from execbox_service.settings import hash_api_key
+from tests.environment import no_settings_from_outside  # noqa: F401 - a fixture
 
 from .harness import RunningServer, running_server
 
 KEY = "right-key-0123456789"
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests set what they need; the shell's settings must not reach them."""
-    import os
-
-    for name in list(os.environ):
-        if name.startswith("EXECBOX_"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

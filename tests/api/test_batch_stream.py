@@ -15,7 +15,7 @@ import pytest
 
 from execbox.wire import ExecuteRequest, ExecuteResponse
 from execbox_service.failures import Overloaded
-from tests.service_http.harness import (
+from tests.api.harness import (
     RunningServer,
     assert_error,
     execute_body,

@@ -18,7 +18,7 @@ from harness.bench import Bench, eventually, started_bench
 
 from execbox.wire import Execution, Status
 from execbox_service.failures import ServiceFailure
-from tests.service.docker_proxy import docker_proxy
+from tests.engines.docker_proxy import docker_proxy
 
 pytestmark = [
     pytest.mark.docker,

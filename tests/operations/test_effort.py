@@ -25,7 +25,7 @@ from tests.fake_engine import (
     report_frame,
     result_frame,
 )
-from tests.service.test_driver import after, hanging_up, silent
+from tests.sandboxes.test_driver import after, hanging_up, silent
 
 FUNCTION = {"code": "def main_solution(x): return x"}
 

@@ -14,13 +14,20 @@ import pytest
 from harness.local_service import LocalService
 
 from execbox import Client, wire
+from tests.api.harness import wait_until
 from tests.process_use import resident_mb
-from tests.service_http.harness import wait_until
 
 pytestmark = pytest.mark.docker
 
 DOUBLE = "def main_solution(n):\n    return n * 2\n"
 SLEEP = "import time\ndef main_solution(n):\n    time.sleep(n)\n    return n\n"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[LocalService]:
+    """A service with two slots and a queue that a batch would overflow."""
+    with LocalService(engine="docker", slot_count="2", queue_size="2") as running:
+        yield running
 
 
 def line(name: str, code: str, argument: Any, **fields: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import pytest
 from execbox.wire import Isolation
 from execbox_service.scheduling.admission import Admission
 from execbox_service.scheduling.caller import Caller
-from tests.service.test_driver import hanging_up, outputs
-from tests.service.work_stage import DELAY_S, QUICK_S, Stage, on_stage, taking
+from tests.sandboxes.test_driver import hanging_up, outputs
+from tests.scheduling.stage import DELAY_S, QUICK_S, Stage, on_stage, taking
 from tests.virtual_time import now_s
 
 

@@ -17,8 +17,8 @@ from tests.fake_engine import (
     honest,
     result_frame,
 )
-from tests.service.test_driver import outputs
-from tests.service.work_stage import QUICK_S, Stage, on_stage, staged, stopped_first, taking
+from tests.sandboxes.test_driver import outputs
+from tests.scheduling.stage import QUICK_S, Stage, on_stage, staged, stopped_first, taking
 from tests.virtual_time import now_s, run_in_virtual_time
 
 

@@ -1,0 +1,1 @@
+"""Tests of ``answers``: what is found in a model's text."""

@@ -1,0 +1,1 @@
+"""Tests of the client library and its command, against a scripted HTTP server."""

@@ -1,0 +1,1 @@
+"""Tests of ``harness``, which tests, benchmarks and acceptance runs share."""

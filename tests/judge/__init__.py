@@ -1,0 +1,1 @@
+"""Tests of ``judge``: tables, since all of it is pure."""

@@ -1,0 +1,1 @@
+"""Tests of ``operations``: what each request runs, and the payloads and policy that they share."""

@@ -1,0 +1,1 @@
+"""Tests of ``sandboxes``: the pool and the driver, on fake sandboxes."""

@@ -1,0 +1,1 @@
+"""Tests of ``scheduling``: who gets a slot when, mostly in virtual time."""

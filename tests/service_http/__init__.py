@@ -1,1 +1,0 @@
-"""Tests of the HTTP layer: a real server on loopback around a runtime that runs nothing."""

@@ -1,1 +1,0 @@
-"""Tests of verifying: comparators, extraction, feedback, verdicts, batches, and the corpus."""
