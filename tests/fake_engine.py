@@ -17,7 +17,7 @@ from typing import Any
 
 from execbox_service.engines.base import EngineFacts, EngineUnavailable, PostMortem, SandboxLost
 from execbox_service.engines.frame_stream import FrameStream
-from execbox_service.runner_frames import Answer, Kind, Ready, pack
+from execbox_service.runner_frames import FrameKind, Ready, SupervisorFrame, pack
 from execbox_service.sandboxes.pool import PoolLimits
 
 READY = Ready(
@@ -80,7 +80,7 @@ def result_frame(
     """A whole answer of a supervisor, as it comes over the stream."""
     sizes = [len(frame), len(stdout), len(stderr)]
     header = {"sizes": sizes} | measured(seq, **fields)
-    return pack(Kind.RESULT, header, frame + stdout + stderr)
+    return pack(FrameKind.RESULT, header, frame + stdout + stderr)
 
 
 Behaviour = Callable[["FakeSandbox", dict[str, Any]], bytes | None]
@@ -114,7 +114,7 @@ class FakeSandbox:
 
     @property
     def call_count(self) -> int:
-        return sum(1 for kind, _header, _body in self.received if kind == Kind.EXECUTE)
+        return sum(1 for kind, _header, _body in self.received if kind == FrameKind.EXECUTE)
 
     def send(self, frame: bytes) -> None:
         if self.lost:
@@ -122,7 +122,7 @@ class FakeSandbox:
         _total, kind, header_bytes = struct.unpack_from("!IBI", frame)
         header = json.loads(frame[9 : 9 + header_bytes])
         self.received.append((kind, header, frame[9 + header_bytes :]))
-        if kind != Kind.EXECUTE:
+        if kind != FrameKind.EXECUTE:
             return
         data = self.behaviour(self, header | {"call": json.loads(frame[9 + header_bytes :])})
         if data is not None:
@@ -139,7 +139,7 @@ class FakeSandbox:
         """End the stream, as a container does that ends."""
         self.stream.connection_lost(None)
 
-    async def receive(self) -> Answer:
+    async def receive(self) -> SupervisorFrame:
         return await self.stream.receive()
 
     async def set_memory_mb(self, memory_mb: int) -> None:

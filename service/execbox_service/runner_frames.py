@@ -28,7 +28,7 @@ _RESULT_HEADER_BYTES_MAX = 256 * 1024
 PREFIX_BYTES = _PREFIX.size
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """What a frame says; the numbers are the runner's."""
 
     JOB = 1
@@ -100,7 +100,7 @@ class Result:
     stderr: bytes
 
     @cached_property
-    def report(self) -> Report | None:
+    def report(self) -> JobReport | None:
         """What the job says of itself; None where its frame is not exactly one complete one."""
         return parse_report(self.frame)
 
@@ -112,7 +112,7 @@ class Fault:
     message: str
 
 
-Answer = Ready | Result | Fault
+SupervisorFrame = Ready | Result | Fault
 
 
 class ReportedError(_Header):
@@ -144,14 +144,14 @@ class ReportHeader(_Header):
 
 
 @dataclass(frozen=True)
-class Report:
+class JobReport:
     """A job's frame, taken apart."""
 
     header: ReportHeader
     output: bytes
 
 
-def pack(kind: Kind, header: object, body: bytes = b"") -> bytes:
+def pack(kind: FrameKind, header: object, body: bytes = b"") -> bytes:
     """One frame for a supervisor."""
     text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
     return _PREFIX.pack(_AFTER_LENGTH_BYTES + len(text) + len(body), kind, len(text)) + text + body
@@ -166,14 +166,14 @@ def rest_bytes(prefix: bytes) -> tuple[int, int, int]:
     return kind, header_bytes, rest
 
 
-def parse_answer(kind: int, header: bytes, body: bytes) -> Answer:
+def parse_answer(kind: int, header: bytes, body: bytes) -> SupervisorFrame:
     """Validate a supervisor's frame. Raises ProtocolViolation."""
     try:
-        if kind == Kind.READY and not body:
+        if kind == FrameKind.READY and not body:
             return Ready.model_validate_json(header)
-        if kind == Kind.FAULT and not body:
+        if kind == FrameKind.FAULT and not body:
             return Fault(_Fault.model_validate_json(header).message)
-        if kind == Kind.RESULT:
+        if kind == FrameKind.RESULT:
             return _parse_result(Measured.model_validate_json(header), body)
     except ValidationError as error:
         raise ProtocolViolation(f"a header that does not validate: {_first(error)}") from error
@@ -188,7 +188,7 @@ def _parse_result(measured: Measured, body: bytes) -> Result:
     return Result(measured, body[:frame_bytes], body[frame_bytes:after_stdout], body[after_stdout:])
 
 
-def parse_report(frame: bytes) -> Report | None:
+def parse_report(frame: bytes) -> JobReport | None:
     """Take a job's frame apart; None where it is not exactly one complete frame."""
     if len(frame) < _RESULT_PREFIX.size:
         return None
@@ -204,7 +204,7 @@ def parse_report(frame: bytes) -> Report | None:
         return None
     if (header.status == "ok") != (header.error is None):
         return None
-    return Report(header, frame[start:])
+    return JobReport(header, frame[start:])
 
 
 def _first(error: ValidationError) -> str:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from execbox_service.engines.docker.attach import AttachedStream
 from execbox_service.engines.frame_stream import FrameReader
-from execbox_service.runner_frames import Fault, Kind, ProtocolViolation, pack
+from execbox_service.runner_frames import Fault, FrameKind, ProtocolViolation, pack
 
 MESSAGES = ["first", "a longer second message", "3"]
-STREAM = b"".join(pack(Kind.FAULT, {"message": text}) for text in MESSAGES)
+STREAM = b"".join(pack(FrameKind.FAULT, {"message": text}) for text in MESSAGES)
 
 
 @given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=12))
@@ -50,9 +50,9 @@ def test_attached_stream_takes_the_multiplexing_apart(cuts: list[int], size: int
         struct.pack("!IBI", 5, 17, 0),
         struct.pack("!IBI", 5 + 10, 17, 11),
         struct.pack("!IBI", 2**31, 17, 10),
-        pack(Kind.JOB, {"message": "x"}),
-        pack(Kind.FAULT, {"message": "x", "more": 1}),
-        pack(Kind.FAULT, {"message": "x"}, b"body"),
+        pack(FrameKind.JOB, {"message": "x"}),
+        pack(FrameKind.FAULT, {"message": "x", "more": 1}),
+        pack(FrameKind.FAULT, {"message": "x"}, b"body"),
     ],
 )
 def test_reader_refuses_what_no_supervisor_sends(data: bytes) -> None:

@@ -17,13 +17,13 @@ from execbox_service.engines.docker.attach import AttachedStream
 from execbox_service.engines.frame_stream import FrameReader, FrameStream
 from execbox_service.runner_frames import (
     FRAME_BYTES_MAX,
-    Answer,
     Fault,
-    Kind,
+    FrameKind,
+    JobReport,
     ProtocolViolation,
     Ready,
-    Report,
     Result,
+    SupervisorFrame,
     pack,
     parse_report,
 )
@@ -50,12 +50,12 @@ def results(draw: st.DrawFn) -> bytes:
     sizes = [len(part) + draw(st.sampled_from([0] * 8 + [1, -1, 2**40])) for part in parts]
     changes = draw(st.dictionaries(st.sampled_from(sorted(measured(0))), VALUES, max_size=1))
     header = measured(draw(st.integers(0, 9))) | {"sizes": sizes}
-    return pack(Kind.RESULT, header | draw(st.sampled_from([{}, changes])), b"".join(parts))
+    return pack(FrameKind.RESULT, header | draw(st.sampled_from([{}, changes])), b"".join(parts))
 
 
 @st.composite
 def any_frames(draw: st.DrawFn) -> bytes:
-    kind = draw(st.sampled_from([*map(int, Kind), 0, 255]))
+    kind = draw(st.sampled_from([*map(int, FrameKind), 0, 255]))
     header = draw(
         VALUES | st.just(READY.model_dump()) | st.fixed_dictionaries({"message": st.text()})
     )
@@ -71,8 +71,8 @@ def prefixes(draw: st.DrawFn) -> bytes:
 
 
 GOOD = st.one_of(
-    st.just(pack(Kind.READY, READY.model_dump())),
-    st.text(max_size=20).map(lambda text: pack(Kind.FAULT, {"message": text})),
+    st.just(pack(FrameKind.READY, READY.model_dump())),
+    st.text(max_size=20).map(lambda text: pack(FrameKind.FAULT, {"message": text})),
     results(),
 )
 FRAMES = st.lists(
@@ -80,10 +80,10 @@ FRAMES = st.lists(
 ).map(b"".join)
 
 
-def read(pieces: list[bytes]) -> tuple[list[Answer], str | None]:
+def read(pieces: list[bytes]) -> tuple[list[SupervisorFrame], str | None]:
     """The answers up to a violation, and the violation; any other exception is the test's end."""
     reader = FrameReader()
-    answers: list[Answer] = []
+    answers: list[SupervisorFrame] = []
     try:
         for piece in pieces:
             for answer in reader.feed(piece):
@@ -174,7 +174,7 @@ def reports(draw: st.DrawFn) -> bytes:
 def test_report_of_any_bytes_is_a_report_or_none(frame: bytes) -> None:
     """A job writes what it likes; what is no report says nothing, and raises nothing."""
     report = parse_report(frame)
-    assert report is None or isinstance(report, Report)
+    assert report is None or isinstance(report, JobReport)
     if report is not None:
         assert frame.endswith(report.output)
         assert (report.header.status == "ok") == (report.header.error is None)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from execbox_service.gate.allowed_bodies import Kind, variants
-from execbox_service.gate.daemon import Answer, Daemon, DaemonSaidNo
+from execbox_service.gate.allowed_bodies import ContainerKind, variants
+from execbox_service.gate.daemon import Daemon, DaemonResponse, DaemonSaidNo
 from execbox_service.gate.http1 import Request
 from execbox_service.gate.judgement import MemoryRange
 from execbox_service.gate.verbs import GateLimits, Verbs
@@ -28,7 +28,7 @@ class DaemonThatRemoves(Daemon):
         super().__init__("/nowhere")
         self._removal_status = removal_status
 
-    async def ask(self, method: str, target: str, *, body: Any = None) -> Answer:
+    async def ask(self, method: str, target: str, *, body: Any = None) -> DaemonResponse:
         if method == "DELETE" and self._removal_status >= 400:
             raise DaemonSaidNo(self._removal_status, b'{"message": "no"}')
         if target == "/version":
@@ -38,9 +38,9 @@ class DaemonThatRemoves(Daemon):
         return answer({"Id": "2" * 64})
 
 
-def answer(value: Any) -> Answer:
+def answer(value: Any) -> DaemonResponse:
     """Of a daemon that is content."""
-    return Answer(200, {}, json.dumps(value).encode())
+    return DaemonResponse(200, {}, json.dumps(value).encode())
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ async def test_container_counts_until_its_removal_is_done_or_under_way(
     (body,) = (
         variant.body
         for variant in variants(spec, image_id=IMAGE_ID, api_version=API_VERSION)
-        if variant.kind is Kind.PACKAGES
+        if variant.kind is ContainerKind.PACKAGES
     )
     name = new_name()
     create = Request(

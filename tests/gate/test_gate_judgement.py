@@ -19,7 +19,7 @@ from execbox_service.engines.docker.policy import (
     sandbox_arguments,
 )
 from execbox_service.gate import judgement
-from execbox_service.gate.allowed_bodies import Kind, Variant, variants
+from execbox_service.gate.allowed_bodies import ContainerKind, Variant, variants
 from execbox_service.gate.http1 import Refused
 from tests.engines.test_docker_policy import SPEC
 
@@ -29,7 +29,7 @@ ALLOWED = variants(SPEC, image_id=IMAGE_ID, api_version=VERSION)
 MEMORY = judgement.MemoryRange(bytes_min=129 << 20, bytes_max=1024 << 20)
 
 
-def body_of(kind: Kind) -> dict[str, Any]:
+def body_of(kind: ContainerKind) -> dict[str, Any]:
     """A copy of what the engine sends for a container of this kind."""
     (variant,) = (variant for variant in ALLOWED if variant.kind is kind)
     return copy.deepcopy(variant.body)
@@ -71,7 +71,8 @@ def test_create_body_of_a_sandbox_is_what_the_sdk_sends() -> None:
     arguments = sandbox_arguments(SPEC, image_id=IMAGE_ID)
     sent = sent_by_sdk(name="n", host_config=options, **arguments)
     assert (
-        judgement.judged_create(judgement.json_object(sent), ALLOWED).variant.kind is Kind.SANDBOX
+        judgement.judged_create(judgement.json_object(sent), ALLOWED).variant.kind
+        is ContainerKind.SANDBOX
     )
 
 
@@ -79,7 +80,8 @@ def test_create_body_of_the_container_that_is_read_is_what_the_sdk_sends() -> No
     """The one that is never started."""
     sent = sent_by_sdk(name="n", **packages_arguments(SPEC, image_id=IMAGE_ID))
     assert (
-        judgement.judged_create(judgement.json_object(sent), ALLOWED).variant.kind is Kind.PACKAGES
+        judgement.judged_create(judgement.json_object(sent), ALLOWED).variant.kind
+        is ContainerKind.PACKAGES
     )
 
 
@@ -169,7 +171,7 @@ DEVIATIONS: dict[str, Any] = {
 @pytest.mark.parametrize("name", HOST_DEVIATIONS)
 def test_create_sandbox_with_another_option_is_refused(name: str) -> None:
     """Each option on its own, everything else being as it must; the message names it."""
-    body = body_of(Kind.SANDBOX)
+    body = body_of(ContainerKind.SANDBOX)
     body["HostConfig"][name] = HOST_DEVIATIONS[name]
     with pytest.raises(Refused, match=f"HostConfig.{name}"):
         judged(body)
@@ -179,13 +181,13 @@ def test_create_sandbox_with_another_option_is_refused(name: str) -> None:
     ("kind", "name"),
     [
         (kind, name)
-        for kind in Kind
+        for kind in ContainerKind
         for name in DEVIATIONS
         # Without this one, a difference is how a container of that kind is.
         if body_of(kind).get(name, "absent") != DEVIATIONS[name]
     ],
 )
-def test_create_with_another_field_is_refused(kind: Kind, name: str) -> None:
+def test_create_with_another_field_is_refused(kind: ContainerKind, name: str) -> None:
     """Each field on its own, of each kind of container."""
     body = body_of(kind)
     body[name] = DEVIATIONS[name]
@@ -193,16 +195,16 @@ def test_create_with_another_field_is_refused(kind: Kind, name: str) -> None:
         judged(body)
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_create_with_any_field_left_out_is_refused(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ContainerKind)
+def test_create_with_any_field_left_out_is_refused(kind: ContainerKind) -> None:
     """What is not asked for would be the daemon's default."""
     for name in body_of(kind):
         body = body_of(kind)
         del body[name]
         with pytest.raises(Refused):
             judged(body)
-    for name in body_of(Kind.SANDBOX)["HostConfig"]:
-        body = body_of(Kind.SANDBOX)
+    for name in body_of(ContainerKind.SANDBOX)["HostConfig"]:
+        body = body_of(ContainerKind.SANDBOX)
         del body["HostConfig"][name]
         with pytest.raises(Refused):
             judged(body)
@@ -210,7 +212,7 @@ def test_create_with_any_field_left_out_is_refused(kind: Kind) -> None:
 
 def test_create_packages_container_with_options_of_its_own_is_refused() -> None:
     """A host config on the one that has none."""
-    body = body_of(Kind.PACKAGES) | {"HostConfig": {"Privileged": True}}
+    body = body_of(ContainerKind.PACKAGES) | {"HostConfig": {"Privileged": True}}
     with pytest.raises(Refused):
         judged(body)
 
@@ -264,7 +266,7 @@ def test_create_that_joins_a_network_is_refused_where_the_operator_did_not_set_s
 @pytest.mark.parametrize("where", ["first", "last"])
 def test_create_with_a_field_twice_is_refused(where: str) -> None:
     """Two parsers would take different ones."""
-    text = json.dumps(body_of(Kind.SANDBOX))
+    text = json.dumps(body_of(ContainerKind.SANDBOX))
     pair = '"HostConfig": {"Privileged": true}'
     doubled = f"{{{pair}, {text[1:]}" if where == "first" else f"{text[:-1]}, {pair}}}"
     with pytest.raises(Refused, match="strict JSON"):
@@ -280,7 +282,7 @@ def test_create_body_that_is_no_object_is_refused(body: bytes) -> None:
 
 def test_create_message_about_a_deviation_does_not_repeat_a_long_name() -> None:
     """What was sent does not come back at any length."""
-    body = body_of(Kind.SANDBOX) | {"A" * 10_000: 1}
+    body = body_of(ContainerKind.SANDBOX) | {"A" * 10_000: 1}
     with pytest.raises(Refused) as refused:
         judged(body)
     assert len(str(refused.value)) < 400

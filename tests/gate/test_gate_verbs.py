@@ -15,7 +15,7 @@ import pytest_asyncio
 from harness.bench import IMAGE
 
 from execbox_service.engines.docker.policy import LABEL, PACKAGES_PATH
-from execbox_service.gate.allowed_bodies import Kind, variants
+from execbox_service.gate.allowed_bodies import ContainerKind, variants
 from execbox_service.runtime import container_spec
 from tests.gate.harness import Gate, new_name, parsed, read_all, started_gate
 
@@ -52,7 +52,7 @@ async def strangers_container() -> AsyncIterator[str]:
         client.close()
 
 
-async def body_of(gate: Gate, kind: Kind) -> dict[str, Any]:
+async def body_of(gate: Gate, kind: ContainerKind) -> dict[str, Any]:
     """What the engine would send to make a container of this kind."""
     api = await gate.api()
     image_id = (await gate.ask("GET", f"{api}/images/{IMAGE}/json")).json()["Id"]
@@ -63,7 +63,7 @@ async def body_of(gate: Gate, kind: Kind) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def made(gate: Gate, kind: Kind) -> AsyncIterator[str]:
+async def made(gate: Gate, kind: ContainerKind) -> AsyncIterator[str]:
     """The name of a container made through the gate, removed through it afterwards."""
     api, name = await gate.api(), new_name()
     answer = await gate.ask(
@@ -172,7 +172,7 @@ async def test_container_by_any_other_name_is_refused(gate: Gate, target: str) -
 async def test_create_that_differs_makes_nothing(gate: Gate) -> None:
     """Over the real socket: refused, and nothing made; the daemon itself would have done it."""
     api, name = await gate.api(), new_name()
-    body = await body_of(gate, Kind.SANDBOX)
+    body = await body_of(gate, ContainerKind.SANDBOX)
     body["HostConfig"] = body["HostConfig"] | {"Binds": ["/:/host"], "Privileged": True}
     answer = await gate.ask("POST", f"{api}/containers/create?name={name}", body=body)
     assert answer.status == 403
@@ -192,7 +192,7 @@ async def test_create_that_differs_makes_nothing(gate: Gate) -> None:
 async def test_create_with_an_image_that_is_not_the_one_is_refused(gate: Gate) -> None:
     """By the name of another image, by an id, and by the right name where an id must stand."""
     api = await gate.api()
-    body = await body_of(gate, Kind.SANDBOX)
+    body = await body_of(gate, ContainerKind.SANDBOX)
     for image in ("debian:bookworm-slim", "sha256:" + "ab" * 32, IMAGE, 7):
         answer = await gate.ask(
             "POST",
@@ -211,7 +211,10 @@ async def test_create_cannot_join_the_network_of_others(strangers_container: str
         listed = variants(spec, image_id=image_id, api_version=api.removeprefix("/v"))
         (joining,) = (variant for variant in listed if variant.joins_network)
         target = f"{api}/containers/create?name={new_name()}"
-        async with made(gate, Kind.SANDBOX) as unstarted, made(gate, Kind.PACKAGES) as read_only:
+        async with (
+            made(gate, ContainerKind.SANDBOX) as unstarted,
+            made(gate, ContainerKind.PACKAGES) as read_only,
+        ):
             for holder in (strangers_container, unstarted, read_only):
                 answer = await gate.ask("POST", target, body=joining.body_joining(holder))
                 assert answer.status in (403, 404), answer
@@ -220,7 +223,7 @@ async def test_create_cannot_join_the_network_of_others(strangers_container: str
 async def test_container_that_is_only_read_cannot_be_started_or_attached_to(gate: Gate) -> None:
     """It has none of a sandbox's options, so it must not run."""
     api = await gate.api()
-    async with made(gate, Kind.PACKAGES) as name:
+    async with made(gate, ContainerKind.PACKAGES) as name:
         assert (await gate.ask("POST", f"{api}/containers/{name}/start")).status == 403
         assert (await gate.raw(attach_bytes(api, name))).status == 403
         path = f"{api}/containers/{name}/archive?path={quote(PACKAGES_PATH, safe='')}"
@@ -231,7 +234,7 @@ async def test_container_that_is_only_read_cannot_be_started_or_attached_to(gate
 async def test_sandbox_is_attached_to_once_started_once_and_never_read(gate: Gate) -> None:
     """In the order the engine does it, and no second time."""
     api = await gate.api()
-    async with made(gate, Kind.SANDBOX) as name:
+    async with made(gate, ContainerKind.SANDBOX) as name:
         start = f"{api}/containers/{name}/start"
         assert (await gate.ask("POST", start)).status == 403
         reader, writer = await asyncio.open_unix_connection(gate.path)
@@ -251,7 +254,7 @@ async def test_sandbox_is_attached_to_once_started_once_and_never_read(gate: Gat
 async def test_client_that_stops_sending_still_reads_to_the_end(gate: Gate) -> None:
     """Half a close passes the gate as one: the supervisor greets, sees the end, and ends."""
     api = await gate.api()
-    async with made(gate, Kind.SANDBOX) as name:
+    async with made(gate, ContainerKind.SANDBOX) as name:
         reader, writer = await asyncio.open_unix_connection(gate.path)
         try:
             writer.write(attach_bytes(api, name))
@@ -280,13 +283,13 @@ async def test_events_of_others_are_refused(gate: Gate, strangers_container: str
 async def test_more_containers_than_permitted_are_refused_until_one_is_removed() -> None:
     """A taken-over service cannot fill the machine with containers."""
     async with started_gate(gate_container_count_max="1") as gate:
-        api, body = await gate.api(), await body_of(gate, Kind.PACKAGES)
-        async with made(gate, Kind.PACKAGES):
+        api, body = await gate.api(), await body_of(gate, ContainerKind.PACKAGES)
+        async with made(gate, ContainerKind.PACKAGES):
             target = f"{api}/containers/create?name={new_name()}"
             answer = await gate.ask("POST", target, body=body)
             assert answer.status == 429
             assert "EXECBOX_GATE_CONTAINER_COUNT_MAX" in answer.message
-        async with made(gate, Kind.PACKAGES):
+        async with made(gate, ContainerKind.PACKAGES):
             pass
 
 

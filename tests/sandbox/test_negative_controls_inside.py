@@ -21,7 +21,7 @@ from harness.host_view import HostView, processes_by_namespace
 from execbox.wire import Status
 from execbox_service import runner_frames
 from execbox_service.failures import ServiceFailure
-from execbox_service.runner_frames import Answer, Report, Result, parse_report
+from execbox_service.runner_frames import JobReport, Result, SupervisorFrame, parse_report
 from execbox_service.sandboxes.driver import SandboxDriver
 from execbox_service.sandboxes.pool import Lease
 from tests.sandbox.protections import NO_DEADLINE, NO_FILTER, NO_SECCOMP, NOT_CLEANED
@@ -247,7 +247,7 @@ async def test_output_that_nobody_counts_is_taken(monkeypatch: pytest.MonkeyPatc
     """Without the service's own count as well, all of it arrives, and only the answer is cut."""
     arrived_bytes: list[int] = []
 
-    async def trusting(_driver: SandboxDriver, lease: Lease, _run: object) -> Answer:
+    async def trusting(_driver: SandboxDriver, lease: Lease, _run: object) -> SupervisorFrame:
         answer = await lease.sandbox.receive()
         assert isinstance(answer, Result)
         arrived_bytes.append(len(answer.stdout))
@@ -321,7 +321,7 @@ async def test_frame_with_more_behind_it_would_count_if_it_were_not_counted_thro
 ) -> None:
     """A reader that stops at the first frame's end believes one that a job wrote by itself."""
 
-    def careless(frame: bytes) -> Report | None:
+    def careless(frame: bytes) -> JobReport | None:
         for end in range(8, len(frame) + 1):
             report = parse_report(frame[:end])
             if report is not None:

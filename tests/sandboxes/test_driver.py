@@ -16,7 +16,7 @@ import pytest
 
 from execbox.wire import Limits
 from execbox_service.failures import ServiceFailure
-from execbox_service.runner_frames import Kind, Result, pack
+from execbox_service.runner_frames import FrameKind, Result, pack
 from execbox_service.sandboxes.driver import (
     Attempt,
     Ended,
@@ -96,7 +96,7 @@ async def test_job_of_many_calls_runs_in_one_sandbox_in_order() -> None:
         assert outputs(await run(pool, 20)) == list(range(20))
         (sandbox, *_rest) = engine.made
         kinds = [kind for kind, _header, _body in sandbox.received]
-        assert kinds == [Kind.JOB] + [Kind.EXECUTE] * 20
+        assert kinds == [FrameKind.JOB] + [FrameKind.EXECUTE] * 20
         assert sandbox.received[0][1] == {
             "packages": ["numpy"],
             "profile": "default",
@@ -327,9 +327,9 @@ LIES: dict[str, Behaviour] = {
     "another call's number": saying(lambda seq: result_frame(seq + 1, frame=report_frame(1))),
     "an old call's number": saying(lambda seq: result_frame(10**9, frame=report_frame(1))),
     "an answer twice": saying(lambda seq: result_frame(seq, frame=report_frame(1)) * 2),
-    "ready again": saying(lambda seq: pack(Kind.READY, READY.model_dump())),
-    "a fault": saying(lambda seq: pack(Kind.FAULT, {"message": "no"})),
-    "a frame of ours": saying(lambda seq: pack(Kind.EXECUTE, {"seq": seq})),
+    "ready again": saying(lambda seq: pack(FrameKind.READY, READY.model_dump())),
+    "a fault": saying(lambda seq: pack(FrameKind.FAULT, {"message": "no"})),
+    "a frame of ours": saying(lambda seq: pack(FrameKind.EXECUTE, {"seq": seq})),
     "an unknown kind": saying(lambda seq: struct.pack("!IBI", 7, 99, 2) + b"{}"),
     "more stdout than asked for": saying(lambda seq: result_frame(seq, stdout=b"x" * 101)),
     "a larger frame than asked for": saying(lambda seq: result_frame(seq, frame=b"x" * 300_000)),
@@ -339,7 +339,7 @@ LIES: dict[str, Behaviour] = {
     "a reason of its own": saying(lambda seq: result_frame(seq, killed="whim")),
     "no JSON": saying(lambda seq: struct.pack("!IBI", 8, 17, 3) + b"{,}"),
     "deep JSON": saying(lambda seq: struct.pack("!IBI", 60_005, 17, 60_000) + b"[" * 60_000),
-    "a list": saying(lambda seq: pack(Kind.RESULT, [measured(seq)])),
+    "a list": saying(lambda seq: pack(FrameKind.RESULT, [measured(seq)])),
     "answers without end": too_many,
 }
 

@@ -18,7 +18,7 @@ from execbox_service import runner_frames
 from execbox_service.engines.frame_stream import FrameReader
 from execbox_service.runner_frames import (
     Fault,
-    Kind,
+    FrameKind,
     ProtocolViolation,
     Ready,
     Result,
@@ -51,7 +51,7 @@ def answer_of(data: bytes) -> Any:
 
 def test_kinds_are_the_same_on_both_sides() -> None:
     """The numbers of the frames are the runner's."""
-    assert {kind.name: int(kind) for kind in Kind} == {
+    assert {kind.name: int(kind) for kind in FrameKind} == {
         kind.name: int(kind) for kind in protocol.Kind
     }
 
@@ -61,8 +61,8 @@ def test_frame_of_the_service_is_read_by_the_runner(header: dict[str, Any], body
     """What ``pack`` makes, the supervisor's ``read_frame`` reads as it was."""
     read_fd, write_fd = os.pipe()
     try:
-        os.write(write_fd, pack(Kind.EXECUTE, header, body))
-        assert protocol.read_frame(read_fd) == (Kind.EXECUTE, header, body)
+        os.write(write_fd, pack(FrameKind.EXECUTE, header, body))
+        assert protocol.read_frame(read_fd) == (FrameKind.EXECUTE, header, body)
     finally:
         os.close(read_fd)
         os.close(write_fd)
@@ -93,7 +93,7 @@ def test_frame_larger_than_a_pipe_is_carried_whole() -> None:
     )
     writer.start()
     try:
-        assert protocol.read_frame(read_fd) == (Kind.RESULT, {"a": 1}, body)
+        assert protocol.read_frame(read_fd) == (FrameKind.RESULT, {"a": 1}, body)
     finally:
         writer.join()
         os.close(read_fd)
@@ -118,8 +118,8 @@ def test_frame_that_is_none_ends_the_supervisor(data: bytes) -> None:
 
 def test_ready_and_fault_are_read() -> None:
     """The two answers without a body."""
-    assert answer_of(pack(Kind.READY, READY.model_dump())) == READY
-    assert answer_of(pack(Kind.FAULT, {"message": "why"})) == Fault("why")
+    assert answer_of(pack(FrameKind.READY, READY.model_dump())) == READY
+    assert answer_of(pack(FrameKind.FAULT, {"message": "why"})) == Fault("why")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_ready_and_fault_are_read() -> None:
 def test_prefix_with_impossible_lengths_is_refused(total: int, header_bytes: int) -> None:
     """Lengths are checked before anything is read or kept for them."""
     with pytest.raises(ProtocolViolation):
-        rest_bytes(struct.pack("!IBI", total, Kind.RESULT, header_bytes))
+        rest_bytes(struct.pack("!IBI", total, FrameKind.RESULT, header_bytes))
 
 
 def test_prefix_of_the_largest_honest_answer_is_accepted() -> None:
@@ -173,7 +173,7 @@ def test_result_with_a_field_out_of_range_is_refused(change: dict[str, Any]) -> 
     """Every field is strictly typed and bounded, and the sizes are those of the body."""
     header = json.dumps({"sizes": [0, 0, 0]} | measured(1) | change).encode()
     with pytest.raises(ProtocolViolation):
-        parse_answer(Kind.RESULT, header, b"")
+        parse_answer(FrameKind.RESULT, header, b"")
 
 
 @pytest.mark.parametrize("name", [*measured(1), "sizes"])
@@ -182,7 +182,7 @@ def test_result_without_a_field_is_refused(name: str) -> None:
     header = {"sizes": [0, 0, 0]} | measured(1)
     del header[name]
     with pytest.raises(ProtocolViolation):
-        parse_answer(Kind.RESULT, json.dumps(header).encode(), b"")
+        parse_answer(FrameKind.RESULT, json.dumps(header).encode(), b"")
 
 
 @pytest.mark.parametrize(
@@ -193,16 +193,16 @@ def test_result_without_a_field_is_refused(name: str) -> None:
 def test_ready_with_a_wrong_field_is_refused(change: dict[str, Any]) -> None:
     """What the self-test will read is checked for its form first."""
     with pytest.raises(ProtocolViolation):
-        parse_answer(Kind.READY, json.dumps(READY.model_dump() | change).encode(), b"")
+        parse_answer(FrameKind.READY, json.dumps(READY.model_dump() | change).encode(), b"")
 
 
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        (Kind.READY, b"x"),
-        (Kind.FAULT, b"x"),
-        (Kind.JOB, b""),
-        (Kind.EXECUTE, b""),
+        (FrameKind.READY, b"x"),
+        (FrameKind.FAULT, b"x"),
+        (FrameKind.JOB, b""),
+        (FrameKind.EXECUTE, b""),
         (0, b""),
         (99, b""),
     ],
@@ -242,7 +242,7 @@ def test_parser_of_a_changed_result_raises_nothing_else(
 ) -> None:
     """An honest answer with one field replaced, and one byte, is an answer or a violation."""
     header = {"sizes": [0, 0, 0]} | measured(1) | {field: value}
-    data = bytearray(pack(Kind.RESULT, header))
+    data = bytearray(pack(FrameKind.RESULT, header))
     data[position % len(data)] = byte
     with contextlib.suppress(ProtocolViolation):
         list(FrameReader().feed(bytes(data)))
@@ -252,7 +252,7 @@ def test_parser_of_a_changed_result_raises_nothing_else(
 def test_parser_of_a_hostile_header_is_quick_and_refuses(header: bytes) -> None:
     """Deep nesting, long numbers and lone surrogates are violations like any other."""
     with pytest.raises(ProtocolViolation):
-        parse_answer(Kind.RESULT, header, b"")
+        parse_answer(FrameKind.RESULT, header, b"")
 
 
 # What a job may say

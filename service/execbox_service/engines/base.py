@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from execbox_service.runner_frames import Answer, Ready
+from execbox_service.runner_frames import Ready, SupervisorFrame
 
 
 class EngineUnavailable(Exception):
@@ -89,7 +89,7 @@ class Sandbox(Protocol):
     def send(self, frame: bytes) -> None:
         """Queue a frame; never blocks. Frames sent to a lost sandbox are dropped."""
 
-    async def receive(self) -> Answer:
+    async def receive(self) -> SupervisorFrame:
         """The next answer. Raises SandboxLost."""
 
     async def set_memory_mb(self, memory_mb: int) -> None:

@@ -15,8 +15,8 @@ from typing import Self, cast
 from execbox_service.engines.base import SandboxLost
 from execbox_service.runner_frames import (
     PREFIX_BYTES,
-    Answer,
     ProtocolViolation,
+    SupervisorFrame,
     parse_answer,
     rest_bytes,
 )
@@ -35,7 +35,7 @@ class FrameReader:
         self._bytes = bytearray()
         self._needed: tuple[int, int, int] | None = None
 
-    def feed(self, data: bytes | memoryview) -> Iterator[Answer]:
+    def feed(self, data: bytes | memoryview) -> Iterator[SupervisorFrame]:
         """Every answer that ``data`` completes, in order. Raises ProtocolViolation."""
         self._bytes += data
         while True:
@@ -60,7 +60,7 @@ class FrameStream(asyncio.Protocol):
         self.closed = False
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
-        self._answers: asyncio.Queue[Answer | None] = asyncio.Queue()
+        self._answers: asyncio.Queue[SupervisorFrame | None] = asyncio.Queue()
         self._why = "the stream to the sandbox ended"
         self._reader = FrameReader()
         self._stderr = bytearray()
@@ -92,7 +92,7 @@ class FrameStream(asyncio.Protocol):
         if self._transport is not None and not self.closed:
             self._transport.write(b"".join(frames))
 
-    async def receive(self) -> Answer:
+    async def receive(self) -> SupervisorFrame:
         """The next answer, in order. Raises SandboxLost once the stream has ended."""
         answer = await self._answers.get()
         if answer is None:
@@ -138,7 +138,7 @@ class FrameStream(asyncio.Protocol):
         """The parts of ``data`` that are frames: all of it, unless a subclass knows better."""
         return (data,)
 
-    def _arrived(self, answer: Answer) -> None:
+    def _arrived(self, answer: SupervisorFrame) -> None:
         if self._answers.qsize() >= _ANSWERS_MAX:
             raise ProtocolViolation(f"more than {_ANSWERS_MAX} answers nobody asked for")
         self._answers.put_nowait(answer)

@@ -24,7 +24,7 @@ from execbox_service.engines.docker.policy import (
 JOINED_PREFIX: Final = "container:"
 
 
-class Kind(StrEnum):
+class ContainerKind(StrEnum):
     """What a container is for, which decides what may be done with it."""
 
     SANDBOX = "sandbox"
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 class Variant:
     """One body that ``POST /containers/create`` may have."""
 
-    kind: Kind
+    kind: ContainerKind
     body: dict[str, Any]
     joins_network: bool = False
     """Whether its network is that of another sandbox, which ``body_joining`` names."""
@@ -56,11 +56,14 @@ def variants(spec: ContainerSpec, *, image_id: str, api_version: str) -> tuple[V
         options = host_config(client, spec)
         sandbox = _config(client, sandbox_arguments(spec, image_id=image_id), options)
         packages = _config(client, packages_arguments(spec, image_id=image_id))
-        listed = [Variant(Kind.SANDBOX, sandbox), Variant(Kind.PACKAGES, packages)]
+        listed = [
+            Variant(ContainerKind.SANDBOX, sandbox),
+            Variant(ContainerKind.PACKAGES, packages),
+        ]
         if spec.shared_network:
             arguments = sandbox_arguments(spec, image_id=image_id, joins_network=True)
             joining = _config(client, arguments, options | {"NetworkMode": JOINED_PREFIX})
-            listed.append(Variant(Kind.SANDBOX, joining, joins_network=True))
+            listed.append(Variant(ContainerKind.SANDBOX, joining, joins_network=True))
     finally:
         client.close()
     return tuple(listed)

@@ -38,7 +38,7 @@ class DaemonSaidNo(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class DaemonResponse:
     """What the daemon answered, if it is no error. ``headers`` have lower-case names."""
 
     status: int
@@ -67,7 +67,7 @@ class Daemon:
     def __init__(self, socket_path: str) -> None:
         self._socket_path = socket_path
 
-    async def ask(self, method: str, target: str, *, body: Any = None) -> Answer:
+    async def ask(self, method: str, target: str, *, body: Any = None) -> DaemonResponse:
         """Send one request, ``body`` as JSON. Raises DaemonSaidNo, DaemonTrouble."""
         stream, answer = await self._exchange(method, target, body=body)
         stream.writer.close()
@@ -83,7 +83,7 @@ class Daemon:
 
     async def _exchange(
         self, method: str, target: str, *, body: Any = None, upgrade: bool = False
-    ) -> tuple[Stream, Answer]:
+    ) -> tuple[Stream, DaemonResponse]:
         with contextlib.ExitStack() as undo:
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
@@ -106,12 +106,12 @@ class Daemon:
         return Stream(reader, writer)
 
 
-async def _answer(reader: asyncio.StreamReader) -> Answer:
+async def _answer(reader: asyncio.StreamReader) -> DaemonResponse:
     status, headers = await _answer_head(reader)
     body = b"" if status == _UPGRADED else await _rest(reader)
     if status >= HTTPStatus.BAD_REQUEST:
         raise DaemonSaidNo(status, body)
-    return Answer(status, headers, body)
+    return DaemonResponse(status, headers, body)
 
 
 async def _answer_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:

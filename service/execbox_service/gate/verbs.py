@@ -20,8 +20,8 @@ from urllib.parse import quote
 from execbox_service.engines.base import ContainerSpec
 from execbox_service.engines.docker.policy import LABEL, PACKAGES_PATH
 from execbox_service.gate import http1, judgement
-from execbox_service.gate.allowed_bodies import Kind, Variant, variants
-from execbox_service.gate.daemon import Answer, Daemon, DaemonSaidNo, DaemonTrouble, Stream
+from execbox_service.gate.allowed_bodies import ContainerKind, Variant, variants
+from execbox_service.gate.daemon import Daemon, DaemonResponse, DaemonSaidNo, DaemonTrouble, Stream
 from execbox_service.gate.http1 import Refused, Request
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class _Made:
     is_started: bool = False
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ContainerKind:
         return self.variant.kind
 
 
@@ -177,13 +177,17 @@ class Verbs:
     def _holder_id(self, name: str) -> str:
         """Of a sandbox of ours that has started with a network of its own, which is none."""
         holder = self._own(name)
-        if holder.kind is not Kind.SANDBOX or holder.variant.joins_network or not holder.is_started:
+        if (
+            holder.kind is not ContainerKind.SANDBOX
+            or holder.variant.joins_network
+            or not holder.is_started
+        ):
             raise Refused("create: only the network of a started sandbox of its own is joined")
         return holder.id
 
     async def _attach(self, request: Request, made: _Made) -> Stream:
         judgement.judged_attach(request.query, request.headers)
-        if made.kind is not Kind.SANDBOX or made.is_attached or made.is_started:
+        if made.kind is not ContainerKind.SANDBOX or made.is_attached or made.is_started:
             raise Refused("attach: a sandbox is attached to once, before it is started")
         made.is_attached = True
         query = "stream=1&stdin=1&stdout=1&stderr=1"
@@ -191,13 +195,13 @@ class Verbs:
 
     async def _start(self, request: Request, made: _Made) -> bytes:
         _nothing_but_path(request)
-        if made.kind is not Kind.SANDBOX or not made.is_attached or made.is_started:
+        if made.kind is not ContainerKind.SANDBOX or not made.is_attached or made.is_started:
             raise Refused("start: a sandbox is started once, after somebody has attached to it")
         made.is_started = True
         return await self._done("POST", f"/containers/{made.id}/start")
 
     async def _update(self, request: Request, made: _Made) -> bytes:
-        if request.query or made.kind is not Kind.SANDBOX:
+        if request.query or made.kind is not ContainerKind.SANDBOX:
             raise Refused(f"update: not of a container of kind {made.kind}, and without a query")
         body = judgement.judged_update(request.body, self._limits.memory)
         answer = await self._ask("POST", f"/containers/{made.id}/update", body=body)
@@ -205,7 +209,7 @@ class Verbs:
 
     async def _archive(self, request: Request, made: _Made) -> bytes:
         judgement.judged_archive(request.query)
-        if made.kind is not Kind.PACKAGES:
+        if made.kind is not ContainerKind.PACKAGES:
             raise Refused("archive: only a container that is never started is read from")
         path = f"/containers/{made.id}/archive?path={quote(PACKAGES_PATH, safe='')}"
         answer = await self._ask("GET", path)
@@ -280,7 +284,7 @@ class Verbs:
 
     # Asking
 
-    async def _ask(self, method: str, path: str, *, body: Any = None) -> Answer:
+    async def _ask(self, method: str, path: str, *, body: Any = None) -> DaemonResponse:
         return await self._daemon.ask(method, f"/v{self._version}{path}", body=body)
 
     async def _done(self, method: str, path: str) -> bytes:

@@ -21,7 +21,7 @@ from execbox.wire import (
     Truncated,
     Usage,
 )
-from execbox_service.runner_frames import Measured, Report, Result
+from execbox_service.runner_frames import JobReport, Measured, Result
 from execbox_service.strict_json import StrictJSONError, decode, nesting_depth
 
 Limit = Literal["cpu_time", "wall_time"] | None
@@ -46,7 +46,7 @@ def was_starved(result: Result, *, wall_time_s: float) -> bool:
     return is_hard_stop(result) and result.measured.cpu_time_ns < wall_time_s * 1e9
 
 
-def decide(measured: Measured, report: Report | None, *, cpu_limit_ns: int) -> Ending:
+def decide(measured: Measured, report: JobReport | None, *, cpu_limit_ns: int) -> Ending:
     """How the execution ended."""
     if measured.oom_kill_count > 0:
         return Ending(Status.MEMORY_EXCEEDED)
@@ -119,7 +119,7 @@ class _Value:
     error: ExecutionError | None = None
 
 
-def _value(report: Report, *, limit_bytes: int) -> _Value:
+def _value(report: JobReport, *, limit_bytes: int) -> _Value:
     """Decode the output. The job checked it, but a job can lie: size and form are ours to keep."""
     flags = tuple(dict.fromkeys(report.header.flags))
     if len(report.output) > limit_bytes:
@@ -151,7 +151,7 @@ def _non_finite_text(output: bytes) -> str:
     return text
 
 
-def _error(report: Report) -> ExecutionError | None:
+def _error(report: JobReport) -> ExecutionError | None:
     reported = report.header.error
     if reported is None:
         return None

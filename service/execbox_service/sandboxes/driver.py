@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from execbox.wire import Isolation, Limits, Profile
 from execbox_service.engines.base import Sandbox, SandboxLost
 from execbox_service.failures import ServiceFailure
-from execbox_service.runner_frames import Fault, Kind, Ready, Result, pack
+from execbox_service.runner_frames import Fault, FrameKind, Ready, Result, pack
 from execbox_service.sandboxes.pool import Lease, Pool
 
 logger = logging.getLogger(__name__)
@@ -210,7 +210,7 @@ class SandboxDriver:
                 "profile": job.profile,
                 "runner_bytes": runner_mb * 1024 * 1024,
             }
-            lease.sandbox.send(pack(Kind.JOB, header, job.function_payload))
+            lease.sandbox.send(pack(FrameKind.JOB, header, job.function_payload))
             if job.packages:
                 lease.package_sets.add(frozenset(job.packages))
             self._told = job
@@ -241,7 +241,7 @@ class SandboxDriver:
             "interpreter": dict(variation.interpreter),
             "surroundings": dict(variation.surroundings),
         }
-        lease.sandbox.send(pack(Kind.EXECUTE, header, attempt.call_payload))
+        lease.sandbox.send(pack(FrameKind.EXECUTE, header, attempt.call_payload))
         if not run.sent:
             run.turn_s = time.monotonic()
         run.sent.append((seq, index))

@@ -37,7 +37,7 @@ from execbox_service.engines.bubblewrap.runner_files import (
     syscall_numbers,
 )
 from execbox_service.engines.frame_stream import FrameStream
-from execbox_service.runner_frames import Answer, Ready
+from execbox_service.runner_frames import Ready, SupervisorFrame
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class BubblewrapSandbox:
     def send(self, frame: bytes) -> None:
         self._stream.send(frame)
 
-    async def receive(self) -> Answer:
+    async def receive(self) -> SupervisorFrame:
         return await self._stream.receive()
 
     async def set_memory_mb(self, memory_mb: int) -> None:

@@ -38,7 +38,7 @@ from execbox_service.engines.docker.policy import (
     packages_arguments,
     sandbox_arguments,
 )
-from execbox_service.runner_frames import Answer, Fault, Ready
+from execbox_service.runner_frames import Fault, Ready, SupervisorFrame
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class DockerSandbox:
     def send(self, frame: bytes) -> None:
         self._stream.send(frame)
 
-    async def receive(self) -> Answer:
+    async def receive(self) -> SupervisorFrame:
         return await self._stream.receive()
 
     async def set_memory_mb(self, memory_mb: int) -> None:
