@@ -110,7 +110,7 @@ def outgoing(line: object, number: int) -> OutgoingLine | BatchResult:
             raise RequestTooLarge(
                 f"the line is {len(body)} bytes of JSON and the service takes "
                 f"{wire.BODY_BYTES_MAX}: split it into several",
-                code="line_too_large",
+                code=wire.ErrorCode.LINE_TOO_LARGE,
             )
     except RequestError as mistake:
         name, op = _names(line)

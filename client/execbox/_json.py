@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from execbox.errors import InvalidRequest
-from execbox.wire import JSON_DEPTH_MAX
+from execbox.wire import JSON_DEPTH_MAX, ErrorCode
 
 __all__ = ["DIGITS_MAX", "decode", "encode", "path_text"]
 
@@ -72,7 +72,9 @@ def _check(value: object) -> None:
         problem = _problem(item, len(path))
         if problem is not None:
             # The last steps of a deep path say as much as all of it would.
-            raise InvalidRequest(f"{path_text(path[:12])}: {problem}", code="unsendable_value")
+            raise InvalidRequest(
+                f"{path_text(path[:12])}: {problem}", code=ErrorCode.UNSENDABLE_VALUE
+            )
         pending.extend(((*path, step), member) for step, member in _members(item))
 
 

@@ -194,7 +194,7 @@ def ready() -> Exchange[None]:
         if not readiness.ready:
             raise ServiceUnavailable(
                 f"{answer.url}: not ready: {readiness.reason or 'no reason given'}",
-                code="not_ready",
+                code=wire.ErrorCode.NOT_READY,
                 http_status=answer.http_status,
                 retryable=True,
             )
@@ -307,7 +307,7 @@ def _checked_size(body: bytes, *, remedy: str) -> bytes:
         raise RequestTooLarge(
             f"the request is {len(body)} bytes of JSON and the service takes "
             f"{wire.BODY_BYTES_MAX}: {remedy}",
-            code="request_too_large",
+            code=wire.ErrorCode.BODY_TOO_LARGE,
         )
     return body
 

@@ -11,7 +11,7 @@ import contextlib
 import importlib.metadata
 import logging
 
-from execbox.wire import Capabilities, Limits, Readiness
+from execbox.wire import Capabilities, ErrorCode, Limits, Readiness
 from execbox_service.engines.base import ContainerSpec, Engine, EngineFacts, EngineUnavailable
 from execbox_service.engines.choose import choose_engine
 from execbox_service.failures import ServiceFailure
@@ -53,7 +53,7 @@ class Runtime:
             self._engine, facts = await choose_engine(self._settings.engine, self._spec)
         except EngineUnavailable as error:
             raise ServiceFailure(
-                "engine_unavailable",
+                ErrorCode.ENGINE_UNAVAILABLE,
                 f"{error}. 'execbox doctor' says what is there and how to get what is missing.",
             ) from error
         self._pool = Pool(self._engine, _pool_limits(self._settings))
@@ -123,7 +123,9 @@ class Runtime:
     @property
     def _started(self) -> Backend:
         if self._backend is None:
-            raise ServiceFailure("starting", "the service is starting; send it again in a moment")
+            raise ServiceFailure(
+                ErrorCode.NOT_READY, "the service is starting; send it again in a moment"
+            )
         return self._backend
 
     @property

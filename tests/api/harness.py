@@ -16,6 +16,7 @@ import uvicorn
 
 from execbox.wire import (
     Capabilities,
+    ErrorCode,
     ExecuteRequest,
     ExecuteResponse,
     Execution,
@@ -67,9 +68,11 @@ class FakeRuntime:
         self.requests.append(request)
         code = request.function.code
         if code == "overloaded":
-            raise Overloaded("queue_full", "the queue is full; retry", retry_after_s=2.3)
+            raise Overloaded(ErrorCode.QUEUE_FULL, "the queue is full; retry", retry_after_s=2.3)
         if code == "engine_lost":
-            raise ServiceFailure("engine_error", "the engine went away", retry_after_s=0.01)
+            raise ServiceFailure(
+                ErrorCode.ENGINE_UNAVAILABLE, "the engine went away", retry_after_s=0.01
+            )
         if code == "bug":
             raise RuntimeError("secret: " + repr(request.calls))
         if code.startswith("sleep "):

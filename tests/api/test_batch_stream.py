@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from execbox.wire import ExecuteRequest, ExecuteResponse
+from execbox.wire import ErrorCode, ExecuteRequest, ExecuteResponse
 from execbox_service.failures import Overloaded
 from tests.api.harness import (
     RunningServer,
@@ -284,7 +284,7 @@ def test_overload_inside_a_batch_is_waited_for(server: RunningServer) -> None:
         nonlocal refusals
         refusals -= 1
         if refusals >= 0:
-            raise Overloaded("queue_full", "the queue is full", retry_after_s=0.05)
+            raise Overloaded(ErrorCode.QUEUE_FULL, "the queue is full", retry_after_s=0.05)
         return await execute(request)
 
     server.runtime.execute = busy_at_first  # type: ignore[method-assign]

@@ -66,7 +66,7 @@ def test_metrics_count_errors_by_code(server: RunningServer) -> None:
 
     def count() -> float:
         lines = server.get("/metrics").body.decode().splitlines()
-        name = 'execbox_errors_total{code="engine_error"} '
+        name = 'execbox_errors_total{code="engine_unavailable"} '
         return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
     before = count()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from execbox.wire import ExecuteRequest
+from execbox.wire import ErrorCode, ExecuteRequest
 from execbox_service.api.error_responses import error_bytes
 from execbox_service.api.validation import parsed
 from execbox_service.failures import CallerMistake
@@ -304,7 +304,7 @@ def test_execute_failures_of_the_service_are_retryable(server: RunningServer) ->
     assert (full.code, full.headers["retry-after"]) == ("queue_full", "3")
     lost = server.post(execute_body(function={"code": "engine_lost"}))
     assert_error(lost, 503)
-    assert (lost.code, lost.headers["retry-after"]) == ("engine_error", "1")
+    assert (lost.code, lost.headers["retry-after"]) == ("engine_unavailable", "1")
 
 
 def test_execute_bug_of_ours_is_503_without_traceback(
@@ -361,9 +361,9 @@ def test_execute_logs_one_line_without_contents(
 )
 def test_error_bytes_of_any_failure_are_short_json(detail: object) -> None:
     """Whatever another layer puts into a failure, the shape and the size hold."""
-    failure = CallerMistake("some_code", "é\ud800" * 5000, detail=detail)
+    failure = CallerMistake(ErrorCode.INVALID_REQUEST, "é\ud800" * 5000, detail=detail)
     body = error_bytes(failure)
     assert len(body) < 4096
     error = json.loads(body.decode("utf-8"))["error"]
-    assert error["code"] == "some_code"
+    assert error["code"] == "invalid_request"
     assert error["message"].startswith("é?é?")

@@ -162,7 +162,7 @@ def test_line_whose_failure_is_ours_is_sent_again_and_then_reported(
     }
     error = results["lost"].error
     assert error is not None
-    assert (error.code, error.retryable) == ("engine_error", True)
+    assert (error.code, error.retryable) == ("engine_unavailable", True)
     assert results["v"].answer is not None
     assert len(server.runtime.requests) - before == 1 + QUICK.busy_retries_max
 

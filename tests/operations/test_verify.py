@@ -10,6 +10,7 @@ import pytest
 from harness.bench import Bench
 
 from execbox.wire import (
+    ErrorCode,
     ExecuteRequest,
     ExecuteResponse,
     Verdict,
@@ -270,11 +271,11 @@ class Failing:
         code = request.function.code
         self.attempts.append((code.split("\n")[0], len(request.calls)))
         if code.startswith("# lost once") and len(self.attempts) == 1:
-            raise ServiceFailure("engine_unavailable", "no engine")
+            raise ServiceFailure(ErrorCode.ENGINE_UNAVAILABLE, "no engine")
         if code.startswith("# lost with 13") and any(call.args == [13] for call in request.calls):
-            raise ServiceFailure("sandbox_lost", "two sandboxes in a row were lost")
+            raise ServiceFailure(ErrorCode.SANDBOX_LOST, "two sandboxes in a row were lost")
         if code.startswith("# overloaded"):
-            raise Overloaded("queue_full", "the queue is full")
+            raise Overloaded(ErrorCode.QUEUE_FULL, "the queue is full")
         return await execute(backend, request, caller=caller)
 
 

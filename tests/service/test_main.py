@@ -23,6 +23,7 @@ from tests.api.harness import FakeRuntime, as_runtime, execute_body, read_answer
 
 PROGRAM = """
 import sys
+from execbox.wire import ErrorCode
 from execbox_service.failures import ServiceFailure
 from execbox_service.main import serve_runtime
 from execbox_service.settings import load_settings
@@ -31,7 +32,8 @@ from tests.api.harness import FakeRuntime
 class Runtime(FakeRuntime):
     async def start(self):
         if {fails}:
-            raise ServiceFailure("no_engine", "no Docker daemon answers; start one")
+            code = ErrorCode.ENGINE_UNAVAILABLE
+            raise ServiceFailure(code, "no Docker daemon answers; start one")
     async def stop(self):
         sys.stderr.write("runtime stopped\\n")
 

@@ -106,7 +106,7 @@ def _add_function_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--prelude",
-        choices=("none", "codeio"),
+        choices=get_args(wire.Prelude),
         help="codeio binds what LeetCode-style code takes for granted, such as typing's names",
     )
 

@@ -70,7 +70,7 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("checking")
     group.add_argument(
         "--comparator",
-        choices=("codeio", "exact", "tolerance"),
+        choices=get_args(wire.Comparator),
         default="codeio",
         help="codeio: numbers within 1e-3 whose integer parts agree (default)",
     )
@@ -78,7 +78,7 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--abs", type=float, metavar="N", help="of the tolerance (default 0)")
     group.add_argument(
         "--prelude",
-        choices=("none", "codeio"),
+        choices=get_args(wire.Prelude),
         default="codeio",
         help="for records that name none: codeio binds what LeetCode-style code takes for granted",
     )

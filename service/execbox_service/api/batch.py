@@ -11,7 +11,6 @@ import json
 import logging
 import time
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -19,6 +18,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from execbox.wire import ErrorCode
 from execbox_service.api.batch_stream import BatchStream, LineAnswers
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, require_media_type
 from execbox_service.api.error_responses import error_bytes, internal_error
@@ -66,9 +66,7 @@ async def batch(request: Request) -> Response:
     headers = request.headers
     require_media_type(headers, NDJSON)
     if request.scope.get("http_version") == "1.0":
-        raise CallerMistake(
-            "bad_request", "a batch needs HTTP/1.1", http_status=HTTPStatus.BAD_REQUEST
-        )
+        raise CallerMistake(ErrorCode.BAD_REQUEST, "a batch needs HTTP/1.1")
     return _BatchResponse(services_of(request), record_of(request.scope))
 
 
@@ -204,13 +202,12 @@ def _no_operation(document: Any, op: str | None) -> CallerMistake:
         message = f"op: is required and must be one of {operations}"
     else:
         message = f"op: {json.dumps(op)} must be one of {operations}"
-    return CallerMistake("invalid_request", message)
+    return CallerMistake(ErrorCode.INVALID_REQUEST, message)
 
 
 def _too_long(line_bytes_max: int) -> CallerMistake:
     return CallerMistake(
-        "line_too_large",
+        ErrorCode.LINE_TOO_LARGE,
         f"this line is longer than {line_bytes_max} bytes; split it into several",
-        http_status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         detail={"body_bytes_max": line_bytes_max},
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 from starlette.types import Receive, Send
 
+from execbox.wire import ErrorCode
 from execbox_service.api.bodies import Bodies, ClientGone, Connection
 from execbox_service.api.error_responses import ReceiveTimeout
 from execbox_service.api.ndjson import Line, LineBuffer
@@ -266,7 +267,6 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _idle() -> CallerMistake:
     return CallerMistake(
-        "batch_idle",
+        ErrorCode.BATCH_IDLE,
         f"nothing was sent for {_IDLE_MAX_S:g} seconds with nothing under way; the batch ends here",
-        http_status=HTTPStatus.REQUEST_TIMEOUT,
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeVar
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
+from execbox.wire import ErrorCode
 from execbox_service.api.error_responses import ReceiveTimeout
 from execbox_service.failures import CallerMistake, Overloaded
 from execbox_service.settings import Settings
@@ -106,10 +106,9 @@ class Bodies:
         cap_bytes = self._settings.body_bytes_max
         if body_bytes > cap_bytes:
             raise CallerMistake(
-                "body_too_large",
+                ErrorCode.BODY_TOO_LARGE,
                 f"the request body is larger than {cap_bytes} bytes; split it into several "
                 f"requests",
-                http_status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 detail={"body_bytes_max": cap_bytes},
             )
 
@@ -117,7 +116,7 @@ class Bodies:
         """Reserve memory; raises Overloaded and reserves nothing if there is not enough."""
         if self._held_bytes + size_bytes > self._settings.bodies_bytes_max:
             raise Overloaded(
-                "bodies_too_many",
+                ErrorCode.BODIES_TOO_MANY,
                 "the service holds as many request bodies as it has memory for; retry later",
             )
         self._held_bytes += size_bytes
@@ -177,6 +176,4 @@ def require_media_type(headers: Headers, expected: str) -> None:
 
 
 def _unsupported(message: str) -> CallerMistake:
-    return CallerMistake(
-        "unsupported_media_type", message, http_status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    )
+    return CallerMistake(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)

@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from execbox.wire import ErrorCode
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, DEADLINE_STATE_KEY
 from execbox_service.api.connection_room import ConnectionRoom
 from execbox_service.api.error_responses import HeadersTooLarge, ReceiveTimeout, error_response
@@ -374,8 +375,10 @@ class _Refused(Exception):
 
 
 def _too_many_connections() -> ServiceFailure:
-    return ServiceFailure("too_many_connections", "the service has no connection left; retry")
+    return ServiceFailure(
+        ErrorCode.TOO_MANY_CONNECTIONS, "the service has no connection left; retry"
+    )
 
 
 def _bad(message: str) -> CallerMistake:
-    return CallerMistake("bad_request", message, http_status=HTTPStatus.BAD_REQUEST)
+    return CallerMistake(ErrorCode.BAD_REQUEST, message)

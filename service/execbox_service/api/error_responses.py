@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from execbox.wire import ErrorBody, ErrorResponse
+from execbox.wire import ErrorBody, ErrorCode, ErrorResponse
 from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
 
 __all__ = [
@@ -40,9 +40,8 @@ class Unauthorized(CallerMistake):
 
     def __init__(self) -> None:
         super().__init__(
-            "unauthorized",
+            ErrorCode.UNAUTHORIZED,
             "this service needs an API key it knows; send the header 'Authorization: Bearer KEY'",
-            http_status=HTTPStatus.UNAUTHORIZED,
         )
 
 
@@ -51,9 +50,8 @@ class MethodNotAllowed(CallerMistake):
 
     def __init__(self, method: str, *, allowed: str) -> None:
         super().__init__(
-            "method_not_allowed",
+            ErrorCode.METHOD_NOT_ALLOWED,
             f"{method} is not possible here; use {allowed or 'another method'}",
-            http_status=HTTPStatus.METHOD_NOT_ALLOWED,
         )
         self.allowed = allowed
 
@@ -61,12 +59,9 @@ class MethodNotAllowed(CallerMistake):
 class ReceiveTimeout(RequestFailed):
     """The request was not there in time. A slow network is temporary, so it is retryable."""
 
-    http_status = HTTPStatus.REQUEST_TIMEOUT
-    retryable = True
-
     def __init__(self, timeout_s: float) -> None:
         super().__init__(
-            "receive_timeout",
+            ErrorCode.RECEIVE_TIMEOUT,
             f"the request was not received completely within {timeout_s:g} seconds; send it faster "
             f"or send less",
         )
@@ -77,16 +72,15 @@ class HeadersTooLarge(CallerMistake):
 
     def __init__(self, header_bytes_max: int) -> None:
         super().__init__(
-            "headers_too_large",
+            ErrorCode.HEADERS_TOO_LARGE,
             f"the request line and headers are longer than {header_bytes_max} bytes; send less",
-            http_status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         )
 
 
 def internal_error(request_id: str) -> ServiceFailure:
     """What a caller learns of a bug of ours: that it is ours, and how to find it in the log."""
     return ServiceFailure(
-        "internal_error",
+        ErrorCode.INTERNAL_ERROR,
         f"the service failed to answer this request; it is logged as {request_id}",
         detail={"request_id": request_id},
     )
@@ -94,7 +88,8 @@ def internal_error(request_id: str) -> ServiceFailure:
 
 def shutting_down() -> ServiceFailure:
     return ServiceFailure(
-        "shutting_down", "the service is shutting down and did not finish this request; retry"
+        ErrorCode.SHUTTING_DOWN,
+        "the service is shutting down and did not finish this request; retry",
     )
 
 
@@ -105,8 +100,8 @@ def routing_failure(error: HTTPException, *, method: str) -> RequestFailed:
         return MethodNotAllowed(method, allowed=(error.headers or {}).get("Allow", ""))
     if status is HTTPStatus.NOT_FOUND:
         message = "there is nothing at this path; /docs lists the paths of this service"
-        return CallerMistake("not_found", message, http_status=status)
-    return CallerMistake("bad_request", status.phrase, http_status=status)
+        return CallerMistake(ErrorCode.NOT_FOUND, message)
+    return CallerMistake(ErrorCode.BAD_REQUEST, status.phrase)
 
 
 def error_bytes(failure: RequestFailed) -> bytes:

@@ -12,12 +12,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from execbox.wire import ErrorCode
 from execbox_service.failures import Overloaded
 
 __all__ = ["KeyLimited", "KeyLimits", "Limit", "TokenBucket"]
 
 Limit: TypeAlias = Literal["concurrency", "rate"]
 
+_EXCEEDED: dict[Limit, ErrorCode] = {
+    "concurrency": ErrorCode.KEY_CONCURRENCY_EXCEEDED,
+    "rate": ErrorCode.KEY_RATE_EXCEEDED,
+}
 _HOLD_WEIGHT = 0.1
 _RETRY_AFTER_MAX_S = 60.0
 
@@ -28,9 +33,7 @@ class KeyLimited(Overloaded):
     def __init__(
         self, limit: Limit, message: str, *, retry_after_s: float, detail: dict[str, float]
     ) -> None:
-        super().__init__(
-            f"key_{limit}_exceeded", message, retry_after_s=retry_after_s, detail=detail
-        )
+        super().__init__(_EXCEEDED[limit], message, retry_after_s=retry_after_s, detail=detail)
         self.limit: Limit = limit
 
 

@@ -20,7 +20,7 @@ from typing import Final, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from execbox.wire import Execution
+from execbox.wire import ErrorCode, Execution
 from execbox_service.api.auth import OPEN_PATHS, Principal, authenticate
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, ClientGone, Connection
 from execbox_service.api.error_responses import error_response, internal_error, shutting_down
@@ -210,10 +210,9 @@ def _check_host(scope: Scope, settings: Settings) -> None:
         name = host
     if name not in answered:
         raise CallerMistake(
-            "host_not_allowed",
+            ErrorCode.HOST_NOT_ALLOWED,
             "this service does not answer to the name in the Host header; its operator can allow "
             "it with EXECBOX_ALLOWED_HOSTS",
-            http_status=HTTPStatus.BAD_REQUEST,
         )
 
 

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from execbox.wire import (
     Capabilities,
+    ErrorCode,
     ErrorResponse,
     Health,
     Readiness,
@@ -145,7 +146,7 @@ async def readiness(request: Request) -> Response:
     if state.ready:
         return _json(state.model_dump_json())
     reason = state.reason or "executions cannot run"
-    return error_response(ServiceFailure("not_ready", reason))
+    return error_response(ServiceFailure(ErrorCode.NOT_READY, reason))
 
 
 def services_of(request: Request) -> Services:

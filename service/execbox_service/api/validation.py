@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from http import HTTPStatus
 from typing import Any, Final, TypeVar, get_args
 
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from execbox.wire import ErrorCode
 from execbox_service.failures import CallerMistake
 from execbox_service.strict_json import JSON, StrictJSONError, decode, shortened
 
@@ -56,9 +56,8 @@ def decoded(body: bytes) -> JSON:
         return decode(body)
     except StrictJSONError as error:
         raise CallerMistake(
-            "invalid_json",
+            ErrorCode.INVALID_JSON,
             f"the body is no acceptable JSON: {error.message}",
-            http_status=HTTPStatus.BAD_REQUEST,
             detail={"reason": error.reason.value},
         ) from error
 
@@ -101,7 +100,7 @@ def _mistake(sentences: list[str], *, count: int) -> CallerMistake:
     first = shown[0] if shown else "the request does not fit the schema at /openapi.json"
     more = f" (and {len(shown) - 1} more, see detail)" if len(shown) > 1 else ""
     return CallerMistake(
-        "invalid_request", first + more, detail={"problems": shown, "problem_count": count}
+        ErrorCode.INVALID_REQUEST, first + more, detail={"problems": shown, "problem_count": count}
     )
 
 

@@ -13,14 +13,13 @@ import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import compress, islice
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from execbox.wire import Tolerance
+from execbox.wire import Comparator, Tolerance
 
 __all__ = ["COMPARISON_STEPS_MAX", "Comparator", "ComparisonTooLong", "equal"]
 
 JSON: TypeAlias = Any
-Comparator: TypeAlias = Literal["codeio", "exact", "tolerance"]
 NumberRule: TypeAlias = Callable[[int | float, int | float], bool]
 
 COMPARISON_STEPS_MAX: Final = 30_000

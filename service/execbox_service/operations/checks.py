@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from execbox.wire import Call, Checks, ComplexityLimits, Execution, Limits, Status
+from execbox.wire import Call, Checks, ComplexityLimits, ErrorCode, Execution, Limits, Status
 from execbox_service.failures import CallerMistake
 from execbox_service.judge import complexity
 from execbox_service.operations import determinism_check
@@ -47,7 +47,7 @@ class SizeCheck:
             return None
         if _SIZE_PACKAGE.partition(".")[0] not in imports:
             raise CallerMistake(
-                "check_unavailable",
+                ErrorCode.CHECK_UNAVAILABLE,
                 "checks.complexity: the Python of this service's sandboxes has no pympler, which "
                 "measures sizes; send null, or ask the operator to install it there",
             )

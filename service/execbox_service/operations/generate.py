@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from execbox.wire import (
     Call,
@@ -22,7 +22,9 @@ from execbox.wire import (
     GenerateResponse,
     Pair,
     RejectedExample,
+    RejectReason,
     Status,
+    Stopped,
     Violation,
 )
 from execbox_service.operations import certificates
@@ -44,7 +46,6 @@ _FUNCTION_FILE, _GENERATOR_FILE = 'File "solution.py"', 'File "input_generator.p
 """As tracebacks name the two sources of a draw."""
 _DRAWN_AHEAD_MIN, _DRAWN_AHEAD_MAX = 8, 200
 _DRAW_PAYLOAD = call_payload({"args": []})
-Stopped = Literal["count", "attempts", "given_up", "job_time", "invalid_code"]
 
 
 @dataclass
@@ -54,10 +55,10 @@ class Draw:
     attempt: int
     input: Any = None
     execution: Execution | None = None
-    reason: str | None = None
+    reason: RejectReason | None = None
     violations: list[Violation] = field(default_factory=list)
 
-    def reject(self, reason: str) -> None:
+    def reject(self, reason: RejectReason) -> None:
         """Say once why this draw gives no pair; the first reason stays."""
         self.reason = self.reason or reason
 
@@ -68,8 +69,8 @@ class _Account:
 
     wanted_count: int
     pairs: list[Pair] = field(default_factory=list)
-    rejected: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, RejectedExample] = field(default_factory=dict)
+    rejected: Counter[RejectReason] = field(default_factory=Counter)
+    examples: dict[RejectReason, RejectedExample] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     executions: list[Execution] = field(default_factory=list)
     """The last execution of every draw, for counting."""
@@ -121,8 +122,8 @@ class _Generation:
         self._backend.metrics.executed(account.executions)
         return GenerateResponse(
             pairs=account.pairs,
-            rejected=dict(sorted(account.rejected.items())),
-            examples=account.examples,
+            rejected={reason.value: n for reason, n in sorted(account.rejected.items())},
+            examples={reason.value: shown for reason, shown in account.examples.items()},
             attempts=account.attempts,
             stopped=stopped,
             isolation=self._request.isolation,
@@ -140,7 +141,7 @@ class _Generation:
             draws = await self._draw(run, first=account.attempts, count=count)
             await self._execute(run, [draw for draw in draws if draw.reason is None])
             for draw in draws:
-                if draw.reason == Status.NOT_RUN:
+                if draw.reason is RejectReason.NOT_RUN:
                     return "job_time"
                 self._decide(draw)
                 if account.complete:
@@ -179,20 +180,20 @@ class _Generation:
         execution = judged(ended, limits=self._request.limits)
         draw = Draw(attempt, execution=execution)
         if execution.status is Status.NOT_RUN:
-            draw.reject(Status.NOT_RUN)
+            draw.reject(RejectReason.NOT_RUN)
         elif execution.status in (Status.UNSERIALIZABLE, Status.OUTPUT_TOO_LARGE):
-            draw.reject("invalid_input")
+            draw.reject(RejectReason.INVALID_INPUT)
         elif execution.status is not Status.OK:
             whose = "" if _is_of_the_function(execution.error) else "generator_"
-            draw.reject(f"{whose}{execution.status.value}")
+            draw.reject(RejectReason(f"{whose}{execution.status}"))
         elif execution.output_text is not None or not isinstance(execution.output, dict):
             draw.execution = execution.model_copy(update={"error": _no_input(execution)})
-            draw.reject("invalid_input")
+            draw.reject(RejectReason.INVALID_INPUT)
         else:
             draw.input = execution.output
             draw.violations = _input_violations(ended)
             if draw.violations:
-                draw.reject("input_complexity")
+                draw.reject(RejectReason.INPUT_COMPLEXITY)
         return draw
 
     def _mark_duplicate(self, draw: Draw) -> None:
@@ -200,7 +201,7 @@ class _Generation:
             return
         text = json.dumps(draw.input, sort_keys=True)
         if text in self._account.seen:
-            draw.reject("duplicate_input")
+            draw.reject(RejectReason.DUPLICATE_INPUT)
         self._account.seen.add(text)
 
     # Running them
@@ -234,14 +235,14 @@ class _Generation:
             self._running,
             payloads=[payload for _draw, payload, _execution in standing],
             executions=[execution for _draw, _payload, execution in standing],
-            explain="non_deterministic" not in self._account.rejected,
+            explain=RejectReason.NON_DETERMINISTIC not in self._account.rejected,
         )
         for (draw, _payload, _execution), execution in zip(standing, checked, strict=True):
             draw.execution = execution
             if execution.determinism is None:
-                draw.reject(Status.NOT_RUN)
+                draw.reject(RejectReason.NOT_RUN)
             elif not execution.determinism.deterministic:
-                draw.reject("non_deterministic")
+                draw.reject(RejectReason.NON_DETERMINISTIC)
 
     # Deciding, in order
 
@@ -276,9 +277,16 @@ class _Generation:
 
 
 _DEAR_COUNT = 5
-_DEAR = frozenset({"timeout", "memory_exceeded", "generator_timeout", "generator_memory_exceeded"})
+_DEAR = frozenset(
+    {
+        RejectReason.TIMEOUT,
+        RejectReason.MEMORY_EXCEEDED,
+        RejectReason.GENERATOR_TIMEOUT,
+        RejectReason.GENERATOR_MEMORY_EXCEEDED,
+    }
+)
 """Reasons that cost as much time or memory as was allowed."""
-_UNUSABLE = frozenset({"generator_invalid_code", Status.INVALID_CODE.value})
+_UNUSABLE = frozenset({RejectReason.GENERATOR_INVALID_CODE, RejectReason.INVALID_CODE})
 """Reasons that every draw shares: the source will not get better by drawing on."""
 
 
@@ -286,15 +294,15 @@ def _look_at(draw: Draw, execution: Execution) -> None:
     """Whether the execution gives a pair: what the paper's pipeline drops is dropped."""
     draw.execution = execution
     if execution.status is not Status.OK:
-        draw.reject(execution.status.value)
+        draw.reject(RejectReason(execution.status))
     elif execution.output_text is not None:
-        draw.reject("non_finite")
+        draw.reject(RejectReason.NON_FINITE)
     elif execution.output is None:
-        draw.reject("none_output")
+        draw.reject(RejectReason.NONE_OUTPUT)
     elif execution.complexity is not None and not execution.complexity.ok:
         draw.violations = execution.complexity.violations
         on_input = draw.violations[0].path.startswith("input")
-        draw.reject("input_complexity" if on_input else "output_complexity")
+        draw.reject(RejectReason.INPUT_COMPLEXITY if on_input else RejectReason.OUTPUT_COMPLEXITY)
 
 
 def _input_violations(ended: Ended) -> list[Violation]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from execbox.wire import (
+    ErrorCode,
     ExecuteRequest,
     GenerateRequest,
     Isolation,
@@ -80,7 +81,7 @@ def _levels(request: _Request, settings: Settings) -> dict[str, str]:
 def _count(field: str, count: int, settings: Settings) -> None:
     if count > settings.calls_max:
         raise CallerMistake(
-            "limit_above_maximum",
+            ErrorCode.LIMIT_ABOVE_MAXIMUM,
             f"{field}: {count} {field} are more than this service's maximum of "
             f"{settings.calls_max}; split them over several requests",
         )
@@ -92,7 +93,7 @@ def _limits(asked: Limits, settings: Settings, *, of: str = "") -> Limits:
         value = getattr(asked, name)
         if name in asked.model_fields_set and value > maxima[name]:
             raise CallerMistake(
-                "limit_above_maximum",
+                ErrorCode.LIMIT_ABOVE_MAXIMUM,
                 f"{of}limits.{name}: {value} is above this service's maximum of {maxima[name]}; "
                 f"ask for at most {maxima[name]}",
                 detail={"field": f"{of}limits.{name}", "value": value, "maximum": maxima[name]},
@@ -106,7 +107,9 @@ def _isolation(request: _Request, settings: Settings) -> Isolation:
     if "isolation" not in request.model_fields_set:
         return allowed[0]
     if request.isolation not in allowed:
-        raise _not_permitted("isolation", asked=request.isolation, allowed=allowed)
+        raise _not_permitted(
+            "isolation", ErrorCode.ISOLATION_NOT_PERMITTED, asked=request.isolation, allowed=allowed
+        )
     return request.isolation
 
 
@@ -115,13 +118,17 @@ def _profile(request: _Request, settings: Settings) -> Profile:
     if "profile" not in request.model_fields_set:
         return allowed[0]
     if request.profile not in allowed:
-        raise _not_permitted("profile", asked=request.profile, allowed=allowed)
+        raise _not_permitted(
+            "profile", ErrorCode.PROFILE_NOT_PERMITTED, asked=request.profile, allowed=allowed
+        )
     return request.profile
 
 
-def _not_permitted(field: str, *, asked: str, allowed: tuple[str, ...]) -> CallerMistake:
+def _not_permitted(
+    field: str, code: ErrorCode, *, asked: str, allowed: tuple[str, ...]
+) -> CallerMistake:
     return CallerMistake(
-        f"{field}_not_permitted",
+        code,
         f"{field}: {asked} is not permitted by this service's operator; permitted: "
         f"{', '.join(allowed)}",
         detail={"field": field, "value": asked, "permitted": list(allowed)},

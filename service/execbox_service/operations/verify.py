@@ -16,6 +16,7 @@ from typing import Any
 from execbox.wire import (
     Call,
     ErrorBody,
+    ErrorCode,
     ExecuteRequest,
     Execution,
     Function,
@@ -149,7 +150,7 @@ class _Verification:
         except ServiceFailure as failure:
             logger.warning("verify runs %d items again: %s", len(job), failure.message)
             # One of them may be what it was lost to, and the others are not to suffer for it.
-            alone = failure.code == "sandbox_lost"
+            alone = failure.code is ErrorCode.SANDBOX_LOST
             for part in [[each] for each in job] if alone else [job]:
                 await self._execute_again(part, caller)
 
@@ -173,7 +174,8 @@ class _Verification:
             still = [each for each in waiting if each.execution is None]
             if len(still) == len(waiting):
                 raise ServiceFailure(
-                    "nothing_run", "none of these items was run in a whole job; send them again"
+                    ErrorCode.NOTHING_RUN,
+                    "none of these items was run in a whole job; send them again",
                 )
             waiting = still
 
@@ -284,7 +286,7 @@ def _error(failure: RequestFailed) -> ErrorBody:
 
 def _too_long() -> ErrorBody:
     return ErrorBody(
-        code="comparison_too_long",
+        code=ErrorCode.COMPARISON_TOO_LONG,
         message="the two outputs have more members than can be compared in the time one item may "
         "take; compare smaller values",
         retryable=False,

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from execbox.wire import Isolation, Limits, Profile
+from execbox.wire import ErrorCode, Isolation, Limits, Profile
 from execbox_service.engines.base import Sandbox, SandboxLost
 from execbox_service.failures import ServiceFailure
 from execbox_service.runner_frames import Fault, FrameKind, Ready, Result, pack
@@ -149,7 +149,8 @@ class SandboxDriver:
                     run.todo.remove(running)
                 elif left_count == len(run.todo):
                     raise ServiceFailure(
-                        "sandbox_lost", "two sandboxes in a row were lost; send the request again"
+                        ErrorCode.SANDBOX_LOST,
+                        "two sandboxes in a row were lost; send the request again",
                     ) from error
                 else:
                     left_count = len(run.todo)

@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from execbox.wire import Isolation
+from execbox.wire import ErrorCode, Isolation
 from execbox_service.engines.base import Engine, EngineUnavailable, Sandbox
 from execbox_service.failures import ServiceFailure
 from execbox_service.sandboxes.pool_size import PoolSize
@@ -361,11 +361,13 @@ class Pool:
 
 def _unavailable(why: str, *, retry_after_s: float) -> ServiceFailure:
     return ServiceFailure(
-        "engine_unavailable",
+        ErrorCode.ENGINE_UNAVAILABLE,
         f"no sandbox can be made: {why}; nothing was run, send it again later",
         retry_after_s=retry_after_s,
     )
 
 
 def _stopping() -> ServiceFailure:
-    return ServiceFailure("stopping", "the service is shutting down; send it again later")
+    return ServiceFailure(
+        ErrorCode.SHUTTING_DOWN, "the service is shutting down; send it again later"
+    )

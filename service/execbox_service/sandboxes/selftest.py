@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from execbox.wire import Limits
+from execbox.wire import ErrorCode, Limits
 from execbox_service.engines.base import Sandbox
 from execbox_service.failures import ServiceFailure
 from execbox_service.runner_frames import Ready, Result
@@ -160,11 +160,13 @@ async def prove(pool: Pool, expected: Expected) -> None:
     report = ended.report if isinstance(ended, Result) else None
     if report is None or report.header.status != "ok":
         said = report.header.error if report is not None else None
-        raise ServiceFailure("self_test_failed", f"the probe did not run in the sandbox: {said}")
+        raise ServiceFailure(
+            ErrorCode.SELF_TEST_FAILED, f"the probe did not run in the sandbox: {said}"
+        )
     missing = missing_in_job(decode(report.output)) + _missing(sandbox, expected)
     if missing:
         raise ServiceFailure(
-            "self_test_failed", "the sandbox lacks protections: " + "; ".join(missing)
+            ErrorCode.SELF_TEST_FAILED, "the sandbox lacks protections: " + "; ".join(missing)
         )
 
 

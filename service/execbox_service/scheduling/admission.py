@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from execbox.wire import ErrorCode
 from execbox_service.failures import Overloaded
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.fair_share import FairQueue
@@ -174,7 +175,7 @@ class Admission:
             self._abandon(reservation, queue)
             if isinstance(error, TimeoutError):
                 raise Overloaded(
-                    "queue_timeout",
+                    ErrorCode.QUEUE_TIMEOUT,
                     f"no slot became free in {self._queue_wait_max_s:g} s; nothing was started, "
                     "send it again later",
                     retry_after_s=self._retry_times.next_s(_now_s()),
@@ -186,7 +187,7 @@ class Admission:
         free = self._active_count < self.slot_count and not (self._alone_active or self._alone)
         if reservation.bounded and not free and self._bounded_count >= self._queue_size:
             raise Overloaded(
-                "queue_full",
+                ErrorCode.QUEUE_FULL,
                 f"{self._bounded_count} requests are waiting, which is the most; nothing was "
                 "started, send it again later",
                 retry_after_s=self._retry_times.next_s(_now_s()),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from execbox.wire import ErrorCode
 from execbox_service.failures import ServiceFailure
 from execbox_service.judge import outcome
 from execbox_service.runner_frames import Result
@@ -228,7 +229,7 @@ class JobRun:
             wall_time_s = left.job.limits.wall_time_s * attempt.variation.limit_factor
             if isinstance(again, Result) and outcome.was_starved(again, wall_time_s=wall_time_s):
                 raise ServiceFailure(
-                    "machine_too_busy",
+                    ErrorCode.MACHINE_TOO_BUSY,
                     "an execution was kept from running by what else this machine does, and again "
                     "with all slots to itself; send the request again later",
                     retry_after_s=_STARVED_RETRY_S,

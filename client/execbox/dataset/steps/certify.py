@@ -252,10 +252,12 @@ def _unusable(pair: object, seen: set[str]) -> Sorted | None:
     if problem is not None or not isinstance(pair, dict):
         return Sorted(group="dropped", reason="invalid_pair", message=problem)
     if not is_finite(pair["input"]):
-        return Sorted(group="dropped", reason="non_finite", message="the input is no JSON")
+        return Sorted(
+            group="dropped", reason=wire.RejectReason.NON_FINITE, message="the input is no JSON"
+        )
     text = json.dumps(pair["input"], sort_keys=True)
     if text in seen:
-        return Sorted(group="dropped", reason="duplicate_input")
+        return Sorted(group="dropped", reason=wire.RejectReason.DUPLICATE_INPUT)
     seen.add(text)
     return None
 

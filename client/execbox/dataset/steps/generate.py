@@ -46,7 +46,7 @@ _OUTCOMES = {
     "given_up": "fewer_pairs",
     "job_time": "job_time_over",
 }
-_NOT_A_FAULT = frozenset({"duplicate_input"})
+_NOT_A_FAULT = frozenset({wire.RejectReason.DUPLICATE_INPUT})
 
 
 class PairSource(Protocol):

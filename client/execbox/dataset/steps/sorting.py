@@ -85,20 +85,22 @@ def _dropped(execution: wire.Execution) -> Sorted | None:
     if check is not None and not check.deterministic:
         return Sorted(
             group="dropped",
-            reason="non_deterministic",
+            reason=wire.RejectReason.NON_DETERMINISTIC,
             cause=check.cause,
             message=_hints(check.hints),
         )
     if execution.output_text is not None:
         text = execution.output_text[:_SHOWN_CHARS]
-        return Sorted(group="dropped", reason="non_finite", message=text)
+        return Sorted(group="dropped", reason=wire.RejectReason.NON_FINITE, message=text)
     if execution.output is None:
-        return Sorted(group="dropped", reason="none_output")
+        return Sorted(group="dropped", reason=wire.RejectReason.NONE_OUTPUT)
     if execution.complexity is not None and not execution.complexity.ok:
         first = execution.complexity.violations[0]
         return Sorted(
             group="dropped",
-            reason="input_complexity" if first.path.startswith("input") else "output_complexity",
+            reason=wire.RejectReason.INPUT_COMPLEXITY
+            if first.path.startswith("input")
+            else wire.RejectReason.OUTPUT_COMPLEXITY,
             message=f"{first.path}: {first.rule} is {first.measured}, must be below {first.limit}",
         )
     return None

@@ -39,7 +39,6 @@ __all__ = [
 ]
 
 Complexity: TypeAlias = Literal["codeio"] | wire.ComplexityLimits | None
-Prelude: TypeAlias = Literal["none", "codeio"]
 
 OWN_META = "execbox"
 """The member of a record's ``meta`` that everything of ours is in; nobody else's shape changes."""
@@ -72,7 +71,7 @@ class RunTerms:
     limits: wire.Limits = field(default_factory=_limits)
     runs: int | None = 2
     complexity: Complexity = "codeio"
-    prelude: Prelude = "codeio"
+    prelude: wire.Prelude = "codeio"
     convert: wire.Conversion = "none"
     isolation: wire.Isolation | None = None
     concurrency: int | None = None

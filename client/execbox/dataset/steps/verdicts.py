@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Protocol, Self
 
 from execbox import wire
 from execbox.dataset.files.records import BadRecord, DatasetError
@@ -26,8 +26,6 @@ __all__ = [
     "verdicts_of",
 ]
 
-Comparator: TypeAlias = Literal["codeio", "exact", "tolerance"]
-Prelude: TypeAlias = Literal["none", "codeio"]
 
 _WRONG_OUTPUT = (
     "Your output is not correct. On the given input the function does not return $prediction."
@@ -72,11 +70,11 @@ class VerifyOptions:
     many as keep all of its slots busy.
     """
 
-    comparator: Comparator = "codeio"
+    comparator: wire.Comparator = "codeio"
     tolerance: wire.Tolerance | None = None
     limits: wire.Limits = field(default_factory=wire.Limits)
     isolation: wire.Isolation | None = None
-    prelude: Prelude = "codeio"
+    prelude: wire.Prelude = "codeio"
     convert: wire.Conversion = "none"
     feedback_templates: wire.FeedbackTemplates | None = None
     reveal_expected: bool = False

@@ -1,0 +1,82 @@
+"""What every message of the API is built from: bounds, text and number types, the two model bases.
+
+No message and no vocabulary is here.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+__all__ = [
+    "BODY_BYTES_MAX",
+    "CALLS_MAX",
+    "JSON",
+    "JSON_DEPTH_MAX",
+    "Identifier",
+    "Request",
+    "Response",
+    "Seconds",
+    "Text",
+    "exactly_one_of",
+]
+
+BODY_BYTES_MAX = 16 * 1024 * 1024
+"""Largest request body, counted before anything is parsed."""
+CALLS_MAX = 10_000
+"""Most calls in one job; longer work belongs in several requests or a batch."""
+JSON_DEPTH_MAX = 64
+"""Deepest nesting of arrays and objects, in a request body and in an output alike."""
+
+JSON: TypeAlias = Any
+"""A JSON value as Python's json module decodes it. Not checked here: the strict decoder has."""
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain NUL characters (U+0000)")
+    return text
+
+
+def _identifier(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise ValueError("must be a Python identifier, such as main_solution")
+    return text
+
+
+def _real_number(value: object) -> object:
+    # pydantic's strict mode lets a bool through where a float is asked for; the contract does not.
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+Identifier = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_identifier)]
+Seconds = Annotated[float, BeforeValidator(_real_number), Field(allow_inf_nan=False)]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Response(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def exactly_one_of(*names: str) -> Callable[[dict[str, Any]], None]:
+    """What a JSON schema can say of fields of which one is given, and is not null."""
+
+    def describe(schema: dict[str, Any]) -> None:
+        for name in names:
+            described = schema["properties"][name]
+            described.pop("default")
+            for each in described.pop("anyOf", ()):
+                if each["type"] != "null":
+                    described.update(each)
+        schema["oneOf"] = [{"required": [name]} for name in names]
+
+    return describe

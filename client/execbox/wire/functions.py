@@ -1,0 +1,69 @@
+"""What is run and within which bounds: a function, one call of it, its limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from execbox.wire.fields import JSON, Identifier, Request, Seconds, Text, exactly_one_of
+from execbox.wire.vocabularies import Prelude
+
+__all__ = [
+    "Call",
+    "Function",
+    "Limits",
+]
+
+
+class Function(Request):
+    """Python source and the name of its entry point."""
+
+    code: Text = Field(description="Python 3.11 source. Runs as a module that is not __main__.")
+    entry_point: Identifier = "main_solution"
+    prelude: Prelude = Field(
+        default="none",
+        description="codeio binds the names LeetCode-style code takes for granted before the "
+        "source runs: typing, collections, itertools, functools, math, heapq, bisect, operator, "
+        "re, string, random, copy, datetime, json, and numpy as np.",
+    )
+
+
+class Call(Request):
+    """One set of arguments: exactly one of ``kwargs``, ``args`` and ``expression``."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one_of("kwargs", "args", "expression"))
+
+    kwargs: dict[str, JSON] | None = Field(default=None, description="Keyword arguments.")
+    args: list[JSON] | None = Field(default=None, description="Positional arguments.")
+    expression: Text | None = Field(
+        default=None,
+        description="A Python expression evaluated in the function's namespace, inside the job.",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [
+            name for name in ("kwargs", "args", "expression") if getattr(self, name) is not None
+        ]
+        if len(given) != 1 or self.model_fields_set != set(given):
+            raise ValueError(
+                "give exactly one of kwargs (object), args (array), expression (string)"
+            )
+        return self
+
+
+class Limits(Request):
+    """What one execution may use. The operator may lower the maxima that stand here."""
+
+    cpu_time_s: Annotated[Seconds, Field(ge=0.01, le=60)] = 5.0
+    wall_time_s: Annotated[Seconds, Field(ge=0.05, le=120)] = 10.0
+    memory_mb: Annotated[int, Field(ge=16, le=4096)] = 512
+    output_bytes: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = 1024 * 1024
+    stdout_bytes: Annotated[int, Field(ge=0, le=1024 * 1024)] = Field(
+        default=64 * 1024, description="Holds for stdout and for stderr, each."
+    )
+    job_time_s: Annotated[Seconds, Field(ge=1, le=3600)] = Field(
+        default=300.0,
+        description="For the whole job, from its first execution; calls after it are not_run.",
+    )
