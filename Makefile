@@ -6,7 +6,8 @@
 #   make serve     set up, and run the service (PORT=8080 ENGINE=auto|docker|bubblewrap)
 #   make check     ruff, mypy, shellcheck
 #   make bench     set up, and measure
-#   make image     build the sandbox image
+#   make image     build the sandbox image (UPDATE=1: anew, with Debian's security updates)
+#   make lock      write the lock files anew (UPGRADE=1: with the newest versions)
 #   make clean     remove what the others made here
 #
 # ENGINE=bubblewrap leaves Docker alone. EXECBOX_REQUIRE_DOCKER=1 makes it an
@@ -15,13 +16,15 @@
 
 PORT ?= 8080
 ENGINE ?= auto
+UPDATE ?=
+UPGRADE ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 PYTHON_BIN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test image serve check bench clean venv engine
+.PHONY: help demo test image lock serve check bench clean venv engine
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -34,7 +37,10 @@ test: venv engine
 
 image:
 	@scripts/setup-engine.sh
-	@scripts/build-image.sh sandbox
+	@scripts/build-image.sh sandbox $(if $(UPDATE),--update)
+
+lock:
+	@scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
 # make hands a SIGTERM on to the service, and waits for it.
 serve: venv engine
@@ -44,7 +50,7 @@ check: venv
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/shellcheck scripts/*.sh .ci/run
+	PATH="$(CURDIR)/.venv/bin:$$PATH" shellcheck scripts/*.sh .ci/run
 
 bench: venv engine
 	@scripts/setup-python.sh benchmarks

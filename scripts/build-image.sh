@@ -2,17 +2,23 @@
 #
 # Builds one of the two images: the one functions run in, or the service's own.
 #
-#   scripts/build-image.sh [sandbox | service]      (default: sandbox)
+#   scripts/build-image.sh [sandbox | service] [--update]      (default: sandbox)
 #
 # They are tagged execbox-sandbox:local and execbox-service:local. When nothing
-# has changed, Docker's cache makes this a matter of a second.
+# has changed, Docker's cache makes this a matter of a second. With --update
+# nothing is taken from the cache: the image gets Debian's security updates, and
+# a base image made here is made anew.
 #
-# Both start from debian:bookworm-slim. Where that is neither here nor can be
-# pulled, an image of the same name is made of Debian's packages with
-# mmdebstrap, from the Debian mirror this machine's apt uses.
+# Both start from debian:bookworm-slim, pulled by the digest that is the default
+# of BASE_IMAGE in both Dockerfiles. To renew the digest, put into both what
+#     docker pull debian:bookworm-slim
+#     docker image inspect --format '{{index .RepoDigests 0}}' debian:bookworm-slim
+# prints. Where it is neither here nor can be pulled, debian:bookworm-slim is
+# made of Debian's packages, whose signatures are checked, with mmdebstrap, from
+# the Debian mirror this machine's apt uses.
 #
 # Environment:
-#   EXECBOX_BASE_IMAGE       another base image (it has to be Debian 12)
+#   EXECBOX_BASE_IMAGE       a different base image (it has to be Debian 12)
 #   EXECBOX_PULL_TIMEOUT_S   how long pulling it may take (default 20 where
 #                            mmdebstrap can stand in, else 300)
 #   EXECBOX_NO_INSTALL       set to anything: do not install mmdebstrap
@@ -24,9 +30,11 @@
 set -euo pipefail
 
 readonly suite=bookworm
-readonly base=${EXECBOX_BASE_IMAGE:-debian:bookworm-slim}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly root
+# What an image made here is called: it can have no digest.
+readonly made_base=debian:bookworm-slim
+base=${EXECBOX_BASE_IMAGE:-$(sed -n 's/^ARG BASE_IMAGE=//p' "$root/sandbox-image/Dockerfile")}
 
 say() { printf 'build-image: %s\n' "$*"; }
 
@@ -106,7 +114,7 @@ make_base() {
         fi
         value=
     done
-    say "making $base of Debian's packages with mmdebstrap"
+    say "making $made_base of Debian's packages with mmdebstrap"
     mmdebstrap --quiet --variant=minbase --include=ca-certificates \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-include=/usr/share/doc/*/copyright' \
@@ -114,12 +122,22 @@ make_base() {
         --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         "${options[@]}" "$suite" "$work/base.tar" "${sources[@]}"
-    docker import --change 'CMD ["bash"]' "$work/base.tar" "$base" >/dev/null
+    docker import --change 'CMD ["bash"]' "$work/base.tar" "$made_base" >/dev/null
     rm -f "$work/base.tar"
+}
+
+# An image of that name that came from a registry has a digest there, and if it
+# were the wanted one, it would have been found by it.
+was_made_here() {
+    [[ $(docker image inspect --format '{{len .RepoDigests}}' "$made_base" 2>/dev/null) == 0 ]]
 }
 
 ensure_base() {
     if docker image inspect "$base" >/dev/null 2>&1; then
+        return
+    fi
+    if can_make_base && was_made_here && [[ -z $update ]]; then
+        base=$made_base
         return
     fi
     if pull_base; then
@@ -127,10 +145,11 @@ ensure_base() {
     fi
     if ! can_make_base; then
         fail "$base is not here and could not be pulled, and making it takes mmdebstrap" \
-            "(or root and apt, to install that). Pull it by hand, or name another Debian 12" \
-            "image in EXECBOX_BASE_IMAGE."
+            "(or root and apt, to install that). Pull it by hand, or name a different" \
+            "Debian 12 image in EXECBOX_BASE_IMAGE."
     fi
     say "$base could not be pulled"
+    base=$made_base
     make_base
 }
 
@@ -138,6 +157,9 @@ ensure_base() {
 build() {
     local tag=$1 ca name
     local options=(--network host --build-arg "BASE_IMAGE=$base" --tag "$tag")
+    if [[ -n $update ]]; then
+        options+=(--no-cache)
+    fi
     ca=$(certificates)
     if [[ -n $ca ]]; then
         cp "$ca" "$work/context/build-ca.pem"
@@ -154,10 +176,16 @@ build() {
     fi
 }
 
-case ${1:-sandbox} in
-sandbox | service) readonly image=${1:-sandbox} ;;
-*) fail "usage: scripts/build-image.sh [sandbox | service]" ;;
-esac
+image=
+update=
+for argument in "$@"; do
+    case $argument in
+    sandbox | service) image=$argument ;;
+    --update) update=yes ;;
+    *) fail "usage: scripts/build-image.sh [sandbox | service] [--update]" ;;
+    esac
+done
+readonly image=${image:-sandbox} update
 command -v docker >/dev/null || fail "there is no docker command; see scripts/setup-engine.sh"
 
 work=$(mktemp -d)
@@ -169,7 +197,7 @@ mkdir "$work/context"
 if [[ $image == sandbox ]]; then
     cp -R "$root/sandbox-image/." "$work/context"
 else
-    cp -R "$root/client" "$root/service" "$root/sandbox-image" "$work/context"
+    cp -R "$root/client" "$root/service" "$root/sandbox-image" "$root/requirements" "$work/context"
     cp "$root/pyproject.toml" "$root/README.md" "$root/LICENSE" "$root/.dockerignore" \
         "$work/context"
     cp "$root/service/Dockerfile" "$work/context/Dockerfile"

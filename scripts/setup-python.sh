@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 #
 # Makes .venv, with execbox installed into it from this checkout (editable) and
-# all that running the service and the tests takes.
+# all that running the service and the tests takes, as locked in requirements/.
 #
-#   scripts/setup-python.sh [EXTRA]
+#   scripts/setup-python.sh [benchmarks]
 #
-# Does nothing when pyproject.toml, the checkout's place and the Python version
-# are what they were the last time. EXTRA is an extra of pyproject.toml that is
-# wanted besides service and dev.
+# Does nothing when pyproject.toml, the locks, the checkout's place and the
+# Python version are what they were the last time. With "benchmarks", what plots
+# need is there, too.
 #
 # Environment:
 #   PYTHON                the interpreter to use (default python3; 3.11 or later)
@@ -36,7 +36,7 @@ can_install() {
 fingerprint() {
     printf '%s\n' "$root"
     "$python" --version
-    cksum <"$root/pyproject.toml"
+    cat "$root/pyproject.toml" "$root"/requirements/*.lock | cksum
 }
 
 # Debian keeps what `python3 -m venv` needs in a package of its own.
@@ -56,6 +56,9 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
 fi
 
 readonly extra=${1:-}
+if [[ -n $extra && $extra != benchmarks ]]; then
+    fail "usage: scripts/setup-python.sh [benchmarks]"
+fi
 readonly extra_stamp=$venv/execbox-stamp-$extra
 wanted=$(fingerprint)
 made=
@@ -73,21 +76,24 @@ for file in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt; do
     fi
 done
 
-install() { # EXTRAS
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --editable "${root}[$1]"
+install_locked() { # NAME OF THE LOCK
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+        --require-hashes --only-binary :all: --requirement "$root/requirements/$1.lock"
 }
 
 if [[ -z $made ]]; then
-    say "making .venv and installing execbox[service,dev] into it"
+    say "making .venv and installing execbox and requirements/dev.lock into it"
     # An interrupted or moved .venv is made anew rather than mended.
     rm -rf "$venv"
     "$python" -m venv "$venv"
-    install service,dev
+    install_locked dev
+    # What builds it is in the lock, so that this downloads nothing.
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+        --no-build-isolation --editable "$root"
     printf '%s\n' "$wanted" >"$stamp"
 fi
 if [[ -n $extra ]]; then
-    say "installing execbox[$extra] into .venv"
-    install "$extra"
+    say "installing requirements/$extra.lock into .venv"
+    install_locked "$extra"
     : >"$extra_stamp"
 fi
