@@ -12,6 +12,7 @@ from execbox.client import AsyncClient, Client
 from execbox.config import ClientConfig, RetryPolicy
 from execbox.errors import (
     AuthenticationError,
+    ClientMisused,
     ConfigError,
     ConnectFailed,
     ConnectionBroken,
@@ -48,6 +49,7 @@ __all__ = [
     "Checks",
     "Client",
     "ClientConfig",
+    "ClientMisused",
     "ComplexityLimits",
     "ConfigError",
     "ConnectFailed",

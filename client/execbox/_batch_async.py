@@ -20,7 +20,7 @@ from execbox._batch import (
 )
 from execbox._transport import AsyncTransport
 from execbox.config import RetryPolicy
-from execbox.errors import ExecboxError
+from execbox.errors import ClientMisused, ExecboxError
 
 __all__ = ["run_batch"]
 
@@ -45,15 +45,14 @@ async def run_batch(
             yield result
         await batch.streams_ended()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await batch.end(tasks)
 
 
 class _Batch:
     """What the feeding task, the workers and the caller share."""
 
     def __init__(self, transport: AsyncTransport, policy: RetryPolicy, *, window: int) -> None:
+        self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._health = Health(policy)
         self._window = window
@@ -87,6 +86,11 @@ class _Batch:
 
     async def next_result(self) -> BatchResult | None:
         """None after the last one. Raises what ended a task."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise ClientMisused(
+                "this batch was begun in a different event loop, and its answers arrive there: "
+                "begin a batch of its own here, the client can be used"
+            )
         while self._outstanding_count or not self._exhausted:
             settled = await self._settled.get()
             if isinstance(settled, BaseException):
@@ -120,6 +124,14 @@ class _Batch:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STREAM_END_S):
                 await self._at_rest.wait()
+
+    async def end(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Cancel what still runs, and wait for that; elsewhere than in their loop, leave it."""
+        if asyncio.get_running_loop() is not self._loop:
+            return
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def task_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

@@ -20,9 +20,10 @@ from execbox._batch import (
     outgoing,
     whole_lines,
 )
+from execbox._forks import tell_after_fork
 from execbox._transport import Streamed, SyncTransport
 from execbox.config import RetryPolicy
-from execbox.errors import ExecboxError
+from execbox.errors import ClientMisused, ExecboxError
 
 __all__ = ["run_batch"]
 
@@ -84,6 +85,12 @@ class _Workers:
         self._lock = threading.Lock()
         self._streams: set[Streamed] = set()
         self._threads: list[threading.Thread] = []
+        self._inherited = False
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        # The threads are the parent's, and so is every answer they will get.
+        self._inherited = True
 
     def start(self, count: int) -> None:
         for number in range(count):
@@ -95,6 +102,8 @@ class _Workers:
 
     def stop(self) -> None:
         """End every stream; the service notices and cancels what it runs."""
+        if self._inherited:
+            return
         self._stopping.set()
         with self._lock:
             for stream in self._streams:
@@ -109,6 +118,11 @@ class _Workers:
 
     def next_answer(self, *, wait: bool) -> Settled | None:
         """Raises what ended a worker."""
+        if self._inherited:
+            raise ClientMisused(
+                "this batch was begun before the process was forked, and its answers go to the "
+                "process that began it: begin a batch of its own here, the client can be used"
+            )
         try:
             answer = self._answers.get(block=wait)
         except queue.Empty:

@@ -1,6 +1,6 @@
 """One OpenAI-compatible endpoint as a ``Model``: sending prompts, again where that can help.
 
-With ``_transport`` the only module that knows httpx (docs/decisions/0010).
+It speaks HTTP by itself, because its retries are not the service's (docs/decisions/0010).
 What is asked and what becomes of the answers is in ``execbox.dataset``.
 """
 
@@ -19,18 +19,21 @@ from typing import NoReturn, Self, TypeAlias
 import httpx
 
 from execbox import _json
+from execbox._connections import AsyncConnections
 from execbox._exchange import retry_after_s
+from execbox._route import Route, route_to
 from execbox._version import client_version
 from execbox.config import ModelConfig
 from execbox.dataset.files.records import Value
 from execbox.dataset.steps.model import Completion, Messages, ModelFailed, ModelUnusable
-from execbox.errors import ConfigError
+from execbox.errors import ClientMisused
 
 __all__ = ["EndpointSeam", "ModelEndpoint", "duration_s", "pause_asked_s"]
 
 EndpointSeam: TypeAlias = httpx.AsyncBaseTransport
 """What ``ModelEndpoint(seam=)`` takes instead of the network."""
 
+_SETTING = "model URL (EXECBOX_MODEL_URL)"
 _ANSWER_BYTES_MAX = 16 * 1024 * 1024
 _EXCERPT_CHARS = 200
 _JSON = {"Content-Type": "application/json"}
@@ -67,7 +70,8 @@ class ModelEndpoint:
         self._config = config
         self._sampling = dict(sampling or {})
         self._seam = seam
-        self._http: httpx.AsyncClient | None = None
+        self._route: Route | None = None
+        self._connections: AsyncConnections | None = None
         self._not_before_s = 0.0
 
     async def complete(self, messages: Messages) -> Completion:
@@ -86,32 +90,27 @@ class ModelEndpoint:
         headers = {"User-Agent": f"execbox/{client_version()}", "Accept": "application/json"}
         if self._config.api_key is not None:
             headers["Authorization"] = f"Bearer {self._config.api_key}"
-        try:
-            httpx.URL(self._config.base_url)
-        except httpx.InvalidURL as error:
-            raise ConfigError(
-                f"model URL (EXECBOX_MODEL_URL) {self._config.base_url!r}: {error}"
-            ) from error
-        try:
-            self._http = httpx.AsyncClient(
-                transport=self._seam,
+        route, seam = route_to(self._config.base_url, setting=_SETTING), self._seam
+        timeout = httpx.Timeout(
+            self._config.answer_timeout_s, connect=self._config.connect_timeout_s
+        )
+        self._route = route
+        self._connections = AsyncConnections(
+            lambda: httpx.AsyncClient(
+                transport=seam,
                 headers=headers,
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-                timeout=httpx.Timeout(
-                    self._config.answer_timeout_s, connect=self._config.connect_timeout_s
-                ),
-                trust_env=not self._config.is_loopback,
+                timeout=timeout,
+                trust_env=False,
+                proxy=route.httpx_proxy,
+                verify=route.tls,
             )
-        except (httpx.InvalidURL, ValueError, ImportError) as error:
-            # Nothing else of what is given here can be wrong; SOCKS needs a package.
-            raise ConfigError(
-                f"a proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY): {error}"
-            ) from error
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._http is not None:
-            await self._http.aclose()
+        if self._connections is not None:
+            await self._connections.aclose()
 
     async def _until_permitted(self) -> None:
         # Again after each pause: another prompt's answer may have prolonged it meanwhile.
@@ -119,22 +118,24 @@ class ModelEndpoint:
             await asyncio.sleep(remaining_s)
 
     async def _ask(self, messages: Messages) -> httpx.Response:
-        if self._http is None:
-            raise RuntimeError("a ModelEndpoint is used inside `async with`")
+        if self._connections is None:
+            raise ClientMisused("a ModelEndpoint is used inside `async with`")
+        http = await self._connections.http()
         body = {**self._sampling, "model": self._config.model, "messages": list(messages)}
         # ASCII, so that a lone surrogate in a prompt stays the escape it was read from.
         content = json.dumps(body, allow_nan=False).encode()
         url = self._config.base_url.rstrip("/") + "/chat/completions"
         try:
             async with asyncio.timeout(self._config.answer_timeout_s):
-                response = await self._http.post(url, content=content, headers=_JSON)
+                response = await http.post(url, content=content, headers=_JSON)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise _Retryable(
                 f"no answer within {self._config.answer_timeout_s:g} s", reason="timeout"
             ) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _Retryable(
-                f"{type(error).__name__}: {error}".rstrip(": "), reason="connection"
+                f"{type(error).__name__}: {error}".rstrip(": ") + str(self._route),
+                reason="connection",
             ) from error
         self._hold(pause_asked_s(response.headers, busy=response.status_code in (429, 503)))
         return response

@@ -1,6 +1,7 @@
-"""Sends exchanges over HTTP, again where that is safe; the only module that knows httpx.
+"""Sends exchanges to the service over HTTP, again where that is safe.
 
-What to send and what an answer means is in ``_exchange``, when to send again in ``_retry``.
+What to send and what an answer means is in ``_exchange``, when to send again in ``_retry``; the
+connections are kept in ``_connections``, a model's endpoint is asked in ``_model_endpoint``.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ import asyncio
 import math
 import socket
 import ssl
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TypeAlias, TypedDict, TypeVar
 
 import httpx
 
+from execbox._connections import AsyncConnections, Connections
 from execbox._exchange import Answer, Exchange, read_answer
 from execbox._retry import Pacing, Retrying
+from execbox._route import Route, route_to
 from execbox._version import client_version
 from execbox.config import ClientConfig
 from execbox.errors import (
@@ -39,6 +41,7 @@ AsyncSeam: TypeAlias = httpx.AsyncBaseTransport
 
 T = TypeVar("T")
 
+_SETTING = "base_url (EXECBOX_URL)"
 _WRITE_TIMEOUT_S = 60.0
 # Well below what servers keep (execbox 20 s, uvicorn 5 s), so that it is the client who closes
 # idle connections: no request is then written to one the service is just closing.
@@ -46,16 +49,15 @@ _IDLE_CONNECTION_S = 4.0
 
 
 class SyncTransport:
-    """Blocking sender; may be shared between threads, not across a fork."""
+    """Blocking sender; may be shared between threads, and used on in forked children."""
 
     def __init__(self, config: ClientConfig, *, seam: SyncSeam | None = None) -> None:
         self._config = config
-        options = _http_options(config)
-        self._lender = _Lender(
+        self._route = route_to(config.base_url, setting=_SETTING)
+        options = _http_options(config, self._route)
+        self._connections = Connections(
             lambda: httpx.Client(transport=seam, **options), count_max=config.connections_max
         )
-        with _as_config_error(config), self._lender.borrow():
-            pass  # One is made, so that an unusable URL is noticed here.
 
     def send(self, exchange: Exchange[T], *, pacing: Pacing | None = None) -> T:
         """The result of one exchange, sent as often as ``pacing`` (or the config's) permits."""
@@ -71,25 +73,35 @@ class SyncTransport:
 
     def _send_once(self, exchange: Exchange[T], pacing: Pacing) -> Answer:
         timeout = _timeout(self._config, exchange, within_s=pacing.remaining_s())
-        with self._lender.borrow() as http, _as_transport_error(self._config, timeout):
-            return _answer(http.send(_request(http, exchange, timeout=timeout)))
+        with (
+            self._connections.borrow() as http,
+            _as_transport_error(self._config, timeout, self._route),
+        ):
+            request = _request(http, exchange, timeout=timeout)
+            return _answer(http.send(request), self._route)
 
     @contextmanager
     def streamed(self, exchange: Exchange[None]) -> Iterator[Streamed]:
         """Send once, and receive the answer in pieces; what is no success raises at once."""
         timeout = _timeout(self._config, exchange, within_s=math.inf)
-        with self._lender.borrow() as http, _as_transport_error(self._config, timeout):
+        with (
+            self._connections.borrow() as http,
+            _as_transport_error(self._config, timeout, self._route),
+        ):
             response = http.send(_request(http, exchange, timeout=timeout), stream=True)
             try:
                 if response.status_code not in exchange.accepted:
                     response.read()
-                    read_answer(exchange, _answer(response))
+                    read_answer(exchange, _answer(response, self._route))
                 yield Streamed(response)
             finally:
                 response.close()
 
+    def _failures(self, timeout: httpx.Timeout) -> AbstractContextManager[None]:
+        return _as_transport_error(self._config, timeout, self._route)
+
     def close(self) -> None:
-        self._lender.close()
+        self._connections.close()
 
 
 class Streamed:
@@ -112,63 +124,14 @@ class Streamed:
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-class _Lender:
-    """Makes httpx clients and lends each to one thread at a time.
-
-    httpx shares one pool between threads, and that pool can close a connection it has just
-    assigned to another thread (encode/httpcore#1110); the request on it then fails, or waits for
-    its whole read timeout. Seen here about once in ten thousand requests. A client that is used
-    by one thread at a time never has a second connection to get wrong.
-    """
-
-    def __init__(self, make: Callable[[], httpx.Client], *, count_max: int) -> None:
-        self._make = make
-        self._slots = threading.BoundedSemaphore(count_max)
-        self._lock = threading.Lock()
-        self._idle: list[httpx.Client] = []
-        self._closed = False
-
-    @contextmanager
-    def borrow(self) -> Iterator[httpx.Client]:
-        """A client for the caller alone; waits while all are lent."""
-        with self._slots:
-            http = self._take()
-            try:
-                yield http
-            finally:
-                self._give_back(http)
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for http in idle:
-            http.close()
-
-    def _take(self) -> httpx.Client:
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("this client has been closed")
-            # The one used last: its connection is the likeliest to be open still.
-            if self._idle:
-                return self._idle.pop()
-        return self._make()
-
-    def _give_back(self, http: httpx.Client) -> None:
-        with self._lock:
-            if not self._closed:
-                self._idle.append(http)
-                return
-        http.close()
-
-
 class AsyncTransport:
-    """Sender for asyncio; may be shared between the tasks of one event loop."""
+    """Sender for asyncio; may be shared between tasks, event loops and forked children."""
 
     def __init__(self, config: ClientConfig, *, seam: AsyncSeam | None = None) -> None:
         self._config = config
-        with _as_config_error(config):
-            self._http = httpx.AsyncClient(transport=seam, **_http_options(config))
+        self._route = route_to(config.base_url, setting=_SETTING)
+        options = _http_options(config, self._route)
+        self._connections = AsyncConnections(lambda: httpx.AsyncClient(transport=seam, **options))
 
     async def send(self, exchange: Exchange[T], *, pacing: Pacing | None = None) -> T:
         """As ``SyncTransport.send``."""
@@ -184,26 +147,31 @@ class AsyncTransport:
 
     async def _send_once(self, exchange: Exchange[T], pacing: Pacing) -> Answer:
         timeout = _timeout(self._config, exchange, within_s=pacing.remaining_s())
-        with _as_transport_error(self._config, timeout):
-            return _answer(await self._http.send(_request(self._http, exchange, timeout=timeout)))
+        with self._failures(timeout):
+            http = await self._connections.http()
+            request = _request(http, exchange, timeout=timeout)
+            return _answer(await http.send(request), self._route)
 
     @asynccontextmanager
     async def streamed(self, exchange: Exchange[None]) -> AsyncIterator[AsyncIterator[bytes]]:
         """As ``SyncTransport.streamed``; gives the pieces."""
         timeout = _timeout(self._config, exchange, within_s=math.inf)
-        with _as_transport_error(self._config, timeout):
-            request = _request(self._http, exchange, timeout=timeout)
-            response = await self._http.send(request, stream=True)
+        with self._failures(timeout):
+            http = await self._connections.http()
+            response = await http.send(_request(http, exchange, timeout=timeout), stream=True)
             try:
                 if response.status_code not in exchange.accepted:
                     await response.aread()
-                    read_answer(exchange, _answer(response))
+                    read_answer(exchange, _answer(response, self._route))
                 yield response.aiter_bytes()
             finally:
                 await response.aclose()
 
+    def _failures(self, timeout: httpx.Timeout) -> AbstractContextManager[None]:
+        return _as_transport_error(self._config, timeout, self._route)
+
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._connections.aclose()
 
 
 class _HttpOptions(TypedDict):
@@ -211,10 +179,11 @@ class _HttpOptions(TypedDict):
     headers: dict[str, str]
     limits: httpx.Limits
     trust_env: bool
+    proxy: httpx.Proxy | None
     verify: ssl.SSLContext
 
 
-def _http_options(config: ClientConfig) -> _HttpOptions:
+def _http_options(config: ClientConfig, route: Route) -> _HttpOptions:
     headers = {"User-Agent": f"execbox/{client_version()}", "Accept": "application/json"}
     if config.api_key is not None:
         headers["Authorization"] = f"Bearer {config.api_key}"
@@ -226,10 +195,9 @@ def _http_options(config: ClientConfig) -> _HttpOptions:
             max_keepalive_connections=config.connections_max,
             keepalive_expiry=_IDLE_CONNECTION_S,
         ),
-        # A proxy from the environment cannot reach this machine's own loopback.
-        trust_env=not config.is_loopback,
-        # Made once: reading the certificates takes longer than all else a client needs.
-        verify=httpx.create_ssl_context(trust_env=not config.is_loopback),
+        trust_env=False,
+        proxy=route.httpx_proxy,
+        verify=route.tls,
     )
 
 
@@ -242,9 +210,11 @@ def _request(
     )
 
 
-def _answer(response: httpx.Response) -> Answer:
+def _answer(response: httpx.Response, route: Route) -> Answer:
+    if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        raise _refused_by_proxy(str(response.request.url), route, "407")
     return Answer(
-        url=str(response.request.url),
+        url=f"{response.request.url}{route}",
         http_status=response.status_code,
         body=response.content,
         retry_after=response.headers.get("Retry-After"),
@@ -265,22 +235,23 @@ def _timeout(config: ClientConfig, exchange: Exchange[T], *, within_s: float) ->
 
 
 @contextmanager
-def _as_config_error(config: ClientConfig) -> Iterator[None]:
-    try:
-        yield
-    except httpx.InvalidURL as error:
-        raise ConfigError(f"base_url (EXECBOX_URL) {config.base_url!r}: {error}") from error
-
-
-@contextmanager
-def _as_transport_error(config: ClientConfig, timeout: httpx.Timeout) -> Iterator[None]:
-    where = config.base_url
+def _as_transport_error(
+    config: ClientConfig, timeout: httpx.Timeout, route: Route
+) -> Iterator[None]:
+    where = f"{config.base_url}{route}"
     try:
         yield
     except httpx.ConnectTimeout as error:
-        raise ConnectFailed(f"no connection to {where} within {timeout.connect:g} s") from error
-    except (httpx.ConnectError, httpx.ProxyError) as error:
-        raise ConnectFailed(f"could not connect to {where}: {_reason(error)}") from error
+        within = f"within {timeout.connect:g} s"
+        raise ConnectFailed(
+            f"no connection to {where} {within}; {_connect_advice(route, error)}"
+        ) from error
+    except httpx.ProxyError as error:
+        raise _refused_by_proxy(config.base_url, route, _reason(error)) from error
+    except httpx.ConnectError as error:
+        raise ConnectFailed(
+            f"could not connect to {where}: {_reason(error)}; {_connect_advice(route, error)}"
+        ) from error
     except httpx.TimeoutException as error:
         raise RequestTimedOut(
             f"{where} took the request and did not answer within {timeout.read:g} s"
@@ -293,6 +264,37 @@ def _as_transport_error(config: ClientConfig, timeout: httpx.Timeout) -> Iterato
         raise InvalidResponse(f"{where} sent a body that cannot be decoded: {error}") from error
     except httpx.TransportError as error:
         raise TransportError(f"cannot talk to {where}: {_reason(error)}") from error
+
+
+def _refused_by_proxy(url: str, route: Route, answer: str) -> ExecboxError:
+    """What it means that the proxy itself answered, not the service behind it."""
+    if answer.startswith("407") and route.proxy is not None:
+        return ConfigError(
+            f"the proxy {route.proxy} asks for a user name and a password (HTTP 407) before it "
+            f"passes anything on to {url}: write them into {route.proxy.variable}, as in "
+            "http://USER:PASSWORD@HOST:PORT"
+        )
+    return ConnectFailed(
+        f"could not connect to {url}{route}: the proxy answered {answer}; "
+        "if no proxy is needed there, add the host to NO_PROXY"
+    )
+
+
+def _connect_advice(route: Route, error: httpx.TransportError) -> str:
+    reason = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return (
+            "if you trust whoever signed the service's certificate, put the signer's certificate "
+            "(PEM) in a file and its name in SSL_CERT_FILE"
+        )
+    if "SSL" in reason:
+        return "it does not answer in TLS; is its address http:// and not https://?"
+    if route.proxy is not None:
+        return f"check {route.proxy.variable}, or add the host to NO_PROXY if it needs no proxy"
+    return (
+        "is the service running, and is this its address (EXECBOX_URL)? "
+        "`execbox serve` starts one on this machine"
+    )
 
 
 def _reason(error: httpx.HTTPError) -> str:

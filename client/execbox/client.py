@@ -15,7 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from execbox import _batch_async, _batch_sync, _operations, wire
 from execbox._batch import BatchResult
@@ -28,10 +28,14 @@ from execbox.errors import ConfigError, InvalidRequest
 __all__ = ["AsyncClient", "Client"]
 
 MethodT = TypeVar("MethodT", bound=Callable[..., object])
+ClientT = TypeVar("ClientT", "Client", "AsyncClient")
 
 
 class Client:
-    """A connection to one execbox service; safe to share between threads, not across a fork.
+    """A connection to one execbox service; safe to share between threads and forked processes.
+
+    A process that is forked connects anew at its first request; a batch under way stays with the
+    process that began it. It can be pickled, which writes its settings, the API key included.
 
     ``base_url`` and ``api_key`` default to ``EXECBOX_URL`` and ``EXECBOX_API_KEY``; a ``config``
     replaces both, and the environment is then not read. ``transport`` is for tests: what
@@ -52,9 +56,9 @@ class Client:
         config: ClientConfig | None = None,
         transport: SyncSeam | None = None,
     ) -> None:
-        checked = _config(base_url, api_key, config=config)
-        self._retry = checked.retry
-        self._transport = SyncTransport(checked, seam=transport)
+        self.config = _config(base_url, api_key, config=config)
+        self._seam = transport
+        self._transport = SyncTransport(self.config, seam=transport)
 
     def execute(
         self,
@@ -127,7 +131,7 @@ class Client:
         """
         _check_concurrency(concurrency)
         return _batch_sync.run_batch(
-            lines, transport=self._transport, policy=self._retry, concurrency=concurrency
+            lines, transport=self._transport, policy=self.config.retry, concurrency=concurrency
         )
 
     def capabilities(self) -> wire.Capabilities:
@@ -155,6 +159,9 @@ class Client:
         """Close the connections; may be called twice. Call it when no request is under way."""
         self._transport.close()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.config, self._seam)
+
     def __enter__(self) -> Self:
         return self
 
@@ -176,7 +183,9 @@ def _documented_as(twin: Callable[..., object]) -> Callable[[MethodT], MethodT]:
 
 
 class AsyncClient:
-    """``Client`` for asyncio, method for method; safe to share between tasks of one event loop.
+    """``Client`` for asyncio, method for method; safe to share between tasks and event loops.
+
+    Each loop has connections of its own, which end with it; a batch stays in the loop it began in.
 
     >>> async with AsyncClient("http://127.0.0.1:8080") as client:
     ...     response = await client.execute("def main_solution(n): return n * 2", [{"n": 21}])
@@ -190,9 +199,9 @@ class AsyncClient:
         config: ClientConfig | None = None,
         transport: AsyncSeam | None = None,
     ) -> None:
-        checked = _config(base_url, api_key, config=config)
-        self._retry = checked.retry
-        self._transport = AsyncTransport(checked, seam=transport)
+        self.config = _config(base_url, api_key, config=config)
+        self._seam = transport
+        self._transport = AsyncTransport(self.config, seam=transport)
 
     @_documented_as(Client.execute)
     async def execute(
@@ -236,7 +245,7 @@ class AsyncClient:
         """
         _check_concurrency(concurrency)
         return _batch_async.run_batch(
-            lines, transport=self._transport, policy=self._retry, concurrency=concurrency
+            lines, transport=self._transport, policy=self.config.retry, concurrency=concurrency
         )
 
     @_documented_as(Client.capabilities)
@@ -259,6 +268,9 @@ class AsyncClient:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.config, self._seam)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -269,6 +281,11 @@ class AsyncClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _restored(kind: type[ClientT], config: ClientConfig, transport: Any) -> ClientT:
+    """What pickle makes a copy with."""
+    return kind(config=config, transport=transport)
 
 
 def _check_concurrency(concurrency: int) -> None:

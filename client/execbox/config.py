@@ -2,12 +2,13 @@
 
 Sending and retrying are elsewhere; here are only the values they obey. ``EXECBOX_URL`` and
 ``EXECBOX_API_KEY`` fill in what is not given, ``EXECBOX_MODEL_URL``, ``EXECBOX_MODEL`` and
-``EXECBOX_MODEL_API_KEY`` do so for a model endpoint; ``NO_COLOR`` and ``TERM`` are read for the
-command line.
+``EXECBOX_MODEL_API_KEY`` do so for a model endpoint; proxies and certificates are named by the
+variables that other programs use too; ``NO_COLOR`` and ``TERM`` are read for the command line.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 from dataclasses import dataclass, field, fields
@@ -20,12 +21,13 @@ __all__ = [
     "ModelConfig",
     "RetryPolicy",
     "config_from_env",
+    "is_loopback",
     "model_config_from_env",
+    "network_environment",
     "terminal_wants_no_color",
 ]
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8080"
-_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,6 @@ class ClientConfig:
             if value is not None and (not value > 0 or math.isinf(value)):
                 raise ConfigError(f"{name} must be more than 0, not {value!r}")
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether the service is on this machine, where no proxy can reach it."""
-        return urlsplit(self.base_url).hostname in _LOOPBACK_HOSTS
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
@@ -120,11 +117,6 @@ class ModelConfig:
             value = getattr(self, name)
             if not value > 0 or math.isinf(value):
                 raise ConfigError(f"{name} must be more than 0, not {value!r}")
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether the endpoint is on this machine, where no proxy can reach it."""
-        return urlsplit(self.base_url).hostname in _LOOPBACK_HOSTS
 
 
 def config_from_env(base_url: str | None = None, *, api_key: str | None = None) -> ClientConfig:
@@ -165,6 +157,27 @@ def model_config_from_env(
         api_key=env_key if api_key is None else api_key,
         answer_timeout_s=answer_timeout_s,
     )
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether the URL names this machine by its loopback, where no proxy can reach it."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def network_environment() -> dict[str, str]:
+    """The variables that say which proxies and certificates to use, in either case.
+
+    Of a CGI program ``HTTP_PROXY`` is left out: there it is a header that the caller sent.
+    """
+    names = [f"{scheme}_proxy" for scheme in ("http", "https", "all", "no")]
+    names += [name.upper() for name in names] + ["SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"]
+    if "REQUEST_METHOD" in os.environ:
+        names.remove("HTTP_PROXY")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def terminal_wants_no_color() -> bool:

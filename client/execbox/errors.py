@@ -4,6 +4,7 @@ Whose fault it is decides the class, so that one ``except`` clause decides what 
 
     ExecboxError
     ├── ConfigError              the client was set up wrongly (also a ValueError)
+    ├── ClientMisused            closed, or of a different process or loop (also a RuntimeError)
     ├── RequestError             the caller's mistake: change the request (4xx)
     │   ├── AuthenticationError  no API key, or one that is not permitted (401, 403)
     │   ├── InvalidRequest       refused before sending, 400 or 422 (also a ValueError)
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 __all__ = [
     "AuthenticationError",
+    "ClientMisused",
     "ConfigError",
     "ConnectFailed",
     "ConnectionBroken",
@@ -51,6 +53,11 @@ class ExecboxError(Exception):
 
 class ConfigError(ExecboxError, ValueError):
     """A setting of the client cannot be used; the message names it and says what it may be."""
+
+
+class ClientMisused(ExecboxError, RuntimeError):
+    """A client was used after it was closed, or a batch where it cannot go on: in a process that
+    was forked after it began, or in a different event loop. Nothing was sent."""
 
 
 class RequestError(ExecboxError):

@@ -104,7 +104,7 @@ def server() -> Iterator[ScriptedServer]:
             scripted.received.append(Received(self.command, self.path, dict(self.headers), body))
             scripted.steps.popleft()(self)
 
-        do_POST = do_GET  # noqa: N815 - the base class's naming
+        do_POST = do_CONNECT = do_GET  # noqa: N815 - the base class's naming
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its signature
             pass

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from execbox import AsyncClient, Client
-from execbox.config import ClientConfig, RetryPolicy, config_from_env, terminal_wants_no_color
+from execbox.config import (
+    ClientConfig,
+    RetryPolicy,
+    config_from_env,
+    is_loopback,
+    terminal_wants_no_color,
+)
 from execbox.errors import ConfigError
 
 
@@ -101,13 +107,14 @@ def test_retry_policy_negative_quantity_is_refused_by_name() -> None:
         ("http://127.0.0.1:8080", True),
         ("http://localhost", True),
         ("http://[::1]:1", True),
+        ("http://127.9.9.9", True),
         ("http://10.0.0.1", False),
         ("http://localhost.example.org", False),
     ],
 )
-def test_config_is_loopback_only_for_this_machine(base_url: str, *, loopback: bool) -> None:
+def test_is_loopback_only_for_this_machine(base_url: str, *, loopback: bool) -> None:
     """Only for these is a proxy from the environment left aside."""
-    assert ClientConfig(base_url=base_url).is_loopback is loopback
+    assert is_loopback(base_url) is loopback
 
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])

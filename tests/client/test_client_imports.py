@@ -10,6 +10,7 @@ import pytest
 import execbox
 
 PACKAGE = Path(execbox.__file__).parent
+SENDERS = {"_transport.py", "_model_endpoint.py", "_connections.py", "_route.py"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -42,9 +43,9 @@ assert "httpx" in sys.modules
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_module_imports_only_what_its_place_permits(module: Path) -> None:
-    """httpx only in the transport and the model endpoint, nothing of the service anywhere."""
+    """httpx only where requests are sent, nothing of the service anywhere."""
     forbidden = {"fastapi", "docker", "execbox_service", "execbox_runner"}
-    if module.name not in {"_transport.py", "_model_endpoint.py"}:
+    if module.name not in SENDERS:
         forbidden |= {"httpx", "httpcore"}
     assert imported_by(module).isdisjoint(forbidden)
 
