@@ -1,5 +1,5 @@
 /*
- * A preload that moves the realtime clock, and only that one.
+ * The half of the preload that moves the date; what files say is in execbox_files.c.
  *
  * A process started with
  *
@@ -11,24 +11,27 @@
  * depends on the date. It is no protection: a program that wants the real date
  * can ask the kernel for it.
  *
- * Monotonic and CPU clocks are untouched, so everything that waits for a
- * duration works as ever: sleep, timers, locks with timeouts, event loops. The
- * few calls that wait until a date take the date back to the kernel's clock
- * first; of those, Python's multiprocessing locks use sem_timedwait.
+ * Clocks by which anything waits, and CPU clocks, are untouched, so everything
+ * that waits for a duration works as ever: sleep, timers, locks with timeouts,
+ * event loops. The few calls that wait until a date take the date back to the
+ * kernel's clock first; of those, Python's multiprocessing locks use
+ * sem_timedwait.
  *
- * Not moved: the dates the kernel puts on files.
+ * How long the machine has been up (CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW) grows
+ * by as much as the date moves, in whichever direction that is.
  *
  * The offset is read once, when the library is loaded; what a program does to
  * its environment afterwards changes nothing.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/time.h>
 #include <time.h>
+
+#include "preload.h"
 
 _Static_assert(sizeof(time_t) == 8, "a 32-bit time_t has other entry points than these");
 
@@ -61,35 +64,16 @@ __attribute__((constructor)) static void read_environment(void)
         step_ns = step;
 }
 
-/*
- * Defines real_NAME(), which gives libc's own NAME. It is looked up at the first
- * call, not in the constructor: another library's constructor may come first.
- * Two threads that look it up at once store the same pointer.
- */
-#define REAL_VERSION(name, version)                                                   \
-    static __typeof__(&name) real_##name(void)                                        \
-    {                                                                                 \
-        static __typeof__(&name) found;                                               \
-        __typeof__(&name) function = __atomic_load_n(&found, __ATOMIC_RELAXED);       \
-        if (function == NULL) {                                                       \
-            void *symbol = NULL;                                                      \
-            if (version[0] != '\0')                                                   \
-                symbol = dlvsym(RTLD_NEXT, #name, version);                           \
-            if (symbol == NULL)                                                       \
-                symbol = dlsym(RTLD_NEXT, #name);                                     \
-            if (symbol == NULL)                                                       \
-                abort();                                                              \
-            __atomic_store_n(&found, (__typeof__(&name))symbol, __ATOMIC_RELAXED);    \
-            function = (__typeof__(&name))symbol;                                     \
-        }                                                                             \
-        return function;                                                              \
-    }
-#define REAL(name) REAL_VERSION(name, "")
-
 static int is_realtime(clockid_t clock)
 {
     return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE ||
            clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
+}
+
+static int is_uptime(clockid_t clock)
+{
+    return clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM ||
+           clock == CLOCK_MONOTONIC_RAW;
 }
 
 /* Reading the date */
@@ -126,6 +110,36 @@ static void move(struct timespec *now)
     }
 }
 
+static time_t uptime_added_s(void)
+{
+    return offset_s < 0 ? -offset_s : offset_s;
+}
+
+static void move_uptime(struct timespec *now)
+{
+    if (frozen) {
+        now->tv_sec = frozen_s;
+        now->tv_nsec = 0;
+    } else {
+        now->tv_sec += uptime_added_s();
+    }
+}
+
+int execbox_moves_clock(void)
+{
+    return frozen || offset_s != 0;
+}
+
+void execbox_move_file_date(struct timespec *date)
+{
+    if (frozen) {
+        date->tv_sec = frozen_s;
+        date->tv_nsec = 0;
+    } else {
+        date->tv_sec += offset_s;
+    }
+}
+
 /* A deadline as the program sees the date, as the kernel sees it. */
 static struct timespec to_kernel(const struct timespec *deadline)
 {
@@ -146,6 +160,8 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     int result = real_clock_gettime()(clock, now);
     if (result == 0 && is_realtime(clock))
         move(now);
+    else if (result == 0 && is_uptime(clock))
+        move_uptime(now);
     return result;
 }
 
@@ -195,6 +211,10 @@ REAL_VERSION(pthread_cond_timedwait, "GLIBC_2.3.2")
 int clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
                     struct timespec *remain)
 {
+    if ((flags & TIMER_ABSTIME) && is_uptime(clock) && !frozen) {
+        struct timespec real = {request->tv_sec - uptime_added_s(), request->tv_nsec};
+        return real_clock_nanosleep()(clock, flags, &real, remain);
+    }
     if (!(flags & TIMER_ABSTIME) || !is_realtime(clock))
         return real_clock_nanosleep()(clock, flags, request, remain);
     struct timespec real = to_kernel(request);

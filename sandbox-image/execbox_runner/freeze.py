@@ -17,7 +17,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from . import elsewhere
+
 _STANDING_PID = 4242
+_HIDDEN_FIELDS = (
+    *("st_atime", "st_mtime", "st_ctime", "st_atime_ns", "st_mtime_ns", "st_ctime_ns"),
+    *("st_blksize", "st_blocks", "st_rdev"),
+)
+"""Of a ``stat_result``: what is not among its ten items, or more exact there."""
 
 
 def freeze(names: list[str], *, entropy_seed: int | None) -> None:
@@ -73,6 +80,13 @@ def _freeze_timers() -> None:
     for name in ("perf_counter", "process_time", "thread_time", "monotonic"):
         setattr(time, name, seconds)
         setattr(time, f"{name}_ns", nanoseconds)
+    real_ns = time.clock_gettime_ns
+
+    def clock_ns(clock: int, /) -> int:
+        return real_ns(clock) if clock in elsewhere.DATES else nanoseconds()
+
+    time.clock_gettime_ns = clock_ns
+    time.clock_gettime = lambda clock, /: clock_ns(clock) / 1e9
 
 
 def _freeze_process() -> None:
@@ -86,6 +100,19 @@ def _freeze_process() -> None:
     if threading is not None:
         threading.get_native_id = _thread.get_native_id  # type: ignore[attr-defined]
     builtins.id = _standing_ids()
+    for name in ("stat", "lstat", "fstat"):
+        _number_files_alike(name)
+
+
+def _number_files_alike(name: str) -> None:
+    real: Callable[..., os.stat_result] = getattr(os, name)
+
+    def numbered_alike(*arguments: Any, **options: Any) -> os.stat_result:
+        found = real(*arguments, **options)
+        hidden = {field: getattr(found, field) for field in _HIDDEN_FIELDS}
+        return os.stat_result((found.st_mode, _STANDING_PID, 1, *found[3:]), hidden)
+
+    setattr(os, name, numbered_alike)
 
 
 def _standing_ids() -> Callable[[object], int]:

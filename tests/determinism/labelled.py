@@ -206,6 +206,43 @@ _CLOCK = [
     ),
     _f("numpy_today", "clock", "return str(np.datetime64('today'))", before="import numpy as np"),
 ]
+_FILE_DATES = [
+    _f(
+        "year_of_a_file",
+        "clock",
+        "open('x', 'w').close()\nreturn time.gmtime(os.path.getmtime('x')).tm_year",
+        before="import os, time",
+    ),
+    _f(
+        "year_in_a_tar",
+        "clock",
+        "open('x', 'w').close()\n"
+        "with tarfile.open('t', 'w') as tar:\n    tar.add('x')\n"
+        "return time.gmtime(tarfile.open('t').getmembers()[0].mtime).tm_year",
+        before="import tarfile, time",
+    ),
+    _f(
+        "year_in_a_zip",
+        "clock",
+        "open('x', 'w').close()\n"
+        "with zipfile.ZipFile('z', 'w') as file:\n    file.write('x')\n"
+        "return zipfile.ZipFile('z').infolist()[0].date_time[0]",
+        before="import zipfile",
+    ),
+    _f(
+        "day_in_a_gzip",
+        "clock",
+        "return int.from_bytes(gzip.compress(b'x')[4:8], 'little') // 86400",
+        before="import gzip",
+    ),
+    _f(
+        "days_since_start",
+        "clock",
+        "return time.clock_gettime(time.CLOCK_BOOTTIME) // 86400",
+        before="import time",
+    ),
+    _f("days_up", "clock", "return float(open('/proc/uptime').read().split()[0]) // 86400"),
+]
 _TIMING = [
     _f(
         "perf_counter",
@@ -318,6 +355,27 @@ _PROCESS = [
     _f("hostname", "process_state", "return socket.gethostname()", before="import socket"),
     _f("platform_node", "process_state", "return platform.node()", before="import platform"),
     _f("cpu_count", "process_state", "return os.cpu_count()", before="import os"),
+    _f("affinity", "process_state", "return len(os.sched_getaffinity(0))", before="import os"),
+    _f(
+        "container_id",
+        "process_state",
+        "return open('/proc/self/cgroup').read()",
+    ),
+    _f("boot_id", "process_state", "return open('/proc/sys/kernel/random/boot_id').read()"),
+    _f("memory_of_the_machine", "process_state", "return open('/proc/meminfo').readline()"),
+    _f(
+        "free_disk",
+        "process_state",
+        "return shutil.disk_usage('/').free >> 34",
+        before="import shutil",
+    ),
+    _f(
+        "inode_number",
+        "process_state",
+        "open('x', 'w').close()\nreturn os.stat('x').st_ino",
+        before="import os",
+    ),
+    _f("device_number", "process_state", "return os.stat('/usr').st_dev", before="import os"),
 ]
 _STEADY = [
     _f("arithmetic", None, "return sum(n * n for n in range(50))"),
@@ -615,4 +673,13 @@ _UNCERTAIN = [
     ),
 ]
 
-LABELLED = [*_HASH_SEED, *_ENTROPY, *_CLOCK, *_TIMING, *_PROCESS, *_STEADY, *_UNCERTAIN]
+LABELLED = [
+    *_HASH_SEED,
+    *_ENTROPY,
+    *_CLOCK,
+    *_FILE_DATES,
+    *_TIMING,
+    *_PROCESS,
+    *_STEADY,
+    *_UNCERTAIN,
+]

@@ -19,6 +19,8 @@ _LIMIT_FACTOR = 2
 _LOOK_NS = 1_300
 """How much more time passes with every look at the clock: so that durations differ, however
 coarse the machine's clocks are."""
+_OTHER_MACHINE = ("EXECBOX_MACHINE", "1")
+"""Other numbers of files, and other answers of what tells about machine and container."""
 _OTHER_DIRECTORY = "/dev/shm"  # noqa: S108 - inside the sandbox, and cleaned like /tmp
 _ZONES = ("Asia/Kolkata", "America/St_Johns", "Pacific/Chatham", "Africa/Lagos")
 
@@ -36,6 +38,8 @@ VARIED = (
     "host",
     "timers",
     "thread_switching",
+    "file_dates",
+    "machine",
 )
 """What differs between the baseline and every further run, as a certificate names it."""
 
@@ -50,6 +54,7 @@ def run_variation(run: int) -> Variation:
             ("LD_PRELOAD", CLOCK_LIBRARY),
             ("EXECBOX_CLOCK_OFFSET_S", str(sign * step * _CLOCK_STEP_S)),
             ("EXECBOX_CLOCK_STEP_NS", str(_LOOK_NS)),
+            _OTHER_MACHINE,
         ),
         surroundings=(
             *_other_place(_ZONES[step % len(_ZONES)]),
@@ -168,6 +173,13 @@ VARY_ONE = (
         "process_state",
         Variation(
             surroundings=(*_other_place(_ZONES[1]), *_elsewhere("listings", "host")),
+            limit_factor=_LIMIT_FACTOR,
+        ),
+    ),
+    Probe(
+        "process_state",
+        Variation(
+            interpreter=(("LD_PRELOAD", CLOCK_LIBRARY), _OTHER_MACHINE),
             limit_factor=_LIMIT_FACTOR,
         ),
     ),

@@ -56,8 +56,9 @@ _WEAKER_FILES: Final = "functions can read this machine's /usr, and see what is 
 _WEAKER_PROFILE: Final = "no AppArmor or SELinux profile and no other OCI runtime confines them"
 _WEAKER_CPU: Final = "a sandbox's share of the CPU is not bounded: there is no cpu controller here"
 _WEAKER_VARIATIONS: Final = {
-    "clock": "determinism is not checked under another clock; with a C compiler (apt install gcc "
-    "libc6-dev) and a /tmp that is not mounted noexec it would be",
+    "clock": "determinism is not checked under another clock, with other dates of files or on what "
+    "looks like another machine in /proc; with a C compiler (apt install gcc libc6-dev) and a /tmp "
+    "that is not mounted noexec it would be",
     "locale": "determinism is not checked under another locale; make it with: "
     "localedef -i de_DE -f UTF-8 de_DE.UTF-8 (apt install locales)",
 }
@@ -353,7 +354,10 @@ def _weaker(groups: cgroups.ServiceGroups, variations_missing: list[str]) -> tup
         found.append(_WEAKER_CPU)
     if not groups.swap_limited:
         found.append(_WEAKER_SWAP)
-    return (*found, *(_WEAKER_VARIATIONS[name] for name in variations_missing))
+    return (
+        *found,
+        *(text for name, text in _WEAKER_VARIATIONS.items() if name in variations_missing),
+    )
 
 
 def _packages(said: bytes, trouble: bytes) -> dict[str, Any]:

@@ -40,7 +40,7 @@ missing = []
 try:
     ctypes.CDLL(sys.argv[1])
 except OSError:
-    missing.append("clock")
+    missing += ["clock", "file_dates", "machine"]
 try:
     locale.setlocale(locale.LC_ALL, "de_DE.UTF-8")
 except locale.Error:

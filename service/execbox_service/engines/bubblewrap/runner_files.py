@@ -122,7 +122,8 @@ class RunnerFiles:
         target = self.library / CLOCK_LIBRARY
         flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-Wl,-z,relro,-z,now", "-s"]
         try:
-            _run([compiler, *flags, "-o", str(target)], str(sources() / "clock/execbox_clock.c"))
+            files = sorted(map(str, (sources() / "clock").glob("*.c")))
+            _run([compiler, *flags, "-o", str(target)], *files)
             target.chmod(0o644)
         except (OSError, subprocess.SubprocessError) as error:
             logger.warning("the clock preload cannot be compiled: %s", error)
@@ -137,5 +138,5 @@ def _sweep() -> None:
             os.close(fd)
 
 
-def _run(command: list[str], path: str) -> None:
-    subprocess.run([*command, path], check=True, capture_output=True, timeout=_COMPILE_S)
+def _run(command: list[str], *paths: str) -> None:
+    subprocess.run([*command, *paths], check=True, capture_output=True, timeout=_COMPILE_S)
