@@ -23,12 +23,14 @@ from harness.corpus_files import CODEIO_FILE, DEFAULT_FOLDER
 from harness.time_spent import Spent, SpentMeter
 
 from execbox import wire
+from execbox.dataset.files.record_certificates import OWN_META
 from execbox.dataset.files.resume import errors_path
 from execbox.dataset.steps.certify import certify_step
+from execbox.dataset.steps.file_run import run_step_async
 from execbox.dataset.steps.generate import GenerateOptions, generate_step
 from execbox.dataset.steps.progress import Summary
-from execbox.dataset.steps.step import Step, run_step_async
-from execbox.dataset.steps.terms import OWN_META, RunTerms, for_service
+from execbox.dataset.steps.run_options import RunOptions, settled_for
+from execbox.dataset.steps.step import Step
 from execbox_service.operations.determinism_check import names_entropy
 from execbox_service.operations.registry import EXECUTE, GENERATE
 from execbox_service.runtime import Runtime
@@ -107,17 +109,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _measure(source: Path, *, runs: int) -> None:
-    terms = RunTerms(runs=runs)
+    options = RunOptions(runs=runs)
     with tempfile.TemporaryDirectory() as folder:
         async with _service() as service:
-            chosen = for_service(terms, await service.capabilities())
+            chosen = settled_for(options, await service.capabilities())
             certified = Path(folder) / "certified.jsonl"
             summary, spent = await _run(certify_step(service, chosen), source, certified)
             _show_pairs(summary)
             accounts = _accounts(source, certified)
             _show_functions(accounts)
             _show_spent("certifying the CodeI/O sample, per function", spent)
-            generating = generate_step(service, GenerateOptions(), terms=chosen)
+            generating = generate_step(service, GenerateOptions(run=chosen))
             pairs = Path(folder) / "pairs.jsonl"
             summary, spent = await _run(generating, _EXAMPLES, pairs)
             _show_spent("generating ten pairs for each sample function, per function", spent)

@@ -24,7 +24,7 @@ from execbox._exchange import retry_after_s
 from execbox._route import Route, route_to
 from execbox._version import client_version
 from execbox.config import ModelConfig
-from execbox.dataset.files.records import Value
+from execbox.dataset.files.json_lines import Value
 from execbox.dataset.steps.model import Completion, Messages, ModelFailed, ModelUnusable
 from execbox.errors import ClientMisused
 

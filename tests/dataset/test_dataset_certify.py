@@ -15,11 +15,13 @@ import pytest
 
 from execbox import wire
 from execbox.client import AsyncClient
-from execbox.dataset.files.records import BadRecord
+from execbox.dataset.files.json_lines import BadRecord
+from execbox.dataset.files.record_certificates import certificates_of
 from execbox.dataset.files.resume import errors_path
-from execbox.dataset.steps.certify import certify_file
+from execbox.dataset.steps.certify import open_certify_step
+from execbox.dataset.steps.file_run import run_step
+from execbox.dataset.steps.run_options import RunOptions
 from execbox.dataset.steps.sorting import is_close, same_json, sort_pair
-from execbox.dataset.steps.terms import RunTerms, certificates_of
 from execbox.errors import InvalidRequest, RequestError
 from tests.dataset.fake_service import FakeService
 from tests.dataset.files import read_lines, write_lines
@@ -219,7 +221,7 @@ def test_certify_puts_records_without_a_pair_aside_with_their_account(
         record("def main_solution(n: return n", ({"n": 1}, 1)),
     ]
     source, output = write_lines(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
-    summary = certify_file(source, output, executor=AsyncClient(service_url))
+    summary = run_step(open_certify_step(AsyncClient(service_url)), source=source, output=output)
     assert summary.result_count == 1
     errors = read_lines(errors_path(output))
     assert [(entry["line"], entry["reason"]) for entry in errors] == [
@@ -230,7 +232,7 @@ def test_certify_puts_records_without_a_pair_aside_with_their_account(
         (6, "invalid_code"),
     ]
     assert len(errors[2]["detail"]["execbox"]["dropped"]) == 2
-    again = certify_file(source, output, executor=AsyncClient(service_url))
+    again = run_step(open_certify_step(AsyncClient(service_url)), source=source, output=output)
     assert (again.result_count, again.failure_count) == (1, 5)
     assert again.tallies == summary.tallies
 
@@ -242,8 +244,8 @@ def test_certify_without_checks_only_runs(tmp_path: Path, service_url: str) -> N
         tmp_path / "in.jsonl", [record("def main_solution(n): return 'x' * n", ({"n": 200}, "?"))]
     )
     output = tmp_path / "out.jsonl"
-    terms = RunTerms(runs=None, complexity=None)
-    certify_file(source, output, executor=AsyncClient(service_url), terms=terms)
+    options = RunOptions(runs=None, complexity=None)
+    run_step(open_certify_step(AsyncClient(service_url), options), source=source, output=output)
     (found,) = read_lines(output)
     assert found["ios"][0]["output"] == "x" * 200
     assert certificates_of(found) == []
@@ -260,8 +262,10 @@ def test_certify_keeps_a_record_whose_inputs_cannot_be_sent_together(
     code = "def main_solution(x): return 1"
     source = write_lines(tmp_path / "in.jsonl", [record(code, ({"x": deep}, 2), ({"x": []}, 1))])
     output = tmp_path / "out.jsonl"
-    terms = RunTerms(complexity=None)
-    summary = certify_file(source, output, executor=AsyncClient(service_url), terms=terms)
+    options = RunOptions(complexity=None)
+    summary = run_step(
+        open_certify_step(AsyncClient(service_url), options), source=source, output=output
+    )
     assert summary.failures == {}
     assert summary.tallies == {"corrected: not_reproduced": 1, "kept": 1}
 
@@ -276,7 +280,9 @@ def test_certify_takes_no_text_of_a_records_own_code_for_json(
         "def main_solution(k):\n    seen.append(k)\n    return k if len(seen) == 1 else 10**5000"
     )
     source = write_lines(tmp_path / "in.jsonl", [record(code, ({"k": 1}, 1), ({"k": 2}, 7))])
-    summary = certify_file(source, tmp_path / "out.jsonl", executor=AsyncClient(service_url))
+    summary = run_step(
+        open_certify_step(AsyncClient(service_url)), source=source, output=tmp_path / "out.jsonl"
+    )
     assert summary.tallies == {"corrected: not_reproduced": 1, "kept": 1}
 
 
@@ -291,7 +297,7 @@ class Answering(FakeService):
         function: wire.Function | str,
         calls: Sequence[wire.Call | Mapping[str, object]],
         *,
-        isolation: wire.Isolation | None,
+        isolation: wire.Isolation | None = None,
         **_: object,
     ) -> wire.ExecuteResponse:
         assert isinstance(function, wire.Function)
@@ -313,13 +319,16 @@ def test_certify_ends_for_a_refused_inquiry_only_where_the_key_is_refused(
     """What an inquiry would have explained is a detail; the record is checked without."""
     source = write_lines(tmp_path / "in.jsonl", [record("", ({}, 2)) | {"refcode": "x"}])
     refusing = Answering(InvalidRequest("no", http_status=http_status))
-    terms = RunTerms(runs=None)
+    options = RunOptions(runs=None)
     output = tmp_path / "out.jsonl"
     if ends:
         with pytest.raises(InvalidRequest):
-            certify_file(source, output, executor=refusing, terms=terms)
+            run_step(open_certify_step(refusing, options), source=source, output=output)
         return
-    assert certify_file(source, output, executor=refusing, terms=terms).result_count == 1
+    assert (
+        run_step(open_certify_step(refusing, options), source=source, output=output).result_count
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -368,5 +377,5 @@ def test_certificates_that_do_not_fit_the_pairs_are_refused() -> None:
         "ios": [{}, {}],
         "meta": {"execbox": {"certificate": {}, "certificates": [{}]}},
     }
-    with pytest.raises(BadRecord, match="another number"):
+    with pytest.raises(BadRecord, match="a different number"):
         certificates_of(value)

@@ -9,15 +9,12 @@ import pytest
 
 from execbox import AsyncClient, _operations, wire
 from execbox.dataset.files.generations import read_generations
-from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.resume import errors_path
-from execbox.dataset.scoring.cruxeval import (
-    PREDICTION_CHARS_MAX,
-    Mode,
-    score_file,
-    verdicts_file,
-)
+from execbox.dataset.scoring.cruxeval import open_cruxeval_step, score_file
+from execbox.dataset.scoring.cruxeval_judging import PREDICTION_CHARS_MAX, Mode
 from execbox.dataset.scoring.score import Score
+from execbox.dataset.steps.file_run import run_step
 from execbox.errors import AuthenticationError, ExecboxError, ServiceUnavailable
 from tests.dataset.fake_service import FakeService
 from tests.dataset.files import read_lines, write_lines
@@ -94,12 +91,10 @@ def scored(
     ks: tuple[int, ...] = (1,),
 ) -> Score:
     verdicts = samples.with_name(f"verdicts-{mode}.jsonl")
-    verdicts_file(
-        samples,
-        verdicts,
-        mode=mode,
-        generations=generations,
-        executor=AsyncClient(url),
+    run_step(
+        open_cruxeval_step(AsyncClient(url), mode=mode, generations=generations),
+        source=samples,
+        output=verdicts,
         restart=True,
     )
     return score_file(verdicts, ks=ks)
@@ -221,6 +216,7 @@ class Six(FakeService):
         *,
         limits: wire.Limits | None = None,
         isolation: wire.Isolation | None = None,
+        **_: object,
     ) -> wire.ExecuteResponse:
         exchange = _operations.execute(function, calls, limits=limits, isolation=isolation)
         self.body_sizes.append(len(exchange.body or b""))
@@ -241,8 +237,10 @@ def test_long_generations_are_sent_in_requests_that_are_taken(tmp_path: Path) ->
     samples = write_lines(tmp_path / "samples.jsonl", [SAMPLE])
     predictions = [f"{n} +" + " " * 99_000 + f"{6 - n}" for n in range(200)]
     service, output = Six(), tmp_path / "verdicts.jsonl"
-    verdicts_file(
-        samples, output, mode="output", generations={"sample_0": predictions}, executor=service
+    run_step(
+        open_cruxeval_step(service, mode="output", generations={"sample_0": predictions}),
+        source=samples,
+        output=output,
     )
     assert sum(service.body_sizes) > wire.BODY_BYTES_MAX
     assert read_lines(output)[0]["outcomes"] == ["correct"] * 200
@@ -256,8 +254,10 @@ def test_sample_that_the_service_fails_at_is_tried_again(tmp_path: Path) -> None
     generations = {f"sample_{n}": ["6"] for n in range(3)}
     lost = ServiceUnavailable("two sandboxes in a row were lost", code="sandbox_lost")
     for service, expected in ((Six({lines[1]["code"]: lost}), (2, 1)), (Six(), (3, 0))):
-        summary = verdicts_file(
-            samples, output, mode="output", generations=generations, executor=service
+        summary = run_step(
+            open_cruxeval_step(service, mode="output", generations=generations),
+            source=samples,
+            output=output,
         )
         assert (summary.result_count, summary.retryable_count) == expected
 
@@ -267,12 +267,12 @@ def test_refused_key_ends_the_scoring(tmp_path: Path) -> None:
     samples = write_lines(tmp_path / "samples.jsonl", [SAMPLE])
     refused = AuthenticationError("no such key", code="unauthorized", http_status=401)
     with pytest.raises(AuthenticationError):
-        verdicts_file(
-            samples,
-            tmp_path / "verdicts.jsonl",
-            mode="output",
-            generations={"sample_0": ["6"]},
-            executor=Six({SAMPLE["code"]: refused}),
+        run_step(
+            open_cruxeval_step(
+                Six({SAMPLE["code"]: refused}), mode="output", generations={"sample_0": ["6"]}
+            ),
+            source=samples,
+            output=tmp_path / "verdicts.jsonl",
         )
 
 

@@ -16,10 +16,12 @@ import pytest
 
 from execbox import wire
 from execbox.client import AsyncClient
-from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.json_lines import DatasetError
+from execbox.dataset.files.record_certificates import certificates_of
 from execbox.dataset.files.resume import errors_path
-from execbox.dataset.steps.generate import GenerateOptions, generate_file
-from execbox.dataset.steps.terms import RunTerms, certificates_of
+from execbox.dataset.steps.file_run import run_step
+from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
+from execbox.dataset.steps.run_options import RunOptions
 from execbox.errors import ExecboxError, InvalidRequest, ServiceUnavailable
 from tests.dataset.fake_service import FakeService
 from tests.dataset.files import DOUBLE, read_lines, write_lines
@@ -240,11 +242,11 @@ def test_generate_keeps_the_servers_slots_busy_and_no_more(tmp_path: Path) -> No
     """Concurrency is from the capabilities: half as many requests again as there are slots."""
     source = write_lines(tmp_path / "in.jsonl", [function(number) for number in range(40)])
     pairs = Pairs(slots=4)
-    generate_file(source, tmp_path / "out.jsonl", pairs=pairs)
+    run_step(open_generate_step(pairs), source=source, output=tmp_path / "out.jsonl")
     assert pairs.most_under_way == 6
     one = Pairs(slots=4)
-    options = GenerateOptions(terms=RunTerms(concurrency=1))
-    generate_file(source, tmp_path / "other.jsonl", pairs=one, options=options)
+    options = GenerateOptions(run=RunOptions(concurrency=1))
+    run_step(open_generate_step(one, options), source=source, output=tmp_path / "other.jsonl")
     assert one.most_under_way == 1
 
 
@@ -253,11 +255,11 @@ def test_generate_tries_again_what_the_service_failed_at(tmp_path: Path) -> None
     lines = [function(number) for number in range(9)]
     source, output = write_lines(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
     poison = str(lines[4]["refcode"])
-    summary = generate_file(source, output, pairs=Pairs({poison: _lost()}))
+    summary = run_step(open_generate_step(Pairs({poison: _lost()})), source=source, output=output)
     assert (summary.result_count, summary.retryable_count) == (8, 1)
     assert summary.failures == {"sandbox_lost": 1}
     again = Pairs()
-    assert generate_file(source, output, pairs=again).result_count == 9
+    assert run_step(open_generate_step(again), source=source, output=output).result_count == 9
     assert again.asked == [poison]
     assert [record["meta"]["msgidx"] for record in read_lines(output)] == list(range(9))
 
@@ -268,10 +270,10 @@ def test_generate_ends_when_nothing_is_answered_any_more(tmp_path: Path) -> None
     source, output = write_lines(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
     failing = Pairs({str(line["refcode"]): _lost() for line in lines[10:]}, slots=1)
     with pytest.raises(ServiceUnavailable):
-        generate_file(source, output, pairs=failing)
+        run_step(open_generate_step(failing), source=source, output=output)
     assert len(failing.asked) < 20
     assert len(read_lines(output)) == 10
-    assert generate_file(source, output, pairs=Pairs()).result_count == 50
+    assert run_step(open_generate_step(Pairs()), source=source, output=output).result_count == 50
 
 
 def test_generate_goes_on_after_records_that_cannot_be_sent(tmp_path: Path) -> None:
@@ -280,11 +282,11 @@ def test_generate_goes_on_after_records_that_cannot_be_sent(tmp_path: Path) -> N
     source, output = write_lines(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
     odd = InvalidRequest("function.code: a lone surrogate", code="unsendable_value")
     pairs = Pairs({str(line["refcode"]): odd for line in lines[:8]}, slots=1)
-    summary = generate_file(source, output, pairs=pairs)
+    summary = run_step(open_generate_step(pairs), source=source, output=output)
     assert (summary.result_count, summary.failures) == (1, {"unsendable_value": 8})
     assert summary.retryable_count == 0
     again = Pairs()
-    generate_file(source, output, pairs=again)
+    run_step(open_generate_step(again), source=source, output=output)
     assert again.asked == []
 
 
@@ -295,15 +297,15 @@ def test_generate_ends_when_the_key_is_refused(tmp_path: Path) -> None:
     refused = InvalidRequest("no such key", code="unauthorized", http_status=401)
     pairs = Pairs({str(line["refcode"]): refused for line in lines}, slots=1)
     with pytest.raises(InvalidRequest):
-        generate_file(source, tmp_path / "out.jsonl", pairs=pairs)
+        run_step(open_generate_step(pairs), source=source, output=tmp_path / "out.jsonl")
 
 
 def test_generate_is_not_continued_with_another_seed(tmp_path: Path) -> None:
     """One file holds the pairs of one command; the message says which setting differs."""
     source, output = write_lines(tmp_path / "in.jsonl", [function()]), tmp_path / "out.jsonl"
-    generate_file(source, output, pairs=Pairs())
+    run_step(open_generate_step(Pairs()), source=source, output=output)
     with pytest.raises(DatasetError, match="seed was 0 and is 1"):
-        generate_file(source, output, pairs=Pairs(), options=GenerateOptions(seed=1))
+        run_step(open_generate_step(Pairs(), GenerateOptions(seed=1)), source=source, output=output)
 
 
 def test_clients_are_sources_of_pairs() -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from execbox._model_endpoint import ModelEndpoint
 from execbox.config import ModelConfig
-from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.resume import errors_path
-from execbox.dataset.steps.infer import FAILURES_IN_A_ROW_MAX, InferOptions, infer_file
+from execbox.dataset.steps.file_run import run_step
+from execbox.dataset.steps.infer import PROMPTS_FAILED_IN_A_ROW_MAX, InferOptions, open_infer_step
 from execbox.dataset.steps.model import CallableModel, Messages, ModelUnusable
 from tests.dataset.files import read_lines, write_lines
 from tests.dataset.model_server import Reply, model_server
@@ -30,7 +31,9 @@ def double(messages: Messages) -> str:
 def test_every_question_gets_an_answer_and_keeps_its_fields(tmp_path: Path) -> None:
     """The answer is added under CodeI/O's name."""
     output = tmp_path / "answers.jsonl"
-    summary = infer_file(prompts(tmp_path), output, model=CallableModel(double, name="d"))
+    summary = run_step(
+        open_infer_step(CallableModel(double, name="d")), source=prompts(tmp_path), output=output
+    )
     lines = read_lines(output)
     assert [line["id"] for line in lines] == [f"p{i}" for i in range(10)]
     assert lines[3]["output"] == '{"output": 6}'
@@ -41,11 +44,10 @@ def test_every_question_gets_an_answer_and_keeps_its_fields(tmp_path: Path) -> N
 def test_several_samples_have_ids_of_their_own(tmp_path: Path) -> None:
     """Each is asked for, resumed and scored by itself."""
     output = tmp_path / "answers.jsonl"
-    infer_file(
-        prompts(tmp_path, 2),
-        output,
-        model=CallableModel(double),
-        options=InferOptions(samples_count=3),
+    run_step(
+        open_infer_step(CallableModel(double), InferOptions(samples_count=3)),
+        source=prompts(tmp_path, 2),
+        output=output,
     )
     lines = read_lines(output)
     assert [line["id"] for line in lines] == ["p0#1", "p0#2", "p0#3", "p1#1", "p1#2", "p1#3"]
@@ -64,14 +66,14 @@ def test_failed_prompts_are_listed_and_asked_again_by_the_next_run(tmp_path: Pat
 
     source, output = prompts(tmp_path), tmp_path / "answers.jsonl"
     asked: list[str] = []
-    summary = infer_file(source, output, model=CallableModel(model))
+    summary = run_step(open_infer_step(CallableModel(model)), source=source, output=output)
     assert (summary.failures, summary.retryable_count) == ({"callable": 2}, 2)
     listed = read_lines(errors_path(output))
     assert [(entry["id"], entry["retry"]) for entry in listed] == [("p3", True), ("p5", True)]
     assert "out of order" in listed[0]["message"]
     sick.clear()
     asked.clear()
-    infer_file(source, output, model=CallableModel(model))
+    run_step(open_infer_step(CallableModel(model)), source=source, output=output)
     assert sorted(asked) == ["twice 3?", "twice 5?"]
     assert [line["id"] for line in read_lines(output)] == [f"p{i}" for i in range(10)]
     assert not errors_path(output).exists()
@@ -85,8 +87,8 @@ def test_model_that_answers_nothing_ends_the_run(tmp_path: Path) -> None:
 
     output = tmp_path / "answers.jsonl"
     with pytest.raises(ModelUnusable, match="prompts in a row"):
-        infer_file(prompts(tmp_path, 500), output, model=CallableModel(dead))
-    assert len(read_lines(errors_path(output))) < 2 * FAILURES_IN_A_ROW_MAX
+        run_step(open_infer_step(CallableModel(dead)), source=prompts(tmp_path, 500), output=output)
+    assert len(read_lines(errors_path(output))) < 2 * PROMPTS_FAILED_IN_A_ROW_MAX
 
 
 def test_records_without_a_conversation_are_listed(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_records_without_a_conversation_are_listed(tmp_path: Path) -> None:
     bad = [{"messages": []}, {}, {"messages": "hi"}, {"messages": [{"role": "user"}]}]
     source = write_lines(tmp_path / "prompts.jsonl", bad)
     output = tmp_path / "answers.jsonl"
-    summary = infer_file(source, output, model=CallableModel(double))
+    summary = run_step(open_infer_step(CallableModel(double)), source=source, output=output)
     assert summary.failures == {"invalid_field": 3, "missing_field": 1}
     assert summary.retryable_count == 0
 
@@ -102,15 +104,16 @@ def test_records_without_a_conversation_are_listed(tmp_path: Path) -> None:
 def test_other_model_does_not_continue_a_file(tmp_path: Path) -> None:
     """Answers of two models are not mixed by accident."""
     source, output = prompts(tmp_path, 2), tmp_path / "answers.jsonl"
-    infer_file(
-        source, output, model=CallableModel(double), options=InferOptions(made_by={"model": "a"})
+    run_step(
+        open_infer_step(CallableModel(double), InferOptions(made_by={"model": "a"})),
+        source=source,
+        output=output,
     )
     with pytest.raises(DatasetError, match="model was 'a' and is 'b' now"):
-        infer_file(
-            source,
-            output,
-            model=CallableModel(double),
-            options=InferOptions(made_by={"model": "b"}),
+        run_step(
+            open_infer_step(CallableModel(double), InferOptions(made_by={"model": "b"})),
+            source=source,
+            output=output,
         )
 
 
@@ -134,8 +137,10 @@ def test_endpoint_is_asked_concurrently_and_every_kind_of_failure_is_got_over(
     source, output = prompts(tmp_path, 40), tmp_path / "answers.jsonl"
     with model_server(script) as server:
         config = ModelConfig(base_url=server.url, model="m", backoff_s=0.01, backoff_max_s=0.02)
-        summary = infer_file(
-            source, output, model=ModelEndpoint(config), options=InferOptions(concurrency=8)
+        summary = run_step(
+            open_infer_step(ModelEndpoint(config), InferOptions(concurrency=8)),
+            source=source,
+            output=output,
         )
     assert summary.counts == {"stop": 40}
     assert 2 <= server.most_under_way <= 8

@@ -21,11 +21,12 @@ _KILLS = 4
 _VERIFY = """
 import sys
 from pathlib import Path
+from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.verdicts import VerifyOptions
-from execbox.dataset.steps.verify import verify_file
+from execbox.dataset.steps.verify import open_verify_step
 from tests.dataset.verifying import Doubling
-verify_file(Path(sys.argv[1]), Path(sys.argv[2]), verifier=Doubling(delay_s=0.01),
-            options=VerifyOptions(chunk_count=4))
+step = open_verify_step(Doubling(delay_s=0.01), VerifyOptions(chunk_count=4))
+run_step(step, source=Path(sys.argv[1]), output=Path(sys.argv[2]))
 """
 
 

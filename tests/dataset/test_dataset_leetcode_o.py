@@ -5,9 +5,15 @@ from pathlib import Path
 import pytest
 
 from execbox import wire
-from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.resume import errors_path
-from execbox.dataset.scoring.leetcode_o import Fields, LeetCodeScore, score_file, verdicts_file
+from execbox.dataset.scoring.leetcode_o import (
+    Fields,
+    LeetCodeScore,
+    open_leetcode_o_step,
+    score_file,
+)
+from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.verdicts import VerifyOptions
 from tests.dataset.files import read_lines, write_lines
 from tests.dataset.verifying import Doubling
@@ -28,7 +34,8 @@ def prediction(
 def scored(tmp_path: Path, lines: list[object], **fields: object) -> LeetCodeScore:
     source = write_lines(tmp_path / "predictions.jsonl", lines)
     verdicts = tmp_path / "verdicts.jsonl"
-    verdicts_file(source, verdicts, verifier=Doubling(), fields=Fields(**fields))  # type: ignore[arg-type]
+    step = open_leetcode_o_step(Doubling(), fields=Fields(**fields))  # type: ignore[arg-type]
+    run_step(step, source=source, output=verdicts)
     return score_file(verdicts)
 
 
@@ -90,6 +97,10 @@ def test_verdicts_within_another_tolerance_are_not_continued(tmp_path: Path) -> 
         VerifyOptions(comparator="tolerance", tolerance=wire.Tolerance(rel=rel))
         for rel in (1e-3, 1e-9)
     ]
-    verdicts_file(source, tmp_path / "v.jsonl", verifier=Doubling(), options=options[0])
+    run_step(
+        open_leetcode_o_step(Doubling(), options[0]), source=source, output=tmp_path / "v.jsonl"
+    )
     with pytest.raises(DatasetError, match="tolerance was"):
-        verdicts_file(source, tmp_path / "v.jsonl", verifier=Doubling(), options=options[1])
+        run_step(
+            open_leetcode_o_step(Doubling(), options[1]), source=source, output=tmp_path / "v.jsonl"
+        )

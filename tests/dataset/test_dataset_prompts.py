@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.resume import errors_path
+from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.prompts import (
     PromptOptions,
     Templates,
     prompts_step,
     templates_from_file,
 )
-from execbox.dataset.steps.step import run_step
 from tests.dataset.files import DOUBLE, function, read_lines, write_lines
 
 

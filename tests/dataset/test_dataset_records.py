@@ -6,16 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, encode_line
 from execbox.dataset.files.lookup import Lookup
-from execbox.dataset.files.records import (
-    LINE_BYTES_MAX,
-    BadLine,
-    BadRecord,
-    DatasetError,
-    Record,
-    encode_line,
-    read_records,
-)
+from execbox.dataset.files.records import LINE_BYTES_MAX, BadLine, Record, read_records
 from tests.dataset.files import write_lines
 
 BAD_LINES = [

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from execbox.dataset.files.append_log import AppendLog
-from execbox.dataset.files.records import BadRecord, DatasetError, Record, Value
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value
+from execbox.dataset.files.records import Record
 from execbox.dataset.files.resume import errors_path, run_path
+from execbox.dataset.steps.file_run import run_step, run_step_async
 from execbox.dataset.steps.progress import Snapshot, Summary
-from execbox.dataset.steps.step import Step, part_of, per_record, run_step
+from execbox.dataset.steps.step import Step, part_of, per_record
 from tests.dataset.files import read_lines, write_lines
 
 
@@ -281,3 +283,16 @@ def test_settings_of_a_run_can_be_looked_up_beside_the_output(source: Path) -> N
     """Where a file came from stays known."""
     output, _ = run(source, Double(settings="a"))
     assert '"setting": "a"' in run_path(output).read_text()
+
+
+def test_run_step_where_an_event_loop_runs_says_what_to_call_instead(tmp_path: Path) -> None:
+    """As in a notebook: the twin to await does the same there."""
+    source = write_lines(tmp_path / "in.jsonl", [{"id": "a", "n": 1}])
+
+    async def cell() -> Summary:
+        with pytest.raises(DatasetError, match=r"await run_step_async\(\.\.\.\)"):
+            run_step(Double().step, source=source, output=tmp_path / "out.jsonl")
+        assert not (tmp_path / "out.jsonl").exists()
+        return await run_step_async(Double().step, source=source, output=tmp_path / "out.jsonl")
+
+    assert asyncio.run(cell()).result_count == 1

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.resume import errors_path
-from execbox.dataset.steps.assemble import AssembleOptions, assemble_files
+from execbox.dataset.steps.assemble import AssembleOptions, open_assemble_step
+from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.revise import revise_step, round_counts
-from execbox.dataset.steps.step import run_step
 from tests.dataset.files import answered, read_lines, write_lines
 
 
@@ -118,12 +118,8 @@ def test_rounds_are_counted_as_figure_7_plots_them(rounds: list[Path]) -> None:
 
 def assembled(tmp_path: Path, rounds: list[Path], **options: object) -> list[dict[str, object]]:
     output = tmp_path / "train.jsonl"
-    assemble_files(
-        rounds,
-        output,
-        options=AssembleOptions(**options),  # type: ignore[arg-type]
-        restart=True,
-    )
+    step = open_assemble_step(rounds, AssembleOptions(**options))  # type: ignore[arg-type]
+    run_step(step, source=rounds[0], output=output, restart=True)
     return read_lines(output)
 
 

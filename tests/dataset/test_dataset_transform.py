@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from execbox.dataset.files.records import BadRecord
+from execbox.dataset.files.json_lines import BadRecord
 from execbox.dataset.files.transform import TransformedFunction, parse_transformed, raw_answer
 
 CODE = "import math\n\n# main function\ndef main_solution(n):\n    return math.sqrt(n)"

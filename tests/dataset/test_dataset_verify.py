@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from execbox import wire
+from execbox.dataset.files.json_lines import BadRecord, DatasetError
 from execbox.dataset.files.lookup import Lookup
-from execbox.dataset.files.records import BadRecord, DatasetError, Record
+from execbox.dataset.files.records import Record
 from execbox.dataset.files.resume import errors_path
+from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.verdicts import VerifyOptions
-from execbox.dataset.steps.verify import item_of, verify_file
+from execbox.dataset.steps.verify import item_of, open_verify_step
 from execbox.errors import AuthenticationError, InvalidRequest, ServiceUnavailable
 from tests.dataset.files import DOUBLE, answered, function, read_lines, write_lines
 from tests.dataset.verifying import Doubling
@@ -26,12 +28,8 @@ def verified(
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     source = write_lines(tmp_path / "answers.jsonl", lines)
     output = tmp_path / "verified.jsonl"
-    verify_file(
-        source,
-        output,
-        verifier=verifier,
-        options=VerifyOptions(**options),  # type: ignore[arg-type]
-    )
+    step = open_verify_step(verifier, VerifyOptions(**options))  # type: ignore[arg-type]
+    run_step(step, source=source, output=output)
     return read_lines(output), read_lines(errors_path(output))
 
 
@@ -80,7 +78,7 @@ def test_records_of_codeios_scripts_are_looked_up_by_line(tmp_path: Path) -> Non
         {"itemid": 0, "ioid": 0, "io_pred": "o"},
     ]
     source, output = write_lines(tmp_path / "gens.jsonl", lines), tmp_path / "verified.jsonl"
-    verify_file(source, output, verifier=Doubling(), functions=functions)
+    run_step(open_verify_step(Doubling(), functions=functions), source=source, output=output)
     assert [line["verdict"] for line in read_lines(output)] == ["correct"]
     assert [(entry["line"], entry["reason"]) for entry in read_lines(errors_path(output))] == [
         (2, "unknown_function"),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox import _json as client_json
-from execbox.dataset.files.records import BadRecord, decode_line
+from execbox.dataset.files.json_lines import BadRecord, decode_line
 from execbox.errors import InvalidRequest
 from execbox.wire import JSON_DEPTH_MAX
 from execbox_service.strict_json import Reason, StrictJSONError, decode, encode, nesting_depth

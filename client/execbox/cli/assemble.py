@@ -1,4 +1,4 @@
-"""`execbox assemble`: options to one run of ``dataset.assemble``, and the table of rounds."""
+"""`execbox assemble`: its options, one run of the step, and what the rounds came to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from execbox.cli import revise, steps
 from execbox.cli.terminal import Terminal
-from execbox.dataset.steps.assemble import AssembleOptions, assemble_files
+from execbox.dataset.steps.assemble import AssembleOptions, open_assemble_step
 from execbox.dataset.steps.revise import round_counts
 
 if TYPE_CHECKING:
@@ -74,17 +74,8 @@ def assemble_options_of(args: argparse.Namespace) -> AssembleOptions:
 
 def assemble(args: argparse.Namespace, terminal: Terminal) -> int:
     """Make the training records."""
-    code = steps.run_shown(
-        terminal,
-        args,
-        lambda listener: assemble_files(
-            args.rounds,
-            args.output,
-            options=assemble_options_of(args),
-            restart=args.restart,
-            listener=listener,
-        ),
-    )
+    step = open_assemble_step(args.rounds, assemble_options_of(args))
+    code = steps.run_shown(terminal, args, step, source=args.rounds[0])
     if not args.json:
         revise.show_rounds(round_counts(args.rounds), terminal)
     return code

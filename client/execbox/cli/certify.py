@@ -1,4 +1,4 @@
-"""`execbox certify`: options to one run of ``dataset.certify``."""
+"""`execbox certify`: its options, and one run of the step; sorting pairs is in ``dataset``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execbox.cli import steps
-from execbox.cli.generate import add_terms_options, terms_of
+from execbox.cli.generate import add_run_options, run_options_of
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
-from execbox.dataset.steps.certify import certify_file
+from execbox.dataset.steps.certify import open_certify_step
 from execbox.dataset.steps.sorting import CORRECTED
 
 if TYPE_CHECKING:
@@ -53,21 +53,10 @@ def add_parser(commands: Subparsers) -> None:
         "pairs", type=Path, metavar="PAIRS.jsonl", help='functions with their "ios"'
     )
     steps.add_output_options(parser)
-    add_terms_options(parser)
+    add_run_options(parser)
 
 
 def certify(args: argparse.Namespace, terminal: Terminal) -> int:
     """Sort the pairs."""
-    terms = terms_of(args)
-    return steps.run_shown(
-        terminal,
-        args,
-        lambda listener: certify_file(
-            args.pairs,
-            args.output,
-            executor=AsyncClient(args.url),
-            terms=terms,
-            restart=args.restart,
-            listener=listener,
-        ),
-    )
+    step = open_certify_step(AsyncClient(args.url), run_options_of(args))
+    return steps.run_shown(terminal, args, step, source=args.pairs)

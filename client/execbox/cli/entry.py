@@ -26,7 +26,7 @@ from execbox.cli import (
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.terminal import Terminal, open_terminal
 from execbox.config import terminal_wants_no_color
-from execbox.dataset.files.records import DatasetError
+from execbox.dataset.files.json_lines import DatasetError
 from execbox.errors import ConfigError, ExecboxError, RequestError
 
 __all__ = ["main"]

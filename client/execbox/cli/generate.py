@@ -1,4 +1,4 @@
-"""`execbox generate`: options to a run of ``dataset.generate``, with those `certify` shares."""
+"""`execbox generate`: its options, with those that `certify` shares, and one run of the step."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
-from execbox.dataset.steps.generate import GenerateOptions, generate_file
-from execbox.dataset.steps.terms import RunTerms
+from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
+from execbox.dataset.steps.run_options import RunOptions
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-__all__ = ["add_parser", "add_terms_options", "generate", "terms_of"]
+__all__ = ["add_parser", "add_run_options", "generate", "run_options_of"]
 
 _DESCRIPTION = """\
 Sample inputs for every function with its input generator, run them, and keep the pairs that are
@@ -65,7 +65,7 @@ def add_parser(commands: Subparsers) -> None:
         "(default 50)",
     )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default 0)")
-    add_terms_options(parser)
+    add_run_options(parser)
 
 
 def generate(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -75,23 +75,13 @@ def generate(args: argparse.Namespace, terminal: Terminal) -> int:
         attempts=args.attempts,
         give_up_after=args.give_up_after,
         seed=args.seed,
-        terms=terms_of(args),
+        run=run_options_of(args),
     )
-    return steps.run_shown(
-        terminal,
-        args,
-        lambda listener: generate_file(
-            args.functions,
-            args.output,
-            pairs=AsyncClient(args.url),
-            options=options,
-            restart=args.restart,
-            listener=listener,
-        ),
-    )
+    step = open_generate_step(AsyncClient(args.url), options)
+    return steps.run_shown(terminal, args, step, source=args.functions)
 
 
-def add_terms_options(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: argparse.ArgumentParser) -> None:
     """How functions are run and what is checked."""
     checks = parser.add_argument_group("checks")
     checks.add_argument(
@@ -144,9 +134,9 @@ def add_terms_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def terms_of(args: argparse.Namespace) -> RunTerms:
+def run_options_of(args: argparse.Namespace) -> RunOptions:
     """How the options want functions run. Raises ``CommandError`` for a limit out of range."""
-    return RunTerms(
+    return RunOptions(
         limits=_limits_of(args),
         runs=args.runs,
         complexity=None if args.complexity == "none" else "codeio",
@@ -161,7 +151,7 @@ def _limits_of(args: argparse.Namespace) -> wire.Limits:
     names = ("cpu_time_s", "wall_time_s", "memory_mb", "job_time_s")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     try:
-        return wire.Limits.model_validate(RunTerms().limits.model_dump() | given)
+        return wire.Limits.model_validate(RunOptions().limits.model_dump() | given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         flag = str(first["loc"][-1]).replace("_", "-")

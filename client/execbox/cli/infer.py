@@ -1,4 +1,4 @@
-"""`execbox infer`: options to a model and one run of ``dataset.infer``."""
+"""`execbox infer`: its options, the model that they name, and one run of the step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
 from execbox.config import model_config_from_env
-from execbox.dataset.steps.infer import InferOptions, infer_file
+from execbox.dataset.steps.infer import InferOptions, open_infer_step
 from execbox.dataset.steps.model import CallableModel, Model
 
 if TYPE_CHECKING:
@@ -112,18 +112,7 @@ def infer(args: argparse.Namespace, terminal: Terminal) -> int:
     """Ask every question."""
     model = model_of(args)
     options = infer_options_of(args, samples_count=args.samples)
-    return steps.run_shown(
-        terminal,
-        args,
-        lambda listener: infer_file(
-            args.prompts,
-            args.output,
-            model=model,
-            options=options,
-            restart=args.restart,
-            listener=listener,
-        ),
-    )
+    return steps.run_shown(terminal, args, open_infer_step(model, options), source=args.prompts)
 
 
 def _sampling(args: argparse.Namespace) -> dict[str, object]:

@@ -1,12 +1,10 @@
-"""`execbox pipeline`: options to the whole chain of ``dataset.pipeline``, and its result."""
+"""`execbox pipeline`: its options, one run of the whole chain, and what it came to."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,16 +15,16 @@ from execbox.cli.outcomes import ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
-from execbox.dataset.steps.generate import GenerateOptions, generate_step
+from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
 from execbox.dataset.steps.pipeline import (
-    Outcome,
     PipelineOptions,
+    PipelineResult,
     Stage,
     have_pairs,
     run_pipeline,
 )
-from execbox.dataset.steps.step import Step
-from execbox.dataset.steps.terms import RunTerms, for_service
+from execbox.dataset.steps.run_options import RunOptions
+from execbox.dataset.steps.step import OpenStep
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -97,12 +95,12 @@ def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
             steps.show_summary(stage.summary, stage.output, terminal, as_json=False)
 
     with steps.resumable(terminal), shown_progress(terminal) as listener:
-        outcome = asyncio.run(
+        result = asyncio.run(
             run_pipeline(
                 args.functions,
                 args.directory,
                 model=infer.model_of(args),
-                verifier=AsyncClient(args.url),
+                service=AsyncClient(args.url),
                 generate=generate,
                 options=options,
                 restart=args.restart,
@@ -110,38 +108,32 @@ def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
                 on_stage=show,
             )
         )
-    _show(outcome, terminal, as_json=args.json)
-    return ExitCode.NOT_OK if outcome.retryable_count else ExitCode.OK
+    _show(result, terminal, as_json=args.json)
+    return ExitCode.NOT_OK if result.retryable_count else ExitCode.OK
 
 
-def _show(outcome: Outcome, terminal: Terminal, *, as_json: bool) -> None:
+def _show(result: PipelineResult, terminal: Terminal, *, as_json: bool) -> None:
     if as_json:
-        terminal.line(json.dumps(asdict(outcome), default=str))
+        terminal.line(json.dumps(asdict(result), default=str))
         return
     terminal.line()
-    revise.show_rounds(outcome.rounds, terminal)
+    revise.show_rounds(result.rounds, terminal)
     terminal.line()
-    terminal.labelled("training records: ", str(outcome.output), style="good")
+    terminal.labelled("training records: ", str(result.output), style="good")
 
 
-@asynccontextmanager
-async def _generate_step(args: argparse.Namespace) -> AsyncIterator[Step]:
-    options = GenerateOptions(
-        count=args.count,
-        terms=RunTerms(
-            limits=_generate_limits(args),
-            prelude=args.prelude,
-            convert=args.convert,
-            isolation=args.isolation,
-            concurrency=args.requests,
-        ),
+def _generate_step(args: argparse.Namespace) -> OpenStep:
+    run = RunOptions(
+        limits=_generate_limits(args),
+        prelude=args.prelude,
+        convert=args.convert,
+        isolation=args.isolation,
+        concurrency=args.requests,
     )
-    async with AsyncClient(args.url) as client:
-        terms = for_service(options.terms, await client.capabilities())
-        yield generate_step(client, options, terms=terms)
+    return open_generate_step(AsyncClient(args.url), GenerateOptions(count=args.count, run=run))
 
 
 def _generate_limits(args: argparse.Namespace) -> wire.Limits:
     """As for checking, but a function that hangs in every draw is given up sooner."""
     limits = steps.limits_of(args).model_dump(exclude={"job_time_s"})
-    return RunTerms().limits.model_copy(update=limits)
+    return RunOptions().limits.model_copy(update=limits)

@@ -1,4 +1,4 @@
-"""`execbox prompts`: options to one run of ``dataset.prompts``."""
+"""`execbox prompts`: its options, with those that `pipeline` shares, and one run of the step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from execbox.dataset.steps.prompts import (
     prompts_step,
     templates_from_file,
 )
-from execbox.dataset.steps.step import run_step
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -90,14 +89,4 @@ def options_of(args: argparse.Namespace) -> PromptOptions:
 def prompts(args: argparse.Namespace, terminal: Terminal) -> int:
     """Make the questions."""
     step = prompts_step(options_of(args))
-    return steps.run_shown(
-        terminal,
-        args,
-        lambda listener: run_step(
-            step,
-            source=args.functions,
-            output=args.output,
-            restart=args.restart,
-            listener=listener,
-        ),
-    )
+    return steps.run_shown(terminal, args, step, source=args.functions)

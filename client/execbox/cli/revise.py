@@ -1,4 +1,4 @@
-"""`execbox revise`: options to one run of ``dataset.revise``, and the table of rounds."""
+"""`execbox revise`: its options, one run of the step, and the table of rounds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
 from execbox.dataset.steps.revise import DEFAULT_REQUEST, Round, revise_step
-from execbox.dataset.steps.step import run_step
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -63,17 +62,7 @@ def request_of(path: Path | None) -> str:
 def revise(args: argparse.Namespace, terminal: Terminal) -> int:
     """Make the next turn."""
     step = revise_step(request=request_of(args.request))
-    return steps.run_shown(
-        terminal,
-        args,
-        lambda listener: run_step(
-            step,
-            source=args.verified,
-            output=args.output,
-            restart=args.restart,
-            listener=listener,
-        ),
-    )
+    return steps.run_shown(terminal, args, step, source=args.verified)
 
 
 def show_rounds(rounds: Sequence[Round], terminal: Terminal) -> None:

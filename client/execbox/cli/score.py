@@ -1,11 +1,11 @@
-"""`execbox score`: options to verdicts and their score. How scores come about is in ``dataset``."""
+"""`execbox score`: options, verdicts and their score. How scores come about is in ``dataset``."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +19,9 @@ from execbox.client import AsyncClient
 from execbox.dataset.files.generations import read_generations
 from execbox.dataset.scoring import cruxeval, leetcode_o
 from execbox.dataset.scoring.score import Interval, Score, score_verified
-from execbox.dataset.steps.progress import Listener, Summary
+from execbox.dataset.steps.file_run import run_step
+from execbox.dataset.steps.progress import Summary
+from execbox.dataset.steps.step import OpenStep
 from execbox.dataset.steps.verdicts import VerifyOptions
 
 if TYPE_CHECKING:
@@ -72,22 +74,14 @@ def add_parser(commands: Subparsers) -> None:
 
 def score_cruxeval(args: argparse.Namespace, terminal: Terminal) -> int:
     """Judge all generations, then show their score."""
-    generations = read_generations(args.generations)
-
-    def run(output: Path, listener: Listener) -> Summary:
-        return cruxeval.verdicts_file(
-            args.samples,
-            output,
-            mode=args.mode,
-            generations=generations,
-            executor=AsyncClient(args.url),
-            isolation=args.isolation,
-            concurrency=args.requests,
-            restart=args.restart,
-            listener=listener,
-        )
-
-    with _verdicts(args, terminal, run) as (verdicts, summary):
+    step = cruxeval.open_cruxeval_step(
+        AsyncClient(args.url),
+        mode=args.mode,
+        generations=read_generations(args.generations),
+        isolation=args.isolation,
+        concurrency=args.requests,
+    )
+    with _judged(args, terminal, step, source=args.samples) as (verdicts, summary):
         _show_score(cruxeval.score_file(verdicts, ks=args.k), args, terminal)
     return _exit_code(summary, terminal)
 
@@ -99,19 +93,12 @@ def score_leetcode_o(args: argparse.Namespace, terminal: Terminal) -> int:
         for name in ("expected", "question", "difficulty", "language")
         if getattr(args, f"{name}_field") is not None
     }
-
-    def run(output: Path, listener: Listener) -> Summary:
-        return leetcode_o.verdicts_file(
-            args.predictions,
-            output,
-            verifier=AsyncClient(args.url),
-            fields=replace(leetcode_o.Fields(), **given),
-            options=VerifyOptions(isolation=args.isolation, concurrency=args.requests),
-            restart=args.restart,
-            listener=listener,
-        )
-
-    with _verdicts(args, terminal, run) as (verdicts, summary):
+    step = leetcode_o.open_leetcode_o_step(
+        AsyncClient(args.url),
+        VerifyOptions(isolation=args.isolation, concurrency=args.requests),
+        fields=replace(leetcode_o.Fields(), **given),
+    )
+    with _judged(args, terminal, step, source=args.predictions) as (verdicts, summary):
         _show_leetcode(leetcode_o.score_file(verdicts, ks=args.k), args, terminal)
     return _exit_code(summary, terminal)
 
@@ -194,13 +181,16 @@ def _ks(text: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def _verdicts(
-    args: argparse.Namespace, terminal: Terminal, run: Callable[[Path, Listener], Summary]
+def _judged(
+    args: argparse.Namespace, terminal: Terminal, step: OpenStep, *, source: Path
 ) -> Iterator[tuple[Path, Summary]]:
+    """The file of verdicts, there as long as it is looked at, and how the run went."""
     with tempfile.TemporaryDirectory() as folder:
         output: Path = args.output or Path(folder) / "verdicts.jsonl"
         with shown_progress(terminal) as listener:
-            summary = run(output, listener)
+            summary = run_step(
+                step, source=source, output=output, restart=args.restart, listener=listener
+            )
         yield output, summary
 
 

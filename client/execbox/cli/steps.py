@@ -20,7 +20,9 @@ from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.terminal import Terminal
 from execbox.dataset.files.resume import errors_path
-from execbox.dataset.steps.progress import Listener, Summary
+from execbox.dataset.steps.file_run import run_step
+from execbox.dataset.steps.progress import Summary
+from execbox.dataset.steps.step import OpenStep, Step
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -130,11 +132,13 @@ def limits_of(args: argparse.Namespace) -> wire.Limits:
 
 
 def run_shown(
-    terminal: Terminal, args: argparse.Namespace, run: Callable[[Listener], Summary]
+    terminal: Terminal, args: argparse.Namespace, step: Step | OpenStep, *, source: Path
 ) -> int:
-    """Do one run with its progress shown, then its summary; the exit code."""
+    """Run a step over one file with its progress shown, then its summary; the exit code."""
     with resumable(terminal), shown_progress(terminal) as listener:
-        summary = run(listener)
+        summary = run_step(
+            step, source=source, output=args.output, restart=args.restart, listener=listener
+        )
     show_summary(summary, args.output, terminal, as_json=args.json)
     return ExitCode.NOT_OK if summary.failure_count else ExitCode.OK
 

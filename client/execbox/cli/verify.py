@@ -1,4 +1,4 @@
-"""`execbox verify`: options to one run of ``dataset.verify`` against a service."""
+"""`execbox verify`: its options, with those that `pipeline` shares, and one run of the step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
 from execbox.dataset.steps.verdicts import VerifyOptions
-from execbox.dataset.steps.verify import verify_file
+from execbox.dataset.steps.verify import open_verify_step
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -120,20 +120,8 @@ def check_options_of(args: argparse.Namespace) -> VerifyOptions:
 
 def verify(args: argparse.Namespace, terminal: Terminal) -> int:
     """Check every answer."""
-    options = check_options_of(args)
-    return steps.run_shown(
-        terminal,
-        args,
-        lambda listener: verify_file(
-            args.answers,
-            args.output,
-            verifier=AsyncClient(args.url),
-            functions=args.functions,
-            options=options,
-            restart=args.restart,
-            listener=listener,
-        ),
-    )
+    step = open_verify_step(AsyncClient(args.url), check_options_of(args), functions=args.functions)
+    return steps.run_shown(terminal, args, step, source=args.answers)
 
 
 def _feedback_templates(path: Path | None) -> wire.FeedbackTemplates | None:

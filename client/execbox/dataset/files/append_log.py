@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from execbox.dataset.files.records import BadRecord, DatasetError, Value, decode_line
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, decode_line
 
 __all__ = ["SYNC_S", "AppendLog", "as_dataset_error"]
 

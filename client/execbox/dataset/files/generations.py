@@ -11,14 +11,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from execbox import _json
-from execbox.dataset.files.records import (
-    BadLine,
-    BadRecord,
-    DatasetError,
-    Record,
-    read_records,
-    text_field,
-)
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, text_field
+from execbox.dataset.files.records import BadLine, Record, read_records
 
 __all__ = ["Generations", "read_generations"]
 

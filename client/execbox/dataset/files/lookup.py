@@ -11,15 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from execbox.dataset.files.records import (
-    BadRecord,
-    DatasetError,
-    Record,
-    Value,
-    digest_of,
-    parse_line,
-    read_records,
-)
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, parse_line
+from execbox.dataset.files.records import Record, digest_of, read_records
 
 __all__ = ["Lookup"]
 

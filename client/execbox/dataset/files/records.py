@@ -1,77 +1,27 @@
-"""JSONL records: reading them strictly line by line, naming them, and writing them as one line.
+"""The records of a JSONL file: reading it line by line, and a name for each that no other has.
 
-What a record means is up to the steps; appending results and resuming is in ``resume``. A line
-that cannot be used is a ``BadLine`` with a reason, never an exception, so that a run goes on.
+What one line may hold is in ``json_lines``; appending results and resuming is in ``resume``. A
+line that cannot be used is a ``BadLine`` with a reason, never an exception, so that a run goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO
 
-from execbox import _json
-from execbox.errors import ExecboxError
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, parse_line
 
-__all__ = [
-    "LINE_BYTES_MAX",
-    "RECORD_DEPTH_MAX",
-    "BadLine",
-    "BadRecord",
-    "DatasetError",
-    "Record",
-    "Value",
-    "decode_line",
-    "digest_of",
-    "encode_line",
-    "index_field",
-    "list_field",
-    "object_field",
-    "parse_line",
-    "read_records",
-    "text_field",
-]
+__all__ = ["LINE_BYTES_MAX", "BadLine", "Record", "digest_of", "read_records"]
 
 LINE_BYTES_MAX = 32 * 1024 * 1024
 """Longest line read: twice the longest request body, so nothing longer could be used anyway."""
-RECORD_DEPTH_MAX = 128
-"""Deepest nesting of one line; far from where Python's own recursion ends."""
-
-Value: TypeAlias = dict[str, object]
-"""One JSON object, as ``json`` decodes it."""
 
 _EXCERPT_CHARS = 200
 _SKIP_BYTES = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
-
-
-class DatasetError(ExecboxError, ValueError):
-    """A file cannot be read or continued; the message names it and says what to do."""
-
-
-class BadRecord(ExecboxError, ValueError):
-    """One record cannot be used, and the run goes on without it.
-
-    ``reason`` is a short stable word that is counted. ``retry`` says whether the next run of the
-    same command tries again (a failure of ours or of a model endpoint) or not (the record is the
-    problem, or what its code does). ``detail`` is JSON for programs that read the error file.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        reason: str = "invalid_record",
-        retry: bool = False,
-        detail: Value | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.retry = retry
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,95 +91,10 @@ def read_records(path: Path, *, non_finite: bool = False) -> Iterator[Record | B
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def parse_line(line: bytes, *, non_finite: bool = False) -> Value:
-    """The object on one line; raises ``BadRecord`` with the reason it is not strict JSON.
-
-    Refused are, besides what is no JSON: other values than objects, a key given twice, numbers
-    beyond a double such as ``1e400``, NaN unless ``non_finite``, integers beyond 4,300 digits,
-    deep nesting.
-    """
-    value = decode_line(line, non_finite=non_finite)
-    # Few brackets cannot nest deeply, and nearly every line has few.
-    if line.count(b"[") + line.count(b"{") > RECORD_DEPTH_MAX and _is_too_deep(value):
-        raise BadRecord(f"nested deeper than {RECORD_DEPTH_MAX} levels", reason="too_deep")
-    return value
-
-
-def decode_line(line: bytes, *, non_finite: bool = False) -> Value:
-    """As ``parse_line`` for lines written here: nesting is not limited again."""
-    try:
-        value = _json.decode(line, non_finite=non_finite)
-    except json.JSONDecodeError as error:
-        raise BadRecord(
-            f"not JSON: {error.msg} at column {error.colno}", reason="not_json"
-        ) from error
-    except ValueError as error:
-        raise BadRecord(f"not strict JSON: {error}", reason="not_json") from error
-    if not isinstance(value, dict):
-        raise BadRecord(f"a JSON object is needed, not a {_kind(value)}", reason="not_an_object")
-    return value
-
-
-def encode_line(value: Mapping[str, object]) -> bytes:
-    """``value`` as one line of UTF-8 JSON with its newline.
-
-    Raises ``BadRecord`` for what strict JSON cannot carry. A lone surrogate stays the escape it
-    was read from.
-    """
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        try:
-            return text.encode() + b"\n"
-        except UnicodeEncodeError:
-            return json.dumps(value, ensure_ascii=True, allow_nan=False).encode() + b"\n"
-    except (TypeError, ValueError, RecursionError) as error:
-        raise BadRecord(f"has no JSON form: {error}", reason="not_json") from error
-
-
 def digest_of(identifier: str) -> int:
     """64 bits that stand for an id, because millions of ids have to fit into memory."""
     data = identifier.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
-
-
-def text_field(value: Mapping[str, object], name: str) -> str:
-    """A member that must be text; ``BadRecord`` says what it is instead."""
-    found = value.get(name)
-    if isinstance(found, str):
-        return found
-    raise _wrong_field(value, name, "text")
-
-
-def index_field(value: Mapping[str, object], name: str) -> int:
-    """A member that must be an integer, 0 or more."""
-    found = value.get(name)
-    if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
-        return found
-    raise _wrong_field(value, name, "an integer, 0 or more")
-
-
-def object_field(value: Mapping[str, object], name: str) -> Value:
-    """A member that must be an object."""
-    found = value.get(name)
-    if isinstance(found, dict):
-        return found
-    raise _wrong_field(value, name, "an object")
-
-
-def list_field(value: Mapping[str, object], name: str) -> list[object]:
-    """A member that must be an array."""
-    found = value.get(name)
-    if isinstance(found, list):
-        return found
-    raise _wrong_field(value, name, "an array")
-
-
-def _wrong_field(value: Mapping[str, object], name: str, wanted: str) -> BadRecord:
-    if name not in value:
-        return BadRecord(f'"{name}" is missing; it must be {wanted}', reason="missing_field")
-    return BadRecord(
-        f'"{name}" must be {wanted}, not a {_kind(value[name])}', reason="invalid_field"
-    )
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | int, int]]:
@@ -310,22 +175,3 @@ def _identifier(value: Value, number: int) -> str:
     if all(isinstance(name, str | int) for name in names):
         return ".".join(map(str, names))
     return str(number - 1)
-
-
-def _is_too_deep(value: Value) -> bool:
-    level: list[object] = [value]
-    for _ in range(RECORD_DEPTH_MAX):
-        level = [member for item in level for member in _members(item)]
-        if not level:
-            return False
-    return True
-
-
-def _members(item: object) -> Iterator[object]:
-    members = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
-    return (member for member in members if isinstance(member, dict | list))
-
-
-def _kind(value: object) -> str:
-    names = {dict: "object", list: "array", str: "text", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")

@@ -24,15 +24,8 @@ from pathlib import Path
 from typing import Self
 
 from execbox.dataset.files.append_log import AppendLog, as_dataset_error
-from execbox.dataset.files.records import (
-    BadLine,
-    BadRecord,
-    DatasetError,
-    Record,
-    Value,
-    digest_of,
-    encode_line,
-)
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, encode_line
+from execbox.dataset.files.records import BadLine, Record, digest_of
 
 __all__ = ["RunFiles", "errors_path", "run_path"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from execbox.dataset.files.records import BadRecord, Value
+from execbox.dataset.files.json_lines import BadRecord, Value
 
 __all__ = ["TransformedFunction", "parse_transformed", "raw_answer"]
 

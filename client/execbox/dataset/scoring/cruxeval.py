@@ -1,165 +1,62 @@
-"""Scoring CRUXEval generations: what is executed where, and when a prediction counts as right.
+"""Scoring CRUXEval: the step that judges generations, and the score of what it wrote.
 
-Arithmetic over the verdicts is in ``score``. Three things never meet in one execution: the
-function, what is predicted, and what is expected (docs/decisions/0011). So a
-prediction that rebinds ``f``, changes what was passed or forges an ``__eq__`` fools nobody: its
-execution yields text, the text is read here as data, and the data is compared here.
+What is executed for one sample, and when a prediction is right, is in ``cruxeval_judging``;
+arithmetic over the outcomes is in ``score``.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias
 
 from pydantic import ValidationError
 
 from execbox import wire
 from execbox.dataset.files.generations import Generations
-from execbox.dataset.files.records import (
-    BadLine,
-    BadRecord,
-    DatasetError,
-    Record,
-    Value,
-    read_records,
-    text_field,
-)
-from execbox.dataset.scoring.literals import (
-    NotALiteral,
-    equal,
-    is_plain_call,
-    parse_literal,
-)
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, text_field
+from execbox.dataset.files.records import BadLine, Record, read_records
+from execbox.dataset.scoring.cruxeval_judging import Judging, Mode, Sample
 from execbox.dataset.scoring.score import Score, Tally, score_of
-from execbox.dataset.steps.progress import Listener, Summary, unheard
-from execbox.dataset.steps.step import Step, per_record, run_step_async
-from execbox.dataset.steps.terms import Patience, invalid_record, request_sized
-from execbox.dataset.steps.verdicts import fastest_isolation, sendable
+from execbox.dataset.steps.patience import Patience
+from execbox.dataset.steps.record_function import invalid_record
+from execbox.dataset.steps.run_options import fastest_isolation
+from execbox.dataset.steps.services import ExecuteService
+from execbox.dataset.steps.step import Step, per_record
 from execbox.errors import ExecboxError
 
-__all__ = [
-    "PREDICTION_CHARS_MAX",
-    "Executor",
-    "Mode",
-    "score_file",
-    "verdicts_file",
-    "verdicts_step",
-]
-
-Mode: TypeAlias = Literal["input", "output"]
-
-PREDICTION_CHARS_MAX = 100_000
-"""A longer prediction is wrong without being looked at."""
-
-_LIMITS = wire.Limits(cpu_time_s=3.0, wall_time_s=6.0)
-# The repr itself, and not whatever the sample has bound to that name.
-_REPR = '__import__("builtins").repr'
-_NOTED = "the call that was noted"
-_RECORDER = f"""
-
-def f(*args, **kwargs):
-    return ["{_NOTED}", {_REPR}(args), {_REPR}(kwargs)]
-"""
-_NO_FUNCTION = wire.Function(code="def nothing():\n    pass\n", entry_point="nothing")
+__all__ = ["cruxeval_step", "open_cruxeval_step", "score_file"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    expression: str
-
-
-class Executor(Protocol):
-    """Runs calls; opened around its use. ``execbox.AsyncClient`` is one."""
-
-    async def execute(
-        self,
-        function: wire.Function | str,
-        calls: Sequence[wire.Call | Mapping[str, object]],
-        *,
-        limits: wire.Limits | None = None,
-        isolation: wire.Isolation | None = None,
-    ) -> wire.ExecuteResponse:
-        """One execution per call, in their order."""
-
-    async def capabilities(self) -> wire.Capabilities:
-        """What the service permits."""
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sample:
-    code: str
-    input: str
-    output: str
-
-    @property
-    def function(self) -> wire.Function:
-        return wire.Function(code=self.code, entry_point="f")
-
-    @property
-    def call(self) -> str:
-        """The call whose value was published, as text of that value."""
-        return f"{_REPR}(f({self.input}\n))"
-
-    @property
-    def recorder(self) -> wire.Function:
-        """The sample with ``f`` replaced by what only notes its arguments."""
-        return wire.Function(code=self.code + _RECORDER, entry_point="f")
-
-
-def verdicts_file(
-    samples: Path,
-    output: Path,
+@asynccontextmanager
+async def open_cruxeval_step(
+    service: ExecuteService,
     *,
     mode: Mode,
     generations: Generations,
-    executor: Executor,
     isolation: wire.Isolation | None = None,
     concurrency: int | None = None,
-    restart: bool = False,
-    listener: Listener = unheard,
-) -> Summary:
-    """The outcome of every generation, one line per sample, to ``output``; resumable.
+) -> AsyncIterator[Step]:
+    """The step over CRUXEval's samples, with ``service`` opened around it.
 
-    ``isolation`` and ``concurrency`` None take what suits the service best.
-    A sample without generations is in the error file. Raises ``ServiceError`` and
-    ``TransportError`` where the service fails altogether. Opens and closes ``executor``; not to
-    be called where an event loop runs, see ``verdicts_step``.
+    ``isolation`` and ``concurrency`` None take what suits the service best. A sample without
+    generations is in the error file. The run raises ``ServiceError`` and ``TransportError`` where
+    the service fails altogether.
     """
-
-    async def run() -> Summary:
-        async with executor:
-            service = await executor.capabilities()
-            step = verdicts_step(
-                executor,
-                mode=mode,
-                generations=generations,
-                isolation=isolation or fastest_isolation(service),
-                concurrency=concurrency or service.concurrency + 1,
-            )
-            return await run_step_async(
-                step, source=samples, output=output, restart=restart, listener=listener
-            )
-
-    return asyncio.run(run())
+    async with service:
+        permitted = await service.capabilities()
+        yield cruxeval_step(
+            service,
+            mode=mode,
+            generations=generations,
+            isolation=isolation or fastest_isolation(permitted),
+            concurrency=concurrency or permitted.concurrency + 1,
+        )
 
 
-def verdicts_step(
-    executor: Executor,
+def cruxeval_step(
+    service: ExecuteService,
     *,
     mode: Mode,
     generations: Generations,
@@ -174,11 +71,11 @@ def verdicts_step(
     patience = Patience()
 
     async def judge(record: Record) -> Value:
-        sample = _Sample(**{name: text_field(record.value, name) for name in _Sample.__slots__})
+        sample = Sample(**{name: text_field(record.value, name) for name in Sample.__slots__})
         predictions = generations.get(record.id)
         if not predictions:
             raise BadRecord("no generations for this sample", reason="no_generations")
-        judging = _Judging(executor, sample, isolation)
+        judging = Judging(service, sample, isolation)
         try:
             outcomes, published_holds = await judging.judged(predictions, mode=mode)
         except ValidationError as error:
@@ -204,7 +101,7 @@ def verdicts_step(
 
 
 def score_file(verdicts: Path, *, ks: Sequence[int] = (1, 5)) -> Score:
-    """The score of what ``verdicts_file`` wrote."""
+    """The score of what the step wrote."""
     tallies: list[Tally] = []
     outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for line in read_records(verdicts):
@@ -223,166 +120,3 @@ def score_file(verdicts: Path, *, ks: Sequence[int] = (1, 5)) -> Score:
             )
         )
     return score_of(tallies, ks=ks, outcomes=outcomes)
-
-
-class _Judging:
-    """The executions that one sample's generations need."""
-
-    def __init__(self, executor: Executor, sample: _Sample, isolation: wire.Isolation) -> None:
-        self._executor = executor
-        self._sample = sample
-        self._isolation = isolation
-
-    async def judged(
-        self, predictions: Sequence[str], *, mode: Mode
-    ) -> tuple[Mapping[str, str], bool]:
-        """Outcome by prediction, and whether the sample gives what was published.
-
-        Equal predictions are judged once.
-        """
-        outcomes: dict[str, str] = {}
-        for prediction in dict.fromkeys(predictions):
-            if len(prediction) > PREDICTION_CHARS_MAX:
-                outcomes[prediction] = "too_long"
-            elif not _is_source_text(prediction):
-                outcomes[prediction] = "invalid_code"
-            elif _is_disqualified(prediction, self._sample, mode=mode):
-                outcomes[prediction] = "disqualified"
-        open_ones = [text for text in dict.fromkeys(predictions) if text not in outcomes]
-        judge = self._outputs if mode == "output" else self._inputs
-        judged, published_holds = await judge(open_ones)
-        return outcomes | judged, published_holds
-
-    async def _outputs(self, predictions: Sequence[str]) -> tuple[dict[str, str], bool]:
-        (really,) = await self._run(self._sample.function, [self._sample.call])
-        expected, published_holds = self._expected(really)
-        outcomes: dict[str, str] = {}
-        for prediction in predictions:
-            try:
-                outcomes[prediction] = _compared(parse_literal(prediction), expected)
-            except NotALiteral:
-                continue
-        # Something to work out, such as 'a' + str(1): where no function is that it could call.
-        rest = [prediction for prediction in predictions if prediction not in outcomes]
-        executions = await self._run(_NO_FUNCTION, [f"{_REPR}(\n{text}\n)" for text in rest])
-        for prediction, execution in zip(rest, executions, strict=True):
-            outcomes[prediction] = _outcome(execution, expected)
-        return outcomes, published_holds
-
-    async def _inputs(self, predictions: Sequence[str]) -> tuple[dict[str, str], bool]:
-        """First what is passed, in an execution of its own where ``f`` only takes notes; then the
-        function on that, as data."""
-        outcomes: dict[str, str] = {}
-        calls: dict[str, str] = {}
-        recorded = await self._run(self._sample.recorder, [text.strip() for text in predictions])
-        for prediction, execution in zip(predictions, recorded, strict=True):
-            call = _call_to_make(prediction, execution)
-            if isinstance(call, _Call):
-                calls[prediction] = call.expression
-            else:
-                outcomes[prediction] = call
-        really, *executions = await self._run(
-            self._sample.function,
-            [self._sample.call, *(f"{_REPR}(\n{call}\n)" for call in calls.values())],
-        )
-        expected, published_holds = self._expected(really)
-        for prediction, execution in zip(calls, executions, strict=True):
-            outcomes[prediction] = _outcome(execution, expected)
-        return outcomes, published_holds
-
-    def _expected(self, really: wire.Execution) -> tuple[object, bool]:
-        """What the sample really gives; what was published, where it gives nothing readable."""
-        try:
-            published = parse_literal(self._sample.output)
-        except NotALiteral as error:
-            raise BadRecord(f"its output is no literal: {error}", reason="bad_sample") from error
-        try:
-            executed = _read(really)
-        except NotALiteral:
-            return published, False
-        return executed, equal(executed, published)
-
-    async def _run(
-        self, function: wire.Function, expressions: Sequence[str]
-    ) -> Sequence[wire.Execution]:
-        executions: list[wire.Execution] = []
-        for chunk in request_sized(expressions, sent=lambda text: text):
-            response = await self._executor.execute(
-                function,
-                [wire.Call(expression=text) for text in chunk],
-                limits=_LIMITS,
-                isolation=self._isolation,
-            )
-            executions.extend(response.executions)
-        if any(execution.status is wire.Status.NOT_RUN for execution in executions):
-            raise BadRecord("the job's time was over first", reason="not_run", retry=True)
-        return executions
-
-
-def _is_source_text(text: str) -> bool:
-    """Whether Python reads it at all: no NUL, and nothing that has no UTF-8."""
-    return "\x00" not in text and sendable(text) == text
-
-
-def _is_disqualified(prediction: str, sample: _Sample, *, mode: Mode) -> bool:
-    """CRUXEval's own rule: an input prediction calls f, an output prediction does not quote the
-    call whose value is asked for."""
-    if mode == "input":
-        return "f(" not in prediction
-    return f"f({sample.input})" in prediction
-
-
-def _outcome(execution: wire.Execution, expected: object) -> str:
-    if execution.status is not wire.Status.OK:
-        return execution.status.value
-    try:
-        return _compared(_read(execution), expected)
-    except NotALiteral:
-        return "not_data"
-
-
-def _compared(value: object, expected: object) -> str:
-    return "correct" if equal(value, expected) else "incorrect"
-
-
-def _read(execution: wire.Execution) -> object:
-    if execution.status is not wire.Status.OK or not isinstance(execution.output, str):
-        raise NotALiteral("no text")
-    return parse_literal(execution.output)
-
-
-def _call_to_make(prediction: str, recorded: wire.Execution) -> _Call | str:
-    """The call that a prediction comes to, or its outcome where it comes to none."""
-    if recorded.status is not wire.Status.OK:
-        return recorded.status.value
-    arguments = _recorded(recorded.output)
-    if arguments is None:
-        return "not_a_call"
-    expression = _call_on_data(*arguments)
-    if expression is None and is_plain_call(prediction, name="f"):
-        expression = prediction.strip()
-    return "not_data" if expression is None else _Call(expression)
-
-
-def _recorded(output: object) -> tuple[str, str] | None:
-    if isinstance(output, list) and len(output) == 3 and output[0] == _NOTED:
-        _, args, kwargs = output
-        if isinstance(args, str) and isinstance(kwargs, str):
-            return args, kwargs
-    return None
-
-
-def _call_on_data(args_text: str, kwargs_text: str) -> str | None:
-    """The call on the recorded arguments, written anew from data; None where they are no data."""
-    try:
-        args, kwargs = parse_literal(args_text), parse_literal(kwargs_text)
-        if not isinstance(args, tuple) or not isinstance(kwargs, dict):
-            return None
-        call = f"f(*{args!r}, **{kwargs!r})"
-    except ValueError:  # No literal, or an integer of more digits than Python writes.
-        return None
-    # A call within the arguments: f took notes there too, and gave no value to pass on.
-    if _NOTED in call:
-        return None
-    # inf and nan are written as names, which mean nothing where the call is made.
-    return None if re.search(r"\b(?:inf|nan)\b", call) else call

@@ -6,29 +6,21 @@ service's (``verify``), arithmetic is in ``score``.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from execbox import wire
-from execbox.dataset.files.records import (
-    BadLine,
-    BadRecord,
-    DatasetError,
-    Record,
-    Value,
-    read_records,
-    text_field,
-)
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, text_field
+from execbox.dataset.files.records import BadLine, Record, read_records
 from execbox.dataset.scoring.score import Interval, Score, Tally, score_of, wilson_interval
-from execbox.dataset.steps.progress import Listener, Summary, unheard
-from execbox.dataset.steps.step import Step, Worked, run_step_async
+from execbox.dataset.steps.services import VerifyService
+from execbox.dataset.steps.step import Step, Worked
 from execbox.dataset.steps.verdicts import (
-    Verifier,
     VerifyOptions,
     options_for,
     sendable,
@@ -36,7 +28,14 @@ from execbox.dataset.steps.verdicts import (
     verdicts_of,
 )
 
-__all__ = ["Accuracy", "Fields", "LeetCodeScore", "score_file", "verdicts_file", "verdicts_step"]
+__all__ = [
+    "Accuracy",
+    "Fields",
+    "LeetCodeScore",
+    "leetcode_o_step",
+    "open_leetcode_o_step",
+    "score_file",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,42 +75,23 @@ class LeetCodeScore:
     score: Score
 
 
-def verdicts_file(
-    predictions: Path,
-    output: Path,
-    *,
-    verifier: Verifier,
-    fields: Fields | None = None,
-    options: VerifyOptions | None = None,
-    restart: bool = False,
-    listener: Listener = unheard,
-) -> Summary:
-    """The verdict on every prediction (its ``output`` is a model's text), to ``output``.
-
-    Opens and closes ``verifier``; not to be called where an event loop runs.
-    """
-
-    async def run() -> Summary:
-        async with verifier:
-            settled = await options_for(verifier, options or VerifyOptions())
-            return await run_step_async(
-                verdicts_step(verifier, fields or Fields(), settled),
-                source=predictions,
-                output=output,
-                restart=restart,
-                listener=listener,
-            )
-
-    return asyncio.run(run())
+@asynccontextmanager
+async def open_leetcode_o_step(
+    service: VerifyService, options: VerifyOptions | None = None, *, fields: Fields | None = None
+) -> AsyncIterator[Step]:
+    """The step over predictions (``output`` is a model's text), ``service`` opened around it."""
+    async with service:
+        settled = await options_for(service, options or VerifyOptions())
+        yield leetcode_o_step(service, settled, fields=fields or Fields())
 
 
-def verdicts_step(verifier: Verifier, fields: Fields, options: VerifyOptions) -> Step:
+def leetcode_o_step(service: VerifyService, options: VerifyOptions, *, fields: Fields) -> Step:
     """The step; its results have ``question``, ``difficulty``, ``language``, ``sample`` and
     ``verdict``, and are counted by verdict."""
 
     async def work(records: Sequence[Record]) -> Sequence[Worked]:
         items = [_item(record, fields, options) for record in records]
-        verdicts = await verdicts_of(items, verifier, options)
+        verdicts = await verdicts_of(items, service, options)
         return [
             verdict if isinstance(verdict, BadRecord) else _result(record, fields, verdict)
             for record, verdict in zip(records, verdicts, strict=True)
@@ -128,7 +108,7 @@ def verdicts_step(verifier: Verifier, fields: Fields, options: VerifyOptions) ->
 
 
 def score_file(verdicts: Path, *, ks: Sequence[int] = (1,)) -> LeetCodeScore:
-    """The score of what ``verdicts_file`` wrote. Overall, a question's examples in every language
+    """The score of what the step wrote. Overall, a question's examples in every language
     belong together, as in the benchmark's own evaluation."""
     lines = [_checked(line) for line in read_records(verdicts)]
     if not lines:

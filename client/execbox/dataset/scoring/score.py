@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from execbox.dataset.files.records import BadLine, BadRecord, DatasetError, read_records
+from execbox.dataset.files.json_lines import BadRecord, DatasetError
+from execbox.dataset.files.records import BadLine, read_records
 from execbox.dataset.steps.revise import is_correct, turn_of
 
 __all__ = [

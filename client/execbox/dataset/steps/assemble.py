@@ -6,23 +6,21 @@ second answer and feedback, and so on); two forms: CodeI/O's fields, or chat ``m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, list_field
 from execbox.dataset.files.lookup import Lookup
-from execbox.dataset.files.records import BadRecord, DatasetError, Record, Value, list_field
-from execbox.dataset.steps.progress import Listener, Summary, unheard
+from execbox.dataset.files.records import Record
 from execbox.dataset.steps.revise import is_correct, turn_of, turns_of
-from execbox.dataset.steps.step import Step, part_of, per_record, run_step
+from execbox.dataset.steps.step import Step, kept, part_of, per_record
 
 __all__ = [
     "AssembleOptions",
-    "assemble_files",
-    "assemble_step",
-    "open_rounds",
+    "open_assemble_step",
     "training_record",
 ]
 
@@ -44,34 +42,23 @@ class AssembleOptions:
     keep: Keep = "all"
 
 
-def assemble_files(
-    rounds: Sequence[Path],
-    output: Path,
-    *,
-    options: AssembleOptions | None = None,
-    restart: bool = False,
-    listener: Listener = unheard,
-) -> Summary:
-    """One training record for each record of the first round's verified file.
+@asynccontextmanager
+async def open_assemble_step(
+    rounds: Sequence[Path], options: AssembleOptions | None = None
+) -> AsyncIterator[Step]:
+    """The step over the verified file of round 1, with those of the later rounds opened around it.
 
     ``rounds`` are the verified files of rounds 1, 2, and so on; what is in none but the first was
-    right at once, or has no second answer. Not to be called where an event loop runs.
+    right at once, or has no second answer.
     """
     if not rounds:
         raise DatasetError("assemble needs the verified file of at least the first round")
-    with open_rounds(rounds) as later:
-        step = assemble_step(later, options or AssembleOptions(), rounds=rounds)
-        return run_step(step, source=rounds[0], output=output, restart=restart, listener=listener)
-
-
-@contextmanager
-def open_rounds(rounds: Sequence[Path]) -> Iterator[Sequence[Lookup]]:
-    """The verified files of all rounds but the first, by id."""
     with ExitStack() as stack:
-        yield [stack.enter_context(Lookup(path, by_id=True)) for path in rounds[1:]]
+        later = [stack.enter_context(Lookup(path, by_id=True)) for path in rounds[1:]]
+        yield _assemble_step(later, options or AssembleOptions(), rounds=rounds)
 
 
-def assemble_step(
+def _assemble_step(
     later: Sequence[Lookup], options: AssembleOptions, *, rounds: Sequence[Path]
 ) -> Step:
     """The step over the first round; its results are counted by how they ended.
@@ -91,9 +78,6 @@ def assemble_step(
         value = training_record(newest, options, rounds_count=len(later) + 1)
         return (part_of(record, 0, suffix="", value=value),)
 
-    async def keep(record: Record) -> Value:
-        return record.value
-
     return Step(
         name="assemble",
         settings={
@@ -102,7 +86,7 @@ def assemble_step(
             "keep": options.keep,
             "rounds": [str(path) for path in rounds],
         },
-        work=per_record(keep),
+        work=per_record(kept),
         parts=parts,
         reason_of=lambda value: str(value.get("outcome")),
     )

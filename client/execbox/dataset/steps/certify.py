@@ -1,111 +1,64 @@
 """``certify``: pairs that somebody has already, run again and sorted into kept, corrected, dropped.
 
-How one pair is sorted is in ``sorting``. The HTTP is behind ``Executor``, which
-``execbox.AsyncClient`` is.
+How one pair is sorted is in ``sorting``, what a record says afterwards in ``certified_record``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from execbox import _json, wire
-from execbox.dataset.files.records import BadRecord, Record, Value, list_field
+from execbox.dataset.files.json_lines import BadRecord, Value, list_field
+from execbox.dataset.files.record_certificates import own_meta_of
+from execbox.dataset.files.records import Record
 from execbox.dataset.steps import inquiries
-from execbox.dataset.steps.progress import Listener, Summary, unheard
-from execbox.dataset.steps.sorting import Sorted, failed_pair, is_finite, same_json, sort_pair
-from execbox.dataset.steps.step import Step, per_record, run_step_async
-from execbox.dataset.steps.terms import (
-    OWN_META,
-    REFUSED_KEY,
-    Patience,
-    RunTerms,
-    conversion_of,
-    for_service,
-    function_of,
-    packed_certificates,
-    request_sized,
-    with_own_meta,
+from execbox.dataset.steps.certified_record import (
+    CheckedPair,
+    certified_record,
+    outcome_of,
+    tally_of,
 )
+from execbox.dataset.steps.patience import REFUSED_KEY, Patience
+from execbox.dataset.steps.record_function import conversion_of, function_of, named_settings
+from execbox.dataset.steps.request_sizes import request_sized
+from execbox.dataset.steps.run_options import RunOptions, settled_for
+from execbox.dataset.steps.services import ExecuteService
+from execbox.dataset.steps.sorting import Sorted, failed_pair, is_finite, same_json, sort_pair
+from execbox.dataset.steps.step import Step, per_record
 from execbox.errors import ExecboxError, RequestError
 
-__all__ = ["Executor", "certify_file", "certify_step"]
-
-_SHOWN_CHARS = 300
+__all__ = ["certify_step", "open_certify_step"]
 
 
-class Executor(Protocol):
-    """Runs functions; opened around its use, called by several tasks at once."""
-
-    async def execute(
-        self,
-        function: wire.Function | str,
-        calls: Sequence[wire.Call | Mapping[str, object]],
-        *,
-        limits: wire.Limits,
-        checks: wire.Checks,
-        isolation: wire.Isolation | None,
-        convert: wire.Conversion,
-    ) -> wire.ExecuteResponse:
-        """One execution per call, in their order. Raises ``RequestError`` where refused."""
-
-    async def capabilities(self) -> wire.Capabilities:
-        """What the service permits and runs."""
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-
-def certify_file(
-    source: Path,
-    output: Path,
-    *,
-    executor: Executor,
-    terms: RunTerms | None = None,
-    restart: bool = False,
-    listener: Listener = unheard,
-) -> Summary:
-    """Sort the pairs of every record of ``source`` that is not sorted in ``output`` yet.
+@asynccontextmanager
+async def open_certify_step(
+    service: ExecuteService, options: RunOptions | None = None
+) -> AsyncIterator[Step]:
+    """The step, with ``service`` opened around it and asked what it permits.
 
     A result's ``ios`` are the pairs kept and corrected, in their old order, and its
     ``meta.execbox`` says what became of every one. A record none of whose pairs is left is in the
-    error file, with the same account. ``tallies`` of the summary count pairs. Raises
-    ``ServiceError`` and ``TransportError`` where the service fails altogether. Opens and closes
-    ``executor``; not to be called where an event loop runs, see ``certify_step``.
+    error file, with the same account. ``tallies`` of the run's summary count pairs. The run raises
+    ``ServiceError`` and ``TransportError`` where the service fails altogether.
     """
-
-    async def run() -> Summary:
-        async with executor:
-            chosen = for_service(terms or RunTerms(), await executor.capabilities())
-            return await run_step_async(
-                certify_step(executor, chosen),
-                source=source,
-                output=output,
-                restart=restart,
-                listener=listener,
-            )
-
-    return asyncio.run(run())
+    async with service:
+        yield certify_step(
+            service, settled_for(options or RunOptions(), await service.capabilities())
+        )
 
 
-def certify_step(executor: Executor, terms: RunTerms) -> Step:
-    """The step, for an ``executor`` that is open; its results are counted by what had to change."""
+def certify_step(service: ExecuteService, options: RunOptions) -> Step:
+    """The step, for a ``service`` that is open and options settled for it (``settled_for``).
+
+    Its results are counted by what had to change.
+    """
     patience = Patience()
 
     async def certify(record: Record) -> Value:
-        job = _Job(executor, record.value, terms)
+        job = _PairsOfRecord(service, record.value, options)
         try:
             checked = await job.run()
         except BadRecord:
@@ -113,49 +66,41 @@ def certify_step(executor: Executor, terms: RunTerms) -> Step:
         except ExecboxError as error:
             raise patience.problem_of(error) from error
         patience.answered()
-        return _with_sorted_pairs(record.value, checked, job=job)
+        settings = named_settings(job.function, job.convert)
+        return certified_record(record.value | settings, checked)
 
     return Step(
         name="certify",
-        settings=terms.settings,
+        settings=options.settings,
         work=per_record(certify),
-        reason_of=lambda value: _outcome(_own(value)),
-        tally=lambda value: _tally(_own(value)),
-        concurrency=terms.concurrency or 1,
+        reason_of=lambda value: outcome_of(own_meta_of(value)),
+        tally=lambda value: tally_of(own_meta_of(value)),
+        concurrency=options.concurrency or 1,
         non_finite=True,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """One pair of a record, sorted, with what certifies it."""
-
-    pair: object
-    sorted: Sorted
-    certificate: wire.Certificate | None = None
-
-
-class _Job:
+class _PairsOfRecord:
     """All pairs of one record."""
 
-    def __init__(self, executor: Executor, value: Value, terms: RunTerms) -> None:
-        self._executor = executor
-        self._terms = terms
-        self.function = function_of(value, terms)
-        self.convert = conversion_of(value, terms)
+    def __init__(self, service: ExecuteService, value: Value, options: RunOptions) -> None:
+        self._service = service
+        self._options = options
+        self.function = function_of(value, options)
+        self.convert = conversion_of(value, options)
         self._pairs = list_field(value, "ios")
         if not self._pairs:
             raise BadRecord('"ios" is empty: there is nothing to certify', reason="no_pairs")
 
-    async def run(self) -> Sequence[_Checked]:
+    async def run(self) -> Sequence[CheckedPair]:
         """Every pair, in order."""
-        checked: list[_Checked | None] = [None] * len(self._pairs)
+        checked: list[CheckedPair | None] = [None] * len(self._pairs)
         seen: set[str] = set()
         runnable: list[tuple[int, Value]] = []
         for index, pair in enumerate(self._pairs):
             unusable = _unusable(pair, seen)
             if unusable is not None:
-                checked[index] = _Checked(pair, unusable)
+                checked[index] = CheckedPair(pair, unusable)
             elif isinstance(pair, dict):
                 runnable.append((index, pair))
         for chunk in request_sized(runnable, sent=lambda indexed: indexed[1]["input"]):
@@ -166,12 +111,12 @@ class _Job:
 
     async def _run_chunk(
         self, chunk: Sequence[tuple[int, Value]]
-    ) -> Sequence[tuple[int, _Checked]]:
+    ) -> Sequence[tuple[int, CheckedPair]]:
         """Each pair with its index; asks again for what a job's time did not reach."""
-        done: list[tuple[int, _Checked]] = []
+        done: list[tuple[int, CheckedPair]] = []
         while chunk:
             calls = [wire.Call.model_validate({"kwargs": pair["input"]}) for _, pair in chunk]
-            response = await self._execute(self.function, calls, checks=self._terms.checks)
+            response = await self._execute(self.function, calls, checks=self._options.checks)
             left = []
             for (index, pair), execution in zip(chunk, response.executions, strict=True):
                 if self._is_incomplete(execution):
@@ -190,10 +135,10 @@ class _Job:
     def _is_incomplete(self, execution: wire.Execution) -> bool:
         if execution.status is wire.Status.NOT_RUN:
             return True
-        wanted = self._terms.runs is not None and execution.status is wire.Status.OK
+        wanted = self._options.runs is not None and execution.status is wire.Status.OK
         return wanted and execution.determinism is None
 
-    async def _explained(self, checked: Sequence[_Checked]) -> Sequence[_Checked]:
+    async def _explained(self, checked: Sequence[CheckedPair]) -> Sequence[CheckedPair]:
         """Say of outputs that were not reproduced what the rest of the record tells about them."""
         unclear = [one for one in checked if one.sorted.reason == "not_reproduced"]
         if not unclear:
@@ -236,12 +181,12 @@ class _Job:
     async def _execute(
         self, function: wire.Function, calls: Sequence[wire.Call], *, checks: wire.Checks
     ) -> wire.ExecuteResponse:
-        return await self._executor.execute(
+        return await self._service.execute(
             function,
             calls,
-            limits=self._terms.limits,
+            limits=self._options.limits,
             checks=checks,
-            isolation=self._terms.isolation,
+            isolation=self._options.isolation,
             convert=self.convert,
         )
 
@@ -264,15 +209,15 @@ def _unusable(pair: object, seen: set[str]) -> Sorted | None:
 
 def _checked(
     pair: Value, execution: wire.Execution, certificate: wire.Certificate | None
-) -> _Checked:
+) -> CheckedPair:
     result = sort_pair(pair["output"], execution)
     if result.group == "dropped" or certificate is None or execution.determinism is None:
-        return _Checked(pair, result)
+        return CheckedPair(pair, result)
     runs = execution.determinism.runs
-    return _Checked(pair, result, certificate.model_copy(update={"runs": runs}))
+    return CheckedPair(pair, result, certificate.model_copy(update={"runs": runs}))
 
 
-def _explained(one: _Checked, in_a_row: object, *, mutates: bool) -> Sorted:
+def _explained(one: CheckedPair, in_a_row: object, *, mutates: bool) -> Sorted:
     published = one.pair["output"] if isinstance(one.pair, dict) else None
     if isinstance(in_a_row, str) and _is_text_of(in_a_row, published):
         return replace(one.sorted, reason="state_between_calls")
@@ -286,94 +231,3 @@ def _is_text_of(text: str, value: object) -> bool:
         return same_json(_json.decode(text, non_finite=True), value)
     except ValueError:
         return False
-
-
-def _with_sorted_pairs(value: Value, checked: Sequence[_Checked], *, job: _Job) -> Value:
-    account: Value = {
-        "pairs": len(checked),
-        "corrected": [
-            {"ioid": _place(checked, index), "was": index, "reason": one.sorted.reason}
-            | _published(one)
-            for index, one in enumerate(checked)
-            if one.sorted.group == "corrected"
-        ],
-        "dropped": [
-            _dropped(index, one)
-            for index, one in enumerate(checked)
-            if one.sorted.group == "dropped"
-        ],
-    }
-    left = [one for one in checked if one.sorted.group != "dropped"]
-    if not left:
-        raise BadRecord(_why_none(checked), reason=_commonest(checked), detail={OWN_META: account})
-    certificates = [one.certificate for one in left if one.certificate is not None]
-    settings: Value = {"prelude": job.function.prelude, "convert": job.convert}
-    return (
-        value
-        | {name: setting for name, setting in settings.items() if setting != "none"}
-        | {
-            "ios": [
-                {**one.pair, "output": one.sorted.output}
-                for one in left
-                if isinstance(one.pair, dict)
-            ],
-            "meta": with_own_meta(value, account | packed_certificates(certificates)),
-        }
-    )
-
-
-def _published(one: _Checked) -> Value:
-    output = one.pair["output"] if isinstance(one.pair, dict) else None
-    return {"published": output} if is_finite(output) else {"published_text": json.dumps(output)}
-
-
-def _place(checked: Sequence[_Checked], index: int) -> int:
-    """Where a pair is among those that are left."""
-    return sum(one.sorted.group != "dropped" for one in checked[:index])
-
-
-def _dropped(index: int, one: _Checked) -> Value:
-    dropped: Value = {"was": index, "reason": one.sorted.reason}
-    for name in ("cause", "message"):
-        if getattr(one.sorted, name) is not None:
-            dropped[name] = getattr(one.sorted, name)
-    if is_finite(one.pair) and len(json.dumps(one.pair)) <= _SHOWN_CHARS:
-        dropped["pair"] = one.pair
-    return dropped
-
-
-def _commonest(checked: Sequence[_Checked]) -> str:
-    counts = Counter(one.sorted.reason for one in checked)
-    return min(counts, key=lambda name: (-counts[name], name))
-
-
-def _why_none(checked: Sequence[_Checked]) -> str:
-    counts = Counter(one.sorted.counted_as.removeprefix("dropped: ") for one in checked)
-    text = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-    message = next((one.sorted.message for one in checked if one.sorted.message), None)
-    return f"no pair is left of {len(checked)} ({text})" + (f"; {message}" if message else "")
-
-
-def _own(value: Value) -> Value:
-    meta = value.get("meta", value)
-    own = meta.get(OWN_META) if isinstance(meta, dict) else None
-    return own if isinstance(own, dict) else {}
-
-
-def _outcome(own: Value) -> str:
-    changed = [name for name in ("corrected", "dropped") if own.get(name)]
-    return "pairs " + " and ".join(changed) if changed else "all pairs kept"
-
-
-def _tally(own: Value) -> Mapping[str, int]:
-    """Pairs by what became of them, of a result or of a failure's detail."""
-    counts: Counter[str] = Counter()
-    for group in ("corrected", "dropped"):
-        entries = own.get(group)
-        for entry in entries if isinstance(entries, list) else []:
-            cause = f" ({entry['cause']})" if "cause" in entry else ""
-            counts[f"{group}: {entry['reason']}{cause}"] += 1
-    total = own.get("pairs")
-    if isinstance(total, int):
-        counts["kept"] = total - counts.total()
-    return counts

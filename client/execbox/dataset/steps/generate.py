@@ -1,43 +1,43 @@
 """``generate``: input and output pairs for every function, sampled and certified by the service.
 
 Takes functions in CodeI/O's shape with an ``input_generator``, or the raw answers of its
-transform step, and adds ``ios``. What is sampled and what is dropped is the service's affair; the
-HTTP is behind ``PairSource``, which ``execbox.AsyncClient`` is.
+transform step, and adds ``ios``. What is sampled and what is dropped is the service's affair.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
 from execbox import wire
-from execbox.dataset.files.records import BadRecord, DatasetError, Record, Value, text_field
-from execbox.dataset.files.transform import parse_transformed, raw_answer
-from execbox.dataset.steps.progress import Listener, Summary, unheard
-from execbox.dataset.steps.sorting import MISSING_PACKAGE
-from execbox.dataset.steps.step import Step, per_record, run_step_async
-from execbox.dataset.steps.terms import (
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value
+from execbox.dataset.files.record_certificates import (
     OWN_META,
-    Patience,
-    RunTerms,
-    conversion_of,
-    for_service,
-    function_of,
-    invalid_record,
+    own_meta_of,
     packed_certificates,
     with_own_meta,
 )
+from execbox.dataset.files.records import Record
+from execbox.dataset.steps.patience import Patience
+from execbox.dataset.steps.record_function import (
+    conversion_of,
+    function_of,
+    function_record,
+    generator_of,
+    named_settings,
+)
+from execbox.dataset.steps.run_options import RunOptions, settled_for
+from execbox.dataset.steps.services import GenerateService
+from execbox.dataset.steps.sorting import MISSING_PACKAGE
+from execbox.dataset.steps.step import Step, per_record
 from execbox.errors import ExecboxError
 
-__all__ = ["GenerateOptions", "PairSource", "function_record", "generate_file", "generate_step"]
+__all__ = ["GenerateOptions", "generate_step", "open_generate_step"]
 
 _SHOWN_CHARS = 300
 _OUTCOMES = {
@@ -47,38 +47,6 @@ _OUTCOMES = {
     "job_time": "job_time_over",
 }
 _NOT_A_FAULT = frozenset({wire.RejectReason.DUPLICATE_INPUT})
-
-
-class PairSource(Protocol):
-    """Samples pairs; opened around its use, called by several tasks at once."""
-
-    async def generate(
-        self,
-        function: wire.Function | str,
-        input_generator: wire.InputGenerator | str,
-        *,
-        count: int,
-        attempts: int,
-        give_up_after: int | None,
-        seed: int,
-        limits: wire.Limits,
-        checks: wire.Checks,
-        isolation: wire.Isolation | None,
-        convert: wire.Conversion,
-    ) -> wire.GenerateResponse:
-        """The pairs of one function. Raises ``RequestError`` where the request is refused."""
-
-    async def capabilities(self) -> wire.Capabilities:
-        """What the service permits."""
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +62,7 @@ class GenerateOptions:
     attempts: int = 1000
     give_up_after: int | None = 50
     seed: int = 0
-    terms: RunTerms = field(default_factory=RunTerms)
+    run: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
         try:
@@ -111,66 +79,52 @@ class GenerateOptions:
             raise DatasetError(f"{first['loc'][0]} is {first['input']}: {first['msg']}") from error
 
 
-def generate_file(
-    source: Path,
-    output: Path,
-    *,
-    pairs: PairSource,
-    options: GenerateOptions | None = None,
-    restart: bool = False,
-    listener: Listener = unheard,
-) -> Summary:
-    """Sample pairs for every function of ``source`` that has none in ``output`` yet.
+@asynccontextmanager
+async def open_generate_step(
+    service: GenerateService, options: GenerateOptions | None = None
+) -> AsyncIterator[Step]:
+    """The step, with ``service`` opened around it and asked what it permits.
 
     A function that gives no pair is in the error file with the account of its draws. ``tallies``
-    of the summary count ``pairs`` and the draws that gave none, by reason. Raises ``ServiceError``
-    and ``TransportError`` where the service fails altogether; what was done is in ``output``.
-    Opens and closes ``pairs``; not to be called where an event loop runs, see ``generate_step``.
+    of the run's summary count ``pairs`` and the draws that gave none, by reason. The run raises
+    ``ServiceError`` and ``TransportError`` where the service fails altogether.
     """
     chosen = options or GenerateOptions()
-
-    async def run() -> Summary:
-        async with pairs:
-            terms = for_service(chosen.terms, await pairs.capabilities())
-            return await run_step_async(
-                generate_step(pairs, chosen, terms=terms),
-                source=source,
-                output=output,
-                restart=restart,
-                listener=listener,
-            )
-
-    return asyncio.run(run())
+    async with service:
+        run = settled_for(chosen.run, await service.capabilities())
+        yield generate_step(service, replace(chosen, run=run))
 
 
-def generate_step(pairs: PairSource, options: GenerateOptions, *, terms: RunTerms) -> Step:
-    """The step, for ``pairs`` that are open; its results are counted by why sampling stopped."""
+def generate_step(service: GenerateService, options: GenerateOptions) -> Step:
+    """The step, for a ``service`` that is open and options settled for it (``settled_for``).
+
+    Its results are counted by why sampling stopped.
+    """
     patience = Patience()
+    run = options.run
 
     async def generate(record: Record) -> Value:
         value = function_record(record)
-        function = function_of(value, terms)
-        generator = _generator_of(value)
-        convert = conversion_of(value, terms)
+        function = function_of(value, run)
+        generator = generator_of(value)
+        convert = conversion_of(value, run)
         try:
-            response = await pairs.generate(
+            response = await service.generate(
                 function,
                 generator,
                 count=options.count,
                 attempts=options.attempts,
                 give_up_after=options.give_up_after,
                 seed=options.seed,
-                limits=terms.limits,
-                checks=terms.checks,
-                isolation=terms.isolation,
+                limits=run.limits,
+                checks=run.checks,
+                isolation=run.isolation,
                 convert=convert,
             )
         except ExecboxError as error:
             raise patience.problem_of(error) from error
         patience.answered()
-        settings: Value = {"prelude": function.prelude, "convert": convert}
-        kept = {name: setting for name, setting in settings.items() if setting != "none"}
-        return _with_pairs(value | kept, response)
+        return _with_pairs(value | named_settings(function, convert), response)
 
     return Step(
         name="generate",
@@ -179,51 +133,13 @@ def generate_step(pairs: PairSource, options: GenerateOptions, *, terms: RunTerm
             "attempts": options.attempts,
             "give_up_after": options.give_up_after,
             "seed": options.seed,
-            **terms.settings,
+            **run.settings,
         },
         work=per_record(generate),
-        reason_of=lambda value: _OUTCOMES.get(str(_own(value).get("stopped")), "unknown"),
+        reason_of=lambda value: _OUTCOMES.get(str(own_meta_of(value).get("stopped")), "unknown"),
         tally=_tally,
-        concurrency=terms.concurrency or 1,
+        concurrency=run.concurrency or 1,
     )
-
-
-def function_record(record: Record) -> Value:
-    """A record in the shape of a function: as it is, or made from a raw answer.
-
-    Of a raw answer's record ``meta`` is kept, with ``msgidx`` (its zero-based line, as in CodeI/O)
-    and the ``model``; the messages and the text are not. Raises ``BadRecord``.
-    """
-    value = record.value
-    if "refcode" in value:
-        return value
-    text = raw_answer(value)
-    if text is None:
-        raise BadRecord(
-            '"refcode" is missing, and so is a raw answer ("output") to take it from',
-            reason="missing_field",
-        )
-    parsed = parse_transformed(text)
-    meta = value.get("meta")
-    origin = {"msgidx": record.index} | ({"model": value["model"]} if "model" in value else {})
-    return {
-        "problem_description": parsed.problem,
-        "io_requirements": parsed.requirements,
-        "refcode": parsed.code,
-        "funcname": "main_solution",
-        "input_generator": parsed.generator,
-        "category": value.get("category"),
-        "meta": origin | meta if isinstance(meta, dict) else origin,
-    }
-
-
-def _generator_of(value: Value) -> wire.InputGenerator:
-    if not text_field(value, "input_generator").strip():
-        raise BadRecord('"input_generator" is empty', reason="missing_field")
-    try:
-        return wire.InputGenerator.model_validate({"code": value["input_generator"]})
-    except ValidationError as error:
-        raise invalid_record(error, names={"code": "input_generator"}) from error
 
 
 def _with_pairs(value: Value, response: wire.GenerateResponse) -> Value:
@@ -301,15 +217,9 @@ def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
 
 
-def _own(value: Value) -> Value:
-    meta = value.get("meta", value)
-    own = meta.get(OWN_META) if isinstance(meta, dict) else None
-    return own if isinstance(own, dict) else {}
-
-
 def _tally(value: Value) -> Mapping[str, int]:
     """Pairs, and rejected draws by reason, of a result or of a failure's detail."""
-    rejected = _own(value).get("rejected")
+    rejected = own_meta_of(value).get("rejected")
     ios = value.get("ios")
     counts = {"pairs": len(ios)} if isinstance(ios, list) else {}
     return counts | (rejected if isinstance(rejected, dict) else {})

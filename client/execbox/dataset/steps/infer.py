@@ -6,20 +6,19 @@ the endpoint tells it apart, ``reasoning``. Whether an answer is right is found 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from execbox.dataset.files.records import BadRecord, DatasetError, Record, Value, list_field
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, list_field
+from execbox.dataset.files.records import Record
 from execbox.dataset.steps.model import Completion, Messages, Model, ModelFailed, ModelUnusable
-from execbox.dataset.steps.progress import Listener, Summary, unheard
-from execbox.dataset.steps.step import Step, part_of, per_record, run_step_async
+from execbox.dataset.steps.step import Step, part_of, per_record
 
-__all__ = ["FAILURES_IN_A_ROW_MAX", "InferOptions", "infer_file", "infer_step"]
+__all__ = ["PROMPTS_FAILED_IN_A_ROW_MAX", "InferOptions", "infer_step", "open_infer_step"]
 
-FAILURES_IN_A_ROW_MAX = 25
-"""So many prompts without an answer, and not one with, and the run ends: it is not the prompts."""
+PROMPTS_FAILED_IN_A_ROW_MAX = 25
+"""After so many prompts in a row without an answer the run ends: the prompts are not the cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,33 +39,15 @@ class InferOptions:
                 raise DatasetError(f"{name} must be 1 or more, not {getattr(self, name)}")
 
 
-def infer_file(
-    source: Path,
-    output: Path,
-    *,
-    model: Model,
-    options: InferOptions | None = None,
-    restart: bool = False,
-    listener: Listener = unheard,
-) -> Summary:
-    """Ask ``model`` every question of ``source`` that has no answer in ``output`` yet.
+@asynccontextmanager
+async def open_infer_step(model: Model, options: InferOptions | None = None) -> AsyncIterator[Step]:
+    """The step, with ``model`` opened around it.
 
-    A prompt without an answer is in the error file and tried again by the next run. Raises
-    ``ModelUnusable`` where going on is no use; what was answered is in ``output``. Opens and
-    closes ``model``; not to be called where an event loop runs, see ``infer_step``.
+    A prompt without an answer is in the error file and tried again by the next run. The run
+    raises ``ModelUnusable`` where going on is no use.
     """
-
-    async def run() -> Summary:
-        async with model:
-            return await run_step_async(
-                infer_step(model, options or InferOptions()),
-                source=source,
-                output=output,
-                restart=restart,
-                listener=listener,
-            )
-
-    return asyncio.run(run())
+    async with model:
+        yield infer_step(model, options or InferOptions())
 
 
 def infer_step(model: Model, options: InferOptions) -> Step:
@@ -99,7 +80,7 @@ class _Asking:
             completion = await self._model.complete(messages)
         except ModelFailed as failure:
             self._failures_in_a_row += 1
-            if self._failures_in_a_row >= FAILURES_IN_A_ROW_MAX:
+            if self._failures_in_a_row >= PROMPTS_FAILED_IN_A_ROW_MAX:
                 raise ModelUnusable(
                     f"{self._failures_in_a_row} prompts in a row got no answer, the last because: "
                     f"{failure.message}; run the same command again when the model is well"

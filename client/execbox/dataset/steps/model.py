@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
-from execbox.dataset.files.records import Value
+from execbox.dataset.files.json_lines import Value
 from execbox.errors import ExecboxError
 
 __all__ = [

@@ -13,27 +13,27 @@ Every step resumes, so the chain does: started again it goes on where it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from execbox.dataset.files.records import DatasetError, Record, read_records
-from execbox.dataset.steps.assemble import AssembleOptions, assemble_step, open_rounds
+from execbox.dataset.files.json_lines import DatasetError
+from execbox.dataset.files.records import Record, read_records
+from execbox.dataset.steps.assemble import AssembleOptions, open_assemble_step
+from execbox.dataset.steps.file_run import run_step_async
 from execbox.dataset.steps.infer import InferOptions, infer_step
 from execbox.dataset.steps.model import Model
 from execbox.dataset.steps.progress import Listener, Summary, unheard
 from execbox.dataset.steps.prompts import PromptOptions, prompts_step
 from execbox.dataset.steps.revise import DEFAULT_REQUEST, Round, revise_step, round_counts
-from execbox.dataset.steps.step import Step, run_step_async
-from execbox.dataset.steps.verdicts import Verifier, VerifyOptions, options_for
+from execbox.dataset.steps.services import VerifyService
+from execbox.dataset.steps.step import OpenStep, Step
+from execbox.dataset.steps.verdicts import VerifyOptions, options_for
 from execbox.dataset.steps.verify import verify_step
 
-__all__ = ["Outcome", "PipelineOptions", "Stage", "have_pairs", "run_pipeline"]
+__all__ = ["PipelineOptions", "PipelineResult", "Stage", "have_pairs", "run_pipeline"]
 
 StageListener: TypeAlias = Callable[["Stage"], None]
-OpenStep: TypeAlias = AbstractAsyncContextManager[Step]
-"""A step with what it needs opened around it, such as ``generate`` with its client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class PipelineResult:
     """What the chain came to: training records, what each round was, and every stage."""
 
     output: Path
@@ -81,13 +81,13 @@ async def run_pipeline(
     folder: Path,
     *,
     model: Model,
-    verifier: Verifier,
+    service: VerifyService,
     generate: OpenStep | None = None,
     options: PipelineOptions | None = None,
     restart: bool = False,
     listener: Listener = unheard,
     on_stage: StageListener = lambda _: None,
-) -> Outcome:
+) -> PipelineResult:
     """Run the chain, or go on with it. ``generate`` is needed where the functions lack pairs.
 
     Raises what its steps raise; what they finished is in ``folder``.
@@ -96,24 +96,22 @@ async def run_pipeline(
     options = options or PipelineOptions()
     pairs = functions
     if generate is not None:
-        async with generate as step:
-            pairs = await chain.run(step, functions, "pairs.jsonl")
+        pairs = await chain.run(generate, functions, "pairs.jsonl")
     prompts = await chain.run(prompts_step(options.prompts), pairs, "prompts-1.jsonl")
     verified: list[Path] = []
-    async with model, verifier:
-        checking = await options_for(verifier, options.verify)
+    async with model, service:
+        checking = await options_for(service, options.verify)
         for number in range(1, options.rounds_count + 1):
             if number > 1:
-                step = revise_step(request=options.request)
-                prompts = await chain.run(step, verified[-1], f"prompts-{number}.jsonl")
-            step = infer_step(model, options.infer)
-            answers = await chain.run(step, prompts, f"answers-{number}.jsonl")
-            step = verify_step(verifier, checking, lookup=None)
-            verified.append(await chain.run(step, answers, f"verified-{number}.jsonl"))
-    with open_rounds(verified) as later:
-        step = assemble_step(later, options.assemble, rounds=verified)
-        output = await chain.run(step, verified[0], "train.jsonl")
-    return Outcome(output=output, rounds=round_counts(verified), stages=chain.stages)
+                revise = revise_step(request=options.request)
+                prompts = await chain.run(revise, verified[-1], f"prompts-{number}.jsonl")
+            infer = infer_step(model, options.infer)
+            answers = await chain.run(infer, prompts, f"answers-{number}.jsonl")
+            verify = verify_step(service, checking, lookup=None)
+            verified.append(await chain.run(verify, answers, f"verified-{number}.jsonl"))
+    assemble = open_assemble_step(verified, options.assemble)
+    output = await chain.run(assemble, verified[0], "train.jsonl")
+    return PipelineResult(output=output, rounds=round_counts(verified), stages=chain.stages)
 
 
 def have_pairs(functions: Path) -> bool:
@@ -134,7 +132,7 @@ class _Chain:
         self._on_stage = on_stage
         self.stages: list[Stage] = []
 
-    async def run(self, step: Step, source: Path, name: str) -> Path:
+    async def run(self, step: Step | OpenStep, source: Path, name: str) -> Path:
         output = self._folder / name
         summary = await run_step_async(
             step, source=source, output=output, restart=self._restart, listener=self._listener

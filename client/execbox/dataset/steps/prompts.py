@@ -17,20 +17,14 @@ from string import Template
 from typing import Literal, TypeAlias
 
 from execbox import _json
-from execbox.dataset.files.records import (
-    BadRecord,
-    DatasetError,
-    Record,
-    Value,
-    list_field,
-    text_field,
-)
-from execbox.dataset.steps.step import Step, part_of, per_record
-from execbox.dataset.steps.terms import OWN_META
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, list_field, text_field
+from execbox.dataset.files.record_certificates import OWN_META
+from execbox.dataset.files.records import Record
+from execbox.dataset.steps.step import Step, kept, part_of, per_record
 
 __all__ = ["PromptOptions", "Templates", "prompts_step", "templates_from_file"]
 
-Kind: TypeAlias = Literal["input", "output"]
+PredictionKind: TypeAlias = Literal["input", "output"]
 
 _OUTPUT = """\
 $problem
@@ -99,7 +93,7 @@ class PromptOptions:
     """
 
     pairs_count: int = 3
-    kinds: Sequence[Kind] = ("input", "output")
+    kinds: Sequence[PredictionKind] = ("input", "output")
     seed: int | None = None
     show_code: bool = True
     templates: Templates = Templates()
@@ -141,14 +135,11 @@ def prompts_step(options: PromptOptions) -> Step:
     def parts(record: Record) -> Sequence[Record]:
         return _questions(record, options)
 
-    async def question(record: Record) -> Value:
-        return record.value
-
     settings = {**asdict(options), "kinds": list(options.kinds)}
     return Step(
         name="prompts",
         settings=settings,
-        work=per_record(question),
+        work=per_record(kept),
         parts=parts,
         reason_of=lambda value: "input" if value.get("io_pred") == "i" else "output",
     )
@@ -182,7 +173,7 @@ def _chosen(record: Record, count: int, options: PromptOptions) -> Sequence[int]
 
 
 def _question(
-    record: Record, ioid: int, pair: Value, *, kind: Kind, options: PromptOptions
+    record: Record, ioid: int, pair: Value, *, kind: PredictionKind, options: PromptOptions
 ) -> Value:
     function = record.value
     value: Value = {
@@ -206,7 +197,7 @@ def _question(
 
 
 def _messages(
-    function: Value, pair: Value, *, kind: Kind, options: PromptOptions
+    function: Value, pair: Value, *, kind: PredictionKind, options: PromptOptions
 ) -> list[dict[str, str]]:
     templates = options.templates
     refcode = text_field(function, "refcode")
@@ -224,7 +215,7 @@ def _messages(
     return messages
 
 
-def _shown(pair: Value, *, kind: Kind) -> Mapping[str, str]:
+def _shown(pair: Value, *, kind: PredictionKind) -> Mapping[str, str]:
     """The half of the pair that may be seen: the other one is what is asked for."""
     name = "input" if kind == "output" else "output"
     return {name: json.dumps(pair[name], ensure_ascii=False)}

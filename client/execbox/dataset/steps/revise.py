@@ -12,17 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from execbox.dataset.files.records import (
-    BadLine,
-    BadRecord,
-    DatasetError,
-    Record,
-    Value,
-    list_field,
-    read_records,
-    text_field,
-)
-from execbox.dataset.steps.step import Step, part_of, per_record
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, list_field, text_field
+from execbox.dataset.files.records import BadLine, Record, read_records
+from execbox.dataset.steps.step import Step, kept, part_of, per_record
 
 __all__ = [
     "DEFAULT_REQUEST",
@@ -80,13 +72,10 @@ def revise_step(*, request: str = DEFAULT_REQUEST) -> Step:
     if not template.is_valid() or set(template.get_identifiers()) != {"feedback"}:
         raise DatasetError("the request for a revision must have $feedback in it, and no other $")
 
-    async def keep(record: Record) -> Value:
-        return record.value
-
     return Step(
         name="revise",
         settings={"request": request},
-        work=per_record(keep),
+        work=per_record(kept),
         parts=lambda record: _next_turn(record, template),
         reason_of=lambda value: str(turns_of(value)[-1]["verdict"]),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from execbox import wire
-from execbox.dataset.files.records import Value
+from execbox.dataset.files.json_lines import Value
 
 __all__ = [
     "CORRECTED",

@@ -9,53 +9,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Protocol, Self
 
 from execbox import wire
-from execbox.dataset.files.records import BadRecord, DatasetError
+from execbox.dataset.files.json_lines import BadRecord, DatasetError
+from execbox.dataset.steps.patience import REFUSED_KEY
+from execbox.dataset.steps.run_options import fastest_isolation
+from execbox.dataset.steps.services import VerifyService
 from execbox.errors import RequestError
 
 __all__ = [
-    "Verifier",
     "VerifyOptions",
-    "fastest_isolation",
     "options_for",
     "sendable",
     "settings_of",
     "verdicts_of",
 ]
 
-
 _WRONG_OUTPUT = (
     "Your output is not correct. On the given input the function does not return $prediction."
 )
-
-
-class Verifier(Protocol):
-    """Checks predictions; opened around its use, called by several tasks at once."""
-
-    async def verify(
-        self,
-        items: Sequence[wire.VerifyItem],
-        *,
-        isolation: wire.Isolation | None = None,
-        convert: wire.Conversion | None = None,
-        feedback_templates: wire.FeedbackTemplates | None = None,
-    ) -> wire.VerifyResponse:
-        """One entry per item, in their order. Raises ``RequestError`` for unacceptable items."""
-
-    async def capabilities(self) -> wire.Capabilities:
-        """What the service permits."""
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,22 +70,17 @@ class VerifyOptions:
         return given.model_copy(update={"wrong_output": _WRONG_OUTPUT})
 
 
-async def options_for(verifier: Verifier, options: VerifyOptions) -> VerifyOptions:
+async def options_for(service: VerifyService, options: VerifyOptions) -> VerifyOptions:
     """Options with isolation and concurrency decided by what the service says it can do."""
     if options.isolation is not None and options.concurrency is not None:
         return options
-    service = await verifier.capabilities()
+    permitted = await service.capabilities()
     return replace(
         options,
-        isolation=options.isolation or fastest_isolation(service),
+        isolation=options.isolation or fastest_isolation(permitted),
         # One more than there are slots, so that none is idle while an answer is read.
-        concurrency=options.concurrency or service.concurrency + 1,
+        concurrency=options.concurrency or permitted.concurrency + 1,
     )
-
-
-def fastest_isolation(service: wire.Capabilities) -> wire.Isolation:
-    """The level that costs least, of those the service permits."""
-    return "process" if "process" in service.isolation else service.isolation[0]
 
 
 def sendable(response: str) -> str:
@@ -123,47 +90,47 @@ def sendable(response: str) -> str:
 
 async def verdicts_of(
     items: Sequence[wire.VerifyItem | BadRecord],
-    verifier: Verifier,
+    service: VerifyService,
     options: VerifyOptions,
     *,
     converts: Sequence[wire.Conversion] | None = None,
 ) -> Sequence[wire.VerifiedItem | BadRecord]:
-    """One answer per item, in their order; what is a problem already stays one.
+    """One verified item per item, in their order; what is a problem already stays one.
 
     ``converts`` says how each item's values without a JSON form are written, else the options do.
-    ``verdict`` is never None in what is returned: an answer that could not be checked is a
+    ``verdict`` is never None in what is returned: an item that could not be checked is a
     ``BadRecord`` to be tried again.
     """
-    answers: list[wire.VerifiedItem | BadRecord | None] = [None] * len(items)
+    verified: list[wire.VerifiedItem | BadRecord | None] = [None] * len(items)
     groups: defaultdict[wire.Conversion, list[tuple[int, wire.VerifyItem]]] = defaultdict(list)
     for place, item in enumerate(items):
         if isinstance(item, BadRecord):
-            answers[place] = item
+            verified[place] = item
         else:
             groups[options.convert if converts is None else converts[place]].append((place, item))
     for convert, group in groups.items():
-        request = _Request(verifier, options, convert)
-        found = await request.answers([item for _, item in group])
-        for (place, _), answer in zip(group, found, strict=True):
-            answers[place] = _with_verdict(answer)
-    return [answer for answer in answers if answer is not None]
+        request = _Request(service, options, convert)
+        found = await request.verified([item for _, item in group])
+        for (place, _), one in zip(group, found, strict=True):
+            verified[place] = _with_verdict(one)
+    return [one for one in verified if one is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
     """What requests about one group of items have in common."""
 
-    verifier: Verifier
+    service: VerifyService
     options: VerifyOptions
     convert: wire.Conversion
 
-    async def answers(
+    async def verified(
         self, items: Sequence[wire.VerifyItem]
     ) -> Sequence[wire.VerifiedItem | BadRecord]:
         """Where a request is refused, its halves are sent by themselves, so that only what is
         refused alone counts as refused."""
         try:
-            response = await self.verifier.verify(
+            response = await self.service.verify(
                 items,
                 isolation=self.options.isolation,
                 convert=self.convert,
@@ -171,31 +138,31 @@ class _Request:
             )
         except RequestError as error:
             # Where the key is refused, every record would be; that ends the run.
-            if error.http_status in (401, 403):
+            if error.http_status in REFUSED_KEY:
                 raise
             if len(items) == 1:
                 return [BadRecord(error.message, reason=error.code)]
             middle = len(items) // 2
-            return [*await self.answers(items[:middle]), *await self.answers(items[middle:])]
+            return [*await self.verified(items[:middle]), *await self.verified(items[middle:])]
         return response.items
 
 
-def _with_verdict(answer: wire.VerifiedItem | BadRecord) -> wire.VerifiedItem | BadRecord:
-    if isinstance(answer, BadRecord):
-        return answer
-    if answer.verdict is None:
-        error = answer.error
+def _with_verdict(item: wire.VerifiedItem | BadRecord) -> wire.VerifiedItem | BadRecord:
+    if isinstance(item, BadRecord):
+        return item
+    if item.verdict is None:
+        error = item.error
         return BadRecord(
             "no verdict, this is no fault of the answer: "
             + (error.message if error is not None else "the service gave no reason"),
             reason=error.code if error is not None else "no_verdict",
             retry=True,
         )
-    if answer.verdict is wire.Verdict.NOT_RUN:
+    if item.verdict is wire.Verdict.NOT_RUN:
         return BadRecord(
             "the job's time was over before this answer's turn", reason="not_run", retry=True
         )
-    return answer
+    return item
 
 
 def settings_of(options: VerifyOptions) -> Mapping[str, object]:

@@ -6,20 +6,19 @@ Adds ``res`` (``status`` and ``message``, in CodeI/O's words), ``verdict``, ``fe
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from execbox import wire
+from execbox.dataset.files.json_lines import BadRecord, Value, index_field, text_field
 from execbox.dataset.files.lookup import Lookup
-from execbox.dataset.files.records import BadRecord, Record, Value, index_field, text_field
-from execbox.dataset.steps.progress import Listener, Summary, unheard
-from execbox.dataset.steps.step import Step, Worked, run_step_async
+from execbox.dataset.files.records import Record
+from execbox.dataset.steps.services import VerifyService
+from execbox.dataset.steps.step import Step, Worked
 from execbox.dataset.steps.verdicts import (
-    Verifier,
     VerifyOptions,
     options_for,
     sendable,
@@ -27,7 +26,7 @@ from execbox.dataset.steps.verdicts import (
     verdicts_of,
 )
 
-__all__ = ["item_of", "verify_file", "verify_step"]
+__all__ = ["item_of", "open_verify_step", "verify_step"]
 
 _STATUS = {
     wire.Verdict.CORRECT: "success",
@@ -37,48 +36,36 @@ _STATUS = {
 """CodeI/O's words; every other verdict is its own status."""
 
 
-def verify_file(
-    source: Path,
-    output: Path,
-    *,
-    verifier: Verifier,
-    functions: Path | None = None,
+@asynccontextmanager
+async def open_verify_step(
+    service: VerifyService,
     options: VerifyOptions | None = None,
-    restart: bool = False,
-    listener: Listener = unheard,
-) -> Summary:
-    """Check every answer of ``source`` that has no verdict in ``output`` yet.
+    *,
+    functions: Path | None = None,
+) -> AsyncIterator[Step]:
+    """The step, with ``service`` opened around it and asked what it permits.
 
     ``functions`` is needed for records that carry no ``refcode`` and ``io`` of their own, such as
     those made by CodeI/O's scripts: ``itemid`` and ``ioid`` are looked up in it. An answer the
-    service could not check is in the error file and checked by the next run. Raises
-    ``ServiceError`` and ``TransportError`` where the service fails altogether. Opens and closes
-    ``verifier``; not to be called where an event loop runs, see ``verify_step``.
+    service could not check is in the error file and checked by the next run. The run raises
+    ``ServiceError`` and ``TransportError`` where the service fails altogether.
     """
-
-    async def run(lookup: Lookup | None) -> Summary:
-        async with verifier:
-            settled = await options_for(verifier, options or VerifyOptions())
-            return await run_step_async(
-                verify_step(verifier, settled, lookup=lookup),
-                source=source,
-                output=output,
-                restart=restart,
-                listener=listener,
-            )
-
     with nullcontext() if functions is None else Lookup(functions) as lookup:
-        return asyncio.run(run(lookup))
+        async with service:
+            settled = await options_for(service, options or VerifyOptions())
+            yield verify_step(service, settled, lookup=lookup)
 
 
-def verify_step(verifier: Verifier, options: VerifyOptions, *, lookup: Lookup | None) -> Step:
-    """The step, for a ``verifier`` that is open and options settled for it (``options_for``); its
-    results are counted by verdict."""
+def verify_step(service: VerifyService, options: VerifyOptions, *, lookup: Lookup | None) -> Step:
+    """The step, for a ``service`` that is open and options settled for it (``options_for``).
+
+    Its results are counted by verdict.
+    """
 
     async def work(records: Sequence[Record]) -> Sequence[Worked]:
         items = [_item_or_problem(record, options, lookup) for record in records]
         converts = [_conversion_of(record.value, options) for record in records]
-        verdicts = await verdicts_of(items, verifier, options, converts=converts)
+        verdicts = await verdicts_of(items, service, options, converts=converts)
         return [
             verdict if isinstance(verdict, BadRecord) else _verified_record(record, verdict)
             for record, verdict in zip(records, verdicts, strict=True)
@@ -163,14 +150,14 @@ def _conversion_of(value: Value, options: VerifyOptions) -> wire.Conversion:
     return "codeio" if value.get("convert", options.convert) == "codeio" else "none"
 
 
-def _verified_record(record: Record, answer: wire.VerifiedItem) -> Value:
-    verdict = answer.verdict
+def _verified_record(record: Record, item: wire.VerifiedItem) -> Value:
+    verdict = item.verdict
     if verdict is None:
-        raise ValueError("an answer without verdict is no result")
-    feedback = answer.feedback or ""
+        raise ValueError("an item without verdict is no result")
+    feedback = item.feedback or ""
     return record.value | {
         "res": {"status": _STATUS.get(verdict, verdict.value), "message": feedback},
         "verdict": verdict.value,
         "feedback": feedback,
-        "extracted": answer.extracted,
+        "extracted": item.extracted,
     }

@@ -1,0 +1,213 @@
+"""Running one step over one file: bounded concurrency, results and failures to their files.
+
+What is done with a record is the step's, what a killed run leaves behind is in ``resume``. Killed
+at any byte and run again, a run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value
+from execbox.dataset.files.records import BadLine, Record, read_records
+from execbox.dataset.files.resume import RunFiles
+from execbox.dataset.steps.progress import Listener, Progress, Summary, unheard
+from execbox.dataset.steps.step import OpenStep, Step, Worked
+
+__all__ = ["run_step", "run_step_async"]
+
+_TICK_S = 1.0
+_SKIPPED_BETWEEN_PAUSES = 1000
+
+
+def run_step(
+    step: Step | OpenStep,
+    *,
+    source: Path,
+    output: Path,
+    restart: bool = False,
+    listener: Listener = unheard,
+) -> Summary:
+    """Do ``step`` for every record of ``source`` that has no result in ``output`` yet.
+
+    Opens and closes what the step needs. Returns when every record has a result or a line in the
+    error file. Raises ``DatasetError`` for files that cannot be used, and whatever opening the
+    step and ``step.work`` raise; either way all results so far are in ``output``. Where an event
+    loop runs already, such as in a notebook, ``await run_step_async(...)`` instead.
+    """
+    if _in_event_loop():
+        raise DatasetError(
+            "an event loop runs here already, as in a notebook, so run_step cannot start one: "
+            "write `await run_step_async(...)` with the same arguments"
+        )
+    running = run_step_async(step, source=source, output=output, restart=restart, listener=listener)
+    return asyncio.run(running)
+
+
+async def run_step_async(
+    step: Step | OpenStep,
+    *,
+    source: Path,
+    output: Path,
+    restart: bool = False,
+    listener: Listener = unheard,
+) -> Summary:
+    """As ``run_step``, in a running event loop."""
+    async with nullcontext(step) if isinstance(step, Step) else step as opened:
+        return await _run_open(
+            opened, source=source, output=output, restart=restart, listener=listener
+        )
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _run_open(
+    step: Step, *, source: Path, output: Path, restart: bool, listener: Listener
+) -> Summary:
+    progress = Progress(step.name, total_bytes=_readable_bytes(source, output=output))
+    with RunFiles(
+        output,
+        step=step.name,
+        settings=step.settings,
+        restart=restart,
+        on_result=lambda value: _count_result(step, progress, value, resumed=True),
+        on_failure=lambda entry: _count_failure(
+            step,
+            progress,
+            BadRecord("", reason=str(entry.get("reason")), detail=_detail(entry)),
+            resumed=True,
+        ),
+    ) as files:
+        await _Run(step, files, progress, listener).through(source)
+        files.finish()
+    listener(progress.snapshot())
+    return progress.summary()
+
+
+class _Run:
+    def __init__(self, step: Step, files: RunFiles, progress: Progress, listener: Listener) -> None:
+        self._step = step
+        self._files = files
+        self._progress = progress
+        self._listener = listener
+        self._under_way: dict[asyncio.Task[Sequence[Worked]], Sequence[Record]] = {}
+
+    async def through(self, source: Path) -> None:
+        skipped = 0
+        try:
+            for chunk in self._chunks(source):
+                if not chunk:
+                    skipped += 1
+                    if skipped % _SKIPPED_BETWEEN_PAUSES == 0:
+                        await asyncio.sleep(0)
+                    continue
+                while len(self._under_way) >= self._step.concurrency:
+                    await self._collect()
+                task = asyncio.ensure_future(self._step.work(chunk))
+                self._under_way[task] = chunk
+            while self._under_way:
+                await self._collect()
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _chunks(self, source: Path) -> Iterator[Sequence[Record]]:
+        """Records to work on; an empty chunk for each line with nothing to do."""
+        chunk: list[Record] = []
+        for line in read_records(source, non_finite=self._step.non_finite):
+            self._progress.read_bytes = line.end_bytes
+            fresh = self._without_result(line)
+            if not fresh:
+                yield ()
+            for record in fresh:
+                chunk.append(record)
+                if len(chunk) == self._step.chunk_count:
+                    yield chunk
+                    chunk = []
+        if chunk:
+            yield chunk
+
+    def _without_result(self, line: Record | BadLine) -> Sequence[Record]:
+        if isinstance(line, BadLine):
+            self._failed(line, BadRecord(line.message, reason=line.reason))
+            return ()
+        files = self._files
+        if files.has_failed(line):
+            return ()
+        try:
+            parts = self._step.parts(line)
+        except BadRecord as problem:
+            self._failed(line, problem)
+            return ()
+        return [part for part in parts if not (files.has_result(part) or files.has_failed(part))]
+
+    async def _collect(self) -> None:
+        done, _ = await asyncio.wait(
+            self._under_way, timeout=_TICK_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        failure: BaseException | None = None
+        for task in done:
+            records = self._under_way.pop(task)
+            failure = task.exception() or failure
+            if task.exception() is None:
+                for record, worked in zip(records, task.result(), strict=True):
+                    self._store(record, worked)
+        self._listener(self._progress.snapshot())
+        if failure is not None:
+            raise failure
+
+    def _store(self, record: Record, worked: Worked) -> None:
+        try:
+            if isinstance(worked, BadRecord):
+                raise worked
+            self._files.add_result(record, worked)
+        except BadRecord as problem:
+            self._failed(record, problem)
+        else:
+            _count_result(self._step, self._progress, worked)
+
+    def _failed(self, origin: Record | BadLine, problem: BadRecord) -> None:
+        if isinstance(origin, Record) and not problem.message.startswith(origin.where):
+            problem = BadRecord(
+                f"{origin.where}: {problem.message}",
+                reason=problem.reason,
+                retry=problem.retry,
+                detail=problem.detail,
+            )
+        self._files.add_failure(origin, problem)
+        _count_failure(self._step, self._progress, problem, resumed=False)
+
+
+def _count_result(step: Step, progress: Progress, value: Value, *, resumed: bool = False) -> None:
+    progress.result(step.reason_of(value), resumed=resumed)
+    progress.tally(step.tally(value))
+
+
+def _count_failure(step: Step, progress: Progress, problem: BadRecord, *, resumed: bool) -> None:
+    progress.failure(problem.reason, retry=problem.retry, resumed=resumed)
+    if problem.detail is not None:
+        progress.tally(step.tally(problem.detail))
+
+
+def _detail(entry: Value) -> Value | None:
+    detail = entry.get("detail")
+    return detail if isinstance(detail, dict) else None
+
+
+def _readable_bytes(source: Path, *, output: Path) -> int:
+    try:
+        if output.exists() and source.samefile(output):
+            raise DatasetError(f"{source}: is the input and the output at once")
+        return source.stat().st_size
+    except OSError as error:
+        raise DatasetError(f"{source}: cannot be read: {error.strerror or error}") from error

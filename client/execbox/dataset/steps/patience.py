@@ -1,0 +1,45 @@
+"""``Patience``: whether a failed request is one record's failure, or ends the run; no retrying."""
+
+from __future__ import annotations
+
+from execbox.dataset.files.json_lines import BadRecord
+from execbox.errors import ConnectFailed, ExecboxError, RequestError, ServiceError, TransportError
+
+__all__ = ["FAILURES_IN_A_ROW_MAX", "REFUSED_KEY", "Patience"]
+
+FAILURES_IN_A_ROW_MAX = 5
+"""After so many requests in a row without an answer the run ends: the records are not the cause."""
+REFUSED_KEY = frozenset({401, 403})
+"""HTTP statuses that no record causes: every request would get them."""
+
+
+class Patience:
+    """Tells one record that the service has no answer for from a service that answers nothing.
+
+    A refused key or connection is no record's failure; other failures are, unless nothing but
+    failures comes. What the client itself refused to send says nothing about the service.
+    """
+
+    def __init__(self) -> None:
+        self._failures_in_a_row = 0
+
+    def answered(self) -> None:
+        """The service has answered: failures are counted from none again."""
+        self._failures_in_a_row = 0
+
+    def problem_of(self, error: ExecboxError) -> BadRecord:
+        """Why this record has no result; raises ``error`` where going on is no use."""
+        if isinstance(error, RequestError) and error.http_status is None:
+            return BadRecord(error.message, reason=error.code)
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= FAILURES_IN_A_ROW_MAX:
+            raise error
+        match error:
+            case RequestError() if error.http_status not in REFUSED_KEY:
+                return BadRecord(error.message, reason=error.code, retry=True)
+            case ServiceError():
+                message = f"the service failed, this is no fault of the record: {error.message}"
+                return BadRecord(message, reason=error.code, retry=True)
+            case TransportError() if not isinstance(error, ConnectFailed):
+                return BadRecord(f"no answer: {error.message}", reason="no_answer", retry=True)
+        raise error

@@ -1,0 +1,84 @@
+"""``RunOptions``: the limits, checks and settings a function is run with, and where. No records.
+
+``generate`` and ``certify`` take them. What a record says for itself is in ``record_function``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from pydantic import ValidationError
+
+from execbox import wire
+from execbox.dataset.files.json_lines import DatasetError
+
+__all__ = ["RunOptions", "fastest_isolation", "settled_for"]
+
+Complexity: TypeAlias = Literal["codeio"] | wire.ComplexityLimits | None
+
+_JOB_TIME_S = 60.0
+
+
+def _limits() -> wire.Limits:
+    return wire.Limits(job_time_s=_JOB_TIME_S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a function is run and what is checked.
+
+    ``runs`` are the executions of each call that must agree, 2 to 10, and None leaves the
+    determinism check out. ``prelude`` and ``convert`` are for records that name none of their own.
+    ``isolation`` and ``concurrency`` None take the fastest the service permits and as many
+    requests as keep all of its slots busy.
+    """
+
+    limits: wire.Limits = field(default_factory=_limits)
+    runs: int | None = 2
+    complexity: Complexity = "codeio"
+    prelude: wire.Prelude = "codeio"
+    convert: wire.Conversion = "none"
+    isolation: wire.Isolation | None = None
+    concurrency: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.concurrency is not None and self.concurrency < 1:
+            raise DatasetError(f"concurrency must be 1 or more, not {self.concurrency}")
+        try:
+            _ = self.checks
+        except ValidationError as error:
+            raise DatasetError(f"runs must be 2 to 10, not {self.runs}") from error
+
+    @property
+    def checks(self) -> wire.Checks:
+        """What the service is asked to check."""
+        determinism = None if self.runs is None else wire.DeterminismCheck(runs=self.runs)
+        return wire.Checks(determinism=determinism, complexity=self.complexity)
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """What results depend on, for the run's settings file."""
+        return {
+            "limits": self.limits.model_dump(),
+            "checks": self.checks.model_dump(),
+            "prelude": self.prelude,
+            "convert": self.convert,
+        }
+
+
+def settled_for(options: RunOptions, capabilities: wire.Capabilities) -> RunOptions:
+    """Options with isolation and concurrency decided by what the service says it can do."""
+    # Half as many again, so that no slot is idle while an answer is read.
+    slots = capabilities.concurrency
+    return replace(
+        options,
+        isolation=options.isolation or fastest_isolation(capabilities),
+        concurrency=options.concurrency or slots + max(1, slots // 2),
+    )
+
+
+def fastest_isolation(capabilities: wire.Capabilities) -> wire.Isolation:
+    """The level that costs least, of those the service permits."""
+    return "process" if "process" in capabilities.isolation else capabilities.isolation[0]
