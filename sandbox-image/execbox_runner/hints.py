@@ -1,7 +1,7 @@
 """Static hints: which lines read something that can differ from run to run.
 
 They explain a result of the determinism check and never decide one. Run inside a job process,
-because a source can be made to blow up whoever parses it.
+because a source can be made to blow up its parser.
 """
 
 from __future__ import annotations

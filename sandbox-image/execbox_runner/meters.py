@@ -132,7 +132,8 @@ def container_cpu_ns(files: CgroupFiles) -> int:
 def process_cpu_ns(pid: int) -> int:
     """CPU time of all threads of a process, 0 once it is gone.
 
-    The clock id is what clock_getcpuclockid(3) computes: a process clock that anybody may read.
+    The clock id is what clock_getcpuclockid(3) computes: a process clock
+    that every process may read.
     """
     try:
         return time.clock_gettime_ns((~pid << 3) | 2)

@@ -61,7 +61,7 @@ def serve_runtime(settings: Settings, runtime: ExecutionRuntime) -> int:
     except OSError as error:
         sys.stderr.write(
             f"execbox: cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
-            f"choose another with EXECBOX_HOST and EXECBOX_PORT\n"
+            f"choose a different address with EXECBOX_HOST and EXECBOX_PORT\n"
         )
         return EXIT_FAILURE
     app = create_app(settings, runtime)

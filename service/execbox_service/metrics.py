@@ -1,6 +1,6 @@
 """What an operator watches, as Prometheus metrics. Counts and times only: no code, value or key.
 
-State that lives elsewhere (queue, slots, sandboxes) is read when somebody asks, not copied.
+State that lives elsewhere (queue, slots, sandboxes) is read at each scrape, not copied.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Metrics:
         self._errors.labels(code).inc()
 
     def swept(self, container_count: int) -> None:
-        """Count containers that were found although nobody owned them."""
+        """Count containers that were found without an owner."""
         self._swept.inc(container_count)
 
     def limited(self, limit: str) -> None:

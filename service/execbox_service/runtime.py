@@ -96,7 +96,7 @@ class Runtime:
         """Whether executions can run now, from what the pool last saw of the engine."""
         if self._pool is None or self._backend is None:
             return Readiness(ready=False, reason="starting")
-        # What was lost is only noticed by looking; making another shows whether the engine lives.
+        # What was lost is only noticed by looking; making a new one shows whether the engine lives.
         self._pool.recycle()
         reason = self._pool.trouble or self._trouble
         return Readiness(ready=reason is None, reason=reason)
@@ -133,7 +133,7 @@ class Runtime:
         return self._started.facts
 
     async def _keep_clean(self, engine: Engine) -> None:
-        """On a timer: drop old sandboxes, remove containers that nobody leases."""
+        """On a timer: drop old sandboxes, remove containers that no job leases."""
         while True:
             await asyncio.sleep(self._settings.sweep_interval_s)
             try:
@@ -146,7 +146,7 @@ class Runtime:
             except Exception as error:
                 # The edge of this task: a bug must neither end it nor keep a stop from removing.
                 self._trouble = f"{type(error).__name__}: {error}"
-                logger.exception("the sweep failed in a way nobody foresaw")
+                logger.exception("the sweep failed in an unforeseen way")
             else:
                 self._trouble = None
 

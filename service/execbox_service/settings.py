@@ -87,7 +87,7 @@ OptionalText = Annotated[str | None, BeforeValidator(_blank_to_none)]
 
 
 class Settings(BaseSettings):
-    """One frozen object, made once at start and passed to whoever needs it."""
+    """One frozen object, made once at start and passed to what needs it."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True

@@ -113,7 +113,7 @@ class BatchStream:
                     self._look_for_client()
 
     def _look_for_client(self) -> None:
-        """Nobody learns from a connection that is not read from that its other end is closed. The
+        """A connection that is not read from does not show that its other end is closed. The
         kernel can tell, once it has been told: a client that was killed in the middle of sending
         answers nothing but what is sent to it, so it is sent an empty line."""
         if self._connection is not None and self._connection.peer_has_left():

@@ -45,14 +45,14 @@ class Connection(Protocol):
         """Keep the connection until its request is answered: its caller has a valid key."""
 
     def take_over_deadline(self) -> None:
-        """End the deadline for receiving this request; whoever calls this keeps one instead."""
+        """End the deadline for receiving this request; the caller of this keeps one instead."""
 
     def peer_has_left(self) -> bool:
         """Whether the other end is closed, even while nothing is read from it."""
 
 
 class ClientGone(Exception):
-    """The caller closed the connection: nobody is left to answer."""
+    """The client closed the connection: an answer would reach no one."""
 
 
 class Bodies:

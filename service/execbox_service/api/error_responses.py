@@ -51,7 +51,7 @@ class MethodNotAllowed(CallerMistake):
     def __init__(self, method: str, *, allowed: str) -> None:
         super().__init__(
             ErrorCode.METHOD_NOT_ALLOWED,
-            f"{method} is not possible here; use {allowed or 'another method'}",
+            f"{method} is not possible here; use {allowed or 'a different method'}",
         )
         self.allowed = allowed
 

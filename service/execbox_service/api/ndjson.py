@@ -26,7 +26,7 @@ class Line:
 
 class LineBuffer:
     """What has been received and not been taken: at most ``line_bytes_max`` and one piece more,
-    as long as nobody feeds it while it is ``full``."""
+    as long as it is not fed while it is ``full``."""
 
     def __init__(self, line_bytes_max: int) -> None:
         self._line_bytes_max = line_bytes_max

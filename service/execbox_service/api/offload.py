@@ -1,4 +1,4 @@
-"""Reading large documents beside the event loop, so that nobody's small request waits for them.
+"""Reading large documents beside the event loop, so that small requests do not wait for them.
 
 What is read, and what is wrong with it, is in ``validation.py``; nothing here looks at a document.
 """

@@ -1,7 +1,7 @@
 """What every engine must offer: making sandboxes, talking to them, removing them. No policy here.
 
-A sandbox is one started container with a supervisor in it that has said it is ready. Whoever
-leases one sends frames and reads answers; any surprise ends in ``SandboxLost``, which is our
+A sandbox is one started container with a supervisor in it that has said it is ready. A job
+that leases one sends frames and reads answers; any surprise ends in ``SandboxLost``, which is our
 failure and never a verdict, unless ``post_mortem`` brings the kernel's evidence of an OOM kill.
 """
 

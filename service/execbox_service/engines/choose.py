@@ -18,7 +18,7 @@ EngineChoice = Literal["auto", "docker", "bubblewrap"]
 
 
 def _docker(spec: ContainerSpec) -> Engine:
-    # Imported late, as below: whoever asks for one engine need not load the other's packages.
+    # Imported late, as below: a service with one engine need not load the other's packages.
     from execbox_service.engines.docker.engine import DockerEngine
 
     return DockerEngine(spec)

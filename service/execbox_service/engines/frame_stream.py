@@ -140,5 +140,5 @@ class FrameStream(asyncio.Protocol):
 
     def _arrived(self, answer: SupervisorFrame) -> None:
         if self._answers.qsize() >= _ANSWERS_MAX:
-            raise ProtocolViolation(f"more than {_ANSWERS_MAX} answers nobody asked for")
+            raise ProtocolViolation(f"more than {_ANSWERS_MAX} answers to no question")
         self._answers.put_nowait(answer)

@@ -28,7 +28,7 @@ class ContainerKind(StrEnum):
     """What a container is for, which decides what may be done with it."""
 
     SANDBOX = "sandbox"
-    """Attached to, started once, given another memory limit, removed."""
+    """Attached to, started once, given a different memory limit, removed."""
     PACKAGES = "packages"
     """Read from and removed. It has none of a sandbox's options, so it must never be started."""
 
@@ -40,7 +40,7 @@ class Variant:
     kind: ContainerKind
     body: dict[str, Any]
     joins_network: bool = False
-    """Whether its network is that of another sandbox, which ``body_joining`` names."""
+    """Whether it joins the network of a different sandbox, which ``body_joining`` names."""
 
     def body_joining(self, holder: str) -> dict[str, Any]:
         """The body with the one thing that varies: whose network it joins."""
@@ -72,7 +72,7 @@ def variants(spec: ContainerSpec, *, image_id: str, api_version: str) -> tuple[V
 def _config(
     client: docker.APIClient, arguments: dict[str, Any], options: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What the SDK makes of these arguments, after it was sent and somebody has parsed it."""
+    """What the SDK makes of these arguments, after it was sent and parsed."""
     # Its stubs know of no create without a command, which is how all of ours are.
     make = cast("Callable[..., dict[str, Any]]", client.create_container_config)
     config = make(command=None, host_config=options, **arguments)

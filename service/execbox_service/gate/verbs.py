@@ -196,7 +196,9 @@ class Verbs:
     async def _start(self, request: Request, made: _Made) -> bytes:
         _nothing_but_path(request)
         if made.kind is not ContainerKind.SANDBOX or not made.is_attached or made.is_started:
-            raise Refused("start: a sandbox is started once, after somebody has attached to it")
+            raise Refused(
+                "start: a sandbox is started once, and only after its engine has attached to it"
+            )
         made.is_started = True
         return await self._done("POST", f"/containers/{made.id}/start")
 

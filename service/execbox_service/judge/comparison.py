@@ -3,7 +3,7 @@
 What the values are and where they come from is decided elsewhere; text is never parsed here.
 Why the comparators are what they are: ``docs/decisions/0020-comparators.md``.
 
-The work is counted and bounded, because whoever predicts also chooses the size of the prediction.
+The work is counted and bounded, because a model chooses the size of its prediction.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Judged:
     limits: Limits
     prediction: JSON = None
     input_text: str | None = None
-    """What the function was run on, as JSON text; None where nobody said."""
+    """What the function was run on, as JSON text; None where the request does not say."""
     expected_text: str | None = None
     """The output it should give, as JSON text; None where it gave none."""
     reason: str | None = None

@@ -73,7 +73,7 @@ def _compare(execution: Execution, replay: Replay, *, facts: EngineFacts) -> Rep
 
 
 def _surroundings(certificate: Certificate, facts: EngineFacts) -> list[str]:
-    """What is another version than it was: whether the output changed or not."""
+    """What has changed its version since it was certified, whether or not the output has."""
     drifted = []
     if certificate.image != facts.image:
         drifted.append("image")

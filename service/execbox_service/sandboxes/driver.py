@@ -52,7 +52,7 @@ class Variation:
     """How an execution's surroundings differ from the baseline's."""
 
     interpreter: tuple[tuple[str, str], ...] = ()
-    """Environment of the interpreter itself: hash seed, clock. Another value, another zygote."""
+    """Environment of the interpreter itself: hash seed, clock. Each value has its own zygote."""
     surroundings: Surroundings = ()
     """What is set in the fork: cwd, home, tz, locale, entropy_seed, frozen."""
     limit_factor: int = 1

@@ -30,12 +30,12 @@ _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.5, 10.0
 _LEASE_WAIT_MAX_S = 60.0
 _BEHIND_S = 10.0
 _FAILURES_BORNE = 3
-"""Failures in a row after which nobody is kept waiting for the engine to come back."""
+"""Failures in a row after which jobs no longer wait for the engine to come back."""
 
 
 @dataclass
 class Lease:
-    """A sandbox in somebody's hands, with what decides whether it may be used again."""
+    """A sandbox that a job uses, with what decides whether it may be used again."""
 
     sandbox: Sandbox
     principal: str
@@ -71,7 +71,7 @@ class PoolLimits:
     """How many sandboxes, and how long one may be used."""
 
     warm_count: int
-    """Kept ready always; after somebody had to wait, more, up to ``warm_count_max``."""
+    """Kept ready always; after a job had to wait, more, up to ``warm_count_max``."""
     idle_count: int
     memory_mb: int
     cpu_count: float
@@ -123,7 +123,7 @@ class Pool:
 
     @property
     def behind_s(self) -> float:
-        """How long those who wait will, as far as can be told: 0 while nobody has to."""
+        """How long the jobs that wait now will wait, as far as can be told; 0 while none waits."""
         per_s = self.size.refill_per_s
         return len(self._waiting) / per_s if self._waiting and per_s else 0.0
 
@@ -274,7 +274,7 @@ class Pool:
             self._failed(str(error))
         except Exception as error:
             # The edge of this task: a bug must not make containers as fast as it can fail.
-            logger.exception("making a sandbox failed in a way nobody foresaw")
+            logger.exception("making a sandbox failed in an unforeseen way")
             self._failed(f"{type(error).__name__}: {error}")
         else:
             self.trouble = None
@@ -342,7 +342,7 @@ class Pool:
         for principal, leases in list(self._idle.items()):
             self._idle[principal] = []
             for lease in leases:
-                # Asked once: a moment later the answer may be another one.
+                # Asked once: a moment later the answer may differ.
                 if self._is_fresh(lease):
                     self._idle[principal].append(lease)
                 else:

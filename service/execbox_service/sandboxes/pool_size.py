@@ -1,4 +1,4 @@
-"""How many warm sandboxes to keep: more after somebody had to wait, fewer once some stay unused.
+"""How many warm sandboxes to keep: more after a job had to wait, fewer once some stay unused.
 
 Pure arithmetic over what the pool tells it; making and removing is the pool's.
 """
@@ -40,7 +40,7 @@ class PoolSize:
         self._spare_count = min(self._spare_count, left_count)
 
     def missed(self) -> None:
-        """None was left for somebody: keep one more from now on."""
+        """A job found none: keep one more from now on."""
         self._spare_count = 0
         self.target_count = min(self.target_count + 1, self._count_max)
 

@@ -74,7 +74,7 @@ def probe():
         "a system-call filter is on": own["Seccomp"] == "2",
         "one descriptor beside the standard three": descriptors() == [True],
         "fork is refused": refused(fork, PermissionError),
-        # Of a program that is not there: where exec is not refused, the answer is another error.
+        # Of a program that is not there: where exec is not refused, the error is a different one.
         "exec is refused": refused(lambda: os.execv("/nowhere", ["true"]), PermissionError),
         "sockets are refused": refused(lambda: socket.socket().close(), PermissionError),
         "the root file system is read-only": "ro" in mounts().get("/", set())

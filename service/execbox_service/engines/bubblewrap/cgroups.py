@@ -273,7 +273,7 @@ class SandboxGroup:
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"processes {sorted(pids)} of {self.name} do not end")
             time.sleep(_POLL_S)
-        # The memory group last: whoever sweeps after us looks for that one.
+        # The memory group last: a service that sweeps after us looks for that one.
         for directory in reversed(self._directories.values()):
             _remove(directory)
 

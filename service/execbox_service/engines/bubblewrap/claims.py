@@ -23,7 +23,7 @@ def claim(path: str) -> int:
         raise ClaimLost(f"{path}: {error.strerror}") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Somebody who took it for abandoned may have removed it between opening and locking.
+        # A service that took it for abandoned may have removed it between opening and locking.
         if os.fstat(fd).st_ino != os.stat(path).st_ino:
             raise ClaimLost(f"{path} was replaced")
     except (OSError, ClaimLost) as error:
@@ -33,7 +33,7 @@ def claim(path: str) -> int:
 
 
 def abandoned(parent: str, prefix: str) -> list[tuple[str, int]]:
-    """Directories of ours in ``parent`` that nobody owns, now claimed: paths and descriptors.
+    """Directories of ours in ``parent`` without an owner, now claimed: paths and descriptors.
 
     Only what this user owns and whose name begins with ``prefix``. The caller closes them.
     """

@@ -56,10 +56,10 @@ _WEAKER_FILES: Final = "functions can read this machine's /usr, and see what is 
 _WEAKER_PROFILE: Final = "no AppArmor or SELinux profile and no other OCI runtime confines them"
 _WEAKER_CPU: Final = "a sandbox's share of the CPU is not bounded: there is no cpu controller here"
 _WEAKER_VARIATIONS: Final = {
-    "clock": "determinism is not checked under another clock, with other dates of files or on what "
-    "looks like another machine in /proc; with a C compiler (apt install gcc libc6-dev) and a /tmp "
-    "that is not mounted noexec it would be",
-    "locale": "determinism is not checked under another locale; make it with: "
+    "clock": "determinism is not checked under a different clock, with different dates of files or "
+    "on what looks like a different machine in /proc; with a C compiler (apt install gcc "
+    "libc6-dev) and a /tmp that is not mounted noexec it would be",
+    "locale": "determinism is not checked under a different locale; make it with: "
     "localedef -i de_DE -f UTF-8 de_DE.UTF-8 (apt install locales)",
 }
 _WEAKER_SWAP: Final = "a sandbox's memory may be swapped out: the kernel does not account for swap"

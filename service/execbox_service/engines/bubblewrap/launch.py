@@ -73,7 +73,7 @@ def hold() -> NoReturn:
     sys.stdout.write("made\n")
     sys.stdout.flush()
     sys.stdin.readline()
-    # Nobody inside can make another one, and with it gain capabilities over some kernel object.
+    # No process inside can make a further namespace and so gain capabilities.
     with open("/proc/sys/user/max_user_namespaces", "w", encoding="ascii") as file:
         file.write("0")
     sys.stdout.write("closed\n")

@@ -171,7 +171,7 @@ class DockerEngine:
         self._options = host_config(self._client, self._spec)
 
     def look(self) -> str:
-        """The image's id, for whoever only wants to know; blocks. Raises EngineUnavailable."""
+        """The image's id, without starting the engine; blocks. Raises EngineUnavailable."""
         try:
             self._connect()
         except (DockerException, requests.RequestException, OSError) as error:
@@ -322,7 +322,7 @@ class DockerEngine:
         return any(True for _ in events)
 
     async def sweep(self, *, everything: bool = False) -> int:
-        """Remove containers of ours that nobody leases.
+        """Remove containers of ours that no job leases.
 
         Of this instance: those that are not in use here (``everything`` is for the start, when
         none is). Of other instances: those that have ended or were never started, since a living
@@ -332,7 +332,7 @@ class DockerEngine:
         for name in names:
             await self.remove(name)
         if names:
-            logger.warning("removed %d containers that nobody owned", len(names))
+            logger.warning("removed %d containers without an owner", len(names))
         return len(names)
 
     def _orphans(self, everything: bool) -> list[str]:

@@ -79,7 +79,7 @@ def sandbox_arguments(
     return {
         "image": image_id,
         "labels": {LABEL: spec.instance},
-        # Whoever joins another's network has its host name, too, and may not ask for one.
+        # A container that joins another's network shares its host name, and may not ask for one.
         "hostname": None if joins_network else "sandbox",
         "stdin_open": True,
         "tty": False,
