@@ -2,7 +2,7 @@
 # Docker engine where one can be had, the sandbox image.
 #
 #   make demo      set up, and run the main job on the sample functions
-#   make test      set up, and run the tests
+#   make test      set up, run the tests, and show their branch coverage
 #   make serve     set up, and run the service (PORT=8080 ENGINE=auto|docker|bubblewrap)
 #   make check     ruff, mypy, shellcheck
 #   make bench     set up, and measure
@@ -19,6 +19,7 @@ ENGINE ?= auto
 UPDATE ?=
 UPGRADE ?=
 PYTEST_ARGS ?=
+COVERAGE ?= yes
 BENCH_ARGS ?=
 
 PYTHON_BIN := .venv/bin/python
@@ -32,8 +33,15 @@ help:
 demo: venv engine
 	@EXECBOX_ENGINE=$(ENGINE) $(PYTHON_BIN) -m examples.demo
 
+# COVERAGE= leaves measuring out, which takes a tenth of the time.
 test: venv engine
+ifeq ($(COVERAGE),)
 	$(PYTHON_BIN) -m pytest $(PYTEST_ARGS)
+else
+	@rm -rf .coverage && mkdir .coverage
+	@$(PYTHON_BIN) -m coverage run -m pytest $(PYTEST_ARGS); status=$$?; \
+	    $(PYTHON_BIN) -m tests.coverage_by_folder; exit $$status
+endif
 
 image:
 	@scripts/setup-engine.sh
@@ -57,7 +65,7 @@ bench: venv engine
 	$(PYTHON_BIN) -m benchmarks $(BENCH_ARGS)
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 	-docker image rm execbox-sandbox:local execbox-service:local
 
