@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.callers import exported
 from harness.corpus_files import DEFAULT_FOLDER, CodeioFunction, CorpusMissing, read_codeio
+from harness.exported import exported
 from harness.findings import (
     RESULTS,
     Claim,

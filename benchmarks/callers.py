@@ -1,4 +1,4 @@
-"""Talking to a service under load: callers, one call at a time each, and its metrics.
+"""Talking to a service under load: callers, one call at a time each. No measuring.
 
 ``raw`` writes prepared bytes to a connection of its own and reads the answer, which costs next to
 nothing; ``execbox`` is our own ``AsyncClient``, with the validation that its users pay for.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,17 +36,6 @@ class Answered:
 
 Caller = Callable[[int], Awaitable[Answered]]
 """Calls the trivial function with a number. Raises CallFailed."""
-
-
-def exported(url: str, *, key: str | None = None) -> dict[str, float]:
-    """What the service's ``/metrics`` has, by name with labels."""
-    request = urllib.request.Request(f"{url}/metrics")
-    if key is not None:
-        request.add_header("Authorization", f"Bearer {key}")
-    with urllib.request.urlopen(request) as answer:
-        lines = answer.read().decode().splitlines()
-    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    return {name: float(value) for name, value in pairs}
 
 
 @asynccontextmanager

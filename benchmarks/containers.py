@@ -21,8 +21,8 @@ from harness.local_service import LocalService
 
 from benchmarks.single import Connection
 from benchmarks.work import TRIVIAL_CODE, Check
+from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.docker.engine import DockerEngine
-from execbox_service.runtime import container_spec
 from execbox_service.settings import load_settings
 
 _CHECK = Check(TRIVIAL_CODE, "main_solution", {"n": 21})

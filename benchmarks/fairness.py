@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.exported import exported
 from harness.findings import (
     RESULTS,
     Claim,
@@ -32,7 +33,7 @@ from harness.findings import (
 )
 from harness.local_service import LocalService
 
-from benchmarks.callers import exported, raw_caller
+from benchmarks.callers import raw_caller
 from benchmarks.load_numbers import Brief, brief
 from benchmarks.work import TRIVIAL_CODE
 from execbox import AsyncClient, ClientConfig, ExecboxError

@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.exported import exported
 from harness.findings import (
     RESULTS,
     Claim,
@@ -34,7 +35,7 @@ from harness.local_service import LocalService
 from harness.meters import read_cpu_times, resident_mb
 from harness.trend import Trend, trend_of
 
-from benchmarks.callers import Caller, CallFailed, exported, library, raw_caller
+from benchmarks.callers import Caller, CallFailed, library, raw_caller
 from benchmarks.load_numbers import Brief, brief, windows
 
 _RATIO_MAX = 5.0

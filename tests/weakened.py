@@ -17,12 +17,12 @@ from typing import Any
 from harness.bench import bench_settings
 
 from execbox.wire import ExecuteRequest, Execution
+from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.docker.engine import DockerEngine
 from execbox_service.failures import ServiceFailure
 from execbox_service.metrics import Metrics
 from execbox_service.operations.backend import Backend
 from execbox_service.operations.execute import execute
-from execbox_service.runtime import container_spec
 from execbox_service.sandboxes import selftest
 from execbox_service.sandboxes.pool import Pool, PoolLimits
 from execbox_service.scheduling.admission import Admission

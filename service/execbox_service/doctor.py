@@ -10,10 +10,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from execbox_service.engines.base import ContainerSpec, EngineUnavailable, Lacking
+from execbox_service.engines.base import EngineUnavailable, Lacking
 from execbox_service.engines.bubblewrap import cgroups, host_python, user_namespace
 from execbox_service.engines.bubblewrap.engine import find_programs
-from execbox_service.runtime import container_spec
+from execbox_service.engines.container_spec import ContainerSpec, container_spec
 from execbox_service.settings import ConfigurationError, load_settings
 
 __all__ = ["Check", "checks"]

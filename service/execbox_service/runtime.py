@@ -12,8 +12,9 @@ import importlib.metadata
 import logging
 
 from execbox.wire import Capabilities, ErrorCode, Limits, Readiness
-from execbox_service.engines.base import ContainerSpec, Engine, EngineFacts, EngineUnavailable
+from execbox_service.engines.base import Engine, EngineFacts, EngineUnavailable
 from execbox_service.engines.choose import choose_engine
+from execbox_service.engines.container_spec import container_spec
 from execbox_service.failures import ServiceFailure
 from execbox_service.metrics import Metrics
 from execbox_service.operations import policy
@@ -149,24 +150,6 @@ class Runtime:
                 logger.exception("the sweep failed in an unforeseen way")
             else:
                 self._trouble = None
-
-
-def container_spec(settings: Settings) -> ContainerSpec:
-    """What every container gets, from the operator's settings."""
-    return ContainerSpec(
-        image=settings.image,
-        instance=settings.instance_name,
-        docker_host=settings.docker_host,
-        oci_runtime=settings.oci_runtime,
-        cpu_count=settings.container_cpu_count,
-        memory_mb=min(Limits().memory_mb, settings.memory_mb_max),
-        runner_allowance_mb=settings.runner_allowance_mb,
-        tmp_mb=settings.tmp_mb,
-        tmp_inode_count=settings.tmp_inode_count,
-        pid_count=settings.pid_count,
-        open_file_count=settings.open_file_count,
-        shared_network=settings.shared_network,
-    )
 
 
 def _pool_limits(settings: Settings) -> PoolLimits:

@@ -18,14 +18,14 @@ from execbox.wire import Status
 from execbox_service.engines.base import EngineUnavailable, SandboxLost
 from execbox_service.engines.bubblewrap import cgroups
 from execbox_service.engines.bubblewrap.engine import BubblewrapEngine, BubblewrapSandbox
-from execbox_service.runtime import container_spec
+from execbox_service.engines.container_spec import container_spec
 from tests.engines.conftest import skip_or_fail
 from tests.process_use import descriptor_count
 
 HOLDER = """
 import asyncio
 from execbox_service.engines.bubblewrap.engine import BubblewrapEngine
-from execbox_service.runtime import container_spec
+from execbox_service.engines.container_spec import container_spec
 from execbox_service.settings import load_settings
 
 async def main():

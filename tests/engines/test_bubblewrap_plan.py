@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from execbox_service.engines.base import ContainerSpec
 from execbox_service.engines.bubblewrap.host_python import HostPython
 from execbox_service.engines.bubblewrap.plan import Machine, Parts, Plan, make_plan, runner_command
+from execbox_service.engines.container_spec import ContainerSpec
 
 SPEC = ContainerSpec(
     image="x",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from harness.bench import bench_settings
 
-from execbox_service.engines.base import ContainerSpec, EngineUnavailable
+from execbox_service.engines.base import EngineUnavailable
 from execbox_service.engines.choose import EngineChoice, choose_engine
-from execbox_service.runtime import container_spec
+from execbox_service.engines.container_spec import ContainerSpec, container_spec
 from tests.engines.conftest import skip_or_fail
 
 # Not a unix socket: the SDK does not close one that cannot be connected.

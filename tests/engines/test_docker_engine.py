@@ -24,10 +24,11 @@ from harness.bench import (
 )
 
 from execbox.wire import Status
+from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.docker.engine import DockerEngine
 from execbox_service.engines.docker.policy import LABEL
 from execbox_service.failures import ServiceFailure
-from execbox_service.runtime import Runtime, container_spec
+from execbox_service.runtime import Runtime
 
 pytestmark = pytest.mark.docker
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.docker.engine import DockerEngine
 from execbox_service.engines.docker.policy import LABEL
-from execbox_service.runtime import container_spec
 from execbox_service.settings import load_settings
 
 OURS, OTHERS = {LABEL: "ours"}, {LABEL: "others"}

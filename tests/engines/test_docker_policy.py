@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from execbox_service.engines.base import ContainerSpec
+from execbox_service.engines.container_spec import ContainerSpec, container_spec
 from execbox_service.engines.docker.policy import container_options, host_config
-from execbox_service.runtime import container_spec
 from execbox_service.settings import load_settings
 
 SPEC = ContainerSpec(

@@ -20,8 +20,8 @@ from harness.bench import (
     started_bench,
 )
 
+from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.docker.engine import DockerEngine
-from execbox_service.runtime import container_spec
 from execbox_service.settings import ConfigurationError, load_settings
 
 NAMESPACES = ("net", "pid", "ipc", "mnt")

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from execbox_service.engines.container_spec import container_spec
 from execbox_service.gate.allowed_bodies import ContainerKind, variants
 from execbox_service.gate.daemon import Daemon, DaemonResponse, DaemonSaidNo
 from execbox_service.gate.http1 import Request
 from execbox_service.gate.judgement import MemoryRange
 from execbox_service.gate.verbs import GateLimits, Verbs
-from execbox_service.runtime import container_spec
 from execbox_service.settings import load_settings
 from tests.gate.harness import new_name
 

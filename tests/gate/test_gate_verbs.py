@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 from harness.bench import IMAGE
 
+from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.docker.policy import LABEL, PACKAGES_PATH
 from execbox_service.gate.allowed_bodies import ContainerKind, variants
-from execbox_service.runtime import container_spec
 from tests.gate.harness import Gate, new_name, parsed, read_all, started_gate
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]

@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from harness.exported import exported
 from harness.local_service import LocalService
 
 from execbox import Client, wire
@@ -38,12 +38,7 @@ def line(name: str, code: str, argument: Any, **fields: Any) -> dict[str, Any]:
 
 def slots_active(service: LocalService) -> int:
     """As the service itself counts them."""
-    with urllib.request.urlopen(f"{service.url}/metrics", timeout=5) as answer:
-        for text in answer.read().decode().splitlines():
-            name, _, value = text.partition(" ")
-            if name == "execbox_slots_active":
-                return int(float(value))
-    raise AssertionError("the metric is gone")
+    return int(exported(service.url)["execbox_slots_active"])
 
 
 def test_batch_of_every_operation_runs(service: LocalService) -> None:

@@ -13,7 +13,7 @@ from harness.attacks.attack import LIMITS, Attack
 from harness.attacks.lists import CLASSES
 
 from execbox.wire import Status
-from execbox_service.engines.base import ContainerSpec
+from execbox_service.engines.container_spec import ContainerSpec
 from execbox_service.engines.docker.policy import container_options
 from execbox_service.failures import ServiceFailure
 from tests.sandbox.protections import (

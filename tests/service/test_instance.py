@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from execbox_service.runtime import container_spec
+from execbox_service.engines.container_spec import container_spec
 from execbox_service.settings import ConfigurationError, load_settings
 
 KEYS = {"api_key_hashes": "a:" + "0" * 64}

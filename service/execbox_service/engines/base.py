@@ -32,29 +32,6 @@ class SandboxLost(Exception):
 
 
 @dataclass(frozen=True)
-class ContainerSpec:
-    """What the operator chose for every sandbox of this service."""
-
-    image: str
-    instance: str
-    docker_host: str | None
-    oci_runtime: str | None
-    cpu_count: float
-    memory_mb: int
-    runner_allowance_mb: int
-    tmp_mb: int
-    tmp_inode_count: int
-    pid_count: int
-    open_file_count: int
-    shared_network: bool = False
-    """Whether containers join one empty network namespace instead of having one each."""
-
-    def memory_bytes(self, memory_mb: int) -> int:
-        """The cgroup limit: the job's memory plus what the runner and its packages hold."""
-        return (memory_mb + self.runner_allowance_mb) * 1024 * 1024
-
-
-@dataclass(frozen=True)
 class PostMortem:
     """What the engine knows of a sandbox that ended by itself."""
 

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Final, Literal
 
-from execbox_service.engines.base import ContainerSpec, Engine, EngineFacts, EngineUnavailable
+from execbox_service.engines.base import Engine, EngineFacts, EngineUnavailable
+from execbox_service.engines.container_spec import ContainerSpec
 
 logger = logging.getLogger(__name__)
 

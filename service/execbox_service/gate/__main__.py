@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from execbox_service.engines.container_spec import EXTRA_MEMORY_MB, container_spec
 from execbox_service.gate.daemon import Daemon
 from execbox_service.gate.judgement import MemoryRange
 from execbox_service.gate.server import GateServer
 from execbox_service.gate.verbs import GateLimits, Verbs
-from execbox_service.operations.job_payloads import EXTRA_MEMORY_MB
-from execbox_service.runtime import container_spec
 from execbox_service.settings import ConfigurationError, Settings, load_settings
 
 logger = logging.getLogger(__name__)

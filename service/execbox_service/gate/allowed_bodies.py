@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import docker
 
-from execbox_service.engines.base import ContainerSpec
+from execbox_service.engines.container_spec import ContainerSpec
 from execbox_service.engines.docker.policy import (
     host_config,
     packages_arguments,

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
-from execbox_service.engines.base import ContainerSpec
+from execbox_service.engines.container_spec import ContainerSpec
 from execbox_service.engines.docker.policy import LABEL, PACKAGES_PATH
 from execbox_service.gate import http1, judgement
 from execbox_service.gate.allowed_bodies import ContainerKind, Variant, variants

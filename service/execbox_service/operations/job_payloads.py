@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 from execbox.wire import Call, Conversion, Function, InputGenerator, Isolation, Limits, Profile
+from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
 from execbox_service.operations.package_guess import guess_packages
 from execbox_service.sandboxes.driver import Job, call_payload
 
 __all__ = [
-    "EXTRA_MEMORY_MB",
     "Jobs",
     "Measured",
     "Options",
@@ -24,10 +24,6 @@ __all__ = [
     "generator_jobs",
     "payload_of",
 ]
-
-EXTRA_MEMORY_MB = 256
-"""What further interpreters may hold, with scipy in each of them: those of a determinism check,
-and those that a container of level ``process`` keeps for the jobs to come."""
 
 
 class Runnable(Protocol):

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from execbox_service.engines.base import ContainerSpec, Lacking
+from execbox_service.engines.base import Lacking
 from execbox_service.engines.bubblewrap import claims
+from execbox_service.engines.container_spec import ContainerSpec
 
 PREFIX: Final = "execbox-"
 SERVICE_LEAF: Final = "execbox_service"

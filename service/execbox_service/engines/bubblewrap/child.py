@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from execbox_service.engines.base import ContainerSpec
 from execbox_service.engines.bubblewrap.cgroups import SandboxGroup
 from execbox_service.engines.bubblewrap.plan import (
     EXTRA_PID_COUNT,
@@ -22,6 +21,7 @@ from execbox_service.engines.bubblewrap.plan import (
     Parts,
     make_plan,
 )
+from execbox_service.engines.container_spec import ContainerSpec
 
 _LAUNCH_PATH: Final = str(Path(__file__).with_name("launch.py"))
 

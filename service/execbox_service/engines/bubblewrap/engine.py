@@ -20,7 +20,6 @@ from importlib import resources
 from typing import Any, Final, ParamSpec, TypeVar
 
 from execbox_service.engines.base import (
-    ContainerSpec,
     EngineFacts,
     EngineUnavailable,
     Lacking,
@@ -36,6 +35,7 @@ from execbox_service.engines.bubblewrap.runner_files import (
     RunnerFiles,
     syscall_numbers,
 )
+from execbox_service.engines.container_spec import ContainerSpec
 from execbox_service.engines.frame_stream import FrameStream
 from execbox_service.runner_frames import Ready, SupervisorFrame
 

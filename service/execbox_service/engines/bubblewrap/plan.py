@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from execbox_service.engines.base import ContainerSpec
 from execbox_service.engines.bubblewrap.host_python import HostPython
+from execbox_service.engines.container_spec import ContainerSpec
 
 LIBRARY: Final = "/execbox"
 EXTRA_PID_COUNT: Final = 1

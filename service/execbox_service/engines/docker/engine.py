@@ -23,13 +23,13 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from execbox_service.engines.base import (
-    ContainerSpec,
     EngineFacts,
     EngineUnavailable,
     Lacking,
     PostMortem,
     SandboxLost,
 )
+from execbox_service.engines.container_spec import ContainerSpec
 from execbox_service.engines.docker.attach import AttachedStream
 from execbox_service.engines.docker.policy import (
     LABEL,

@@ -12,7 +12,7 @@ from typing import Any
 import docker
 from docker.types import LogConfig, Ulimit
 
-from execbox_service.engines.base import ContainerSpec
+from execbox_service.engines.container_spec import ContainerSpec
 
 LABEL = "org.execbox.sandbox"
 PACKAGES_PATH = "/usr/lib/execbox/packages.json"
