@@ -7,7 +7,7 @@ that returns an ``Exchange``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypedDict, TypeVar, Unpack
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,6 +16,7 @@ from execbox._exchange import Answer, Exchange, read_model
 from execbox.errors import InvalidRequest, InvalidResponse, RequestTooLarge, ServiceUnavailable
 
 __all__ = [
+    "CallLike",
     "ExecuteOptions",
     "GenerateOptions",
     "VerifyOptions",
@@ -34,6 +35,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+CallLike: TypeAlias = wire.Call | Mapping[str, object] | list[Any] | tuple[Any, ...]
+"""One call: keyword arguments as a mapping, positional ones as a list or tuple."""
 
 _PROBE_TIMEOUT_S = 5.0
 _COMPARING_TIMEOUT_S = 60.0
@@ -88,7 +92,7 @@ class VerifyOptions(TypedDict, total=False):
 
 def execute(
     function: wire.Function | str,
-    calls: Sequence[wire.Call | Mapping[str, object]],
+    calls: Sequence[CallLike],
     **options: Unpack[ExecuteOptions],
 ) -> Exchange[wire.ExecuteResponse]:
     """``POST /v1/execute``. Raises ``InvalidRequest`` or ``RequestTooLarge`` before sending."""
@@ -249,7 +253,7 @@ def _get(
 
 def _execute_request(
     function: wire.Function | str,
-    calls: Sequence[wire.Call | Mapping[str, object]],
+    calls: Sequence[CallLike],
     **options: Unpack[ExecuteOptions],
 ) -> wire.ExecuteRequest:
     # Only what was given is sent: the service's defaults are the service's.
@@ -292,14 +296,18 @@ def _call(call: object, index: int) -> wire.Call:
     if isinstance(call, wire.Call):
         return call
     if isinstance(call, Mapping):
-        try:
-            return wire.Call(kwargs=dict(call))
-        except ValidationError as error:
-            raise invalid_request(error, within=("calls", index)) from error
-    raise InvalidRequest(
-        f"calls[{index}] must be a wire.Call or a mapping of keyword arguments, "
-        f"not a {type(call).__name__}"
-    )
+        fields: dict[str, object] = {"kwargs": dict(call)}
+    elif isinstance(call, list | tuple):
+        fields = {"args": list(call)}
+    else:
+        raise InvalidRequest(
+            f"calls[{index}] must be a mapping of keyword arguments, a list or tuple of positional "
+            f"ones, or a wire.Call, not {call!r:.60}; for one argument give a list of one"
+        )
+    try:
+        return wire.Call.model_validate(fields)
+    except ValidationError as error:
+        raise invalid_request(error, within=("calls", index)) from error
 
 
 def _checked_size(body: bytes, *, remedy: str) -> bytes:
@@ -335,8 +343,10 @@ def invalid_request(
     error: ValidationError, *, within: tuple[str | int, ...] = ()
 ) -> InvalidRequest:
     """The schema's first complaint, in the client's own words."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    problems = error.errors(include_url=False, include_context=False)
     first = problems[0]
-    problem = first["msg"].removeprefix("Value error, ")
+    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if isinstance(given := first["input"], bool | int | float) or given is None:
+        problem += f", not {given!r:.60}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return InvalidRequest(f"{_json.path_text((*within, *first['loc']))}: {problem}{more}")

@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from execbox import _batch_async, _batch_sync, _operations, wire
 from execbox._batch import BatchResult
-from execbox._operations import ExecuteOptions, GenerateOptions, VerifyOptions
+from execbox._operations import CallLike, ExecuteOptions, GenerateOptions, VerifyOptions
 from execbox._retry import Polling
 from execbox._transport import AsyncSeam, AsyncTransport, SyncSeam, SyncTransport
 from execbox.config import ClientConfig, config_from_env
@@ -63,15 +63,15 @@ class Client:
     def execute(
         self,
         function: wire.Function | str,
-        calls: Sequence[wire.Call | Mapping[str, object]],
+        calls: Sequence[CallLike],
         **options: Unpack[ExecuteOptions],
     ) -> wire.ExecuteResponse:
         """Run one function once per call, each in a process of its own; same order in the answer.
 
         ``function`` may be its source, then with ``entry_point`` (default ``main_solution``) and
-        ``prelude``. A mapping among ``calls`` is keyword arguments; ``wire.Call`` also takes
-        ``args`` or an ``expression``. Other options: ``limits``, ``checks``, ``isolation``,
-        ``profile``, ``convert``; what is left out or None is the service's default.
+        ``prelude``. A mapping among ``calls`` is keyword arguments, a list or tuple positional
+        ones; ``wire.Call`` also takes an ``expression``. Other options: ``limits``, ``checks``,
+        ``isolation``, ``profile``, ``convert``; what is left out or None is the service's default.
 
         What the code did, an infinite loop included, is a status in the response and never an
         exception. Raises ``RequestError`` for the caller's mistakes (``InvalidRequest``, a
@@ -207,7 +207,7 @@ class AsyncClient:
     async def execute(
         self,
         function: wire.Function | str,
-        calls: Sequence[wire.Call | Mapping[str, object]],
+        calls: Sequence[CallLike],
         **options: Unpack[ExecuteOptions],
     ) -> wire.ExecuteResponse:
         return await self._transport.send(_operations.execute(function, calls, **options))

@@ -303,7 +303,6 @@ def test_run_control_characters_in_results_are_shown_not_obeyed(
         (["--input", '{"n": NaN}'], "argument --input: not strict JSON: NaN is not JSON"),
         (["--input", '{"n": 1, "n": 2}'], 'argument --input: not strict JSON: the key "n"'),
         (["--input", "{}", "--isolation", "none"], "argument --isolation: invalid choice"),
-        (["--memory-mb", "many"], "argument --memory-mb: invalid int value"),
         (["--expression", "\x00"], "argument --expression:"),
     ],
 )
@@ -318,9 +317,18 @@ def test_run_argument_that_cannot_be_is_a_usage_error(
     ("argv", "message"),
     [
         ([], "no calls given; use --input"),
-        (["--input", "{}", "--memory-mb", "1"], "--memory-mb 1: "),
-        (["--input", "{}", "--cpu-time-s", "nan"], "--cpu-time-s nan: "),
-        (["--input", "{}", "--runs", "11"], "--runs 11: "),
+        (
+            ["--input", "{}", "--memory-mb", "1"],
+            "--memory-mb must be a whole number from 16 to 4096, not '1'",
+        ),
+        (
+            ["--input", "{}", "--cpu-time-s", "nan"],
+            "--cpu-time-s must be a number from 0.01 to 60, not 'nan'",
+        ),
+        (["--memory-mb", "many"], "--memory-mb must be a whole number from 16 to 4096"),
+        (["--memory-mb", "512.5"], "--memory-mb must be a whole number from 16 to 4096"),
+        (["--output-bytes", "0"], "--output-bytes must be a whole number from 1 to 16 MiB, not"),
+        (["--input", "{}", "--runs", "11"], "--runs must be a whole number from 2 to 10, not"),
         (["--input", "{}", "--entry-point", "a b"], "function.entry_point: must be a Python id"),
         (["--input", "{}", "--url", "ftp://x"], "base_url (EXECBOX_URL) 'ftp://x'"),
         (["--inputs", "{dir}/none.jsonl"], "none.jsonl: cannot be read: No such file"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -64,7 +65,8 @@ def test_execute_body_is_accepted_by_the_services_schema() -> None:
         (SOURCE, [], {}, "calls: "),
         (SOURCE, {"n": 1}, {}, "calls must be a sequence"),
         (SOURCE, "abc", {}, "calls must be a sequence"),
-        (SOURCE, [[1]], {}, r"calls\[0\] must be a wire.Call or a mapping"),
+        (SOURCE, [3], {}, r"calls\[0\] must be a mapping .* not 3; for one argument give a list"),
+        (SOURCE, ["ab"], {}, r"calls\[0\] must be a mapping .* not 'ab'; for one argument"),
         (SOURCE, [{"n": 1}, {2: 1}], {}, r"calls\[1\]\.kwargs"),
         (SOURCE, [{}, {"n": float("nan")}], {}, r"calls\[1\]\.kwargs\.n: nan has no JSON form"),
         (
@@ -139,3 +141,32 @@ def test_job_bound_covers_the_longest_the_limits_permit(
 ) -> None:
     """The read timeout follows from the request, so that no good answer is missed."""
     assert _operations.job_bound_s(request(calls=calls, runs=runs, **limits)) == bound_s
+
+
+def test_execute_lists_and_tuples_are_positional_arguments() -> None:
+    """As Python's own calls have them; a wire.Call takes a tuple too."""
+    calls: list[Any] = [[1, "a"], (1, "a"), wire.Call.model_validate({"args": (1, "a")})]
+    calls += [[[1, 2]], ()]
+    exchange = _operations.execute(SOURCE, calls)
+    sent = [call["args"] for call in json.loads(exchange.body or b"")["calls"]]
+    assert sent == [[1, "a"], [1, "a"], [1, "a"], [[1, 2]], []]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: wire.Limits(cpu_time_s=100), r"Limits\.cpu_time_s: .* equal to 60, not 100"),
+        (lambda: wire.Call(args=[], expression="1"), "Call: give exactly one of kwargs"),
+        (lambda: wire.Function(code="x", entry="f"), r"Function\.entry: Extra"),  # type: ignore[call-arg]
+        (lambda: wire.Function(code="x", entry_point="Solution.two"), r"such as Solution\(\)\.two"),
+        (lambda: wire.ComplexityLimits(total_bytes=0), "total_bytes: .* not 0"),
+        (lambda: wire.VerifyItem(id="a", kind="input"), "VerifyItem: give exactly one"),
+        (lambda: wire.Checks(determinism=1), "Checks.determinism: .* not 1"),  # type: ignore[arg-type]
+    ],
+)
+def test_request_model_that_cannot_be_is_an_invalid_request(
+    make: Callable[[], object], message: str
+) -> None:
+    """The one exception that is documented for it, with the field's name and the value."""
+    with pytest.raises(InvalidRequest, match=message):
+        make()

@@ -67,7 +67,7 @@ def test_json_prints_the_summary_as_one_line(
         (["infer", "f.jsonl", "-o", "a.jsonl"], "EXECBOX_MODEL_URL"),
         (["infer", "f.jsonl", "-o", "a.jsonl", "--model-callable", "no.such:thing"], "no.such"),
         (["infer", "f.jsonl", "-o", "a.jsonl", "--model-callable", "json:decoder"], "no function"),
-        (["verify", "f.jsonl", "-o", "v.jsonl", "--memory-mb", "1"], "--memory-mb 1"),
+        (["verify", "f.jsonl", "-o", "v.jsonl", "--memory-mb", "1"], "--memory-mb must be a whole"),
         (["verify", "f.jsonl", "-o", "v.jsonl", "--rel", "0.1"], "comparator tolerance"),
         (["verify", "f.jsonl", "-o", "v.jsonl", "--feedback-templates", "f.jsonl"], "f.jsonl"),
         (["revise", "f.jsonl", "-o", "r.jsonl", "--request", "none.txt"], "none.txt"),

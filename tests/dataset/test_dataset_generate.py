@@ -147,14 +147,14 @@ def test_generate_names_the_line_of_every_bad_record_and_goes_on(
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (["--count", "-1"], "count is -1"),
-        (["--count", "0"], "count is 0"),
-        (["--attempts", "-5"], "attempts is -5"),
-        (["--seed", "-1"], "seed is -1"),
-        (["--runs", "1"], "runs must be 2 to 10, not 1"),
+        (["--count", "-1"], "--count must be a whole number from 1 to 1000, not '-1'"),
+        (["--count", "0"], "--count must be"),
+        (["--attempts", "-5"], "--attempts must be"),
+        (["--seed", "-1"], "--seed must be"),
+        (["--runs", "1"], "--runs must be a whole number from 2 to 10, not '1'"),
         (["--requests", "0"], "concurrency must be 1 or more"),
-        (["--cpu-time-s", "-1"], "--cpu-time-s -1"),
-        (["--memory-mb", "1"], "--memory-mb 1"),
+        (["--cpu-time-s", "-1"], "--cpu-time-s must be"),
+        (["--memory-mb", "1"], "--memory-mb must be"),
     ],
 )
 def test_generate_with_a_number_out_of_range_says_which(

@@ -72,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns the exit code. Only help and usage errors exit by themselves, as argparse does.
     """
     terminal = open_terminal(sys.stdout, sys.stderr, no_color=terminal_wants_no_color())
-    args = _parser().parse_args(argv)
     try:
+        args = _parser().parse_args(argv)
         code: int = args.handler(args, terminal)
         terminal.out.flush()  # Here, so that a closed pipe is noticed while it can be handled.
     except KeyboardInterrupt:

@@ -6,12 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from pydantic import ValidationError
-
 from execbox import wire
 from execbox.cli import steps
-from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
+from execbox.cli.wire_options import add_limit_options, add_number_option, limits_of
 from execbox.client import AsyncClient
 from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
 from execbox.dataset.steps.run_options import RunOptions
@@ -20,6 +18,8 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 __all__ = ["add_parser", "add_run_options", "generate", "run_options_of"]
+
+_LIMITS = ("cpu_time_s", "wall_time_s", "memory_mb", "job_time_s")
 
 _DESCRIPTION = """\
 Sample inputs for every function with its input generator, run them, and keep the pairs that are
@@ -52,19 +52,19 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("functions", type=Path, metavar="FUNCTIONS.jsonl")
     steps.add_output_options(parser)
     group = parser.add_argument_group("pairs of each function")
-    group.add_argument("--count", type=int, default=10, metavar="N", help="at most (default 10)")
-    group.add_argument(
-        "--attempts", type=int, default=1000, metavar="N", help="draws at most (default 1000)"
+    request, defaults = wire.GenerateRequest, GenerateOptions()
+    add_number_option(group, request, "count", default=defaults.count, text="at most")
+    add_number_option(
+        group, request, "attempts", default=defaults.attempts, text="draws of inputs at most"
     )
-    group.add_argument(
-        "--give-up-after",
-        type=int,
-        default=50,
-        metavar="N",
-        help="draws in a row without a pair, of which one that hangs or eats memory counts five "
-        "(default 50)",
+    add_number_option(
+        group,
+        request,
+        "give_up_after",
+        default=defaults.give_up_after,
+        text="draws in a row without a pair, of which one that hangs or eats memory counts five",
     )
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default 0)")
+    add_number_option(group, request, "seed", default=defaults.seed, text="of the draws")
     add_run_options(parser)
 
 
@@ -84,12 +84,12 @@ def generate(args: argparse.Namespace, terminal: Terminal) -> int:
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """How functions are run and what is checked."""
     checks = parser.add_argument_group("checks")
-    checks.add_argument(
-        "--runs",
-        type=int,
-        default=2,
-        metavar="N",
-        help="executions of each input that must agree, 2 to 10 (default 2)",
+    add_number_option(
+        checks,
+        wire.DeterminismCheck,
+        "runs",
+        default=RunOptions().runs,
+        text="executions of each input that must agree",
     )
     checks.add_argument(
         "--complexity",
@@ -110,14 +110,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="codeio: sets, bytes, Decimal and numpy values become JSON (default none: dropped)",
     )
-    limits = parser.add_argument_group("limits of each execution")
-    for flag, type_, text in (
-        ("--cpu-time-s", float, "CPU seconds (default 5)"),
-        ("--wall-time-s", float, "seconds, not counting waits for a core (default 10)"),
-        ("--memory-mb", int, "mebibytes (default 512)"),
-        ("--job-time-s", float, "seconds for all executions of one function (default 60)"),
-    ):
-        limits.add_argument(flag, type=type_, metavar="N", help=text)
+    add_limit_options(parser, names=_LIMITS, defaults=RunOptions().limits)
     service = parser.add_argument_group("service")
     service.add_argument("--url", help="the service (default: EXECBOX_URL)")
     service.add_argument(
@@ -135,9 +128,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_options_of(args: argparse.Namespace) -> RunOptions:
-    """How the options want functions run. Raises ``CommandError`` for a limit out of range."""
+    """How the options want functions run."""
     return RunOptions(
-        limits=_limits_of(args),
+        limits=limits_of(args, defaults=RunOptions().limits),
         runs=args.runs,
         complexity=None if args.complexity == "none" else "codeio",
         prelude=args.prelude,
@@ -145,14 +138,3 @@ def run_options_of(args: argparse.Namespace) -> RunOptions:
         isolation=args.isolation,
         concurrency=args.requests,
     )
-
-
-def _limits_of(args: argparse.Namespace) -> wire.Limits:
-    names = ("cpu_time_s", "wall_time_s", "memory_mb", "job_time_s")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    try:
-        return wire.Limits.model_validate(RunOptions().limits.model_dump() | given)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        flag = str(first["loc"][-1]).replace("_", "-")
-        raise CommandError(f"--{flag} {first['input']}: {first['msg']}") from error

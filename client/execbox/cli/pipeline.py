@@ -14,6 +14,7 @@ from execbox.cli import assemble, infer, prompts, revise, steps, verify
 from execbox.cli.outcomes import ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.terminal import Terminal
+from execbox.cli.wire_options import add_number_option, limits_of
 from execbox.client import AsyncClient
 from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
 from execbox.dataset.steps.pipeline import (
@@ -62,8 +63,9 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument(
         "--directory", type=Path, required=True, metavar="DIR", help="where every file goes"
     )
-    parser.add_argument(
-        "--count", type=int, default=10, metavar="N", help="pairs generated each (default 10)"
+    defaults = GenerateOptions()
+    add_number_option(
+        parser, wire.GenerateRequest, "count", default=defaults.count, text="pairs generated each"
     )
     parser.add_argument(
         "--rounds", type=int, default=2, metavar="N", help="answers at most (default 2)"
@@ -135,5 +137,5 @@ def _generate_step(args: argparse.Namespace) -> OpenStep:
 
 def _generate_limits(args: argparse.Namespace) -> wire.Limits:
     """As for checking, but a function that hangs in every draw is given up sooner."""
-    limits = steps.limits_of(args).model_dump(exclude={"job_time_s"})
+    limits = limits_of(args).model_dump(exclude={"job_time_s"})
     return RunOptions().limits.model_copy(update=limits)

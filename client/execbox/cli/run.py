@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import io
 import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_args
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, get_args
 
 from execbox import _json, wire
 from execbox.cli import report
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.terminal import Terminal
+from execbox.cli.wire_options import add_limit_options, add_number_option, given_limits
 from execbox.client import Client
+from execbox.errors import InvalidRequest
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 __all__ = ["add_parser", "run"]
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _DESCRIPTION = """\
 Run one Python function in the service and show what it did: status, output, printed text,
@@ -62,7 +61,7 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("--json", action="store_true", help="print the response as one JSON line")
     _add_function_options(parser.add_argument_group("function"))
     _add_call_options(parser.add_argument_group("calls (at least one)"))
-    _add_limit_options(parser.add_argument_group("limits of each execution"))
+    add_limit_options(parser)
     _add_check_options(parser.add_argument_group("checks and isolation"))
     parser.set_defaults(handler=run)
 
@@ -86,7 +85,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
             calls,
             entry_point=args.entry_point,
             prelude=args.prelude,
-            limits=_limits(args),
+            limits=given_limits(args),
             checks=_checks(args),
             isolation=args.isolation,
             profile=args.profile,
@@ -130,25 +129,13 @@ def _add_call_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_limit_options(group: argparse._ArgumentGroup) -> None:
-    options = (
-        ("--cpu-time-s", float, "CPU seconds (default 5)"),
-        ("--wall-time-s", float, "seconds, not counting waits for a core (default 10)"),
-        ("--memory-mb", int, "mebibytes (default 512)"),
-        ("--output-bytes", int, "longest output, as JSON text (default 1 MiB)"),
-        ("--stdout-bytes", int, "kept of stdout and of stderr, each (default 64 KiB)"),
-        ("--job-time-s", float, "seconds for all calls together (default 300)"),
-    )
-    for flag, type_, text in options:
-        group.add_argument(flag, type=type_, metavar="N", help=text)
-
-
 def _add_check_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--runs",
-        type=int,
-        metavar="N",
-        help="check determinism with N runs of each call (2 to 10), all but the first varied",
+    add_number_option(
+        group,
+        wire.DeterminismCheck,
+        "runs",
+        shown_default=None,
+        text="check determinism with N runs of each call, all but the first varied",
     )
     group.add_argument(
         "--complexity", choices=("codeio",), help="check the size of input and output"
@@ -168,30 +155,13 @@ def _add_check_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _limits(args: argparse.Namespace) -> wire.Limits | None:
-    given = {name: getattr(args, name) for name in wire.Limits.model_fields}
-    return _model(wire.Limits, {name: value for name, value in given.items() if value is not None})
-
-
 def _checks(args: argparse.Namespace) -> wire.Checks | None:
     given: dict[str, object] = {}
     if args.runs is not None:
         given["determinism"] = {"runs": args.runs}
     if args.complexity is not None:
         given["complexity"] = args.complexity
-    return _model(wire.Checks, given)
-
-
-def _model(model: type[ModelT], given: dict[str, object]) -> ModelT | None:
-    """None, the service's defaults, if nothing is given."""
-    if not given:
-        return None
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        flag = str(first["loc"][-1]).replace("_", "-")
-        raise CommandError(f"--{flag} {first['input']}: {first['msg']}") from error
+    return wire.Checks.model_validate(given) if given else None
 
 
 def _kwargs_call(text: str) -> wire.Call:
@@ -211,8 +181,8 @@ def _args_call(text: str) -> wire.Call:
 def _expression_call(text: str) -> wire.Call:
     try:
         return wire.Call(expression=text)
-    except ValidationError as error:
-        raise argparse.ArgumentTypeError(error.errors()[0]["msg"]) from error
+    except InvalidRequest as error:
+        raise argparse.ArgumentTypeError(error.message) from error
 
 
 def _json_argument(text: str) -> object:
@@ -223,7 +193,7 @@ def _json_argument(text: str) -> object:
 
 
 def _calls_of_file(name: str) -> Iterator[wire.Call]:
-    for number, line in enumerate(_read(name).splitlines(), start=1):
+    for number, line in enumerate(_json_lines(name), start=1):
         if not line.strip():
             continue
         try:
@@ -236,6 +206,19 @@ def _calls_of_file(name: str) -> Iterator[wire.Call]:
             yield wire.Call(args=value)
         else:
             raise CommandError(f"{name}, line {number}: must be a JSON object or array")
+
+
+def _json_lines(name: str) -> list[str]:
+    """Lines of a file in UTF-8, with or without a byte order mark."""
+    content = _read(name)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise CommandError(f"{name}: is UTF-16, as PowerShell's > writes it; save it as UTF-8")
+    try:
+        # Only at line feeds: in JSON text, U+2028 and its like are characters as others are.
+        return content.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise CommandError(f"{name}, line {line}: is not UTF-8: {error.reason}") from error
 
 
 def _source(name: str) -> str:

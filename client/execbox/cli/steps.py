@@ -13,10 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from pydantic import ValidationError
-
 from execbox import wire
-from execbox.cli.outcomes import CommandError, ExitCode
+from execbox.cli.outcomes import ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.terminal import Terminal
 from execbox.dataset.files.resume import errors_path
@@ -30,11 +28,9 @@ if TYPE_CHECKING:
 __all__ = [
     "RESUMING",
     "add_json_option",
-    "add_limit_options",
     "add_output_options",
     "add_requests_option",
     "add_service_options",
-    "limits_of",
     "new_parser",
     "resumable",
     "run_shown",
@@ -110,25 +106,6 @@ def add_requests_option(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="requests to the service at once (default: what keeps its slots busy)",
     )
-
-
-def add_limit_options(parser: argparse.ArgumentParser) -> None:
-    """The limits of each execution that bulk work has reason to change."""
-    group = parser.add_argument_group("limits of each execution")
-    group.add_argument("--cpu-time-s", type=float, metavar="N", help="CPU seconds (default 5)")
-    group.add_argument("--wall-time-s", type=float, metavar="N", help="seconds (default 10)")
-    group.add_argument("--memory-mb", type=int, metavar="N", help="mebibytes (default 512)")
-
-
-def limits_of(args: argparse.Namespace) -> wire.Limits:
-    """The limits given, the defaults where nothing is."""
-    given = {name: getattr(args, name) for name in ("cpu_time_s", "wall_time_s", "memory_mb")}
-    try:
-        return wire.Limits(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        flag = str(first["loc"][-1]).replace("_", "-")
-        raise CommandError(f"--{flag} {first['input']}: {first['msg']}") from error
 
 
 def run_shown(

@@ -12,6 +12,7 @@ from execbox import _json, wire
 from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
+from execbox.cli.wire_options import add_limit_options, add_number_option, limits_of
 from execbox.client import AsyncClient
 from execbox.dataset.steps.verdicts import VerifyOptions
 from execbox.dataset.steps.verify import open_verify_step
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["add_check_options", "add_parser", "check_options_of", "verify"]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_LIMITS = ("cpu_time_s", "wall_time_s", "memory_mb")
 
 _DESCRIPTION = """\
 Find out what every answer was worth. The answer is taken out of the model's text, an output is
@@ -74,8 +77,8 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
         default="codeio",
         help="codeio: numbers within 1e-3 whose integer parts agree (default)",
     )
-    group.add_argument("--rel", type=float, metavar="N", help="of the tolerance (default 1e-6)")
-    group.add_argument("--abs", type=float, metavar="N", help="of the tolerance (default 0)")
+    add_number_option(group, wire.Tolerance, "rel", text="tolerance, as a part of the number")
+    add_number_option(group, wire.Tolerance, "abs", text="tolerance, as a difference")
     group.add_argument(
         "--prelude",
         choices=get_args(wire.Prelude),
@@ -97,7 +100,7 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
         help="name the right output in the feedback on a wrong one (the next turn may copy it)",
     )
     steps.add_service_options(parser)
-    steps.add_limit_options(parser)
+    add_limit_options(parser, names=_LIMITS)
 
 
 def check_options_of(args: argparse.Namespace) -> VerifyOptions:
@@ -108,7 +111,7 @@ def check_options_of(args: argparse.Namespace) -> VerifyOptions:
     return VerifyOptions(
         comparator=args.comparator,
         tolerance=_model(wire.Tolerance, given, of="--rel, --abs") if wanted else None,
-        limits=steps.limits_of(args),
+        limits=limits_of(args),
         isolation=args.isolation,
         prelude=args.prelude,
         convert=args.convert,

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Callable
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 __all__ = [
     "BODY_BYTES_MAX",
@@ -43,6 +50,12 @@ def _no_nul(text: str) -> str:
 
 def _identifier(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
+        if "." in text and all(part.isidentifier() for part in text.split(".")):
+            owner, _, method = text.rpartition(".")
+            raise ValueError(
+                f"must be a function's name, without a dot; to call the method {method}, give the "
+                f"call as an expression, such as {owner}().{method}(1), and leave entry_point out"
+            )
         raise ValueError("must be a Python identifier, such as main_solution")
     return text
 
@@ -59,7 +72,29 @@ Identifier = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(
 Seconds = Annotated[float, BeforeValidator(_real_number), Field(allow_inf_nan=False)]
 
 
-class Request(BaseModel):
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+
+class _RaisesOurs(ModelMetaclass):
+    """A model that is made by its name raises ``InvalidRequest``, as all of the client does, and
+    not pydantic's error. What reads a document (``model_validate``) never comes by here."""
+
+    # Hidden from type checkers, which would take it for the signature of every model.
+    if not TYPE_CHECKING:
+
+        def __call__(cls, *args: object, **fields: object) -> object:  # noqa: N805 - a metaclass
+            try:
+                return super().__call__(*args, **fields)
+            except ValidationError as error:
+                from execbox._operations import invalid_request
+
+                raise invalid_request(error, within=(cls.__name__,)) from error
+
+
+class Request(BaseModel, metaclass=_RaisesOurs):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from execbox.wire.fields import JSON, Identifier, Request, Seconds, Text, exactly_one_of
 from execbox.wire.vocabularies import Prelude
@@ -29,13 +29,20 @@ class Function(Request):
     )
 
 
+def _as_list(value: object) -> object:
+    # Of Python's callers; from JSON only lists come.
+    return list(value) if isinstance(value, tuple) else value
+
+
 class Call(Request):
     """One set of arguments: exactly one of ``kwargs``, ``args`` and ``expression``."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one_of("kwargs", "args", "expression"))
 
     kwargs: dict[str, JSON] | None = Field(default=None, description="Keyword arguments.")
-    args: list[JSON] | None = Field(default=None, description="Positional arguments.")
+    args: Annotated[list[JSON], BeforeValidator(_as_list)] | None = Field(
+        default=None, description="Positional arguments."
+    )
     expression: Text | None = Field(
         default=None,
         description="A Python expression evaluated in the function's namespace, inside the job.",
@@ -56,14 +63,23 @@ class Call(Request):
 class Limits(Request):
     """What one execution may use. The operator may lower the maxima that stand here."""
 
-    cpu_time_s: Annotated[Seconds, Field(ge=0.01, le=60)] = 5.0
-    wall_time_s: Annotated[Seconds, Field(ge=0.05, le=120)] = 10.0
-    memory_mb: Annotated[int, Field(ge=16, le=4096)] = 512
-    output_bytes: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = 1024 * 1024
+    cpu_time_s: Annotated[Seconds, Field(ge=0.01, le=60)] = Field(
+        default=5.0, description="Seconds of CPU time, of all threads; this one decides."
+    )
+    wall_time_s: Annotated[Seconds, Field(ge=0.05, le=120)] = Field(
+        default=10.0, description="Seconds that pass, waits for a core not counted."
+    )
+    memory_mb: Annotated[int, Field(ge=16, le=4096)] = Field(
+        default=512, description="Mebibytes of memory."
+    )
+    output_bytes: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = Field(
+        default=1024 * 1024, description="The longest output, as JSON text."
+    )
     stdout_bytes: Annotated[int, Field(ge=0, le=1024 * 1024)] = Field(
-        default=64 * 1024, description="Holds for stdout and for stderr, each."
+        default=64 * 1024, description="What is kept of stdout and of stderr, each."
     )
     job_time_s: Annotated[Seconds, Field(ge=1, le=3600)] = Field(
         default=300.0,
-        description="For the whole job, from its first execution; calls after it are not_run.",
+        description="Seconds for the whole job, from its first execution; calls after it are "
+        "not_run.",
     )

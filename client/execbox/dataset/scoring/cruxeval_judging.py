@@ -57,7 +57,7 @@ class Sample:
 
     @property
     def function(self) -> wire.Function:
-        return wire.Function(code=self.code, entry_point="f")
+        return wire.Function.model_validate({"code": self.code, "entry_point": "f"})
 
     @property
     def call(self) -> str:
@@ -67,7 +67,7 @@ class Sample:
     @property
     def recorder(self) -> wire.Function:
         """The sample with ``f`` replaced by what only notes its arguments."""
-        return wire.Function(code=self.code + _RECORDER, entry_point="f")
+        return wire.Function.model_validate({"code": self.code + _RECORDER, "entry_point": "f"})
 
 
 class Judging:
@@ -154,7 +154,7 @@ class Judging:
         for chunk in request_sized(expressions, sent=lambda text: text):
             response = await self._service.execute(
                 function,
-                [wire.Call(expression=text) for text in chunk],
+                [wire.Call.model_validate({"expression": text}) for text in chunk],
                 limits=_LIMITS,
                 isolation=self._isolation,
             )

@@ -66,13 +66,15 @@ class GenerateOptions:
 
     def __post_init__(self) -> None:
         try:
-            wire.GenerateRequest(
-                function=wire.Function(code=""),
-                input_generator=wire.InputGenerator(code=""),
-                count=self.count,
-                attempts=self.attempts,
-                give_up_after=self.give_up_after,
-                seed=self.seed,
+            wire.GenerateRequest.model_validate(
+                {
+                    "function": {"code": ""},
+                    "input_generator": {"code": ""},
+                    "count": self.count,
+                    "attempts": self.attempts,
+                    "give_up_after": self.give_up_after,
+                    "seed": self.seed,
+                }
             )
         except ValidationError as error:
             first = error.errors(include_url=False)[0]

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from pydantic import ValidationError
-
 from execbox import wire
 from execbox.dataset.files.json_lines import DatasetError
+from execbox.errors import InvalidRequest
 
 __all__ = ["RunOptions", "fastest_isolation", "settled_for"]
 
@@ -48,7 +47,7 @@ class RunOptions:
             raise DatasetError(f"concurrency must be 1 or more, not {self.concurrency}")
         try:
             _ = self.checks
-        except ValidationError as error:
+        except InvalidRequest as error:
             raise DatasetError(f"runs must be 2 to 10, not {self.runs}") from error
 
     @property
