@@ -3,6 +3,7 @@
 #
 #   make demo      set up, and run the main job on the sample functions
 #   make test      set up, run the tests, and show their branch coverage
+#   make test-pythons   the tests that need no Docker, on Python 3.11 to 3.14 (QUICK=1: some)
 #   make serve     set up, and run the service (PORT=8080 ENGINE=auto|docker|bubblewrap)
 #   make check     ruff, mypy, shellcheck
 #   make bench     set up, and measure
@@ -17,6 +18,7 @@
 PORT ?= 8080
 ENGINE ?= auto
 UPDATE ?=
+QUICK ?=
 UPGRADE ?=
 PYTEST_ARGS ?=
 COVERAGE ?= yes
@@ -25,7 +27,7 @@ BENCH_ARGS ?=
 PYTHON_BIN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test image lock serve check bench clean venv engine
+.PHONY: help demo test test-pythons image lock serve check bench clean venv engine
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -42,6 +44,9 @@ else
 	@$(PYTHON_BIN) -m coverage run -m pytest $(PYTEST_ARGS); status=$$?; \
 	    $(PYTHON_BIN) -m tests.coverage_by_folder; exit $$status
 endif
+
+test-pythons:
+	@scripts/test-pythons.sh $(if $(QUICK),--quick)
 
 image:
 	@scripts/setup-engine.sh
@@ -65,7 +70,7 @@ bench: venv engine
 	$(PYTHON_BIN) -m benchmarks $(BENCH_ARGS)
 
 clean:
-	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .pythons .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 	-docker image rm execbox-sandbox:local execbox-service:local
 
