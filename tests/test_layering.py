@@ -145,15 +145,15 @@ def test_client_imports_nothing_of_the_service_but_to_start_it() -> None:
     refuse(others, lambda path: packages(path) & forbidden)
 
 
-def test_service_imports_of_the_client_the_schema_only() -> None:
-    """``execbox.wire`` is shared; everything else of the client is the client's."""
+def test_service_imports_of_the_client_the_schema_and_strict_json_only() -> None:
+    """These two are shared; everything else of the client is the client's."""
 
     def forbidden(path: Path) -> set[str]:
         return {
             name
             for name in imports(path)
             if name.startswith(("execbox.", "execbox_runner"))
-            and not name.startswith("execbox.wire")
+            and not name.startswith(("execbox.wire", "execbox.strict_json"))
         }
 
     refuse(sources(SERVICE), forbidden)

@@ -15,9 +15,10 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
-from execbox import _json, wire
+from execbox import strict_json, wire
 from execbox._exchange import Answer, Exchange
 from execbox._operations import (
+    encoded,
     generation_bound_s,
     invalid_request,
     items_bound_s,
@@ -105,7 +106,7 @@ def outgoing(line: object, number: int) -> OutgoingLine | BatchResult:
     try:
         checked = _checked(line)
         fields = set_fields(checked) | {"id": str(number)}
-        body = _json.encode(fields) + b"\n"
+        body = encoded(fields) + b"\n"
         if len(body) > wire.BODY_BYTES_MAX:
             raise RequestTooLarge(
                 f"the line is {len(body)} bytes of JSON and the service takes "
@@ -277,7 +278,7 @@ def whole_lines(pieces: Iterable[bytes], rest: bytearray) -> Iterator[bytes]:
 def _parsed(text: bytes) -> wire.BatchAnswer:
     """Raises ConnectionBroken: what cannot be read is as good as not arrived."""
     try:
-        document: Any = _json.decode(text)
+        document: Any = strict_json.decode(text, depth_max=strict_json.DOCUMENT_DEPTH_MAX)
         if "error" in document and document["error"] is not None and "items" not in document:
             return wire.FailedAnswer.model_validate(document)
         return wire.BATCH_ANSWERS[document["op"]].model_validate(document)

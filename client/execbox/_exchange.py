@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from execbox import _json
+from execbox import strict_json
 from execbox.errors import (
     AuthenticationError,
     ExecboxError,
@@ -80,10 +80,11 @@ def read_answer(exchange: Exchange[T], answer: Answer) -> T:
 def read_model(model: type[ModelT], answer: Answer) -> ModelT:
     """The body as ``model``; raises ``InvalidResponse`` if it is not strict JSON of that shape."""
     try:
-        return model.model_validate(_json.decode(answer.body))
+        document = strict_json.decode(answer.body, depth_max=strict_json.DOCUMENT_DEPTH_MAX)
+        return model.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        problem = f"{_json.path_text(first['loc'])}: {first['msg']}"
+        problem = f"{strict_json.path_text(first['loc'])}: {first['msg']}"
         raise _unreadable(answer, problem) from error
     except ValueError as error:
         raise _unreadable(answer, str(error)) from error

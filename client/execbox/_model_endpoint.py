@@ -18,7 +18,6 @@ from typing import NoReturn, Self, TypeAlias
 
 import httpx
 
-from execbox import _json
 from execbox._connections import AsyncConnections
 from execbox._exchange import retry_after_s
 from execbox._route import Route, route_to
@@ -34,6 +33,7 @@ EndpointSeam: TypeAlias = httpx.AsyncBaseTransport
 """What ``ModelEndpoint(seam=)`` takes instead of the network."""
 
 _SETTING = "model URL (EXECBOX_MODEL_URL)"
+_NO_COMPLETION = (RecursionError, ValueError, KeyError, IndexError, TypeError, AttributeError)
 _ANSWER_BYTES_MAX = 16 * 1024 * 1024
 _EXCERPT_CHARS = 200
 _JSON = {"Content-Type": "application/json"}
@@ -151,8 +151,10 @@ class ModelEndpoint:
                 reason="answer_too_large",
             )
         try:
-            return _read(_json.decode(response.content), asked_model=self._config.model)
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            # Endpoints write NaN beside the text, keys twice, byte order marks; the text is what
+            # counts, and was paid for.
+            return _read(json.loads(response.content), asked_model=self._config.model)
+        except _NO_COMPLETION as error:
             raise _Retryable(
                 f"HTTP 200 with what is no chat completion: {_excerpt(response)}",
                 reason="malformed",

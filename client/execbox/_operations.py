@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from pydantic import BaseModel, ValidationError
 
-from execbox import _json, wire
+from execbox import strict_json, wire
 from execbox._exchange import Answer, Exchange, read_model
 from execbox.errors import InvalidRequest, InvalidResponse, RequestTooLarge, ServiceUnavailable
 
@@ -97,7 +97,7 @@ def execute(
 ) -> Exchange[wire.ExecuteResponse]:
     """``POST /v1/execute``. Raises ``InvalidRequest`` or ``RequestTooLarge`` before sending."""
     request = _execute_request(function, calls, **options)
-    body = _checked_size(_json.encode(set_fields(request)), remedy="send fewer calls per request")
+    body = _checked_size(encoded(set_fields(request)), remedy="send fewer calls per request")
 
     def read(answer: Answer) -> wire.ExecuteResponse:
         response = read_model(wire.ExecuteResponse, answer)
@@ -137,7 +137,7 @@ def generate(
     return Exchange(
         method="POST",
         path="/v1/generate",
-        body=_checked_size(_json.encode(set_fields(request)), remedy="shorten the code"),
+        body=_checked_size(encoded(set_fields(request)), remedy="shorten the code"),
         read=lambda answer: read_model(wire.GenerateResponse, answer),
         read_timeout_s=generation_bound_s(request),
     )
@@ -163,9 +163,7 @@ def verify(
     return Exchange(
         method="POST",
         path="/v1/verify",
-        body=_checked_size(
-            _json.encode(set_fields(request)), remedy="send fewer items per request"
-        ),
+        body=_checked_size(encoded(set_fields(request)), remedy="send fewer items per request"),
         read=read,
         read_timeout_s=items_bound_s(request),
     )
@@ -320,6 +318,14 @@ def _checked_size(body: bytes, *, remedy: str) -> bytes:
     return body
 
 
+def encoded(fields: object) -> bytes:
+    """The JSON of a body or a line; raises ``InvalidRequest`` naming what JSON cannot carry."""
+    try:
+        return strict_json.encode(fields)
+    except strict_json.StrictJSONError as error:
+        raise InvalidRequest(error.message, code=wire.ErrorCode.UNSENDABLE_VALUE) from error
+
+
 def set_fields(model: BaseModel) -> dict[str, object]:
     """The fields that were given, by name: what is left out is the service's choice."""
     # By hand and not model_dump(): that copies every argument, and turns NaN into null.
@@ -349,4 +355,4 @@ def invalid_request(
     if isinstance(given := first["input"], bool | int | float) or given is None:
         problem += f", not {given!r:.60}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return InvalidRequest(f"{_json.path_text((*within, *first['loc']))}: {problem}{more}")
+    return InvalidRequest(f"{strict_json.path_text((*within, *first['loc']))}: {problem}{more}")

@@ -19,6 +19,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from execbox.strict_json import DIGITS_MAX
 from execbox_service.api.app import create_app
 from execbox_service.api.connection import protocol_class
 from execbox_service.api.logs import configure_logging
@@ -30,7 +31,6 @@ __all__ = ["EXIT_CONFIGURATION", "EXIT_FAILURE", "serve", "serve_runtime", "uvic
 EXIT_FAILURE: Final = 1
 EXIT_CONFIGURATION: Final = 2
 _SPARE_DESCRIPTORS: Final = 1024
-_INTEGER_DIGITS_MAX: Final = 4300
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def serve(overrides: Mapping[str, str]) -> int:
 def serve_runtime(settings: Settings, runtime: ExecutionRuntime) -> int:
     """``serve`` with a runtime and settings that exist already."""
     configure_logging(settings)
-    sys.set_int_max_str_digits(_INTEGER_DIGITS_MAX)
+    sys.set_int_max_str_digits(DIGITS_MAX)
     _raise_descriptor_limit(settings)
     try:
         listener = _bound_socket(settings)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from execbox.strict_json import decode
 from execbox.wire import ErrorCode, ExecuteRequest
 from execbox_service.api.error_responses import error_bytes
 from execbox_service.api.validation import parsed
 from execbox_service.failures import CallerMistake
-from execbox_service.strict_json import decode
 
 from .harness import Answer, RunningServer, assert_error, execute_body, wait_until
 

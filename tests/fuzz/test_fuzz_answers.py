@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox.dataset.scoring.literals import NotALiteral, parse_literal
+from execbox.strict_json import encode
 from execbox.wire import JSON_DEPTH_MAX, Tolerance
 from execbox_service.answers.extraction import SEARCHED_CHARS_MAX, Answer, NoAnswer, extract
 from execbox_service.answers.literals import Allowance, Broken, SearchTooLong, read_literal
 from execbox_service.judge.comparison import ComparisonTooLong, equal
-from execbox_service.strict_json import encode
 from tests.fuzz.bounds import VALUES, bounded, fastest_cpu_s, is_done_within, same
 
 PIECES = [

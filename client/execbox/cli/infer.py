@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from execbox import _json
+from execbox import strict_json
 from execbox._model_endpoint import ModelEndpoint
 from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
@@ -128,7 +128,7 @@ def _option(text: str) -> tuple[str, object]:
             f"must be NAME=JSON, and neither model, messages nor stream: {text}"
         )
     try:
-        return name, _json.decode(value)
+        return name, strict_json.decode(value)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{name}: not strict JSON: {error}") from error
 

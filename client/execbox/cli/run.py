@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from execbox import _json, wire
+from execbox import strict_json, wire
 from execbox.cli import report
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.terminal import Terminal
@@ -187,7 +187,7 @@ def _expression_call(text: str) -> wire.Call:
 
 def _json_argument(text: str) -> object:
     try:
-        return _json.decode(text)
+        return strict_json.decode(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"not strict JSON: {error}: {text[:200]}") from error
 
@@ -197,7 +197,7 @@ def _calls_of_file(name: str) -> Iterator[wire.Call]:
         if not line.strip():
             continue
         try:
-            value = _json.decode(line)
+            value = strict_json.decode(line)
         except ValueError as error:
             raise CommandError(f"{name}, line {number}: not strict JSON: {error}") from error
         if isinstance(value, dict):

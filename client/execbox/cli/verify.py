@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from execbox import _json, wire
+from execbox import strict_json, wire
 from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
@@ -131,7 +131,7 @@ def _feedback_templates(path: Path | None) -> wire.FeedbackTemplates | None:
     if path is None:
         return None
     try:
-        members = _json.decode(path.read_bytes())
+        members = strict_json.decode(path.read_bytes())
     except OSError as error:
         raise CommandError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from execbox.strict_json import JSON, StrictJSONError, decode, path_text, shortened
 from execbox.wire import ErrorCode
 from execbox_service.failures import CallerMistake
-from execbox_service.strict_json import JSON, StrictJSONError, decode, shortened
 
 __all__ = ["decoded", "parsed", "problems", "validated"]
 
@@ -81,7 +81,9 @@ def problems(model: type[BaseModel], document: JSON, error: ValidationError) -> 
             # Both branches of a union complain about the same value.
             sentences[path] = f"{sentences[path]}, or {what}"
         elif len(sentences) < PROBLEMS_SHOWN_MAX:
-            sentences[path] = f"{_dotted(path)}: {_shown(path, value, item)}{what}"
+            sentences[path] = (
+                f"{path_text(path, whole='the body')}: {_shown(path, value, item)}{what}"
+            )
     return [
         sentence[:_PROBLEM_CHARS_MAX]
         for path, sentence in sentences.items()
@@ -218,18 +220,6 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _models_in(argument)
-
-
-def _dotted(path: _Path) -> str:
-    """Such as ``calls[3].kwargs``; names are cut, because an unknown one is the caller's."""
-    text = ""
-    for piece in path:
-        if isinstance(piece, int):
-            text += f"[{piece}]"
-        else:
-            name = piece if piece.isidentifier() and len(piece) <= 60 else shortened(piece)
-            text += f".{name}" if text else name
-    return text or "the body"
 
 
 def _shown(path: _Path, value: JSON, item: ErrorDetails) -> str:

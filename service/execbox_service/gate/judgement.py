@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from execbox.strict_json import StrictJSONError, decode
 from execbox_service.engines.docker.policy import LABEL, PACKAGES_PATH
 from execbox_service.gate.allowed_bodies import JOINED_PREFIX, Variant
 from execbox_service.gate.http1 import Refused
-from execbox_service.strict_json import StrictJSONError, decode
 
 _NAME = re.compile(r"execbox-[0-9a-f]{16}")
 _FILTERS_CHARS_MAX: Final = 1000

@@ -6,13 +6,12 @@ job itself reported. Only kernel evidence decides the first two.
 
 from __future__ import annotations
 
-import json
 import signal
 from dataclasses import dataclass
 from typing import Literal
 
+from execbox.strict_json import StrictJSONError, decode
 from execbox.wire import (
-    JSON_DEPTH_MAX,
     Execution,
     ExecutionError,
     Limits,
@@ -22,7 +21,6 @@ from execbox.wire import (
     Usage,
 )
 from execbox_service.runner_frames import JobReport, Measured, Result
-from execbox_service.strict_json import StrictJSONError, decode, nesting_depth
 
 Limit = Literal["cpu_time", "wall_time"] | None
 
@@ -133,8 +131,6 @@ def _value(report: JobReport, *, limit_bytes: int) -> _Value:
         return _Value(output=decode(report.output), flags=flags)
     except StrictJSONError as error:
         return _refused(Status.UNSERIALIZABLE, f"the output is no strict JSON text: {error}")
-    except (ValueError, RecursionError):
-        return _refused(Status.UNSERIALIZABLE, "the output is no JSON text")
 
 
 def _refused(status: Status, message: str) -> _Value:
@@ -143,12 +139,9 @@ def _refused(status: Status, message: str) -> _Value:
 
 
 def _non_finite_text(output: bytes) -> str:
-    """The text of a value with NaN or infinities; as deep and as well-formed as any other."""
-    if nesting_depth(output) > JSON_DEPTH_MAX:
-        raise ValueError("nested too deep")
-    text = output.decode("utf-8")
-    json.loads(text)
-    return text
+    """The text of a value with NaN or infinities; otherwise as strict as any other."""
+    decode(output, non_finite=True)
+    return output.decode("utf-8")
 
 
 def _error(report: JobReport) -> ExecutionError | None:

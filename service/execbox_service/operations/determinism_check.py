@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from execbox.strict_json import StrictJSONError, decode
 from execbox.wire import Determinism, Execution, Hint, Status
 from execbox_service.judge.sameness import distinct_outputs, key_of, without_addresses
 from execbox_service.operations.variations import (
@@ -25,7 +26,6 @@ from execbox_service.operations.variations import (
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Attempt, Ended, Job, Variation, call_payload
 from execbox_service.scheduling.job_run import JobRun
-from execbox_service.strict_json import StrictJSONError, decode
 
 _CAUSES_SOUGHT_MAX = 20
 """Calls whose cause is looked for; the rest of a job's report the commonest cause of these."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from execbox.strict_json import decode
 from execbox.wire import ErrorCode, Limits
 from execbox_service.engines.base import Sandbox
 from execbox_service.failures import ServiceFailure
 from execbox_service.runner_frames import Ready, Result
 from execbox_service.sandboxes.driver import Attempt, Job, SandboxDriver, call_payload
 from execbox_service.sandboxes.pool import Pool
-from execbox_service.strict_json import decode
 
 # Runs inside the sandbox, as any user's function does. Each entry of the answer is a fact.
 PROBE = """

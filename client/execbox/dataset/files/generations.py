@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from execbox import _json
+from execbox import strict_json
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, text_field
 from execbox.dataset.files.records import BadLine, Record, read_records
 
@@ -27,7 +27,7 @@ def read_generations(path: Path) -> Generations:
     them, where samples ``ID#1``, ``ID#2``... belong together. Raises ``DatasetError``.
     """
     try:
-        whole = _json.decode(path.read_bytes())
+        whole = strict_json.decode(path.read_bytes(), lone_surrogates=True)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError:

@@ -6,10 +6,10 @@ Whole files, and the names of their records, are in ``records``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias
 
-from execbox import _json
+from execbox import strict_json
 from execbox.errors import ExecboxError
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "text_field",
 ]
 
-RECORD_DEPTH_MAX = 128
+RECORD_DEPTH_MAX = strict_json.DOCUMENT_DEPTH_MAX
 """Deepest nesting of one line; far from where Python's own recursion ends."""
 
 Value: TypeAlias = dict[str, object]
@@ -66,23 +66,22 @@ def parse_line(line: bytes, *, non_finite: bool = False) -> Value:
     beyond a double such as ``1e400``, NaN unless ``non_finite``, integers beyond 4,300 digits,
     deep nesting.
     """
-    value = decode_line(line, non_finite=non_finite)
-    # Few brackets cannot nest deeply, and nearly every line has few.
-    if line.count(b"[") + line.count(b"{") > RECORD_DEPTH_MAX and _is_too_deep(value):
-        raise BadRecord(f"nested deeper than {RECORD_DEPTH_MAX} levels", reason="too_deep")
-    return value
+    return _object_of(line, depth_max=RECORD_DEPTH_MAX, non_finite=non_finite)
 
 
 def decode_line(line: bytes, *, non_finite: bool = False) -> Value:
-    """As ``parse_line`` for lines written here: nesting is not limited again."""
+    """As ``parse_line`` for lines written here, which may hold a record a few levels further in."""
+    return _object_of(line, depth_max=2 * RECORD_DEPTH_MAX, non_finite=non_finite)
+
+
+def _object_of(line: bytes, *, depth_max: int, non_finite: bool) -> Value:
     try:
-        value = _json.decode(line, non_finite=non_finite)
-    except json.JSONDecodeError as error:
-        raise BadRecord(
-            f"not JSON: {error.msg} at column {error.colno}", reason="not_json"
-        ) from error
-    except ValueError as error:
-        raise BadRecord(f"not strict JSON: {error}", reason="not_json") from error
+        value = strict_json.decode(
+            line, depth_max=depth_max, non_finite=non_finite, lone_surrogates=True
+        )
+    except strict_json.StrictJSONError as error:
+        reason = "too_deep" if error.reason is strict_json.Reason.TOO_DEEP else "not_json"
+        raise BadRecord(error.message, reason=reason) from error
     if not isinstance(value, dict):
         raise BadRecord(f"a JSON object is needed, not a {_kind(value)}", reason="not_an_object")
     return value
@@ -142,20 +141,6 @@ def _wrong_field(value: Mapping[str, object], name: str, wanted: str) -> BadReco
     return BadRecord(
         f'"{name}" must be {wanted}, not a {_kind(value[name])}', reason="invalid_field"
     )
-
-
-def _is_too_deep(value: Value) -> bool:
-    level: list[object] = [value]
-    for _ in range(RECORD_DEPTH_MAX):
-        level = [member for item in level for member in _members(item)]
-        if not level:
-            return False
-    return True
-
-
-def _members(item: object) -> Iterator[object]:
-    members = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
-    return (member for member in members if isinstance(member, dict | list))
 
 
 def _kind(value: object) -> str:

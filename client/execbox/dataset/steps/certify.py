@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from execbox import _json, wire
+from execbox import strict_json, wire
 from execbox.dataset.files.json_lines import BadRecord, Value, list_field
 from execbox.dataset.files.record_certificates import own_meta_of
 from execbox.dataset.files.records import Record
@@ -228,6 +228,6 @@ def _explained(one: CheckedPair, in_a_row: object, *, mutates: bool) -> Sorted:
 def _is_text_of(text: str, value: object) -> bool:
     """Whether ``text``, which the record's own code may have written, is JSON of ``value``."""
     try:
-        return same_json(_json.decode(text, non_finite=True), value)
+        return same_json(strict_json.decode(text, non_finite=True), value)
     except ValueError:
         return False

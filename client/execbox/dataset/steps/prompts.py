@@ -16,7 +16,7 @@ from pathlib import Path
 from string import Template
 from typing import Literal, TypeAlias
 
-from execbox import _json
+from execbox import strict_json
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, list_field, text_field
 from execbox.dataset.files.record_certificates import OWN_META
 from execbox.dataset.files.records import Record
@@ -112,7 +112,7 @@ def templates_from_file(path: Path) -> Templates:
     that shows neither input nor output.
     """
     try:
-        members = _json.decode(path.read_bytes())
+        members = strict_json.decode(path.read_bytes())
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:

@@ -1,0 +1,195 @@
+"""Texts to values, strictly: what is refused, and with which reason. Nothing is written here."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, NoReturn, TypeAlias
+
+from execbox.strict_json.faults import DIGITS_MAX, Reason, StrictJSONError, shortened
+from execbox.strict_json.nesting import nesting_depth
+from execbox.wire import JSON_DEPTH_MAX
+
+__all__ = ["DOCUMENT_DEPTH_MAX", "JSON", "decode"]
+
+JSON: TypeAlias = Any
+"""None, bool, int, float, str, and lists and string-keyed dicts of these."""
+
+DOCUMENT_DEPTH_MAX = 2 * JSON_DEPTH_MAX
+"""Deepest nesting of an answer or a record, which hold values of ``JSON_DEPTH_MAX`` themselves."""
+
+_GC_PAUSE_BODY_BYTES = 64 * 1024
+_BOM = b"\xef\xbb\xbf"
+_SURROGATE_ESCAPE = re.compile(
+    r"\\u[dD](?:(?P<pair>[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|[89a-fA-F][0-9a-fA-F]{2})"
+)
+
+
+def decode(
+    text: bytes | str,
+    *,
+    depth_max: int = JSON_DEPTH_MAX,
+    non_finite: bool = False,
+    lone_surrogates: bool = False,
+) -> JSON:
+    """The one value that ``text`` holds; raises StrictJSONError and nothing else, whatever it is.
+
+    NUL characters written as escapes are legal data; schemas refuse them where they must not be.
+    ``non_finite`` lets the words NaN and Infinity in, as floats; ``lone_surrogates`` half
+    characters, which files that others wrote have.
+    """
+    text, body = _both_forms(text)
+    _refuse_deep_nesting(body, depth_max=depth_max)
+    try:
+        with _garbage_collection_paused(len(body)):
+            value = _decoder_for(non_finite=non_finite).decode(text)
+    except StrictJSONError:
+        raise
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise StrictJSONError(
+            f"not valid JSON: {error.msg} at {where}", reason=Reason.SYNTAX
+        ) from error
+    except ValueError as error:
+        # The only other ValueError is the interpreter's own cap on the digits of an integer.
+        raise _too_many_digits() from error
+    except RecursionError as error:
+        # Out of stack although the document is shallow: the caller stood near the limit itself.
+        raise _too_deep(depth_max) from error
+    if not lone_surrogates:
+        _refuse_lone_surrogates(text)
+    return value
+
+
+def _both_forms(text: bytes | str) -> tuple[str, bytes]:
+    body = _utf8(text) if isinstance(text, str) else text
+    if not body:
+        raise StrictJSONError("it is empty; a JSON document is needed", reason=Reason.EMPTY)
+    if body.startswith(_BOM):
+        raise StrictJSONError(
+            "begins with a byte order mark; UTF-8 without one is needed", reason=Reason.ENCODING
+        )
+    if isinstance(text, str):
+        return text, body
+    try:
+        return body.decode("utf-8"), body
+    except UnicodeDecodeError as error:
+        raise StrictJSONError(
+            f"not valid UTF-8: {error.reason} at byte {error.start}", reason=Reason.ENCODING
+        ) from error
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise StrictJSONError(
+            f"half of a surrogate pair at character {error.start}: not a character",
+            reason=Reason.LONE_SURROGATE,
+        ) from error
+
+
+def _refuse_deep_nesting(body: bytes, *, depth_max: int) -> None:
+    if body.count(b"[") + body.count(b"{") > depth_max and nesting_depth(body) > depth_max:
+        raise _too_deep(depth_max)
+
+
+def _too_deep(depth_max: int) -> StrictJSONError:
+    return StrictJSONError(
+        f"arrays and objects nest deeper than {depth_max} levels; flatten the document",
+        reason=Reason.TOO_DEEP,
+    )
+
+
+def _too_many_digits() -> StrictJSONError:
+    return StrictJSONError(
+        f"an integer has more than {DIGITS_MAX} digits; write it as a string",
+        reason=Reason.INTEGER_TOO_LONG,
+    )
+
+
+def _decoder_for(*, non_finite: bool) -> json.JSONDecoder:
+    # A program may have lifted the interpreter's cap on digits; then they are counted here.
+    return _decoder(non_finite, 0 < sys.get_int_max_str_digits() <= DIGITS_MAX)
+
+
+@lru_cache(maxsize=4)
+def _decoder(non_finite: bool, interpreter_counts_digits: bool) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_object,
+        parse_float=_finite,
+        parse_int=int if interpreter_counts_digits else _bounded_int,
+        parse_constant=float if non_finite else _refuse_constant,
+    )
+
+
+def _object(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise StrictJSONError(
+                    f"the key {shortened(key)} appears twice in one object; give each key once",
+                    reason=Reason.DUPLICATE_KEY,
+                )
+            seen.add(key)
+    return members
+
+
+def _bounded_int(literal: str) -> int:
+    if len(literal.removeprefix("-")) > DIGITS_MAX:
+        raise _too_many_digits()
+    return int(literal)
+
+
+def _finite(literal: str) -> float:
+    number = float(literal)
+    if math.isinf(number):
+        raise StrictJSONError(
+            f"the number {shortened(literal)} is beyond the range of a double",
+            reason=Reason.NOT_FINITE,
+        )
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise StrictJSONError(
+        f"{name} is not JSON; there is no such number in it", reason=Reason.NOT_FINITE
+    )
+
+
+def _refuse_lone_surrogates(text: str) -> None:
+    if "\\ud" not in text and "\\uD" not in text:
+        return
+    # Same length, so that positions stay: an escaped backslash does not begin an escape.
+    escapes = text.replace("\\\\", "  ")
+    for match in _SURROGATE_ESCAPE.finditer(escapes):
+        if match["pair"] is None:
+            line = text.count("\n", 0, match.start()) + 1
+            column = match.start() - text.rfind("\n", 0, match.start())
+            raise StrictJSONError(
+                f"half of a surrogate pair at line {line}, column {column}: not a character",
+                reason=Reason.LONE_SURROGATE,
+            )
+
+
+@contextmanager
+def _garbage_collection_paused(body_bytes: int) -> Iterator[None]:
+    """Decoding makes no garbage cycles, and the collector's passes over millions of fresh
+    containers cost up to seven times the decoding itself."""
+    if body_bytes < _GC_PAUSE_BODY_BYTES or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
