@@ -49,3 +49,8 @@ def answered(number: int, output: str, *, kind: str = "o", **fields: object) -> 
         "io": {"input": {"n": number}, "output": 2 * number},
         "output": output,
     } | fields
+
+
+def no_answer(_: object) -> str:
+    """A model that never knows, for ``--model-callable``."""
+    return "I do not know"

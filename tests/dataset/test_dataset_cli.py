@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,6 +183,27 @@ class Generating(Doubling):
         return await self.one_pair(isolation=options["isolation"])
 
 
+@dataclass
+class Executing(Doubling):
+    """Gives 7 for every call, and says that it is deterministic."""
+
+    async def execute(
+        self,
+        function: wire.Function | str,
+        calls: Sequence[wire.Call | Mapping[str, object]],
+        **options: Any,
+    ) -> wire.ExecuteResponse:
+        same = wire.Determinism(deterministic=True, cause=None, outputs=[], runs=2)
+        ran = wire.Execution(status=wire.Status.OK, output=7, determinism=same)
+        return wire.ExecuteResponse(
+            executions=[ran for _ in calls],
+            isolation=options["isolation"],
+            engine="fake",
+            image="sha256:0",
+            queue_time_s=0.0,
+        )
+
+
 def test_pipeline_generates_with_the_options_it_was_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,3 +338,110 @@ def test_rate_is_of_the_last_seconds_and_leaves_out_what_was_there() -> None:
     assert found.rate_per_s == pytest.approx(1.0, rel=0.1)
     assert found.resumed_count == 1000
     assert found.share == 1.0
+
+
+@pytest.mark.parametrize(
+    "what",
+    [["predictions", "v.jsonl"], ["leetcode-o", "l.jsonl"]],
+    ids=lambda what: str(what[0]),
+)
+def test_score_as_json_is_one_line_with_everything(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    what: list[str],
+) -> None:
+    """Counts by kind and outcome are there by name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("execbox.cli.score.AsyncClient", lambda _: Doubling())
+    write_lines(Path("v.jsonl"), [verified(n, "correct" if n else "timeout") for n in range(4)])
+    lines = [{"question_id": n, "expected_output": n, "output": "{}"} for n in range(4)]
+    write_lines(Path("l.jsonl"), lines)
+    assert main(["score", *what, "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    score = found.get("score", found)
+    assert score["problem_count"] == 4
+    assert score["outcomes"]["output"] == (
+        {"timeout": 1, "correct": 3} if what[0] == "predictions" else {"no_answer": 4}
+    )
+
+
+def test_pipeline_as_json_is_one_line_with_every_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rounds with their verdicts, and the summaries of the stages."""
+    monkeypatch.setattr("execbox.cli.pipeline.AsyncClient", lambda _: Generating())
+    source = write_lines(tmp_path / "f.jsonl", [function()])
+    argv = ["pipeline", str(source), "--directory", str(tmp_path / "out"), "--no-certify"]
+    assert main([*argv, "--json", "--model-callable", "json:dumps"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    assert [each["verdicts"] for each in found["rounds"]] == [{"no_answer": 4}] * 2
+    assert found["stages"][0]["summary"]["counts"] == {"input": 2, "output": 2}
+
+
+def test_verdicts_of_a_score_can_go_to_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And the score, beside them, to standard error."""
+    monkeypatch.setattr("execbox.cli.score.AsyncClient", lambda _: Doubling())
+    lines = [{"question_id": n, "expected_output": n, "output": "{}"} for n in range(4)]
+    source = write_lines(tmp_path / "l.jsonl", lines)
+    assert main(["score", "leetcode-o", str(source), "-o", "-"]) == 0
+    shown = capfd.readouterr()
+    assert [json.loads(line)["verdict"] for line in shown.out.splitlines()] == ["no_answer"] * 4
+    assert "questions   0.0 of 4" in shown.err
+
+
+def test_standard_input_cannot_be_two_files(capsys: pytest.CaptureFixture[str]) -> None:
+    """The second would be read as empty."""
+    assert main(["verify", "-", "--functions", "-", "-o", "v.jsonl"]) == 2
+    assert "only one of the files" in capsys.readouterr().err
+
+
+def test_pipeline_reads_its_functions_from_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are kept with everything else, for they cannot be read again."""
+    monkeypatch.setattr("execbox.cli.pipeline.AsyncClient", lambda _: Generating())
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    data = json.dumps(function()).encode() + b"\n"
+    writer = threading.Thread(target=pipe.write_bytes, args=(data,))
+    writer.start()
+    argv = ["pipeline", str(pipe), "--directory", str(tmp_path / "out"), "--no-certify"]
+    assert main([*argv, "--model-callable", "json:dumps"]) == 0
+    writer.join(timeout=10)
+    assert len(read_lines(tmp_path / "out" / "train.jsonl")) == 4
+
+
+def certifying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> list[Path]:
+    """The files that the chain over pairs that exist made, beside its source."""
+    service = Executing()
+    monkeypatch.setattr("execbox.cli.pipeline.AsyncClient", lambda _: service)
+    source = write_lines(tmp_path / "f.jsonl", [function()])
+    argv = ["pipeline", str(source), "--directory", str(tmp_path / "out"), "--rounds", "1"]
+    assert main([*argv, *options, "--model-callable", "json:dumps"]) == 0
+    return sorted((tmp_path / "out").glob("pairs.jsonl"))
+
+
+def test_pipeline_certifies_pairs_that_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was published wrongly is put right before anything is asked about it."""
+    (pairs,) = certifying(tmp_path, monkeypatch)
+    (record,) = read_lines(pairs)
+    assert [pair["output"] for pair in record["ios"]] == [7, 7]
+    assert {entry["reason"] for entry in record["meta"]["execbox"]["corrected"]}
+    asked = read_lines(tmp_path / "out" / "prompts-1.jsonl")
+    assert {line["io"]["output"] for line in asked} == {7}
+
+
+def test_pipeline_takes_pairs_as_they_are_where_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--no-certify leaves the stage out."""
+    assert certifying(tmp_path, monkeypatch, "--no-certify") == []
+    asked = read_lines(tmp_path / "out" / "prompts-1.jsonl")
+    assert {line["io"]["output"] for line in asked} == {0, 2}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from execbox.cli import revise, steps
 from execbox.cli.terminal import Terminal
+from execbox.dataset.files.sources import can_be_read_again
 from execbox.dataset.steps.assemble import AssembleOptions, open_assemble_step
 from execbox.dataset.steps.revise import round_counts
 
@@ -74,8 +75,13 @@ def assemble_options_of(args: argparse.Namespace) -> AssembleOptions:
 
 def assemble(args: argparse.Namespace, terminal: Terminal) -> int:
     """Make the training records."""
+    steps.refuse_twice(*args.rounds)
     step = open_assemble_step(args.rounds, assemble_options_of(args))
     code = steps.run_shown(terminal, args, step, source=args.rounds[0])
     if not args.json:
-        revise.show_rounds(round_counts(args.rounds), terminal)
+        terminal = steps.beside_results(terminal, args.output)
+        if all(map(can_be_read_again, args.rounds)):
+            revise.show_rounds(round_counts(args.rounds), terminal)
+        else:
+            terminal.line("what the rounds came to is not counted: a pipe is read only once")
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ from execbox.cli.progress_display import shown_progress
 from execbox.cli.terminal import Terminal
 from execbox.cli.wire_options import add_number_option, limits_of
 from execbox.client import AsyncClient
+from execbox.dataset.files.append_log import as_dataset_error, replacing
+from execbox.dataset.files.sources import can_be_read_again, open_source
+from execbox.dataset.steps.certify import open_certify_step
 from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
 from execbox.dataset.steps.pipeline import (
     PipelineOptions,
@@ -33,15 +37,16 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "pipeline"]
 
 _DESCRIPTION = """\
-Everything from functions to training records: generate pairs (where the functions have none),
-ask a model, verify, let it revise by the feedback, verify again, assemble. Each step's file is
-kept in the directory, so that any of them can be looked at, replaced or done again."""
+Everything from functions to training records: generate pairs, or certify those that the functions
+have, ask a model, verify, let it revise by the feedback, verify again, assemble. Each step's file
+is kept in the directory, so that any of them can be looked at, replaced or done again."""
 
 _EPILOG = """\
 examples:
   export EXECBOX_MODEL_URL=http://127.0.0.1:8000/v1 EXECBOX_MODEL=my-model
   execbox pipeline examples/functions.jsonl --directory out
   execbox pipeline pairs.jsonl --directory out --rounds 3 --form messages
+  execbox pipeline certified.jsonl --directory out --no-certify
 
 The run can be killed at any moment; the same command goes on where it was.
 
@@ -68,6 +73,13 @@ def add_parser(commands: Subparsers) -> None:
         parser, wire.GenerateRequest, "count", default=defaults.count, text="pairs generated each"
     )
     parser.add_argument(
+        "--certify",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="check pairs that exist, as `execbox certify` does, before anything is asked about "
+        "them (default); --no-certify takes them as they are",
+    )
+    parser.add_argument(
         "--rounds", type=int, default=2, metavar="N", help="answers at most (default 2)"
     )
     parser.add_argument("--request", type=Path, metavar="FILE", help="as of `execbox revise`")
@@ -90,7 +102,9 @@ def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
         verify=verify.check_options_of(args),
         assemble=assemble.assemble_options_of(args),
     )
-    generate = None if have_pairs(args.functions) else _generate_step(args)
+    functions = _readable_again(args.functions, args.directory)
+    has_pairs = have_pairs(functions)
+    make_pairs = _certify_step(args) if has_pairs else _generate_step(args)
 
     def show(stage: Stage) -> None:
         if not args.json:
@@ -99,11 +113,11 @@ def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
     with steps.resumable(terminal), shown_progress(terminal) as listener:
         result = asyncio.run(
             run_pipeline(
-                args.functions,
+                functions,
                 args.directory,
                 model=infer.model_of(args),
                 service=AsyncClient(args.url),
-                generate=generate,
+                make_pairs=None if has_pairs and not args.certify else make_pairs,
                 options=options,
                 restart=args.restart,
                 listener=listener,
@@ -124,18 +138,38 @@ def _show(result: PipelineResult, terminal: Terminal, *, as_json: bool) -> None:
     terminal.labelled("training records: ", str(result.output), style="good")
 
 
+def _readable_again(functions: Path, directory: Path) -> Path:
+    """The functions' file, or a copy of a pipe: it is looked at before it is worked on."""
+    if can_be_read_again(functions):
+        return functions
+    copy: Path = directory / "functions.jsonl"
+    with open_source(functions) as source, as_dataset_error(copy):
+        directory.mkdir(parents=True, exist_ok=True)
+        with replacing(copy) as file:
+            shutil.copyfileobj(source.file, file)
+    return copy
+
+
 def _generate_step(args: argparse.Namespace) -> OpenStep:
-    run = RunOptions(
-        limits=_generate_limits(args),
+    options = GenerateOptions(count=args.count, run=_run_options(args))
+    return open_generate_step(AsyncClient(args.url), options)
+
+
+def _certify_step(args: argparse.Namespace) -> OpenStep:
+    return open_certify_step(AsyncClient(args.url), _run_options(args))
+
+
+def _run_options(args: argparse.Namespace) -> RunOptions:
+    return RunOptions(
+        limits=_pair_limits(args),
         prelude=args.prelude,
         convert=args.convert,
         isolation=args.isolation,
         concurrency=args.requests,
     )
-    return open_generate_step(AsyncClient(args.url), GenerateOptions(count=args.count, run=run))
 
 
-def _generate_limits(args: argparse.Namespace) -> wire.Limits:
+def _pair_limits(args: argparse.Namespace) -> wire.Limits:
     """As for checking, but a function that hangs in every draw is given up sooner."""
     limits = limits_of(args).model_dump(exclude={"job_time_s"})
     return RunOptions().limits.model_copy(update=limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from execbox.cli.outcomes import ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient
+from execbox.dataset.files.append_log import as_dataset_error
+from execbox.dataset.files.destinations import is_stream, open_stream
 from execbox.dataset.files.generations import read_generations
 from execbox.dataset.scoring import cruxeval, leetcode_o
 from execbox.dataset.scoring.score import Interval, Score, score_verified
@@ -74,6 +77,8 @@ def add_parser(commands: Subparsers) -> None:
 
 def score_cruxeval(args: argparse.Namespace, terminal: Terminal) -> int:
     """Judge all generations, then show their score."""
+    terminal = _beside_verdicts(args, terminal)
+    steps.refuse_twice(args.generations, args.samples)
     step = cruxeval.open_cruxeval_step(
         AsyncClient(args.url),
         mode=args.mode,
@@ -88,6 +93,7 @@ def score_cruxeval(args: argparse.Namespace, terminal: Terminal) -> int:
 
 def score_leetcode_o(args: argparse.Namespace, terminal: Terminal) -> int:
     """Judge all predictions, then show their score."""
+    terminal = _beside_verdicts(args, terminal)
     given = {
         name: (getattr(args, f"{name}_field"),)
         for name in ("expected", "question", "difficulty", "language")
@@ -180,17 +186,26 @@ def _ks(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def _beside_verdicts(args: argparse.Namespace, terminal: Terminal) -> Terminal:
+    return terminal if args.output is None else steps.beside_results(terminal, args.output)
+
+
 @contextmanager
 def _judged(
     args: argparse.Namespace, terminal: Terminal, step: OpenStep, *, source: Path
 ) -> Iterator[tuple[Path, Summary]]:
     """The file of verdicts, there as long as it is looked at, and how the run went."""
     with tempfile.TemporaryDirectory() as folder:
-        output: Path = args.output or Path(folder) / "verdicts.jsonl"
+        streamed = args.output is not None and is_stream(args.output)
+        kept = args.output is not None and not streamed
+        output: Path = args.output if kept else Path(folder) / "verdicts.jsonl"
         with shown_progress(terminal) as listener:
             summary = run_step(
                 step, source=source, output=output, restart=args.restart, listener=listener
             )
+        if streamed:
+            with as_dataset_error(args.output), io.BufferedWriter(open_stream(args.output)) as to:
+                to.write(output.read_bytes())
         yield output, summary
 
 

@@ -9,15 +9,17 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from execbox import wire
-from execbox.cli.outcomes import ExitCode
+from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.terminal import Terminal
+from execbox.dataset.files.destinations import is_standard_output, is_stream
 from execbox.dataset.files.resume import errors_path
+from execbox.dataset.files.sources import STANDARD_STREAM
 from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.progress import Summary
 from execbox.dataset.steps.step import OpenStep, Step
@@ -31,7 +33,9 @@ __all__ = [
     "add_output_options",
     "add_requests_option",
     "add_service_options",
+    "beside_results",
     "new_parser",
+    "refuse_twice",
     "resumable",
     "run_shown",
     "show_summary",
@@ -40,7 +44,9 @@ __all__ = [
 
 RESUMING = """\
 The run can be killed at any moment; the same command goes on where it was. Lines that cannot be
-used, and records without a result, are in OUTPUT.errors.jsonl with the reason.
+used, and records without a result, are in OUTPUT.errors.jsonl with the reason. Any input may be
+- (standard input) or gzip; an output that is no file (-, a pipe) cannot be gone on with, and what
+has no result is told on standard error.
 
 exit codes: 0 every record has a result; 1 some have none; 2 the caller's mistake; 3 the service
 or the model failed (run the same command again to go on)"""
@@ -70,7 +76,12 @@ def new_parser(
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """``--output``, ``--resume``, ``--restart`` and ``--json``."""
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE.jsonl", help="where results go"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE.jsonl",
+        help="where results go; also FILE.jsonl.gz, a pipe or device, and - for standard output",
     )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
@@ -108,38 +119,68 @@ def add_requests_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def refuse_twice(*sources: Path | None) -> None:
+    """Raise ``CommandError`` where standard input is to be several files at once."""
+    if sources.count(STANDARD_STREAM) > 1:
+        raise CommandError("- is standard input, which can be only one of the files")
+
+
 def run_shown(
     terminal: Terminal, args: argparse.Namespace, step: Step | OpenStep, *, source: Path
 ) -> int:
     """Run a step over one file with its progress shown, then its summary; the exit code."""
-    with resumable(terminal), shown_progress(terminal) as listener:
+    streamed = is_stream(args.output)
+    terminal = beside_results(terminal, args.output)
+
+    def tell(failure: Mapping[str, object]) -> None:
+        terminal.error(json.dumps(failure))
+
+    with resumable(terminal, streamed=streamed), shown_progress(terminal) as listener:
         summary = run_step(
-            step, source=source, output=args.output, restart=args.restart, listener=listener
+            step,
+            source=source,
+            output=args.output,
+            restart=args.restart,
+            listener=listener,
+            on_failure=tell,
         )
+    if not summary.line_count:
+        terminal.error(f"{source}: holds no records: it is empty")
     show_summary(summary, args.output, terminal, as_json=args.json)
     return ExitCode.NOT_OK if summary.failure_count else ExitCode.OK
 
 
+def beside_results(terminal: Terminal, output: Path) -> Terminal:
+    """The terminal, all on standard error where ``output`` is standard output.
+
+    The results are there; what is said about them must not come between.
+    """
+    return replace(terminal, out=terminal.err) if is_standard_output(output) else terminal
+
+
 @contextmanager
-def resumable(terminal: Terminal) -> Iterator[None]:
+def resumable(terminal: Terminal, *, streamed: bool = False) -> Iterator[None]:
     """Says, when the user interrupts, that nothing is lost."""
     try:
         yield
     except KeyboardInterrupt:
-        terminal.error("stopped; run the same command again to go on")
+        again = "begin again" if streamed else "go on"
+        terminal.error(f"stopped; run the same command again to {again}")
         raise
 
 
 def show_summary(summary: Summary, output: Path, terminal: Terminal, *, as_json: bool) -> None:
     """Counts by reason; with ``as_json`` as one line."""
+    errors = None if is_stream(output) else str(errors_path(output))
     if as_json:
-        line = asdict(summary) | {"output": str(output), "errors": str(errors_path(output))}
+        line = asdict(summary) | {"output": str(output), "errors": errors}
         terminal.line(json.dumps(line))
         return
     earlier = f", {summary.resumed_count} of them from earlier runs" * bool(summary.resumed_count)
     terminal.labelled(
         f"{summary.step}: ",
-        f"{summary.result_count} results in {output}{earlier}, {summary.elapsed_s:.1f} s",
+        f"{summary.result_count} results in {_shown_name(output)}{earlier}, "
+        f"{summary.elapsed_s:.1f} s",
         style="good",
     )
     table(terminal, summary.counts)
@@ -154,10 +195,14 @@ def show_summary(summary: Summary, output: Path, terminal: Terminal, *, as_json:
         )
         terminal.labelled(
             f"{summary.failure_count} without a result",
-            f", listed in {errors_path(output)}{again}",
+            f", listed {f'in {errors}' if errors else 'above'}{again}",
             style="bad",
         )
         table(terminal, summary.failures)
+
+
+def _shown_name(output: Path) -> str:
+    return "standard output" if output == STANDARD_STREAM else str(output)
 
 
 def table(terminal: Terminal, counts: Mapping[str, int]) -> None:

@@ -123,6 +123,7 @@ def check_options_of(args: argparse.Namespace) -> VerifyOptions:
 
 def verify(args: argparse.Namespace, terminal: Terminal) -> int:
     """Check every answer."""
+    steps.refuse_twice(args.answers, args.functions)
     step = open_verify_step(AsyncClient(args.url), check_options_of(args), functions=args.functions)
     return steps.run_shown(terminal, args, step, source=args.answers)
 

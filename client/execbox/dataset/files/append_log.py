@@ -6,15 +6,17 @@ Which lines there are, and what a run is, is in ``resume``.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, decode_line
 
-__all__ = ["SYNC_S", "AppendLog", "as_dataset_error"]
+__all__ = ["SYNC_S", "AppendLog", "as_dataset_error", "replacing"]
 
 SYNC_S = 5.0
 """Seconds between two times that results are forced to disk."""
@@ -103,16 +105,11 @@ class AppendLog:
         self._end_bytes += length_bytes
 
     def _rewrite(self, order: Sequence[int]) -> None:
-        beside = self._path.with_name(self._path.name + ".sorting")
         ends = [*self._starts[1:], self._end_bytes]
-        with beside.open("wb") as file:
+        with replacing(self._path) as file:
             for ordinal in order:
                 for part in self._line(self._starts[ordinal], ends[ordinal]):
                     file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)
-        _sync_directory(self._path.parent)
         old, self._fd = self._fd, os.open(self._path, os.O_RDWR)
         os.close(old)
 
@@ -124,10 +121,32 @@ class AppendLog:
 
 
 @contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place, and the permissions, of ``path``: whole, or not at all."""
+    beside = path.with_name(path.name + ".new")
+    # Whatever has this name is not written through, should it be a link.
+    beside.unlink(missing_ok=True)
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    with os.fdopen(fd, "wb") as file:
+        if path.exists():
+            shutil.copymode(path, beside)
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    _sync_directory(path.parent)
+
+
+@contextmanager
 def as_dataset_error(path: Path) -> Iterator[None]:
-    """What the file system refuses is one error that names the file."""
+    """What the file system refuses is one error that names the file.
+
+    A reader that has gone away is no error of a file: ``BrokenPipeError`` stays what it is.
+    """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
 

@@ -5,6 +5,7 @@ Judging them is in ``cruxeval``.
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import TypeAlias
 
 from execbox import strict_json
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, text_field
-from execbox.dataset.files.records import BadLine, Record, read_records
+from execbox.dataset.files.records import BadLine, Record, records_of
+from execbox.dataset.files.sources import open_source, reading_errors
 
 __all__ = ["Generations", "read_generations"]
 
@@ -26,26 +28,26 @@ def read_generations(path: Path) -> Generations:
     JSONL lines are ``{"id", "generations": [...]}``, or ``{"id", "output"}`` as ``infer`` writes
     them, where samples ``ID#1``, ``ID#2``... belong together. Raises ``DatasetError``.
     """
+    with open_source(path) as source, reading_errors(source.name):
+        text, file = source.file.read(), source.name
     try:
-        whole = strict_json.decode(path.read_bytes(), lone_surrogates=True)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
+        whole = strict_json.decode(text, lone_surrogates=True)
     except ValueError:
-        return _read_lines(path)  # Not one JSON document: lines of them.
+        return _read_lines(text, file)  # Not one JSON document: lines of them.
     if isinstance(whole, dict) and not {"generations", "output"} & whole.keys():
-        return {name: _texts(path, name, texts) for name, texts in whole.items()}
-    return _read_lines(path)
+        return {name: _texts(file, name, texts) for name, texts in whole.items()}
+    return _read_lines(text, file)
 
 
-def _texts(path: Path, name: str, texts: object) -> Sequence[str]:
+def _texts(path: str, name: str, texts: object) -> Sequence[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise DatasetError(f"{path}: {name}: must be an array of texts")
     return texts
 
 
-def _read_lines(path: Path) -> Generations:
+def _read_lines(text: bytes, path: str) -> Generations:
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for line in _records(path):
+    for line in _records(text, path):
         name, _, _ = line.id.partition("#")
         if "generations" in line.value:
             found[name].extend(_texts(path, f"line {line.number}", line.value["generations"]))
@@ -54,8 +56,8 @@ def _read_lines(path: Path) -> Generations:
     return found
 
 
-def _records(path: Path) -> Iterator[Record]:
-    for line in read_records(path):
+def _records(text: bytes, path: str) -> Iterator[Record]:
+    for line in records_of(io.BytesIO(text), name=path):
         if isinstance(line, BadLine):
             raise DatasetError(line.message)
         yield line

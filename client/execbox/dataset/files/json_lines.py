@@ -29,6 +29,8 @@ __all__ = [
 RECORD_DEPTH_MAX = strict_json.DOCUMENT_DEPTH_MAX
 """Deepest nesting of one line; far from where Python's own recursion ends."""
 
+_LINE_ENDS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
+
 Value: TypeAlias = dict[str, object]
 """One JSON object, as ``json`` decodes it."""
 
@@ -91,10 +93,10 @@ def encode_line(value: Mapping[str, object]) -> bytes:
     """``value`` as one line of UTF-8 JSON with its newline.
 
     Raises ``BadRecord`` for what strict JSON cannot carry. A lone surrogate stays the escape it
-    was read from.
+    was read from, and what some readers take for the end of a line is escaped.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_LINE_ENDS)
         try:
             return text.encode() + b"\n"
         except UnicodeEncodeError:

@@ -6,13 +6,15 @@ Reading a file from end to end is in ``records``.
 from __future__ import annotations
 
 from array import array
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, parse_line
-from execbox.dataset.files.records import Record, digest_of, read_records
+from execbox.dataset.files.json_lines import BadRecord, Value, parse_line
+from execbox.dataset.files.records import BadLine, Record, digest_of, records_of
+from execbox.dataset.files.sources import open_seekable
 
 __all__ = ["Lookup"]
 
@@ -30,27 +32,24 @@ class Lookup:
         self._path = path
         self._starts = array("q")
         self._lines_by_id: dict[int, int] = {}
-        begin = 0
-        for line in read_records(path):
-            # Empty lines are not told of; they are no records, but they are counted as lines.
-            while len(self._starts) < line.number - 1:
-                self._starts.append(-1)
-            self._starts.append(begin if isinstance(line, Record) else -1)
-            if by_id and isinstance(line, Record):
-                self._lines_by_id[digest_of(line.id)] = line.number - 1
-            begin = line.end_bytes
-        try:
-            self._file = path.open("rb")
-        except OSError as error:
-            raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
+        self._bad_lines: dict[int, str] = {}
+        with ExitStack() as stack:
+            self._file = stack.enter_context(open_seekable(path))
+            self._read_through(by_id=by_id)
+            self._closing = stack.pop_all()
         self._cached = lru_cache(maxsize=_CACHED)(self._read)
+
+    def __len__(self) -> int:
+        """How many lines there are, down to the last that is not empty."""
+        return len(self._starts)
 
     def at(self, index: int) -> Value:
         """The record on line ``index``, counted from 0. ``BadRecord`` where there is none."""
         if not 0 <= index < len(self._starts) or self._starts[index] < 0:
+            why = self._bad_lines.get(index, f"it has {len(self._starts)} lines")
             raise BadRecord(
                 f"refers to function {index}, and {self._path} has no record on line {index + 1} "
-                f"(it has {len(self._starts)} lines)",
+                f"({why})",
                 reason="unknown_function",
             )
         return self._cached(index)
@@ -61,7 +60,7 @@ class Lookup:
         return None if index is None else self._read(index)
 
     def close(self) -> None:
-        self._file.close()
+        self._closing.close()
 
     def __enter__(self) -> Self:
         return self
@@ -74,10 +73,23 @@ class Lookup:
     ) -> None:
         self.close()
 
+    def _read_through(self, *, by_id: bool) -> None:
+        begin = 0
+        for line in records_of(self._file, name=str(self._path), non_finite=True):
+            # Empty lines are not told of; they are no records, but they are counted as lines.
+            while len(self._starts) < line.number - 1:
+                self._starts.append(-1)
+            if isinstance(line, BadLine):
+                self._bad_lines[line.number - 1] = line.message
+            self._starts.append(begin if isinstance(line, Record) else -1)
+            if by_id and isinstance(line, Record):
+                self._lines_by_id[digest_of(line.id)] = line.number - 1
+            begin = line.end_bytes
+
     def _read(self, index: int) -> Value:
         self._file.seek(self._starts[index])
         line = self._file.readline()
         # Empty lines before the record belong to what ``begin`` pointed at.
         while not line.strip():
             line = self._file.readline()
-        return parse_line(line.removeprefix(b"\xef\xbb\xbf"))
+        return parse_line(line.removeprefix(b"\xef\xbb\xbf"), non_finite=True)

@@ -9,15 +9,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
-from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, parse_line
+from execbox.dataset.files.json_lines import (
+    BadRecord,
+    DatasetError,
+    Value,
+    decode_line,
+    parse_line,
+)
+from execbox.dataset.files.sources import open_source, reading_errors
 
-__all__ = ["LINE_BYTES_MAX", "BadLine", "Record", "digest_of", "read_records"]
+__all__ = ["LINE_BYTES_MAX", "BadLine", "Record", "digest_of", "read_records", "records_of"]
 
 LINE_BYTES_MAX = 32 * 1024 * 1024
 """Longest line read: twice the longest request body, so nothing longer could be used anyway."""
+
+_Line: TypeAlias = tuple[int, bytes | int, int]
+"""Number, text (or its length where that is over the limit) and end of a line."""
 
 _EXCERPT_CHARS = 200
 _SKIP_BYTES = 1024 * 1024
@@ -73,22 +84,33 @@ class BadLine:
 def read_records(path: Path, *, non_finite: bool = False) -> Iterator[Record | BadLine]:
     """Every line of ``path`` in order, empty lines left out; memory holds one line at a time.
 
+    ``path`` may be ``-`` and may be gzip. Raises ``DatasetError`` where it cannot be read at all;
+    otherwise as ``records_of``.
+    """
+    with open_source(path) as source:
+        yield from records_of(source.file, name=source.name, non_finite=non_finite)
+
+
+def records_of(
+    file: BinaryIO, *, name: str, non_finite: bool = False
+) -> Iterator[Record | BadLine]:
+    """Every line of an open file, called ``name`` in messages.
+
     A record's id is its own ``id`` (text or integer), else ``itemid.ioid.io_pred`` where it has
     these, else its zero-based line. Where an id comes again, the second time it is ``ID~2`` and
     so on, leaving out names that earlier lines have. ``non_finite`` lets NaN and Infinity in, as
-    floats. Raises ``DatasetError`` where the file cannot be read at all.
+    floats. Raises ``DatasetError`` where reading fails on the way, and where the whole file is one
+    JSON document, so that no line of it could be a record.
     """
     seen: dict[int, int] = {}
-    try:
-        with path.open("rb") as file:
-            for number, line, end_bytes in _lines(file):
-                parsed = _parsed(path, number, line, end_bytes, non_finite=non_finite)
-                if isinstance(parsed, BadLine):
-                    yield parsed
-                elif parsed is not None:
-                    yield _named(path, number, parsed, end_bytes, seen)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
+    lines = _lines(file)
+    with reading_errors(name):
+        for number, line, end_bytes in _no_document(lines, name):
+            parsed = _parsed(name, number, line, end_bytes, non_finite=non_finite)
+            if isinstance(parsed, BadLine):
+                yield parsed
+            elif parsed is not None:
+                yield _named(name, number, parsed, end_bytes, seen)
 
 
 def digest_of(identifier: str) -> int:
@@ -97,8 +119,7 @@ def digest_of(identifier: str) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | int, int]]:
-    """Number, text (or its length where that is over the limit) and end of every line."""
+def _lines(file: BinaryIO) -> Iterator[_Line]:
     number, end_bytes = 0, 0
     while line := file.readline(LINE_BYTES_MAX + 1):
         number += 1
@@ -111,6 +132,44 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | int, int]]:
             yield number, line, end_bytes
 
 
+def _no_document(lines: Iterator[_Line], name: str) -> Iterator[_Line]:
+    """The same lines; raises ``DatasetError`` where the first says that they are one document."""
+    first = next((line for line in lines if _text_of(line)), None)
+    if first is None:
+        return
+    begin = _text_of(first)
+    if begin.startswith(b"[") or begin == b"{":
+        second = next((line for line in lines if _text_of(line)), None)
+        what = _document(begin, alone=second is None)
+        if what is not None:
+            raise DatasetError(
+                f"{name}: is one JSON {what}, and JSONL is needed, one JSON object a line; make it "
+                f"so first: jq -c '{'.[]' if what == 'array' else '.'}' {name}"
+            )
+        lines = chain((first,) if second is None else (first, second), lines)
+    else:
+        lines = chain((first,), lines)
+    yield from lines
+
+
+def _text_of(line: _Line) -> bytes:
+    text = line[1]
+    return b"too long" if isinstance(text, int) else text.removeprefix(_BOM).strip()
+
+
+def _document(begin: bytes, *, alone: bool) -> str | None:
+    """What kind of JSON document begins with this line and cannot be lines of records."""
+    if begin == b"{":
+        # An object with a member a line, as people and most tools write it.
+        return None if alone else "object"
+    try:
+        decode_line(begin)
+    except BadRecord as problem:
+        # A whole array on a line of its own, with others after it, is a bad line among them.
+        return None if problem.reason == "not_an_object" and not alone else "array"
+    return None
+
+
 def _skip_rest(file: BinaryIO) -> int:
     skipped_bytes = 0
     while part := file.readline(_SKIP_BYTES):
@@ -121,7 +180,7 @@ def _skip_rest(file: BinaryIO) -> int:
 
 
 def _parsed(
-    path: Path, number: int, line: bytes | int, end_bytes: int, *, non_finite: bool
+    name: str, number: int, line: bytes | int, end_bytes: int, *, non_finite: bool
 ) -> Value | BadLine | None:
     if isinstance(line, int):
         problem = BadRecord(
@@ -140,18 +199,18 @@ def _parsed(
             problem = error
             excerpt = line[: 4 * _EXCERPT_CHARS].decode("utf-8", "replace")[:_EXCERPT_CHARS].strip()
     return BadLine(
-        source=str(path),
+        source=name,
         number=number,
         reason=problem.reason,
-        message=f"{path}:{number}: {problem.message}",
+        message=f"{name}:{number}: {problem.message}",
         excerpt=excerpt,
         end_bytes=end_bytes,
     )
 
 
-def _named(path: Path, number: int, value: Value, end_bytes: int, seen: dict[int, int]) -> Record:
-    name = _unique_name(_identifier(value, number), seen)
-    return Record(source=str(path), number=number, id=name, value=value, end_bytes=end_bytes)
+def _named(name: str, number: int, value: Value, end_bytes: int, seen: dict[int, int]) -> Record:
+    identifier = _unique_name(_identifier(value, number), seen)
+    return Record(source=name, number=number, id=identifier, value=value, end_bytes=end_bytes)
 
 
 def _unique_name(identifier: str, seen: dict[int, int]) -> str:

@@ -6,6 +6,9 @@ What is read is in ``records``, what is done with it in ``step``. Three files pe
     OUT.errors.jsonl  one line per record that has no result, with ``reason`` and ``message``
     OUT.run.json      step and settings, so that a run is not continued with others; also the lock
 
+Where OUT is a link, all three are beside the file it leads to. Where it ends in ``.gz``, results
+are in ``OUT.partial`` until all of them are there, and are packed into OUT then.
+
 Every result is handed to the operating system as soon as it exists (one ``write``), so killing
 the process loses only work under way; every 5 seconds and at the end it is forced to
 disk (``fsync``), so a power failure loses at most that much. A torn last line is cut off when the
@@ -16,30 +19,50 @@ continued run ends with the same bytes as an undisturbed one.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from execbox.dataset.files.append_log import AppendLog, as_dataset_error
+from execbox.dataset.files.append_log import AppendLog, as_dataset_error, replacing
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, encode_line
 from execbox.dataset.files.records import BadLine, Record, digest_of
+from execbox.dataset.files.sources import open_source, reading_errors
 
-__all__ = ["RunFiles", "errors_path", "run_path"]
+__all__ = ["RunFiles", "errors_path", "failure_entry", "run_path"]
 
 _SETTINGS_BYTES_MAX = 1024 * 1024
 
 
 def errors_path(output: Path) -> Path:
     """Where the records without a result are listed."""
-    return output.with_name(output.name + ".errors.jsonl")
+    return _beside(output, ".errors.jsonl")
 
 
 def run_path(output: Path) -> Path:
     """Where step and settings of the run are noted."""
-    return output.with_name(output.name + ".run.json")
+    return _beside(output, ".run.json")
+
+
+def failure_entry(origin: Record | BadLine, problem: BadRecord) -> Value:
+    """Why a record, or a line that is none, has no result, as a line of the error file."""
+    entry: Value = {
+        "id": origin.id if isinstance(origin, Record) else None,
+        "file": origin.source,
+        "line": origin.number,
+        "reason": problem.reason,
+        "message": problem.message,
+        "retry": problem.retry,
+    }
+    if isinstance(origin, BadLine):
+        entry["text"] = origin.excerpt
+    if problem.detail is not None:
+        entry["detail"] = problem.detail
+    return entry
 
 
 class RunFiles:
@@ -62,14 +85,17 @@ class RunFiles:
     ) -> None:
         self._output = output
         with as_dataset_error(output):
-            output.parent.mkdir(parents=True, exist_ok=True)
+            _target(output).parent.mkdir(parents=True, exist_ok=True)
+            self._results_path = _Results(_target(output), packed=output.suffix == ".gz")
+        for path in (errors_path(output), run_path(output)):
+            _refuse_no_file(path, output)
         self._result_ordinals: dict[int, int] = {}
         self._failed: dict[int, int] = {}
         with ExitStack() as stack:
             lock_fd = _locked(run_path(output))
             stack.callback(os.close, lock_fd)
-            _claim(lock_fd, output, step=step, settings=settings, restart=restart)
-            self._results = AppendLog(output)
+            _claim(lock_fd, self._results_path, step=step, settings=settings, restart=restart)
+            self._results = AppendLog(self._results_path.unpacked())
             stack.callback(self._results.close)
             for ordinal, value in self._results.recover():
                 self._recovered(ordinal, value)
@@ -77,6 +103,14 @@ class RunFiles:
             self._failures = self._kept_failures(on_failure)
             stack.callback(self._failures.close)
             self._closing = stack.pop_all()
+
+    @property
+    def waiting_count(self) -> int:
+        """Results not written yet: none, each is written as soon as it is there."""
+        return 0
+
+    def settle(self, *, before_rank: int | None) -> None:
+        """Nothing: the order is made once, in the end."""
 
     def has_result(self, record: Record) -> bool:
         """Whether a result with this record's id is there; if so it takes this record's place."""
@@ -102,24 +136,14 @@ class RunFiles:
 
     def add_failure(self, origin: Record | BadLine, problem: BadRecord) -> None:
         """Note in the error file why a record, or a line that is none, has no result."""
-        entry: Value = {
-            "id": origin.id if isinstance(origin, Record) else None,
-            "file": origin.source,
-            "line": origin.number,
-            "reason": problem.reason,
-            "message": problem.message,
-            "retry": problem.retry,
-        }
-        if isinstance(origin, BadLine):
-            entry["text"] = origin.excerpt
-        if problem.detail is not None:
-            entry["detail"] = problem.detail
+        entry = failure_entry(origin, problem)
         self._failures.append(encode_line(entry), rank=origin.rank)
 
     def finish(self) -> None:
         """All is done: bring both files into the order of the input."""
         self._results.arrange()
         self._failures.arrange()
+        self._results_path.pack()
 
     def close(self) -> None:
         """Let go of the files; an empty error file is removed."""
@@ -164,15 +188,82 @@ class RunFiles:
             ]
         finally:
             old.close()
-        beside = path.with_name(path.name + ".sorting")
-        with as_dataset_error(path):
-            beside.write_bytes(b"".join(map(encode_line, kept)))
-            beside.replace(path)
+        with as_dataset_error(path), replacing(path) as file:
+            file.writelines(map(encode_line, kept))
         failures = AppendLog(path)
         for ordinal, value in failures.recover():
             self._failed[digest_of(str(value["id"]))] = ordinal
             on_failure(value)
         return failures
+
+
+class _Results:
+    """Where results are appended to: the output, or beside a packed one until all is done."""
+
+    def __init__(self, output: Path, *, packed: bool) -> None:
+        self.output = output
+        self._packed = packed
+        self._appended = output.with_name(output.name + ".partial") if packed else output
+
+    def hold_something(self) -> bool:
+        """Whether an earlier run, or something else, has left anything there."""
+        return any(
+            path.exists() and path.stat().st_size > 0 for path in (self.output, self._appended)
+        )
+
+    def discard(self) -> None:
+        """Empty what is there; the file itself, its place and permissions stay."""
+        if self.output.exists():
+            os.truncate(self.output, 0)
+        if self._packed:
+            self._appended.unlink(missing_ok=True)
+
+    def unpacked(self) -> Path:
+        """The file to append to, holding everything there is so far."""
+        if self._packed and not self._appended.exists() and self.hold_something():
+            with (
+                as_dataset_error(self.output),
+                open_source(self.output) as source,
+                reading_errors(source.name),
+                replacing(self._appended) as file,
+            ):
+                shutil.copyfileobj(source.file, file)
+        return self._appended
+
+    def pack(self) -> None:
+        """Bring what was appended into the output; the same results are the same bytes."""
+        if not self._packed:
+            return
+        with (
+            as_dataset_error(self.output),
+            self._appended.open("rb") as appended,
+            replacing(self.output) as file,
+            gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
+        ):
+            shutil.copyfileobj(appended, packed)
+        self._appended.unlink()
+
+
+def _target(path: Path) -> Path:
+    """The file that a path leads to, through any links; it need not be there yet."""
+    try:
+        return path.resolve()
+    except RuntimeError as error:  # Links that lead to each other.
+        raise DatasetError(f"{path}: {error}") from error
+
+
+def _beside(output: Path, suffix: str) -> Path:
+    target = _target(output)
+    return _target(target.with_name(target.name + suffix))
+
+
+def _refuse_no_file(path: Path, output: Path) -> None:
+    with as_dataset_error(path):
+        if path.exists() and not path.is_file():
+            raise DatasetError(
+                f"{path}: is no regular file, and {output} needs one of this name beside it; give "
+                "a different --output"
+            )
 
 
 def _locked(path: Path) -> int:
@@ -193,19 +284,19 @@ def _locked(path: Path) -> int:
 
 
 def _claim(
-    lock_fd: int, output: Path, *, step: str, settings: Mapping[str, object], restart: bool
+    lock_fd: int, results: _Results, *, step: str, settings: Mapping[str, object], restart: bool
 ) -> None:
     """Start a new run in the files, or make sure that this one continues what is there."""
     mine = json.dumps({"step": step, "settings": settings}, indent=2, sort_keys=True) + "\n"
     theirs = os.pread(lock_fd, _SETTINGS_BYTES_MAX, 0).decode("utf-8", "replace")
     if theirs == mine and not restart:
         return
+    output = results.output
     with as_dataset_error(output):
-        if not restart and output.exists() and output.stat().st_size > 0:
+        if not restart and results.hold_something():
             raise DatasetError(_not_ours(output, theirs, mine))
-        for stale in (output, errors_path(output)):
-            with suppress(FileNotFoundError):
-                stale.unlink()
+        results.discard()
+        errors_path(output).unlink(missing_ok=True)
         os.ftruncate(lock_fd, 0)
         os.pwrite(lock_fd, mine.encode(), 0)
         os.fsync(lock_fd)

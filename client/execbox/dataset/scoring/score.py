@@ -177,7 +177,8 @@ def score_of(
         disqualified_count=sum(tally.disqualified_count for tally in tallies),
         passes=passes,
         skipped_ks=sorted({k for k in ks if k > fewest}),
-        outcomes=outcomes,
+        # Plain, so that whatever writes a score down can.
+        outcomes={kind: dict(counts) for kind, counts in outcomes.items()},
     )
 
 

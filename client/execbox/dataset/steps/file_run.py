@@ -7,20 +7,35 @@ at any byte and run again, a run goes on where it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import TypeAlias
 
+from execbox.dataset.files.destinations import StreamedRun, is_stream
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value
-from execbox.dataset.files.records import BadLine, Record, read_records
+from execbox.dataset.files.records import BadLine, Record, records_of
 from execbox.dataset.files.resume import RunFiles
+from execbox.dataset.files.sources import STANDARD_STREAM, Source, open_source
 from execbox.dataset.steps.progress import Listener, Progress, Summary, unheard
 from execbox.dataset.steps.step import OpenStep, Step, Worked
 
-__all__ = ["run_step", "run_step_async"]
+__all__ = ["FailureListener", "run_step", "run_step_async", "untold"]
 
 _TICK_S = 1.0
+_WAITING_MAX = 1000
+"""Results kept back for one before them, at which no more work is begun."""
 _SKIPPED_BETWEEN_PAUSES = 1000
+
+
+FailureListener: TypeAlias = Callable[[Value], None]
+"""Is told of each failure that is in no error file, as a line of one would say it."""
+
+
+def untold(_: Value) -> None:
+    """The listener where nobody wants to know of failures besides their counts."""
 
 
 def run_step(
@@ -30,9 +45,13 @@ def run_step(
     output: Path,
     restart: bool = False,
     listener: Listener = unheard,
+    on_failure: FailureListener = untold,
 ) -> Summary:
     """Do ``step`` for every record of ``source`` that has no result in ``output`` yet.
 
+    ``-`` is standard input and output, ``.gz`` is read and written. An output that is no file (a
+    pipe, a device) is written in the order of the input; nothing of it can be continued, and its
+    failures are told to ``on_failure`` alone, each as a line of an error file would have it.
     Opens and closes what the step needs. Returns when every record has a result or a line in the
     error file. Raises ``DatasetError`` for files that cannot be used, and whatever opening the
     step and ``step.work`` raise; either way all results so far are in ``output``. Where an event
@@ -43,8 +62,16 @@ def run_step(
             "an event loop runs here already, as in a notebook, so run_step cannot start one: "
             "write `await run_step_async(...)` with the same arguments"
         )
-    running = run_step_async(step, source=source, output=output, restart=restart, listener=listener)
-    return asyncio.run(running)
+    return asyncio.run(
+        run_step_async(
+            step,
+            source=source,
+            output=output,
+            restart=restart,
+            listener=listener,
+            on_failure=on_failure,
+        )
+    )
 
 
 async def run_step_async(
@@ -54,12 +81,22 @@ async def run_step_async(
     output: Path,
     restart: bool = False,
     listener: Listener = unheard,
+    on_failure: FailureListener = untold,
 ) -> Summary:
     """As ``run_step``, in a running event loop."""
     async with nullcontext(step) if isinstance(step, Step) else step as opened:
-        return await _run_open(
-            opened, source=source, output=output, restart=restart, listener=listener
-        )
+        _refuse_same_file(source, output)
+        with open_source(source) as given:
+            progress = Progress(opened.name, total_bytes=given.total_bytes)
+            if is_stream(output):
+                files: StreamedRun | RunFiles = StreamedRun(output, on_failure=on_failure)
+            else:
+                files = _run_files(opened, output, progress, restart=restart)
+            with files:
+                await _Run(opened, files, progress, listener).through(given)
+                files.finish()
+            listener(progress.snapshot())
+            return progress.summary()
 
 
 def _in_event_loop() -> bool:
@@ -70,11 +107,9 @@ def _in_event_loop() -> bool:
     return True
 
 
-async def _run_open(
-    step: Step, *, source: Path, output: Path, restart: bool, listener: Listener
-) -> Summary:
-    progress = Progress(step.name, total_bytes=_readable_bytes(source, output=output))
-    with RunFiles(
+def _run_files(step: Step, output: Path, progress: Progress, *, restart: bool) -> RunFiles:
+    """The files of this run, with what earlier ones left in them counted."""
+    return RunFiles(
         output,
         step=step.name,
         settings=step.settings,
@@ -86,22 +121,20 @@ async def _run_open(
             BadRecord("", reason=str(entry.get("reason")), detail=_detail(entry)),
             resumed=True,
         ),
-    ) as files:
-        await _Run(step, files, progress, listener).through(source)
-        files.finish()
-    listener(progress.snapshot())
-    return progress.summary()
+    )
 
 
 class _Run:
-    def __init__(self, step: Step, files: RunFiles, progress: Progress, listener: Listener) -> None:
+    def __init__(
+        self, step: Step, files: RunFiles | StreamedRun, progress: Progress, listener: Listener
+    ) -> None:
         self._step = step
         self._files = files
         self._progress = progress
         self._listener = listener
         self._under_way: dict[asyncio.Task[Sequence[Worked]], Sequence[Record]] = {}
 
-    async def through(self, source: Path) -> None:
+    async def through(self, source: Source) -> None:
         skipped = 0
         try:
             for chunk in self._chunks(source):
@@ -110,7 +143,7 @@ class _Run:
                     if skipped % _SKIPPED_BETWEEN_PAUSES == 0:
                         await asyncio.sleep(0)
                     continue
-                while len(self._under_way) >= self._step.concurrency:
+                while self._must_wait():
                     await self._collect()
                 task = asyncio.ensure_future(self._step.work(chunk))
                 self._under_way[task] = chunk
@@ -121,11 +154,18 @@ class _Run:
                 task.cancel()
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def _chunks(self, source: Path) -> Iterator[Sequence[Record]]:
+    def _must_wait(self) -> bool:
+        if self._files.waiting_count > _WAITING_MAX and self._under_way:
+            return True
+        return len(self._under_way) >= self._step.concurrency
+
+    def _chunks(self, source: Source) -> Iterator[Sequence[Record]]:
         """Records to work on; an empty chunk for each line with nothing to do."""
         chunk: list[Record] = []
-        for line in read_records(source, non_finite=self._step.non_finite):
-            self._progress.read_bytes = line.end_bytes
+        lines = records_of(source.file, name=source.name, non_finite=self._step.non_finite)
+        for line in lines:
+            self._progress.read_bytes = source.read_bytes
+            self._progress.line_count += 1
             fresh = self._without_result(line)
             if not fresh:
                 yield ()
@@ -162,6 +202,8 @@ class _Run:
             if task.exception() is None:
                 for record, worked in zip(records, task.result(), strict=True):
                     self._store(record, worked)
+        under_way = [records[0].rank for records in self._under_way.values()]
+        self._files.settle(before_rank=min(under_way, default=None))
         self._listener(self._progress.snapshot())
         if failure is not None:
             raise failure
@@ -204,10 +246,9 @@ def _detail(entry: Value) -> Value | None:
     return detail if isinstance(detail, dict) else None
 
 
-def _readable_bytes(source: Path, *, output: Path) -> int:
-    try:
-        if output.exists() and source.samefile(output):
+def _refuse_same_file(source: Path, output: Path) -> None:
+    with suppress(OSError):  # What cannot be looked at is refused where it is opened.
+        status = os.fstat(0) if source == STANDARD_STREAM else source.stat()
+        written = os.fstat(1) if output == STANDARD_STREAM else output.stat()
+        if stat.S_ISREG(status.st_mode) and os.path.samestat(status, written):
             raise DatasetError(f"{source}: is the input and the output at once")
-        return source.stat().st_size
-    except OSError as error:
-        raise DatasetError(f"{source}: cannot be read: {error.strerror or error}") from error

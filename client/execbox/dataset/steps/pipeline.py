@@ -1,6 +1,6 @@
 """The whole chain, from functions to training records, in one folder; each step is its own module.
 
-    pairs.jsonl       generate   (left out where the functions have their ``ios``)
+    pairs.jsonl       generate, or certify where the functions have their ``ios``
     prompts-1.jsonl   prompts
     answers-N.jsonl   infer      of round N
     verified-N.jsonl  verify
@@ -82,21 +82,23 @@ async def run_pipeline(
     *,
     model: Model,
     service: VerifyService,
-    generate: OpenStep | None = None,
+    make_pairs: OpenStep | None = None,
     options: PipelineOptions | None = None,
     restart: bool = False,
     listener: Listener = unheard,
     on_stage: StageListener = lambda _: None,
 ) -> PipelineResult:
-    """Run the chain, or go on with it. ``generate`` is needed where the functions lack pairs.
+    """Run the chain, or go on with it.
 
+    ``make_pairs`` is the step to pairs that are ground truth: ``generate``, or ``certify`` where
+    the functions have pairs; None takes those as they are.
     Raises what its steps raise; what they finished is in ``folder``.
     """
     chain = _Chain(folder, restart=restart, listener=listener, on_stage=on_stage)
     options = options or PipelineOptions()
     pairs = functions
-    if generate is not None:
-        pairs = await chain.run(generate, functions, "pairs.jsonl")
+    if make_pairs is not None:
+        pairs = await chain.run(make_pairs, functions, "pairs.jsonl")
     prompts = await chain.run(prompts_step(options.prompts), pairs, "prompts-1.jsonl")
     verified: list[Path] = []
     async with model, service:
@@ -116,7 +118,7 @@ async def run_pipeline(
 
 def have_pairs(functions: Path) -> bool:
     """Whether the first usable function has ``ios``, so that none have to be generated."""
-    for line in read_records(functions):
+    for line in read_records(functions, non_finite=True):
         if isinstance(line, Record):
             return "ios" in line.value
     return False

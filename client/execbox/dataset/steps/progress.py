@@ -29,6 +29,7 @@ class Snapshot:
     step: str
     read_bytes: int
     total_bytes: int
+    """Of the input; 0 where it is not known."""
     counts: Mapping[str, int]
     failures: Mapping[str, int]
     tallies: Mapping[str, int]
@@ -49,7 +50,8 @@ class Summary:
 
     ``counts`` are the results in the output by reason, ``failures`` the lines of the error file
     by reason, ``retryable_count`` those of them that running the same command again tries anew,
-    ``tallies`` what the records of both are made of, where the step counts that.
+    ``tallies`` what the records of both are made of, where the step counts that. ``line_count``
+    are the lines of the input that are not empty.
     """
 
     step: str
@@ -59,6 +61,7 @@ class Summary:
     retryable_count: int
     resumed_count: int
     elapsed_s: float
+    line_count: int
 
     @property
     def result_count(self) -> int:
@@ -92,6 +95,7 @@ class Progress:
         self._samples: deque[tuple[float, int]] = deque([(self._begun_s, 0)])
         self._fresh_count = 0
         self.read_bytes = 0
+        self.line_count = 0
         self.resumed_count = 0
         self.counts: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
@@ -142,6 +146,7 @@ class Progress:
             retryable_count=self.retryable_count,
             resumed_count=self.resumed_count,
             elapsed_s=self._clock() - self._begun_s,
+            line_count=self.line_count,
         )
 
     def _count(self, *, resumed: bool) -> None:

@@ -7,7 +7,7 @@ again is ``infer``'s work, checking again ``verify``'s.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -53,7 +53,7 @@ class Round:
     corrected_count: int
     wrong_count: int
     missing_count: int
-    verdicts: Counter[str]
+    verdicts: Mapping[str, int]
 
     @property
     def answered_count(self) -> int:
@@ -138,7 +138,7 @@ def round_counts(files: Sequence[Path]) -> list[Round]:
                 corrected_count=0 if number == 1 else right,
                 wrong_count=wrong,
                 missing_count=rounds[-1].wrong_count - verdicts.total() if rounds else 0,
-                verdicts=verdicts,
+                verdicts=dict(verdicts),
             )
         )
     return rounds
