@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 
@@ -242,7 +243,24 @@ def test_openapi_describes_requests_answers_and_errors(server: RunningServer) ->
     )
     limits = schemas["Limits"]["properties"]
     assert (limits["cpu_time_s"]["minimum"], limits["cpu_time_s"]["maximum"]) == (0.01, 60)
-    assert server.get("/docs").status == 200
+
+
+def test_docs_page_and_all_it_loads_come_from_this_service(server: RunningServer) -> None:
+    """No other machine is asked for a script, a style or a picture; the policy forbids it, too."""
+    page = server.get("/docs")
+    assert page.status == 200
+    text = page.body.decode("utf-8")
+    loaded = re.findall(r"""(?:src|href)="([^"]+)\"""", text)
+    assert len(loaded) == 3
+    for path in loaded:
+        assert path.startswith("/docs/")
+        answer = server.get(path)
+        assert answer.status == 200
+        assert len(answer.body) > 1000
+    assert re.search(r"url: ['\"]/openapi.json['\"]", text)
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
 
 
 def _references(node: object) -> list[str]:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from execbox_service.api.batch import add_batch_route
 from execbox_service.api.bodies import Bodies
+from execbox_service.api.docs_page import add_docs_page
 from execbox_service.api.error_responses import routing_failure
 from execbox_service.api.openapi import describe
 from execbox_service.api.request_guard import Edge
@@ -48,7 +49,7 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
         description="Runs functions nobody has read, in throwaway containers, under limits.",
         version=_version(),
         lifespan=lifespan,
-        docs_url="/docs" if settings.docs_enabled else None,
+        docs_url=None,
         openapi_url="/openapi.json" if settings.docs_enabled else None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
@@ -59,6 +60,8 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
     app.openapi = functools.partial(describe, app, settings)  # type: ignore[method-assign]
     add_routes(app, Services(settings=settings, runtime=runtime, bodies=Bodies(settings)))
     add_batch_route(app)
+    if settings.docs_enabled:
+        add_docs_page(app)
     app.add_middleware(Edge, settings=settings, metrics=runtime.metrics)
     return app
 
