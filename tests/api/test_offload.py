@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from execbox_service.api.logs import request_id
-from execbox_service.api.offload import ASIDE_BYTES, read_aside
 from execbox_service.api.validation import decoded
 from execbox_service.failures import CallerMistake
+from execbox_service.scheduling.offload import ASIDE_BYTES, read_aside
 
 
 async def test_large_document_is_read_while_the_loop_goes_on() -> None:

@@ -140,7 +140,7 @@ def refused_with_the_cap_lifted(action: Callable[[], object]) -> str | None:
 
 def test_decode_integer_too_long_is_refused_where_the_interpreter_counts_no_digits() -> None:
     """Reading millions of digits takes quadratic time, which the cap is there for."""
-    message = "an integer has more than 4300 digits; write it as a string"
+    message = "a number has more than 4300 digits; write it as a string"
     assert refused_with_the_cap_lifted(lambda: decode("[" + "9" * 4301 + "]")) == message
     assert refused_with_the_cap_lifted(lambda: decode("-" + "9" * 4300)) is None
 

@@ -16,7 +16,18 @@ from execbox.strict_json.faults import DIGITS_MAX, Reason, StrictJSONError, shor
 from execbox.strict_json.nesting import nesting_depth
 from execbox.wire import JSON_DEPTH_MAX
 
-__all__ = ["DOCUMENT_DEPTH_MAX", "JSON", "decode"]
+__all__ = [
+    "DOCUMENT_DEPTH_MAX",
+    "JSON",
+    "decode",
+    "decoder_for",
+    "duplicate_key",
+    "refusals",
+    "refuse_deep_nesting",
+    "refuse_lone_surrogates",
+    "text_of",
+    "too_many_digits",
+]
 
 JSON: TypeAlias = Any
 """None, bool, int, float, str, and lists and string-keyed dicts of these."""
@@ -46,10 +57,19 @@ def decode(
     characters, which files that others wrote have.
     """
     text, body = _both_forms(text)
-    _refuse_deep_nesting(body, depth_max=depth_max)
+    refuse_deep_nesting(body, depth_max=depth_max)
+    with refusals(depth_max=depth_max), _garbage_collection_paused(len(body)):
+        value = decoder_for(non_finite=non_finite).decode(text)
+    if not lone_surrogates:
+        refuse_lone_surrogates(text)
+    return value
+
+
+@contextmanager
+def refusals(*, depth_max: int) -> Iterator[None]:
+    """What Python's decoder raises within the block, as StrictJSONError."""
     try:
-        with _garbage_collection_paused(len(body)):
-            value = _decoder_for(non_finite=non_finite).decode(text)
+        yield
     except StrictJSONError:
         raise
     except json.JSONDecodeError as error:
@@ -59,13 +79,15 @@ def decode(
         ) from error
     except ValueError as error:
         # The only other ValueError is the interpreter's own cap on the digits of an integer.
-        raise _too_many_digits() from error
+        raise too_many_digits() from error
     except RecursionError as error:
         # Out of stack although the document is shallow: the caller stood near the limit itself.
         raise _too_deep(depth_max) from error
-    if not lone_surrogates:
-        _refuse_lone_surrogates(text)
-    return value
+
+
+def text_of(body: bytes) -> str:
+    """``body`` as text; raises StrictJSONError where it is empty or no plain UTF-8."""
+    return _both_forms(body)[0]
 
 
 def _both_forms(text: bytes | str) -> tuple[str, bytes]:
@@ -96,7 +118,8 @@ def _utf8(text: str) -> bytes:
         ) from error
 
 
-def _refuse_deep_nesting(body: bytes, *, depth_max: int) -> None:
+def refuse_deep_nesting(body: bytes, *, depth_max: int) -> None:
+    """Raises StrictJSONError where arrays and objects nest deeper than that."""
     if body.count(b"[") + body.count(b"{") > depth_max and nesting_depth(body) > depth_max:
         raise _too_deep(depth_max)
 
@@ -108,14 +131,16 @@ def _too_deep(depth_max: int) -> StrictJSONError:
     )
 
 
-def _too_many_digits() -> StrictJSONError:
+def too_many_digits() -> StrictJSONError:
+    """What to raise for a number that is too long to read."""
     return StrictJSONError(
-        f"an integer has more than {DIGITS_MAX} digits; write it as a string",
+        f"a number has more than {DIGITS_MAX} digits; write it as a string",
         reason=Reason.INTEGER_TOO_LONG,
     )
 
 
-def _decoder_for(*, non_finite: bool) -> json.JSONDecoder:
+def decoder_for(*, non_finite: bool) -> json.JSONDecoder:
+    """Python's own decoder, with hooks for what it is too lenient about."""
     # A program may have lifted the interpreter's cap on digits; then they are counted here.
     return _decoder(non_finite, 0 < sys.get_int_max_str_digits() <= DIGITS_MAX)
 
@@ -136,21 +161,28 @@ def _object(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise StrictJSONError(
-                    f"the key {shortened(key)} appears twice in one object; give each key once",
-                    reason=Reason.DUPLICATE_KEY,
-                )
+                raise duplicate_key(key)
             seen.add(key)
     return members
 
 
+def duplicate_key(key: str) -> StrictJSONError:
+    """What to raise for an object that has a key twice."""
+    return StrictJSONError(
+        f"the key {shortened(key)} appears twice in one object; give each key once",
+        reason=Reason.DUPLICATE_KEY,
+    )
+
+
 def _bounded_int(literal: str) -> int:
     if len(literal.removeprefix("-")) > DIGITS_MAX:
-        raise _too_many_digits()
+        raise too_many_digits()
     return int(literal)
 
 
 def _finite(literal: str) -> float:
+    if len(literal) > DIGITS_MAX:
+        raise too_many_digits()
     number = float(literal)
     if math.isinf(number):
         raise StrictJSONError(
@@ -166,15 +198,18 @@ def _refuse_constant(name: str) -> NoReturn:
     )
 
 
-def _refuse_lone_surrogates(text: str) -> None:
-    if "\\ud" not in text and "\\uD" not in text:
+def refuse_lone_surrogates(text: str, begin: int = 0, end: int | None = None) -> None:
+    """Raises StrictJSONError where that part of the text writes half of a pair by itself."""
+    end = len(text) if end is None else end
+    if text.find("\\ud", begin, end) < 0 and text.find("\\uD", begin, end) < 0:
         return
     # Same length, so that positions stay: an escaped backslash does not begin an escape.
-    escapes = text.replace("\\\\", "  ")
+    escapes = text[begin:end].replace("\\\\", "  ")
     for match in _SURROGATE_ESCAPE.finditer(escapes):
         if match["pair"] is None:
-            line = text.count("\n", 0, match.start()) + 1
-            column = match.start() - text.rfind("\n", 0, match.start())
+            place = begin + match.start()
+            line = text.count("\n", 0, place) + 1
+            column = place - text.rfind("\n", 0, place)
             raise StrictJSONError(
                 f"half of a surrogate pair at line {line}, column {column}: not a character",
                 reason=Reason.LONE_SURROGATE,

@@ -23,13 +23,13 @@ from execbox_service.api.batch_stream import BatchStream, LineAnswers
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, require_media_type
 from execbox_service.api.error_responses import error_bytes, internal_error
 from execbox_service.api.ndjson import Line
-from execbox_service.api.offload import read_aside
 from execbox_service.api.openapi import lines_of, streamed_responses_of
 from execbox_service.api.request_guard import Record, record_of, stack_of
 from execbox_service.api.routes import Services, services_of
 from execbox_service.api.validation import decoded, validated
 from execbox_service.failures import CallerMistake, Overloaded, RequestFailed, ServiceFailure
 from execbox_service.operations.registry import OPERATIONS, Operation
+from execbox_service.scheduling.offload import read_aside
 
 __all__ = ["NDJSON", "add_batch_route"]
 

@@ -24,13 +24,13 @@ from execbox.wire import (
 )
 from execbox_service.api.bodies import Bodies, until_disconnect
 from execbox_service.api.error_responses import error_response
-from execbox_service.api.offload import read_aside
 from execbox_service.api.openapi import body_of, responses_of
 from execbox_service.api.request_guard import record_of
 from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.api.validation import parsed
 from execbox_service.failures import ServiceFailure
 from execbox_service.operations.registry import OPERATIONS, Operation
+from execbox_service.scheduling.offload import read_aside
 from execbox_service.settings import Settings
 
 __all__ = ["Services", "add_routes", "services_of"]

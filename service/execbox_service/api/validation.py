@@ -18,6 +18,8 @@ from pydantic_core import ErrorDetails
 from execbox.strict_json import JSON, StrictJSONError, decode, path_text, shortened
 from execbox.wire import ErrorCode
 from execbox_service.failures import CallerMistake
+from execbox_service.json_steps import decode_in_steps
+from execbox_service.scheduling.offload import ASIDE_BYTES
 
 __all__ = ["decoded", "parsed", "problems", "validated"]
 
@@ -52,8 +54,9 @@ def parsed(model: type[_M], body: bytes) -> _M:
 
 def decoded(body: bytes) -> JSON:
     """The document ``body`` holds; raises CallerMistake if it is no strict JSON."""
+    read = decode if len(body) < ASIDE_BYTES else decode_in_steps
     try:
-        return decode(body)
+        return read(body)
     except StrictJSONError as error:
         raise CallerMistake(
             ErrorCode.INVALID_JSON,
