@@ -24,7 +24,12 @@ from execbox_service.api.app import create_app
 from execbox_service.api.connection import protocol_class
 from execbox_service.api.logs import configure_logging
 from execbox_service.api.runtime_protocol import ExecutionRuntime
-from execbox_service.settings import ConfigurationError, Settings, load_settings
+from execbox_service.settings import (
+    ConfigurationError,
+    Settings,
+    load_settings,
+    unknown_variables,
+)
 
 __all__ = ["EXIT_CONFIGURATION", "EXIT_FAILURE", "serve", "serve_runtime", "uvicorn_config"]
 
@@ -54,6 +59,8 @@ def serve(overrides: Mapping[str, str]) -> int:
 def serve_runtime(settings: Settings, runtime: ExecutionRuntime) -> int:
     """``serve`` with a runtime and settings that exist already."""
     configure_logging(settings)
+    for sentence in unknown_variables():
+        logger.warning(sentence)
     sys.set_int_max_str_digits(DIGITS_MAX)
     _raise_descriptor_limit(settings)
     try:

@@ -6,6 +6,7 @@ configuration is acceptable; what a setting does is decided where it is used.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import ipaddress
 import math
@@ -20,7 +21,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from execbox.wire import BODY_BYTES_MAX, CALLS_MAX, Isolation, Profile
 
-__all__ = ["ApiKeyHash", "ConfigurationError", "Settings", "hash_api_key", "load_settings"]
+__all__ = [
+    "ApiKeyHash",
+    "ConfigurationError",
+    "Settings",
+    "hash_api_key",
+    "load_settings",
+    "unknown_variables",
+]
 
 ENV_PREFIX: Final = "EXECBOX_"
 _SHOWN_CHARS_MAX = 60
@@ -33,6 +41,18 @@ _CONTAINERS_PER_SLOT: Final = 8
 _CONTAINERS_BESIDE: Final = 64
 """Being made or removed, and those whose network is shared."""
 _GATE_CONTAINERS_MIN: Final = 256
+_READ_ELSEWHERE = frozenset(
+    ENV_PREFIX + name
+    for name in (
+        *("URL", "API_KEY", "MODEL_URL", "MODEL", "MODEL_API_KEY"),
+        *("NO_INSTALL", "REQUIRE_DOCKER", "REQUIRE_BUBBLEWRAP", "DOCKERD_LOG", "BASE_IMAGE"),
+        *("PUBLISH_ADDRESS", "PUBLISH_PORT", "SERVICE_MEMORY", "FUZZ_EXAMPLES"),
+    )
+)
+"""Variables of the client, of the Makefile, of compose and of the tests."""
+_READ_IN_CONTAINERS = ENV_PREFIX + "CLOCK_"
+_OF_KUBERNETES = re.compile(ENV_PREFIX + r"(?:SERVICE_(?:HOST|PORT.*)|PORT_\d+_(?:TCP|UDP).*)")
+"""What Kubernetes sets in every pod beside a Service that is named execbox."""
 _DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 _SENDABLE_KEY = re.compile(r"[\x21-\x7e]+")
 
@@ -376,6 +396,36 @@ def load_settings(overrides: Mapping[str, str]) -> Settings:
             for item in error.errors(include_url=False, include_context=False)
         )
         raise ConfigurationError(problems) from error
+
+
+def unknown_variables() -> list[str]:
+    """A sentence for each ``EXECBOX_`` variable that is set and that nothing of execbox reads.
+
+    Their values are not repeated: a misspelt name may hide a secret.
+    """
+    fields = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    unread = sorted(
+        name
+        for name in map(str.upper, os.environ)
+        if name.startswith(ENV_PREFIX)
+        and name not in fields | _READ_ELSEWHERE
+        and not name.startswith(_READ_IN_CONTAINERS)
+        and not _OF_KUBERNETES.fullmatch(name)
+    )
+    return [_unread(name, known=fields | _READ_ELSEWHERE) for name in unread]
+
+
+def _unread(name: str, *, known: set[str]) -> str:
+    meant = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    words = set(name.removeprefix(ENV_PREFIX).split("_"))
+    # EXECBOX_MAX_QUEUE_SIZE for EXECBOX_QUEUE_SIZE: the words are there, and others too.
+    within = [each for each in known if set(each.removeprefix(ENV_PREFIX).split("_")) < words]
+    if not meant and within:
+        meant = [max(within, key=len)]
+    advice = (
+        f"do you mean {meant[0]}?" if meant else "docs/operations.md lists those that there are"
+    )
+    return f"{name} is set, and is no setting of execbox: {advice}"
 
 
 def _problem(field: str | None, *, value: object, why: str) -> str:

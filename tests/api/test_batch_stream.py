@@ -161,6 +161,9 @@ BAD_LINES = [
     (b"\xff\xfe", "invalid_json"),
     (b"x" * (CAP_BYTES + 1), "line_too_large"),
     (b"x" * (5 * CAP_BYTES), "line_too_large"),
+    (b'{"id": "bad", "op": "execute", "x": "' + b"x" * CAP_BYTES + b'"}', "line_too_large"),
+    (b'{"id": "bad", "op": "execute", "x": "' + b"x" * (5 * CAP_BYTES), "line_too_large"),
+    (b'{"op": "execute", "calls": [01], "id": "bad"}', "invalid_json"),
     (line("bad", limits={"cpu_time_s": 1e9}).strip(), "invalid_request"),
     (line("bad", image="x").strip(), "invalid_request"),
 ]
@@ -172,7 +175,7 @@ def test_bad_line_is_one_error_line_and_the_stream_goes_on(
 ) -> None:
     """With its number, its id if that can be told, and the others unharmed."""
     answers = posted(server, line("a") + b"\n" + bad + b"\n" + line("b"))
-    failed = answers.pop("bad" if b'"id": "bad"' in bad and code != "invalid_json" else "line 3")
+    failed = answers.pop("bad" if b'"id": "bad"' in bad else "line 3")
     assert set(answers) == {"a", "b"}
     assert "error" not in answers["a"]
     assert "error" not in answers["b"]

@@ -68,6 +68,46 @@ def test_execute_with_head_is_405_without_a_body(server: RunningServer) -> None:
     assert received.endswith(b"\r\n\r\n")
 
 
+def head_of(server: RunningServer, path: str) -> bytes:
+    """All that comes before the connection ends."""
+    with server.connect() as connection:
+        connection.sendall(f"HEAD {path} HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n".encode())
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    return received
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/v1/capabilities"])
+def test_head_of_what_can_be_read_is_the_answer_without_its_body(
+    server: RunningServer, path: str
+) -> None:
+    """As `wget --spider`, `curl -I` and load balancers ask; the length is that of GET."""
+    received = head_of(server, path)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert received.endswith(b"\r\n\r\n")
+    assert b"content-length: 0\r\n" not in received.lower()
+
+
+def test_head_of_readyz_not_ready_is_503(server: RunningServer) -> None:
+    """A load balancer that only asks for headers must see it too."""
+    server.runtime.ready = False
+    try:
+        assert head_of(server, "/readyz").startswith(b"HTTP/1.1 503 ")
+    finally:
+        server.runtime.ready = True
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics"])
+def test_post_to_what_can_be_read_is_405_with_what_is_allowed(
+    server: RunningServer, path: str
+) -> None:
+    """Both methods are named."""
+    answer = server.get(path, method="POST")
+    assert_error(answer, 405)
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
 @pytest.mark.parametrize("protocol", ["websocket", "h2c"])
 def test_execute_upgrade_is_405_and_the_connection_ends(
     server: RunningServer, protocol: str

@@ -13,6 +13,7 @@ from execbox_service.settings import (
     Settings,
     hash_api_key,
     load_settings,
+    unknown_variables,
 )
 
 HASH = hash_api_key("key")
@@ -160,3 +161,36 @@ def test_hash_api_key_of_a_key_no_request_can_show_is_refused(key: str) -> None:
     """Such a key would be refused with 401 for ever, and nobody could see why."""
     with pytest.raises(ConfigurationError):
         hash_api_key(key)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("EXECBOX_POOLSIZE", "do you mean EXECBOX_POOL_SIZE?"),
+        ("EXECBOX_PROT", "do you mean EXECBOX_PORT?"),
+        ("EXECBOX_API_KEYS_HASHES", "do you mean EXECBOX_API_KEY_HASHES?"),
+        ("execbox_queue_sise", "do you mean EXECBOX_QUEUE_SIZE?"),
+        ("EXECBOX_MAX_QUEUE_SIZE", "do you mean EXECBOX_QUEUE_SIZE?"),
+        ("EXECBOX_COFFEE", "docs/operations.md lists"),
+    ],
+)
+def test_unknown_variable_is_named_with_what_may_be_meant(
+    name: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A misspelt setting would silently not hold; its value may be a secret."""
+    monkeypatch.setenv(name, "s3cret")
+    (sentence,) = [each for each in unknown_variables() if each.startswith(name.upper())]
+    assert says in sentence
+    assert "s3cret" not in sentence
+
+
+def test_variables_that_execbox_or_kubernetes_reads_are_not_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every setting, the client's variables, and what a pod finds beside a Service `execbox`."""
+    before = unknown_variables()
+    for field in Settings.model_fields:
+        monkeypatch.setenv(ENV_PREFIX + field.upper(), "1")
+    for name in ("URL", "API_KEY", "MODEL_URL", "SERVICE_HOST", "PORT_8080_TCP_ADDR", "NO_INSTALL"):
+        monkeypatch.setenv(ENV_PREFIX + name, "1")
+    assert unknown_variables() == before

@@ -22,6 +22,7 @@ from execbox.wire import ErrorCode
 from execbox_service.api.batch_stream import BatchStream, LineAnswers
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, require_media_type
 from execbox_service.api.error_responses import error_bytes, internal_error
+from execbox_service.api.line_names import names_in
 from execbox_service.api.ndjson import Line
 from execbox_service.api.openapi import lines_of, streamed_responses_of
 from execbox_service.api.request_guard import Record, record_of, stack_of
@@ -121,10 +122,15 @@ class _Lines:
         asked = _Asked(line.number)
         began_s = time.monotonic()
         try:
-            if line.too_long:
-                raise _too_long(self._services.settings.body_bytes_max)
             size_bytes = len(line.body)
-            document = await read_aside(size_bytes, decoded, line.body)
+            if line.too_long:
+                asked = _asked_unread(line)
+                raise _too_long(self._services.settings.body_bytes_max)
+            try:
+                document = await read_aside(size_bytes, decoded, line.body)
+            except CallerMistake:
+                asked = await read_aside(size_bytes, _asked_unread, line)
+                raise
             asked = _asked(document, line.number)
             wanted = await read_aside(size_bytes, self._wanted, document, asked.op)
             return await self._result(wanted, asked)
@@ -177,6 +183,11 @@ def _asked(document: Any, number: int) -> _Asked:
         name if known else None,
         op[:60] if isinstance(op, str) else None,
     )
+
+
+def _asked_unread(line: Line) -> _Asked:
+    """What can be told of a line that cannot be decoded."""
+    return _asked(names_in(line.head or line.body, "id", "op"), line.number)
 
 
 def _line(asked: _Asked, fields: bytes) -> bytes:

@@ -5,9 +5,12 @@ What a line means is decided in ``batch.py``; nothing here decodes or waits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Line", "LineBuffer"]
+
+_HEAD_BYTES = 4096
+"""Kept of a line that is too long: enough for its names, which usually come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,9 @@ class Line:
     number: int
     body: bytes
     too_long: bool = False
-    """It had more than the most bytes a line may have, and was thrown away."""
+    """It had more than the most bytes a line may have, and all but its ``head`` was thrown away."""
+    head: bytes = field(default=b"", compare=False)
+    """Of a line that is too long: how it begins."""
 
     @property
     def empty(self) -> bool:
@@ -34,6 +39,7 @@ class LineBuffer:
         self._searched_bytes = 0
         self._number = 0
         self._skipping = False
+        self._skipped_head = b""
         self._closed = False
 
     @property
@@ -93,6 +99,8 @@ class LineBuffer:
     def _unfinished(self) -> Line | None:
         self._searched_bytes = len(self._data)
         if len(self._data) > self._line_bytes_max:
+            if not self._skipping:
+                self._skipped_head = bytes(self._data[:_HEAD_BYTES])
             self._data.clear()
             self._searched_bytes = 0
             self._skipping = True
@@ -106,6 +114,9 @@ class LineBuffer:
     def _line(self, body: bytes) -> Line:
         self._number += 1
         self._searched_bytes = 0
+        head = self._skipped_head if self._skipping else body[:_HEAD_BYTES]
         too_long = self._skipping or len(body) > self._line_bytes_max
         self._skipping = False
-        return Line(self._number, b"" if too_long else body.removesuffix(b"\r"), too_long)
+        if too_long:
+            return Line(self._number, b"", too_long=True, head=head)
+        return Line(self._number, body.removesuffix(b"\r"))

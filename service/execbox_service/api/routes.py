@@ -61,41 +61,48 @@ def add_routes(app: FastAPI, services: Services) -> None:
             openapi_extra=body_of(operation.request),
             response_class=Response,
         )
-    app.add_api_route(
+    _add_get(
+        app,
         "/v1/capabilities",
         capabilities,
-        methods=["GET"],
         summary="What this service permits and runs",
         responses=responses_of(Capabilities, 400, 401, 408, 431, 503),
-        response_class=Response,
     )
-    app.add_api_route(
+    _add_get(
+        app,
         "/metrics",
         metrics,
-        methods=["GET"],
         summary="Prometheus metrics",
         responses={
             **responses_of(ErrorResponse, 400, 401, 408, 431, 503),
             200: {"description": "Text exposition format", "content": {"text/plain": {}}},
         },
-        response_class=Response,
     )
-    app.add_api_route(
+    _add_get(
+        app,
         "/healthz",
         health,
-        methods=["GET"],
         summary="Whether the process is alive",
         responses=responses_of(Health, 400, 408, 431, 503),
-        response_class=Response,
     )
-    app.add_api_route(
+    _add_get(
+        app,
         "/readyz",
         readiness,
-        methods=["GET"],
         summary="Whether executions can run now",
         responses=responses_of(Readiness, 400, 408, 431, 503),
-        response_class=Response,
     )
+
+
+def _add_get(
+    app: FastAPI, path: str, handler: Callable[..., Awaitable[Response]], **described: Any
+) -> None:
+    """A path to read, which also answers HEAD, as load balancers and ``wget --spider`` ask."""
+    app.add_api_route(
+        path, handler, methods=["GET", "HEAD"], include_in_schema=False, response_class=Response
+    )
+    # Never reached: what is documented is GET, and FastAPI would document every method.
+    app.add_api_route(path, handler, methods=["GET"], response_class=Response, **described)
 
 
 def _handler(operation: Operation[Any, Any]) -> Callable[[Request], Awaitable[Response]]:
