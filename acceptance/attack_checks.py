@@ -1,7 +1,7 @@
 """The post-conditions P1 to P7 of ../shared/attacks/README.md, as comparisons of what was seen.
 
-Pure: what is compared was measured by ``attacks.py`` and ``host_view.py``. Each function returns
-what is wrong, in words, each beginning with the condition's name.
+Pure: what is compared was seen by ``attack_range.py`` and ``harness/host_view.py``. Each function
+returns what is wrong, in words, each beginning with the condition's name.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 
 Starts a service with one warm container and sends it every program of ours and of
 ../shared/attacks, at both isolation levels, in random order, one after another. Exits with 1 if a
-post-condition did not hold. What holds is decided in ``attack_checks``, looked at in ``host_view``.
+post-condition did not hold. What holds is decided in ``attack_checks``, looked at in
+``attack_range``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Drawing a report as one picture; needs matplotlib."""
+"""Drawing a speed report as one picture; needs matplotlib."""
 
 from __future__ import annotations
 

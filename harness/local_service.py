@@ -1,7 +1,8 @@
 """A service of one's own for as long as a program needs it; what is sent to it is elsewhere.
 
-Used by the demonstration and the benchmarks. It listens on a free port of 127.0.0.1, without keys,
-and is ended with SIGTERM, after which none of its containers is left.
+The demonstration, benchmarks, acceptance runs and tests start one. It listens on a free port of
+127.0.0.1, without keys unless its settings name some, and is ended with SIGTERM, after which none
+of its containers is left.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Frame: total length (4 bytes, big endian, of what follows), kind (1 byte), header length (4 bytes),
 a JSON header, then raw bytes. Lengths are checked before anything is read. The service has its own
-half of this in ``execbox_service/frames.py``; a test holds the two against each other.
+half of this in ``execbox_service/runner_frames.py``; a test holds the two against each other.
 """
 
 from __future__ import annotations

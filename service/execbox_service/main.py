@@ -1,7 +1,7 @@
 """Running the service as a process: its sockets, signals, limits and exit codes.
 
-Everything about HTTP is in ``app.py`` and ``http/``, everything about running code in
-``runtime.py``; configuration is read in ``settings.py``.
+Everything about HTTP is in ``api``, everything about running code in ``runtime.py`` and below it;
+configuration is read in ``settings.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Showing how far a run has come, on standard error; the numbers are ``dataset.progress``'s.
+"""Showing how far a run has come, on standard error; the numbers are ``steps.progress``'s.
 
 On a terminal one line that is rewritten, elsewhere a plain line every ``LOG_S`` seconds, so that
 a log file stays readable.

@@ -1,6 +1,6 @@
 """Receiving a request body within its cap, its deadline and the service's memory, and noticing
 that its sender has gone. What the bytes mean is decoded elsewhere; headers that never end are
-``protocol.py``'s business, because the application is only called once they are complete.
+``connection.py``'s business, because the application is only called once they are complete.
 """
 
 from __future__ import annotations

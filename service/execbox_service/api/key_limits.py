@@ -1,7 +1,7 @@
 """How much one API key may ask for: requests under way at once, and requests a second.
 
 Says who is let in before anything of a request is read. Who is calling is found in
-``http/auth.py``, whose turn it is for a slot in ``admission.py``; nothing here waits.
+``auth.py``, which job gets a slot is decided in ``scheduling/admission.py``; nothing here waits.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Engines make sandboxes: Docker here; what they have in common is in ``base``."""
+"""Making sandboxes: an engine a folder; what engines have in common, and choosing one, is here."""

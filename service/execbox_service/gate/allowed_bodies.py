@@ -1,4 +1,4 @@
-"""What the Docker engine asks the daemon to create, as the daemon reads it; for who must judge it.
+"""What the Docker engine asks the daemon to create, as the daemon reads it: the gate permits that.
 
 ``variants`` is the one list of every kind of container this service makes. It is built with the
 functions the engine itself uses, so the two cannot drift apart. Nothing here makes a container.

@@ -1,7 +1,7 @@
 """One strict HTTP/1.1 request from a stream, and bytes of answers to it; no Docker in here.
 
 A connection carries one request. Whatever two parsers could read in two ways is refused, and
-nothing that was read is ever sent on: who uses this builds requests of its own.
+nothing that was read is ever sent on: the gate makes requests of its own.
 """
 
 from __future__ import annotations

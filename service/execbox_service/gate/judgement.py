@@ -1,6 +1,6 @@
 """What of a request the gate lets through: pure functions over what was read. No I/O, no state.
 
-What may be created is listed in ``engines.create_bodies``; here it is only compared. Each function
+What may be created is listed in ``allowed_bodies.py``; here it is only compared. Each function
 returns what the gate needs to make a request of its own, or raises Refused.
 """
 

@@ -1,8 +1,8 @@
 """Text for a model about what its prediction was worth: one template per kind, in our own words.
 
-Pure. What the verdict is, is decided in ``verify.py``. Only what the user's code did and what the
-model wrote may appear here: never a failure of ours, our paths or our frames. Callers replace
-templates with ``feedback_templates``; the variables are documented in ``execbox.wire``.
+Pure. What the verdict is, is decided in ``operations/verify.py``. Only what the user's code did and
+what the model wrote may appear here: never a failure of ours, our paths or our frames. Callers
+replace templates with ``feedback_templates``; the variables are documented in ``execbox.wire``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The determinism check: running calls again under variation, and finding what they depend on.
 
-Which variations there are is in ``variations``, what counts as equal in ``judge.determinism``.
+Which variations there are is in ``variations``, what counts as equal in ``judge.sameness``.
 Runs go over all calls at once, one variation after another, so that each interpreter it takes
 is started once.
 """

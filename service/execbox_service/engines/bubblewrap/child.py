@@ -1,6 +1,6 @@
 """One sandbox's process as the service holds it: starting it from a plan, ending it. Blocking.
 
-Whatever else an engine wants of it (frames, memory, verdicts about its end) is the engine's.
+Frames, memory and what its end means are the engine's.
 """
 
 from __future__ import annotations

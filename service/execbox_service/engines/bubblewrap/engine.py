@@ -1,6 +1,6 @@
 """The bubblewrap engine: one process tree in namespaces and cgroups of its own per sandbox.
 
-For machines without a Docker daemon. The policy is in ``bubblewrap_plan``; what of the machine it
+For machines without a Docker daemon. The policy is in ``plan``; what of the machine it
 needs is found by ``cgroups``, ``user_namespace``, ``host_python`` and ``runner_files``.
 """
 

@@ -2,7 +2,7 @@
 
     python3 -I -S launch.py PLAN
 
-PLAN is the JSON of ``bubblewrap_plan.Plan``. Standard library only, and nothing of ours. With the
+PLAN is the JSON of ``plan.Plan``. Standard library only, and nothing of ours. With the
 word ``hold`` instead, it is a process that keeps a new user namespace alive while its parent
 writes the maps. Ends with status 1 and one line on stderr if any step fails.
 """

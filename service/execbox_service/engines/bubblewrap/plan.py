@@ -1,6 +1,6 @@
 """What a sandbox made with bubblewrap gets: the whole isolation policy, as data. Runs nothing.
 
-The Docker engine's counterpart is ``docker_policy.container_options``; nothing a client sends
+The Docker engine's counterpart is ``docker/policy.py``; nothing that a client sends
 reaches either. ``launch`` carries a plan out.
 """
 

@@ -1,6 +1,6 @@
 """The Docker engine: one throwaway container per sandbox, spoken to over its attach stream.
 
-What a container may do is in ``docker_policy``. Calls of the Docker SDK block, so they run in
+What a container may do is in ``docker/policy.py``. Calls of the Docker SDK block, so they run in
 threads of this engine's own.
 """
 

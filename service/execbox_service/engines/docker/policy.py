@@ -1,7 +1,7 @@
 """What a container of the Docker engine may do: its whole isolation policy, and nothing else.
 
-Nothing a client sends reaches it. Making containers is in ``docker``; the gate compares what it is
-asked to create with the same functions (``create_bodies``).
+Nothing a client sends reaches it. Making containers is in ``docker/engine.py``; the gate compares
+what it is asked to create with the same functions (``gate/allowed_bodies.py``).
 """
 
 from __future__ import annotations
