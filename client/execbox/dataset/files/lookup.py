@@ -32,6 +32,7 @@ class Lookup:
         self._path = path
         self._starts = array("q")
         self._lines_by_id: dict[int, int] = {}
+        self._lines_by_original: dict[int, int] = {}
         self._bad_lines: dict[int, str] = {}
         with ExitStack() as stack:
             self._file = stack.enter_context(open_seekable(path))
@@ -59,6 +60,16 @@ class Lookup:
         index = self._lines_by_id.get(digest_of(record_id))
         return None if index is None else self._read(index)
 
+    @property
+    def names_originals(self) -> bool:
+        """Whether records say with ``original_id`` which line they are made of; needs ``by_id``."""
+        return bool(self._lines_by_original)
+
+    def made_of(self, index: int) -> Value | None:
+        """The record made of this line of an earlier file, as CodeI/O's scripts note it."""
+        line = self._lines_by_original.get(index)
+        return None if line is None else self._read(line)
+
     def close(self) -> None:
         self._closing.close()
 
@@ -84,6 +95,9 @@ class Lookup:
             self._starts.append(begin if isinstance(line, Record) else -1)
             if by_id and isinstance(line, Record):
                 self._lines_by_id[digest_of(line.id)] = line.number - 1
+                original = line.value.get("original_id")
+                if isinstance(original, int) and "id" not in line.value:
+                    self._lines_by_original[original] = line.number - 1
             begin = line.end_bytes
 
     def _read(self, index: int) -> Value:

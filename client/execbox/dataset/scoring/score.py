@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from execbox.dataset.files.json_lines import BadRecord, DatasetError
 from execbox.dataset.files.records import BadLine, read_records
-from execbox.dataset.steps.revise import is_correct, turn_of
+from execbox.dataset.steps.turns import is_correct, turn_of
 
 __all__ = [
     "Interval",

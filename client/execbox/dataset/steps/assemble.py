@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, list_field
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value
 from execbox.dataset.files.lookup import Lookup
 from execbox.dataset.files.records import Record
-from execbox.dataset.steps.revise import is_correct, turn_of, turns_of
+from execbox.dataset.files.sources import can_be_read_again
 from execbox.dataset.steps.step import Step, kept, part_of, per_record
+from execbox.dataset.steps.turns import question_of, turn_of, turns_of
 
 __all__ = [
     "AssembleOptions",
@@ -55,11 +56,15 @@ async def open_assemble_step(
         raise DatasetError("assemble needs the verified file of at least the first round")
     with ExitStack() as stack:
         later = [stack.enter_context(Lookup(path, by_id=True)) for path in rounds[1:]]
-        yield _assemble_step(later, options or AssembleOptions(), rounds=rounds)
+        first = None
+        if any(each.names_originals for each in later) and can_be_read_again(rounds[0]):
+            first = stack.enter_context(Lookup(rounds[0]))
+        revisions = [_Revisions(each, first) for each in later]
+        yield _assemble_step(revisions, options or AssembleOptions(), rounds=rounds)
 
 
 def _assemble_step(
-    later: Sequence[Lookup], options: AssembleOptions, *, rounds: Sequence[Path]
+    later: Sequence[_Revisions], options: AssembleOptions, *, rounds: Sequence[Path]
 ) -> Step:
     """The step over the first round; its results are counted by how they ended.
 
@@ -71,11 +76,11 @@ def _assemble_step(
         if options.dataset == "codeio":
             newest = record.value
         else:
-            found = [lookup.named(record.id) for lookup in later]
+            found = [revisions.of(record) for revisions in later]
             newest = next((value for value in reversed(found) if value), record.value)
-        if options.keep == "correct" and not is_correct(newest):
-            return ()
         value = training_record(newest, options, rounds_count=len(later) + 1)
+        if options.keep == "correct" and value["outcome"] not in ("correct", "corrected"):
+            return ()
         return (part_of(record, 0, suffix="", value=value),)
 
     return Step(
@@ -92,6 +97,41 @@ def _assemble_step(
     )
 
 
+class _Revisions:
+    """A later round's verified file: which of its records goes on from one of the first round.
+
+    They have the same id. Records of CodeI/O's scripts have none of their own, and several
+    answers to one question then cannot be told apart by it; ``original_id`` tells them apart.
+    """
+
+    def __init__(self, later: Lookup, first: Lookup | None) -> None:
+        self._later = later
+        self._first = first
+
+    def of(self, record: Record) -> Value | None:
+        if "id" not in record.value and self._later.names_originals:
+            found = self._later.made_of(record.index)
+            if found is not None and _asks_the_same(found, record.value):
+                return found
+        found = self._later.named(record.id)
+        return None if found is None or self._is_of_another(found, record) else found
+
+    def _is_of_another(self, found: Value, record: Record) -> bool:
+        """Whether it names a different line of the first round, which asks the same."""
+        original = found.get("original_id")
+        if self._first is None or "id" in found or not isinstance(original, int):
+            return False
+        try:
+            line = self._first.at(original)
+        except BadRecord:
+            return False  # It counts the lines of some other file.
+        return original != record.index and _asks_the_same(line, found)
+
+
+def _asks_the_same(one: Value, other: Value) -> bool:
+    return all(one.get(name) == other.get(name) for name in ("itemid", "ioid", "io_pred"))
+
+
 def training_record(newest: Value, options: AssembleOptions, *, rounds_count: int) -> Value:
     """One record, made of a verified record that carries its earlier turns.
 
@@ -101,7 +141,9 @@ def training_record(newest: Value, options: AssembleOptions, *, rounds_count: in
     ``outcome``, and ``itemid``, ``ioid``, ``io_pred`` where they are known.
     """
     turns = [*turns_of(newest), turn_of(newest)]
-    question = _question(newest, earlier_count=len(turns) - 1)
+    question = question_of(newest, earlier_count=len(turns) - 1)
+    if options.dataset == "codeio":
+        turns = turns[:1]
     value: Value = {name: newest[name] for name in ("itemid", "ioid", "io_pred") if name in newest}
     if options.form == "messages":
         value["messages"] = _conversation(question, turns)
@@ -110,15 +152,6 @@ def training_record(newest: Value, options: AssembleOptions, *, rounds_count: in
         value |= _fields(turns, options, rounds_count=rounds_count)
     value["outcome"] = _outcome(turns, rounds_count=rounds_count, options=options)
     return value
-
-
-def _question(newest: Value, *, earlier_count: int) -> list[Value]:
-    """The messages of round 1: each revision has put two behind them."""
-    messages = list_field(newest, "messages")
-    first = messages[: len(messages) - 2 * earlier_count]
-    if not first or not all(isinstance(message, dict) for message in first):
-        raise BadRecord('"messages" is shorter than "turns" says', reason="invalid_field")
-    return [message for message in first if isinstance(message, dict)]
 
 
 def _conversation(question: Sequence[Value], turns: Sequence[Value]) -> list[Value]:

@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, list_field, text_field
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, list_field
 from execbox.dataset.files.records import BadLine, Record, read_records
 from execbox.dataset.steps.step import Step, kept, part_of, per_record
+from execbox.dataset.steps.turns import is_correct, turn_of, turns_of
 
 __all__ = [
     "DEFAULT_REQUEST",
     "Round",
-    "is_correct",
     "revise_step",
     "round_counts",
-    "turn_of",
-    "turns_of",
 ]
 
 DEFAULT_REQUEST = """\
@@ -79,41 +77,6 @@ def revise_step(*, request: str = DEFAULT_REQUEST) -> Step:
         parts=lambda record: _next_turn(record, template),
         reason_of=lambda value: str(turns_of(value)[-1]["verdict"]),
     )
-
-
-def is_correct(value: Value) -> bool:
-    """Whether a verified record's answer was right; reads CodeI/O's own files too.
-
-    Raises ``BadRecord`` where the record has no verdict.
-    """
-    verdict = value.get("verdict")
-    if isinstance(verdict, str):
-        return verdict == "correct"
-    res = value.get("res")
-    status = res.get("status") if isinstance(res, dict) else None
-    if isinstance(status, str):
-        return status == "success"
-    raise BadRecord('has neither "verdict" nor "res.status": verify it first', reason="unverified")
-
-
-def turn_of(value: Value) -> Value:
-    """The newest turn of a verified record: its response, verdict and feedback."""
-    res = value.get("res")
-    res = res if isinstance(res, dict) else {}
-    verdict = value.get("verdict") or ("correct" if is_correct(value) else res.get("status"))
-    return {
-        "response": text_field(value, "output"),
-        "verdict": verdict,
-        "feedback": value.get("feedback") or res.get("message") or "",
-    }
-
-
-def turns_of(value: Value) -> list[Value]:
-    """The turns before the newest, oldest first."""
-    turns = value.get("turns", [])
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        raise BadRecord('"turns" must be an array of objects', reason="invalid_field")
-    return turns
 
 
 def round_counts(files: Sequence[Path]) -> list[Round]:

@@ -18,6 +18,7 @@ from execbox.dataset.files.lookup import Lookup
 from execbox.dataset.files.records import Record
 from execbox.dataset.steps.services import VerifyService
 from execbox.dataset.steps.step import Step, Worked
+from execbox.dataset.steps.turns import STATUS_OF_VERDICT
 from execbox.dataset.steps.verdicts import (
     VerifyOptions,
     options_for,
@@ -27,13 +28,6 @@ from execbox.dataset.steps.verdicts import (
 )
 
 __all__ = ["item_of", "open_verify_step", "verify_step"]
-
-_STATUS = {
-    wire.Verdict.CORRECT: "success",
-    wire.Verdict.INCORRECT: "failed",
-    wire.Verdict.NO_ANSWER: "no answer",
-}
-"""CodeI/O's words; every other verdict is its own status."""
 
 
 @asynccontextmanager
@@ -156,7 +150,7 @@ def _verified_record(record: Record, item: wire.VerifiedItem) -> Value:
         raise ValueError("an item without verdict is no result")
     feedback = item.feedback or ""
     return record.value | {
-        "res": {"status": _STATUS.get(verdict, verdict.value), "message": feedback},
+        "res": {"status": STATUS_OF_VERDICT.get(verdict.value, verdict.value), "message": feedback},
         "verdict": verdict.value,
         "feedback": feedback,
         "extracted": item.extracted,
