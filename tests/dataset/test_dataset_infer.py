@@ -150,3 +150,13 @@ def test_endpoint_is_asked_concurrently_and_every_kind_of_failure_is_got_over(
         if line["output"] == f'{{"output": {2 * line["extra"]}}}'
     ]
     assert len(right) == 32  # The other eight were answered late, and not rightly.
+
+
+def test_answers_say_which_line_was_asked(tmp_path: Path) -> None:
+    """As CodeI/O's script does, whose next step reads ``index``; one that is there stays."""
+    line = {"messages": [{"role": "user", "content": "twice 1?"}]}
+    lines = [line, line | {"index": 40}, line, b"", line]
+    source, output = write_lines(tmp_path / "p.jsonl", lines), tmp_path / "a.jsonl"
+    options = InferOptions(samples_count=2)
+    run_step(open_infer_step(CallableModel(double), options), source=source, output=output)
+    assert [line["index"] for line in read_lines(output)] == [0, 0, 40, 40, 2, 2, 4, 4]

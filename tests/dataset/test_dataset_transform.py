@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from execbox.dataset.files.json_lines import BadRecord
+from execbox.dataset.files.records import Record
 from execbox.dataset.files.transform import TransformedFunction, parse_transformed, raw_answer
+from execbox.dataset.steps.record_function import function_record
 
 CODE = "import math\n\n# main function\ndef main_solution(n):\n    return math.sqrt(n)"
 GENERATOR = "import random\n\ndef input_generator():\n    return {'n': random.randint(0, 9)}"
@@ -156,3 +158,42 @@ def test_raw_answer_is_found_under_the_usual_names(value: dict[str, object]) -> 
 def test_raw_answer_that_is_not_there_is_none(value: dict[str, object]) -> None:
     """A question is no answer."""
     assert raw_answer(value) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "msgidx"),
+    [
+        ({"index": 93}, 93),
+        ({"index": 0}, 0),
+        ({}, 6),
+        ({"index": 93, "meta": {"msgidx": 5}}, 5),
+    ],
+)
+def test_function_of_a_raw_answer_keeps_where_it_is_from(
+    fields: dict[str, object], msgidx: int
+) -> None:
+    """CodeI/O's scripts number answers by the line that was asked, and results come in any order;
+    what the answer's record says besides stays, and what only its model's call said goes."""
+    value: dict[str, object] = {
+        "messages": [{"role": "user", "content": "?"}],
+        "output": PLAIN,
+        "model": "m",
+        "reasoning": "hm",
+        "finish_reason": "stop",
+        "repo_name": "a/b",
+        "path": "src/c.py",
+        "size": 7,
+    }
+    record = Record(source="a", number=7, id="6", value=value | fields, end_bytes=0)
+    made = function_record(record)
+    kept = {"repo_name": "a/b", "path": "src/c.py", "size": 7} | fields
+    assert {name: made[name] for name in kept if name != "meta"} == {
+        name: member for name, member in kept.items() if name != "meta"
+    }
+    assert made["meta"] == {
+        "msgidx": msgidx,
+        "model": "m",
+        "repo_name": "a/b",
+        "path": "src/c.py",
+    }
+    assert {"messages", "output", "model", "reasoning", "finish_reason"}.isdisjoint(made)

@@ -6,9 +6,9 @@ import pytest
 
 from execbox import wire
 from execbox.dataset.files.json_lines import BadRecord, DatasetError
-from execbox.dataset.files.lookup import Lookup
 from execbox.dataset.files.records import Record
 from execbox.dataset.files.resume import errors_path
+from execbox.dataset.steps.asked_pair import FunctionsFile
 from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.verdicts import VerifyOptions
 from execbox.dataset.steps.verify import item_of, open_verify_step
@@ -60,7 +60,7 @@ def test_item_sends_the_response_the_known_pair_and_the_function() -> None:
         comparator="tolerance", tolerance=wire.Tolerance(rel=0.5), limits=wire.Limits(memory_mb=64)
     )
     value = answered(3, "text", kind="i", funcname="f", prelude="none")
-    item = item_of(record(value), options, lookup=None)
+    item = item_of(record(value), options, functions=None)
     assert item.function == wire.Function(code=DOUBLE, entry_point="f", prelude="none")
     assert (item.kind, item.response, item.input, item.output) == ("input", "text", {"n": 3}, 6)
     assert (item.comparator, item.limits.memory_mb) == ("tolerance", 64)
@@ -93,10 +93,10 @@ def test_record_without_function_says_how_to_give_one(tmp_path: Path) -> None:
     """The message is what to do."""
     bare = {"itemid": 1, "ioid": 1, "io_pred": "o", "output": "{}"}
     with pytest.raises(BadRecord, match="--functions"):
-        item_of(record(bare), VerifyOptions(), lookup=None)
+        item_of(record(bare), VerifyOptions(), functions=None)
     functions = write_lines(tmp_path / "functions.jsonl", [function(0), function(10)])
-    with Lookup(functions) as lookup:
-        assert item_of(record(bare), VerifyOptions(), lookup=lookup).output == 22
+    with FunctionsFile(functions) as opened:
+        assert item_of(record(bare), VerifyOptions(), functions=opened).output == 22
 
 
 def test_one_unacceptable_item_costs_no_other_its_verdict(tmp_path: Path) -> None:

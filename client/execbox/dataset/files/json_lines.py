@@ -23,6 +23,7 @@ __all__ = [
     "list_field",
     "object_field",
     "parse_line",
+    "refuse_non_finite",
     "text_field",
 ]
 
@@ -102,7 +103,32 @@ def encode_line(value: Mapping[str, object]) -> bytes:
         except UnicodeEncodeError:
             return json.dumps(value, ensure_ascii=True, allow_nan=False).encode() + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
-        raise BadRecord(f"has no JSON form: {error}", reason="not_json") from error
+        raise BadRecord(
+            f"has no JSON form: {_unwritable(value, error)}", reason="not_json"
+        ) from error
+
+
+def refuse_non_finite(value: Mapping[str, object], *, besides: str) -> None:
+    """Raise ``BadRecord`` that names where a record holds NaN or an infinity, but in one member.
+
+    For steps that replace this member: they could not write the record.
+    """
+    rest = {name: member for name, member in value.items() if name != besides}
+    try:
+        json.dumps(rest, allow_nan=False)
+    except ValueError as error:
+        raise BadRecord(
+            f"cannot be written again: {_unwritable(rest, error)}", reason="non_finite"
+        ) from error
+
+
+def _unwritable(value: Mapping[str, object], error: Exception) -> str:
+    """What of a value is no JSON, and where."""
+    try:
+        strict_json.encode(value)
+    except ValueError as found:
+        return str(found)
+    return str(error)
 
 
 def text_field(value: Mapping[str, object], name: str) -> str:

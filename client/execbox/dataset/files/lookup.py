@@ -6,6 +6,7 @@ Reading a file from end to end is in ``records``.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -24,11 +25,17 @@ _CACHED = 256
 class Lookup:
     """An index over one file, made by reading it once: 8 bytes a line, about 100 an id.
 
-    A context manager. Raises ``DatasetError`` where the file cannot be read; the file must not
-    change while it is used.
+    A context manager. ``on_record`` is told of every record on the way. Raises ``DatasetError``
+    where the file cannot be read; the file must not change while it is used.
     """
 
-    def __init__(self, path: Path, *, by_id: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        by_id: bool = False,
+        on_record: Callable[[Record], None] | None = None,
+    ) -> None:
         self._path = path
         self._starts = array("q")
         self._lines_by_id: dict[int, int] = {}
@@ -36,7 +43,7 @@ class Lookup:
         self._bad_lines: dict[int, str] = {}
         with ExitStack() as stack:
             self._file = stack.enter_context(open_seekable(path))
-            self._read_through(by_id=by_id)
+            self._read_through(by_id=by_id, on_record=on_record)
             self._closing = stack.pop_all()
         self._cached = lru_cache(maxsize=_CACHED)(self._read)
 
@@ -84,7 +91,7 @@ class Lookup:
     ) -> None:
         self.close()
 
-    def _read_through(self, *, by_id: bool) -> None:
+    def _read_through(self, *, by_id: bool, on_record: Callable[[Record], None] | None) -> None:
         begin = 0
         for line in records_of(self._file, name=str(self._path), non_finite=True):
             # Empty lines are not told of; they are no records, but they are counted as lines.
@@ -93,6 +100,8 @@ class Lookup:
             if isinstance(line, BadLine):
                 self._bad_lines[line.number - 1] = line.message
             self._starts.append(begin if isinstance(line, Record) else -1)
+            if on_record is not None and isinstance(line, Record):
+                on_record(line)
             if by_id and isinstance(line, Record):
                 self._lines_by_id[digest_of(line.id)] = line.number - 1
                 original = line.value.get("original_id")

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from execbox.dataset.files.json_lines import BadRecord, Value
 
-__all__ = ["TransformedFunction", "parse_transformed", "raw_answer"]
+__all__ = ["ANSWER_FIELDS", "TransformedFunction", "parse_transformed", "raw_answer"]
 
 Section: TypeAlias = Literal["code", "requirements", "generator", "problem"]
 
@@ -58,7 +58,8 @@ _HEADING_CHARS_MAX = 120
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`]*)")
 _WRAPPERS = frozenset({"markdown", "md"})
 _THOUGHT = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL)
-_ANSWER_FIELDS = ("output", "response", "completion", "answer", "text", "content")
+ANSWER_FIELDS = ("output", "response", "completion", "answer", "text", "content")
+"""Names under which files of generations keep a model's text, the likeliest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ def raw_answer(value: Value) -> str | None:
     Looked for in ``output`` (what ``infer`` and CodeI/O write) and the usual other names, then in
     the last message of ``messages`` if an assistant wrote it, then in ``choices``.
     """
-    for name in _ANSWER_FIELDS:
+    for name in ANSWER_FIELDS:
         if isinstance(value.get(name), str):
             return str(value[name])
     messages = value.get("messages")

@@ -34,9 +34,13 @@ class CheckedPair:
     certificate: wire.Certificate | None = None
 
 
-def certified_record(value: Value, checked: Sequence[CheckedPair]) -> Value:
-    """``value`` with the pairs left and the account. Raises ``BadRecord`` where none is left."""
+def certified_record(value: Value, checked: Sequence[CheckedPair], *, itemid: int) -> Value:
+    """``value`` with the pairs left and the account. Raises ``BadRecord`` where none is left.
+
+    ``itemid`` is its zero-based line, which answers to questions about the pairs refer to.
+    """
     account: Value = {
+        "itemid": itemid,
         "pairs": len(checked),
         "corrected": [
             {"ioid": _place(checked, index), "was": index, "reason": one.sorted.reason}

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from execbox import strict_json, wire
-from execbox.dataset.files.json_lines import BadRecord, Value, list_field
+from execbox.dataset.files.json_lines import BadRecord, Value, list_field, refuse_non_finite
 from execbox.dataset.files.record_certificates import own_meta_of
 from execbox.dataset.files.records import Record
 from execbox.dataset.steps import inquiries
@@ -58,6 +58,7 @@ def certify_step(service: ExecuteService, options: RunOptions) -> Step:
     patience = Patience()
 
     async def certify(record: Record) -> Value:
+        refuse_non_finite(record.value, besides="ios")
         job = _PairsOfRecord(service, record.value, options)
         try:
             checked = await job.run()
@@ -67,7 +68,7 @@ def certify_step(service: ExecuteService, options: RunOptions) -> Step:
             raise patience.problem_of(error) from error
         patience.answered()
         settings = named_settings(job.function, job.convert)
-        return certified_record(record.value | settings, checked)
+        return certified_record(record.value | settings, checked, itemid=record.index)
 
     return Step(
         name="certify",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import ValidationError
 
 from execbox import wire
-from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, refuse_non_finite
 from execbox.dataset.files.record_certificates import (
     OWN_META,
     own_meta_of,
@@ -107,6 +107,7 @@ def generate_step(service: GenerateService, options: GenerateOptions) -> Step:
 
     async def generate(record: Record) -> Value:
         value = function_record(record)
+        refuse_non_finite(value, besides="ios")
         function = function_of(value, run)
         generator = generator_of(value)
         convert = conversion_of(value, run)
@@ -141,6 +142,7 @@ def generate_step(service: GenerateService, options: GenerateOptions) -> Step:
         reason_of=lambda value: _OUTCOMES.get(str(own_meta_of(value).get("stopped")), "unknown"),
         tally=_tally,
         concurrency=run.concurrency or 1,
+        non_finite=True,
     )
 
 

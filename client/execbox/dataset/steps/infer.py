@@ -1,7 +1,8 @@
 """``infer``: ask a model every question, as many times as wanted; what a model is, is in ``model``.
 
-Adds ``output`` (the answer's text, as CodeI/O calls it), ``model``, ``finish_reason`` and, where
-the endpoint tells it apart, ``reasoning``. Whether an answer is right is found out by ``verify``.
+Adds ``output`` (the answer's text, as CodeI/O calls it), ``model``, ``finish_reason``, ``index``
+(the zero-based line, where the record has none) and, where the endpoint tells it apart,
+``reasoning``. Whether an answer is right is found out by ``verify``.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def infer_step(model: Model, options: InferOptions) -> Step:
 
     async def ask(record: Record) -> Value:
         completion = await asking.answer(_messages_of(record.value))
-        return record.value | _answer(completion)
+        # As CodeI/O's script does, whose next step reads it: which line was asked.
+        return {"index": record.index} | record.value | _answer(completion)
 
     return Step(
         name="infer",

@@ -109,7 +109,7 @@ async def run_pipeline(
                 prompts = await chain.run(revise, verified[-1], f"prompts-{number}.jsonl")
             infer = infer_step(model, options.infer)
             answers = await chain.run(infer, prompts, f"answers-{number}.jsonl")
-            verify = verify_step(service, checking, lookup=None)
+            verify = verify_step(service, checking, functions=None)
             verified.append(await chain.run(verify, answers, f"verified-{number}.jsonl"))
     assemble = open_assemble_step(verified, options.assemble)
     output = await chain.run(assemble, verified[0], "train.jsonl")

@@ -20,7 +20,8 @@ from execbox import strict_json
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, list_field, text_field
 from execbox.dataset.files.record_certificates import OWN_META
 from execbox.dataset.files.records import Record
-from execbox.dataset.steps.step import Step, kept, part_of, per_record
+from execbox.dataset.steps.sorting import is_finite
+from execbox.dataset.steps.step import Step, part_of, per_record
 
 __all__ = ["PromptOptions", "Templates", "prompts_step", "templates_from_file"]
 
@@ -65,6 +66,8 @@ $refcode
 ```
 """
 
+_UNUSABLE = "unusable_ioid"
+"""Marks a part that is listed as a failure instead of being asked."""
 _NAMES = frozenset({"problem", "requirements", "code", "refcode", "input", "output"})
 
 
@@ -139,8 +142,9 @@ def prompts_step(options: PromptOptions) -> Step:
     return Step(
         name="prompts",
         settings=settings,
-        work=per_record(kept),
+        work=per_record(_question_or_problem),
         parts=parts,
+        non_finite=True,
         reason_of=lambda value: "input" if value.get("io_pred") == "i" else "output",
     )
 
@@ -149,8 +153,9 @@ def _questions(record: Record, options: PromptOptions) -> Sequence[Record]:
     ios = list_field(record.value, "ios")
     if not ios:
         raise BadRecord('"ios" is empty: there is nothing to ask', reason="no_pairs")
+    usable = [ioid for ioid, pair in enumerate(ios) if is_finite(pair)]
     questions: list[Record] = []
-    for ioid in _chosen(record, len(ios), options):
+    for ioid in _chosen(record, usable, options):
         pair = ios[ioid]
         if not isinstance(pair, dict) or not {"input", "output"} <= pair.keys():
             raise BadRecord(f'ios[{ioid}] must have "input" and "output"', reason="invalid_pair")
@@ -160,16 +165,30 @@ def _questions(record: Record, options: PromptOptions) -> Sequence[Record]:
             questions.append(
                 part_of(record, len(questions), suffix=f".{ioid}.{letter}", value=value)
             )
-    return questions
+    unusable = [
+        part_of(record, len(questions) + number, suffix=f".{ioid}", value={_UNUSABLE: ioid})
+        for number, ioid in enumerate(sorted({*range(len(ios))} - {*usable}))
+    ]
+    return [*questions, *unusable]
 
 
-def _chosen(record: Record, count: int, options: PromptOptions) -> Sequence[int]:
-    wanted = min(options.pairs_count, count)
+async def _question_or_problem(record: Record) -> Value:
+    if _UNUSABLE in record.value:
+        raise BadRecord(
+            f"ios[{record.value[_UNUSABLE]}] holds NaN or an infinity: it is no ground truth, and "
+            "nothing is asked about it",
+            reason="non_finite",
+        )
+    return record.value
+
+
+def _chosen(record: Record, usable: Sequence[int], options: PromptOptions) -> Sequence[int]:
+    wanted = min(options.pairs_count, len(usable))
     if options.seed is None:
-        return range(wanted)
+        return usable[:wanted]
     key = f"{options.seed}:{record.id}".encode("utf-8", "surrogatepass")
     draw = random.Random(hashlib.sha256(key).digest())  # noqa: S311 - a choice of examples
-    return sorted(draw.sample(range(count), wanted))
+    return sorted(draw.sample(usable, wanted))
 
 
 def _question(

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from execbox import wire
 from execbox.dataset.files.json_lines import BadRecord, Value, text_field
 from execbox.dataset.files.records import Record
-from execbox.dataset.files.transform import parse_transformed, raw_answer
+from execbox.dataset.files.transform import ANSWER_FIELDS, parse_transformed, raw_answer
 from execbox.dataset.steps.run_options import RunOptions
 
 __all__ = [
@@ -25,11 +25,22 @@ __all__ = [
 ]
 
 
+_OF_AN_ANSWER = frozenset(
+    (
+        *("messages", "choices", *ANSWER_FIELDS, "model", "finish_reason", "usage"),
+        *("reasoning", "reasoning_content"),
+    )
+)
+"""Of a model's call, and not of the function that came of it."""
+
+
 def function_record(record: Record) -> Value:
     """A record in the shape of a function: as it is, or made from a raw answer.
 
-    Of a raw answer's record ``meta`` is kept, with ``msgidx`` (its zero-based line, as in CodeI/O)
-    and the ``model``; the messages and the text are not. Raises ``BadRecord``.
+    Of a raw answer's record everything is kept but the messages and the text. Its ``meta`` gets
+    the ``model``, ``repo_name`` and ``path``, which later steps pass on there, and ``msgidx``: the
+    record's ``index``, as in CodeI/O, or its zero-based line where it has none. Raises
+    ``BadRecord``.
     """
     value = record.value
     if "refcode" in value:
@@ -42,8 +53,10 @@ def function_record(record: Record) -> Value:
         )
     parsed = parse_transformed(text)
     meta = value.get("meta")
-    origin = {"msgidx": record.index} | ({"model": value["model"]} if "model" in value else {})
-    return {
+    origin: Value = {"msgidx": value.get("index", record.index)}
+    origin |= {name: value[name] for name in ("model", "repo_name", "path") if name in value}
+    rest = {name: member for name, member in value.items() if name not in _OF_AN_ANSWER}
+    return rest | {
         "problem_description": parsed.problem,
         "io_requirements": parsed.requirements,
         "refcode": parsed.code,

@@ -13,9 +13,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from execbox import wire
-from execbox.dataset.files.json_lines import BadRecord, Value, index_field, text_field
-from execbox.dataset.files.lookup import Lookup
+from execbox.dataset.files.json_lines import BadRecord, Value, text_field
 from execbox.dataset.files.records import Record
+from execbox.dataset.steps.asked_pair import AskedPair, FunctionsFile, asked_pair
 from execbox.dataset.steps.services import VerifyService
 from execbox.dataset.steps.step import Step, Worked
 from execbox.dataset.steps.turns import STATUS_OF_VERDICT
@@ -40,25 +40,29 @@ async def open_verify_step(
     """The step, with ``service`` opened around it and asked what it permits.
 
     ``functions`` is needed for records that carry no ``refcode`` and ``io`` of their own, such as
-    those made by CodeI/O's scripts: ``itemid`` and ``ioid`` are looked up in it. An answer the
+    those made by CodeI/O's scripts: ``itemid`` and ``ioid`` are looked up in it, also where it is
+    what ``certify`` left of the file that the questions were made from. An answer the
     service could not check is in the error file and checked by the next run. The run raises
     ``ServiceError`` and ``TransportError`` where the service fails altogether.
     """
-    with nullcontext() if functions is None else Lookup(functions) as lookup:
+    with nullcontext() if functions is None else FunctionsFile(functions) as opened:
         async with service:
             settled = await options_for(service, options or VerifyOptions())
-            yield verify_step(service, settled, lookup=lookup)
+            yield verify_step(service, settled, functions=opened)
 
 
-def verify_step(service: VerifyService, options: VerifyOptions, *, lookup: Lookup | None) -> Step:
+def verify_step(
+    service: VerifyService, options: VerifyOptions, *, functions: FunctionsFile | None
+) -> Step:
     """The step, for a ``service`` that is open and options settled for it (``options_for``).
 
     Its results are counted by verdict.
     """
 
     async def work(records: Sequence[Record]) -> Sequence[Worked]:
-        items = [_item_or_problem(record, options, lookup) for record in records]
-        converts = [_conversion_of(record.value, options) for record in records]
+        questions = [_question_or_problem(record, options, functions) for record in records]
+        items = [item for item, _ in questions]
+        converts = [convert for _, convert in questions]
         verdicts = await verdicts_of(items, service, options, converts=converts)
         return [
             verdict if isinstance(verdict, BadRecord) else _verified_record(record, verdict)
@@ -72,13 +76,19 @@ def verify_step(service: VerifyService, options: VerifyOptions, *, lookup: Looku
         reason_of=lambda value: str(value.get("verdict")),
         concurrency=options.concurrency or 1,
         chunk_count=options.chunk_count,
+        non_finite=True,
     )
 
 
-def item_of(record: Record, options: VerifyOptions, *, lookup: Lookup | None) -> wire.VerifyItem:
+def item_of(
+    record: Record, options: VerifyOptions, *, functions: FunctionsFile | None
+) -> wire.VerifyItem:
     """What is sent for one record. Raises ``BadRecord`` where it does not say what to check."""
-    value = record.value
-    source, pair = _function_and_pair(value, lookup)
+    return _item_about(record, asked_pair(record.value, functions), options)
+
+
+def _item_about(record: Record, asked: AskedPair, options: VerifyOptions) -> wire.VerifyItem:
+    value, source, pair = record.value, asked.function, asked.pair
     kind = {"i": "input", "o": "output"}.get(text_field(value, "io_pred"))
     if kind is None:
         raise BadRecord('"io_pred" must be "i" or "o"', reason="invalid_field")
@@ -106,42 +116,17 @@ def item_of(record: Record, options: VerifyOptions, *, lookup: Lookup | None) ->
         raise BadRecord(f"{path}: {first['msg']}", reason="invalid_record") from error
 
 
-def _function_and_pair(value: Value, lookup: Lookup | None) -> tuple[Value, Value]:
-    pair = value.get("io")
-    if "refcode" in value and isinstance(pair, dict):
-        source = value
-    elif lookup is None:
-        raise BadRecord(
-            'has no "refcode" and "io" of its own; give the functions file with --functions',
-            reason="missing_function",
-        )
-    else:
-        source = lookup.at(index_field(value, "itemid"))
-        pair = _pair_at(source, index_field(value, "ioid"))
-    if not {"input", "output"} <= pair.keys():
-        raise BadRecord('the pair must have "input" and "output"', reason="invalid_pair")
-    return source, pair
-
-
-def _pair_at(source: Value, ioid: int) -> Value:
-    ios = source.get("ios")
-    if not isinstance(ios, list) or ioid >= len(ios) or not isinstance(ios[ioid], dict):
-        raise BadRecord(f"refers to pair {ioid}, which its function lacks", reason="unknown_pair")
-    pair: Value = ios[ioid]
-    return pair
-
-
-def _item_or_problem(
-    record: Record, options: VerifyOptions, lookup: Lookup | None
-) -> wire.VerifyItem | BadRecord:
+def _question_or_problem(
+    record: Record, options: VerifyOptions, functions: FunctionsFile | None
+) -> tuple[wire.VerifyItem | BadRecord, wire.Conversion]:
+    """What is sent for one record, and how values without a JSON form are written for it."""
     try:
-        return item_of(record, options, lookup=lookup)
+        asked = asked_pair(record.value, functions)
+        item = _item_about(record, asked, options)
     except BadRecord as problem:
-        return problem
-
-
-def _conversion_of(value: Value, options: VerifyOptions) -> wire.Conversion:
-    return "codeio" if value.get("convert", options.convert) == "codeio" else "none"
+        return problem, options.convert
+    named = record.value.get("convert", asked.function.get("convert", options.convert))
+    return item, "codeio" if named == "codeio" else "none"
 
 
 def _verified_record(record: Record, item: wire.VerifiedItem) -> Value:

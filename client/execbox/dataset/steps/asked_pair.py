@@ -1,0 +1,184 @@
+"""Which function and which pair an answer is about: its own, or those of a functions file.
+
+A file that ``certify`` wrote lacks what was dropped, so places in it are not the places that
+answers to the file before it name. Checking answers is in ``verify``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from execbox.dataset.files.json_lines import BadRecord, Value, index_field
+from execbox.dataset.files.lookup import Lookup
+from execbox.dataset.files.record_certificates import own_meta_of
+from execbox.dataset.files.records import Record
+from execbox.dataset.steps.sorting import is_finite
+
+__all__ = ["AskedPair", "FunctionsFile", "asked_pair"]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedPair:
+    """A function's record, and the pair of it that was asked about."""
+
+    function: Value
+    pair: Value
+
+
+class FunctionsFile:
+    """A file of functions with their ``ios``, that answers name by ``itemid`` and ``ioid``.
+
+    A context manager. Raises ``DatasetError`` where the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._is_certified = False
+        self._places: dict[int, int] = {}
+        with ExitStack() as stack:
+            self._lookup = stack.enter_context(Lookup(path, on_record=self._note))
+            self._closing = stack.pop_all()
+
+    def asked_by(self, value: Value) -> AskedPair:
+        """The pair that an answer is about. Raises ``BadRecord`` where it is not there.
+
+        Where pairs were dropped, a place can be one in this file or in the file it was made of.
+        It is the latter, unless the question shows that it is the former.
+        """
+        itemid, ioid = index_field(value, "itemid"), index_field(value, "ioid")
+        if not self._is_certified:
+            return _pair_at(self._lookup.at(itemid), ioid)
+        here = self._found_here(itemid, ioid)
+        if here is not None and _shows(value, here):
+            before = self._found_before(value, itemid, ioid)
+            if not isinstance(before, AskedPair) or not _shows(value, before):
+                return here
+        before = self._found_before(value, itemid, ioid)
+        if isinstance(before, BadRecord):
+            raise before
+        return before
+
+    def close(self) -> None:
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _note(self, record: Record) -> None:
+        account = own_meta_of(record.value)
+        if not _is_account(account):
+            return
+        self._is_certified = True
+        itemid = account.get("itemid")
+        if isinstance(itemid, int):
+            self._places.setdefault(itemid, record.index)
+        elif record.id.isdecimal():
+            # Accounts did not always say it; an id that is a number is the line in most files.
+            self._places.setdefault(int(record.id), record.index)
+
+    def _found_here(self, itemid: int, ioid: int) -> AskedPair | None:
+        try:
+            return _pair_at(self._lookup.at(itemid), ioid)
+        except BadRecord:
+            return None
+
+    def _found_before(self, value: Value, itemid: int, ioid: int) -> AskedPair | BadRecord:
+        """As the file was that this one was made of."""
+        place = self._places.get(itemid)
+        if place is None:
+            return BadRecord(
+                f"refers to function {itemid} of the file that {self._path} was certified from, "
+                "and no pair of that function was left; check it against the file that the "
+                "questions were made from",
+                reason="unknown_function",
+            )
+        function = self._lookup.at(place)
+        try:
+            return _pair_before(function, ioid, kind=value.get("io_pred"))
+        except BadRecord as problem:
+            return problem
+
+
+def asked_pair(value: Value, functions: FunctionsFile | None) -> AskedPair:
+    """What an answer is about. Raises ``BadRecord`` where that is not there, or no ground truth."""
+    pair = value.get("io")
+    if "refcode" in value and isinstance(pair, dict):
+        asked = AskedPair(value, pair)
+    elif functions is None:
+        raise BadRecord(
+            'has no "refcode" and "io" of its own; give the functions file with --functions',
+            reason="missing_function",
+        )
+    else:
+        asked = functions.asked_by(value)
+    if not {"input", "output"} <= asked.pair.keys():
+        raise BadRecord('the pair must have "input" and "output"', reason="invalid_pair")
+    if not is_finite(asked.pair):
+        raise BadRecord(
+            "the pair holds NaN or an infinity, which no answer can be compared with",
+            reason="non_finite",
+        )
+    return asked
+
+
+def _is_account(account: Mapping[str, object]) -> bool:
+    return all(isinstance(account.get(name), list) for name in ("corrected", "dropped"))
+
+
+def _pair_at(function: Value, ioid: int) -> AskedPair:
+    ios = function.get("ios")
+    if not isinstance(ios, list) or ioid >= len(ios) or not isinstance(ios[ioid], dict):
+        raise BadRecord(f"refers to pair {ioid}, which its function lacks", reason="unknown_pair")
+    return AskedPair(function, ios[ioid])
+
+
+def _pair_before(function: Value, ioid: int, *, kind: object) -> AskedPair:
+    """The pair that was at this place before some were dropped."""
+    account = own_meta_of(function)
+    dropped = {was: entry.get("reason") for was, entry in _entries(account, "dropped")}
+    if ioid in dropped:
+        raise BadRecord(
+            f"refers to pair {ioid}, which certifying dropped ({dropped[ioid]})",
+            reason="dropped_pair",
+        )
+    asked = _pair_at(function, ioid - sum(was < ioid for was in dropped))
+    for was, entry in _entries(account, "corrected"):
+        # Asked for an input, the model was shown the output that was published, true or not.
+        if was == ioid and kind == "i":
+            published = entry.get("published", float("nan"))
+            return AskedPair(function, asked.pair | {"output": published})
+    return asked
+
+
+def _entries(account: Value, group: str) -> list[tuple[int, Value]]:
+    """What became of single pairs, each with the place where it was."""
+    entries = account.get(group)
+    found: list[tuple[int, Value]] = []
+    for entry in entries if isinstance(entries, list) else []:
+        was = entry.get("was") if isinstance(entry, dict) else None
+        if isinstance(was, int):
+            found.append((was, entry))
+    return found
+
+
+def _shows(value: Value, asked: AskedPair) -> bool:
+    """Whether the question that was answered shows this function and this half of the pair."""
+    messages = value.get("messages")
+    text = "\n".join(
+        str(message.get("content"))
+        for message in (messages if isinstance(messages, list) else [])
+        if isinstance(message, dict)
+    )
+    half = asked.pair.get("output" if value.get("io_pred") == "i" else "input")
+    # As Python writes it, in CodeI/O's questions, and as JSON does, in ours.
+    ways = (f"{half}", json.dumps(half, ensure_ascii=False), json.dumps(half))
+    problem = asked.function.get("problem_description")
+    return isinstance(problem, str) and problem in text and any(way in text for way in ways)
