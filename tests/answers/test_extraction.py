@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox_service.answers.extraction import Answer, NoAnswer, extract
+from tests.answers.more_answers import DECIDED, NOT_DECIDED
 
 EMOJI = "\U0001f600"
 
@@ -131,6 +132,7 @@ ANSWERS: list[tuple[str, str, Any]] = [
     ("right_to_left", '{"output": "שלום"}', "שלום"),
     ("line_separator", '{"output": "a\u2028b"}', "a\u2028b"),
     ("escaped_slash", '{"output": "a\\/b"}', "a/b"),
+    *DECIDED,
 ]
 
 MISSING: list[tuple[str, str, str]] = [
@@ -151,7 +153,6 @@ MISSING: list[tuple[str, str, str]] = [
     ("malformed_inner_complete", '{"output": {"a": 1} oops}', '"oops"'),
     ("placeholder", '{"output": <your output>}', "<your"),
     ("ellipsis", '{"output": [1, 2, ...]}', "..."),
-    ("comment", '{"output": 1 // one\n}', "//"),
     ("expression", '{"output": 2 ** 10}', "**"),
     ("call", '{"output": range(3)}', '"range"'),
     ("name", '{"output": x}', '"x"'),
@@ -167,12 +168,10 @@ MISSING: list[tuple[str, str, str]] = [
     ("half_surrogate", '{"output": "\\ud83d"}', "half of a surrogate pair"),
     ("incomplete_escape", '{"output": "\\u12"}', "escape"),
     ("leading_zero", '{"output": 007}', "007"),
-    ("set", "{'output': {1, 2}}", "no valid JSON"),
     ("bytes", "{'output': b'x'}", '"b"'),
     ("string_prefix", "{'output': f'{x}'}", '"f"'),
     ("complex", "{'output': 1j}", "no valid JSON"),
-    ("boxed_word", "\\boxed{hello}", "no valid JSON"),
-    ("unquoted_keys", "{output: 5}", "no valid JSON"),
+    *NOT_DECIDED,
 ]
 
 
@@ -197,9 +196,9 @@ def test_text_without_answer_says_what_is_missing(text: str, reason: str) -> Non
     assert len(found.reason) < 300
 
 
-def test_tables_have_eighty_answers() -> None:
-    """The table is what the issue asks for."""
-    assert len(ANSWERS) + len(MISSING) >= 80
+def test_tables_name_each_answer_once() -> None:
+    """A name that stands twice hides a row from whoever reads a failure."""
+    assert len(ANSWERS) + len(MISSING) >= 200
     names = [row[0] for row in ANSWERS + MISSING]
     assert len(names) == len(set(names))
 
@@ -211,6 +210,10 @@ def test_tables_have_eighty_answers() -> None:
         ('{"input": {"input": 3}}', {"input": 3}),
         ('{"n": 3}', {"n": 3}),
         ('{"input": 3}', 3),
+        ('{"answer": 3}', {"answer": 3}),
+        ('For\n```json\n{"input": {"n": 1}}\n```\nit is 2, so:\n{"input": {"n": 4}}', {"n": 4}),
+        ('{"n": 4} gives {"output": 8}; so {"input": {"n": 4}} or {"output": 9}', {"n": 4}),
+        ('Input: {"n": 4}\nOutput: 8', {"n": 4}),
         ('{"output": 3}', {"output": 3}),
         ("```json\n[3]\n```", [3]),
     ],

@@ -57,13 +57,16 @@ def test_verdicts_feedback_and_codeios_own_words_are_added(tmp_path: Path) -> No
 def test_item_sends_the_response_the_known_pair_and_the_function() -> None:
     """The service extracts, compares and runs; the client only says what."""
     options = VerifyOptions(
-        comparator="tolerance", tolerance=wire.Tolerance(rel=0.5), limits=wire.Limits(memory_mb=64)
+        comparator="tolerance",
+        tolerance=wire.Tolerance(rel=0.5),
+        extraction="strict",
+        limits=wire.Limits(memory_mb=64),
     )
     value = answered(3, "text", kind="i", funcname="f", prelude="none")
     item = item_of(record(value), options, functions=None)
     assert item.function == wire.Function(code=DOUBLE, entry_point="f", prelude="none")
     assert (item.kind, item.response, item.input, item.output) == ("input", "text", {"n": 3}, 6)
-    assert (item.comparator, item.limits.memory_mb) == ("tolerance", 64)
+    assert (item.comparator, item.extraction, item.limits.memory_mb) == ("tolerance", "strict", 64)
 
 
 def test_records_of_codeios_scripts_are_looked_up_by_line(tmp_path: Path) -> None:

@@ -77,6 +77,12 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
         default="codeio",
         help="codeio: numbers within 1e-3 whose integer parts agree (default)",
     )
+    group.add_argument(
+        "--extraction",
+        choices=get_args(wire.Extraction),
+        default="tolerant",
+        help="how the answer is found in a text; strict: by the rule of CodeI/O's scripts",
+    )
     add_number_option(group, wire.Tolerance, "rel", text="tolerance, as a part of the number")
     add_number_option(group, wire.Tolerance, "abs", text="tolerance, as a difference")
     group.add_argument(
@@ -110,6 +116,7 @@ def check_options_of(args: argparse.Namespace) -> VerifyOptions:
     wanted = args.comparator == "tolerance" or given
     return VerifyOptions(
         comparator=args.comparator,
+        extraction=args.extraction,
         tolerance=_model(wire.Tolerance, given, of="--rel, --abs") if wanted else None,
         limits=limits_of(args),
         isolation=args.isolation,

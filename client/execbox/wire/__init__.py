@@ -93,6 +93,7 @@ from execbox.wire.verify import (
 from execbox.wire.vocabularies import (
     Comparator,
     Conversion,
+    Extraction,
     Isolation,
     OutputFlag,
     Prelude,
@@ -133,6 +134,7 @@ __all__ = [
     "ExecuteResponse",
     "Execution",
     "ExecutionError",
+    "Extraction",
     "FailedAnswer",
     "Fault",
     "FeedbackTemplates",

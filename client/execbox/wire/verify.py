@@ -11,7 +11,14 @@ from execbox.wire.execute import Execution
 from execbox.wire.feedback_templates import FeedbackTemplates
 from execbox.wire.fields import CALLS_MAX, JSON, Request, Response, Seconds, exactly_one_of
 from execbox.wire.functions import Function, Limits
-from execbox.wire.vocabularies import Comparator, Conversion, Isolation, Profile, Verdict
+from execbox.wire.vocabularies import (
+    Comparator,
+    Conversion,
+    Extraction,
+    Isolation,
+    Profile,
+    Verdict,
+)
 
 __all__ = [
     "Tolerance",
@@ -47,6 +54,10 @@ class VerifyItem(Request):
     prediction: JSON = Field(default=None, description="The bare value; never unwrapped.")
     response: str | None = Field(
         default=None, description="A model's text; the answer is extracted from it."
+    )
+    extraction: Extraction = Field(
+        default="tolerant",
+        description="How the answer is found in response; strict is the rule of CodeI/O's scripts.",
     )
     input: JSON = None
     output: JSON = None

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 __all__ = [
     "Comparator",
     "Conversion",
+    "Extraction",
     "Isolation",
     "OutputFlag",
     "Prelude",
@@ -36,6 +37,9 @@ granted."""
 Comparator: TypeAlias = Literal["codeio", "exact", "tolerance"]
 """When two outputs are the same. ``codeio``: the paper's rule, equal JSON text or numbers within
 0.1 % with the same integer part. ``exact``: equal JSON values. ``tolerance``: within bounds."""
+Extraction: TypeAlias = Literal["tolerant", "strict"]
+"""How an answer is taken out of a text. ``tolerant``: whatever unambiguously says it is the answer,
+the last one. ``strict``: by the rule of CodeI/O's scripts, for results to compare with theirs."""
 Stopped: TypeAlias = Literal["count", "attempts", "given_up", "job_time", "invalid_code"]
 """Why generating ended. ``count``: enough pairs. ``attempts``: no draws left. ``given_up``: too
 many draws in a row without a pair. ``job_time``: no time left. ``invalid_code``: bad source."""

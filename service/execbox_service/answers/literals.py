@@ -1,8 +1,9 @@
 """Reading one JSON value or Python literal out of a model's text, from a given position. Pure.
 
 Where in a text to look, and what is the answer, is decided in ``extraction.py``. Strict JSON from
-machines is read by ``strict_json``; models also write single quotes, True, None, tuples and commas
-before a closing bracket, and all of that is accepted here. Nothing is evaluated: the text is taken
+machines is read by ``strict_json``; models also write single and curly quotes, True, None, tuples,
+sets, keys without quotes, comments and commas before a closing bracket, and all of that is accepted
+here. Nothing is evaluated: the text is taken
 apart by one regular expression that cannot backtrack, with a stack of our own for the nesting.
 """
 
@@ -16,25 +17,32 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, NoReturn, TypeAlias
 
+from execbox.strict_json import DIGITS_MAX as _DIGITS_MAX
 from execbox.wire import JSON_DEPTH_MAX
 
 __all__ = ["Allowance", "Broken", "Completed", "SearchTooLong", "read_literal"]
 
 JSON: TypeAlias = Any
 
-_DIGITS_MAX = 4300
 _CHARS_PER_UNIT = 64
 _UNITS_PER_READING = 4
 _EXCERPT_CHARS = 30
 
 _TOKEN = re.compile(
-    r"""\s*+(?:
+    r"""(?:\s++
+      | /\*(?:[^*]++|\*(?!/))*+\*/
+      # After a whole number, // may divide by what follows.
+      | //(?![ \t]*+[-+\d.(\[])[^\n]*+
+      | \#[^\n]*+
+    )*+(?:
       (?P<open>[{\[(])
     | (?P<close>[}\])])
     | (?P<mark>[,:])
-    | (?P<string>"(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+')
-    | (?P<number>[-+]?+(?:0[xXoObB][0-9a-fA-F_]++|(?:[0-9][0-9_]*+\.?+[0-9_]*+|\.[0-9][0-9_]*+)
-        (?:[eE][-+]?+[0-9]++)?+)(?![\w.]))
+    | (?P<string>"(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+'
+        |[\u201c\u201d](?:[^\u201c\u201d\\]++|\\.)*+[\u201c\u201d]
+        |[\u2018\u2019](?:[^\u2018\u2019\\]++|\\.)*+[\u2018\u2019])
+    | (?P<number>[-+\u2212]?+(?:0[xXoObB][0-9a-fA-F_]++
+        |(?:[0-9][0-9_]*+\.?+[0-9_]*+|\.[0-9][0-9_]*+)(?:[eE][-+]?+[0-9]++)?+)(?![\w.]))
     | (?P<word>[-+]?+[A-Za-z_]\w*+)
     | (?P<end>\Z)
     )""",
@@ -55,6 +63,7 @@ _WORDS: Final[dict[str, JSON]] = {
     "None": None,
 }
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
+_QUOTES = "\"'\u201c\u201d\u2018\u2019"
 _CLOSING = {"{": "}", "[": "]", "(": ")"}
 
 
@@ -130,11 +139,14 @@ class _Open:
     items: list[JSON] = field(default_factory=list)
     members: dict[str, JSON] = field(default_factory=dict)
     key: str | None = None
+    key_value: JSON = None
+    key_is_name: bool = False
+    is_set: bool = False
     comma_count: int = 0
 
     def value(self) -> JSON:
         if self.bracket == "{":
-            return self.members
+            return self.items if self.is_set else self.members
         if self.bracket == "(" and len(self.items) == 1 and self.comma_count == 0:
             return self.items[0]
         return self.items
@@ -150,6 +162,7 @@ class _Reader:
         self.inner: Completed | None = None
         self.brace_in_string: int | None = None
         self.first_key: str | None = None
+        self._is_name = False
 
     def read(self, start: int) -> Completed:
         position = start
@@ -191,24 +204,41 @@ class _Reader:
         if not self._stack:
             raise self._unexpected(token, start)
         top = self._stack[-1]
-        if token != _CLOSING[top.bracket] or top.want not in ("key or end", "value or end", ","):
+        ends = top.want in ("key or end", "value or end", ",") or self._may_be_set(top)
+        if token != _CLOSING[top.bracket] or not ends:
             raise self._unexpected(token, start)
         self._stack.pop()
-        if top.bracket == "{" and self._stack:
+        if top.want == ":":
+            self._begin_set(top, start)
+        if top.bracket == "{" and self._stack and not top.is_set:
             self.inner = Completed(top.start, start + 1, top.members)
         return self._add(top.value(), top.start, is_scalar=False)
 
     def _mark(self, mark: str, start: int) -> None:
-        if not self._stack or self._stack[-1].want != mark:
+        if not self._stack:
             raise self._unexpected(mark, start)
         top = self._stack[-1]
+        if mark == "," and self._may_be_set(top):
+            self._begin_set(top, start)
+        if top.want != mark:
+            raise self._unexpected(mark, start)
         if mark == ":":
             top.want = "value"
             if len(self._stack) == 1 and self.first_key is None:
                 self.first_key = top.key
         else:
             top.comma_count += 1
-            top.want = "key or end" if top.bracket == "{" else "value or end"
+            top.want = "key or end" if top.bracket == "{" and not top.is_set else "value or end"
+
+    def _may_be_set(self, top: _Open) -> bool:
+        """Whether what was read as a first key can be the first member of a set."""
+        return top.bracket == "{" and top.want == ":" and not top.members and len(self._stack) > 1
+
+    def _begin_set(self, top: _Open, start: int) -> None:
+        if top.key_is_name:
+            raise self._unexpected(top.key or "", start)
+        top.is_set, top.want = True, ","
+        top.items.append(top.key_value)
 
     def _add(self, value: JSON, start: int, *, is_scalar: bool) -> Completed | None:
         if not self._stack:
@@ -217,10 +247,11 @@ class _Reader:
         if top.want == "key or end":
             if not is_scalar:
                 raise Broken("a key must be a string", start)
-            top.key = self._key(value, top, start)
+            top.key, top.key_value = self._key(value, top, start), value
+            top.key_is_name = self._is_name
             top.want = ":"
         elif top.want in ("value", "value or end"):
-            if top.bracket == "{":
+            if top.bracket == "{" and not top.is_set:
                 top.members[top.key or ""] = value
             else:
                 top.items.append(value)
@@ -236,14 +267,18 @@ class _Reader:
         return key
 
     def _scalar(self, kind: str, token: str, start: int) -> JSON:
+        self._is_name = False
         if kind == "number":
-            return _number(token, start)
+            return _number(token.replace("\u2212", "-"), start)
         if kind == "string":
             if self.brace_in_string is None and "{" in token:
                 self.brace_in_string = start + token.index("{")
             return _string(token, start)
         if token in _WORDS:
             return _WORDS[token]
+        if self._stack and self._stack[-1].want == "key or end" and token[0] not in "+-":
+            self._is_name = True
+            return token
         if token.lstrip("+-").lower() in _NOT_FINITE:
             raise Broken(f"{token} is no JSON number", start)
         raise self._unexpected(token, start)
@@ -258,7 +293,7 @@ class _Reader:
             position += 4 * _EXCERPT_CHARS
             rest = self._text[position : position + 4 * _EXCERPT_CHARS].lstrip()
         position = self._text.index(rest[0], position)
-        if rest[0] in "\"'":
+        if rest[0] in _QUOTES:
             self._allowance.spend(len(self._text) - position)
             return Broken("the text ends inside a string", position, truncated=True)
         return self._unexpected(rest[:_EXCERPT_CHARS], position)

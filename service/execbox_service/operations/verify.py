@@ -235,7 +235,7 @@ class _Verification:
 def _predicted(asked: VerifyItem) -> _Prediction:
     if asked.response is None:
         return _Prediction(asked, value=asked.prediction)
-    found = extract(asked.response, kind=asked.kind)
+    found = extract(asked.response, kind=asked.kind, rule=asked.extraction)
     if isinstance(found, NoAnswer):
         return _Prediction(asked, missing=found.reason)
     return _Prediction(asked, value=found.value)

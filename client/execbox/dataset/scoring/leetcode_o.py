@@ -145,6 +145,7 @@ def _item(record: Record, fields: Fields, options: VerifyOptions) -> wire.Verify
                 "response": sendable(text_field(record.value, "output")),
                 "output": expected,
                 "comparator": options.comparator,
+                "extraction": options.extraction,
             }
             | given
         )

@@ -43,6 +43,7 @@ class VerifyOptions:
     """
 
     comparator: wire.Comparator = "codeio"
+    extraction: wire.Extraction = "tolerant"
     tolerance: wire.Tolerance | None = None
     limits: wire.Limits = field(default_factory=wire.Limits)
     isolation: wire.Isolation | None = None
@@ -167,7 +168,9 @@ def _with_verdict(item: wire.VerifiedItem | BadRecord) -> wire.VerifiedItem | Ba
 
 def settings_of(options: VerifyOptions) -> Mapping[str, object]:
     """What verdicts and feedback depend on, for a run's settings."""
-    return {
+    # Left out where it is the default, so that runs begun before it was a choice go on.
+    strict = {} if options.extraction == "tolerant" else {"extraction": options.extraction}
+    return strict | {
         "comparator": options.comparator,
         "tolerance": options.tolerance and options.tolerance.model_dump(),
         "limits": options.limits.model_dump(),

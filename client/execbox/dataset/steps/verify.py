@@ -106,6 +106,7 @@ def _item_about(record: Record, asked: AskedPair, options: VerifyOptions) -> wir
                 "input": pair["input"],
                 "output": pair["output"],
                 "comparator": options.comparator,
+                "extraction": options.extraction,
                 "limits": options.limits,
             }
             | ({} if options.tolerance is None else {"tolerance": options.tolerance})

@@ -1,0 +1,77 @@
+"""Which part of a model's text is said and which is thought: a thought is no answer. Pure.
+
+Knows tags, whole, cut off or half; what the answer is in what remains is ``extraction``'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from execbox_service.answers.literals import Allowance, Broken, read_literal
+
+__all__ = ["said"]
+
+_NAMES = (
+    "think|thinking|thought|thoughts|reasoning|reason|reflection|analysis|scratchpad|"
+    "chain_of_thought|cot|internal_monologue"
+)
+_TAG = re.compile(
+    rf"<(?P<end>/?)(?:seed:|antml:)?(?:{_NAMES})\s*+>"
+    rf"|\[(?P<end2>/?)(?:{_NAMES})\]"
+    r"|<\|(?P<edge>begin|end)_of_(?:thought|thinking)\|>"
+    r"|(?P<end3>\u25c1/?)think\u25b7",
+    re.IGNORECASE,
+)
+_OBJECTS_TRIED_MAX = 8
+_TAGS_MAX = 40
+
+
+def said(text: str, *, allowance: Allowance) -> str:
+    """``text`` without its thoughts; empty where it is nothing else.
+
+    A thought that is never closed reaches to the end: it was cut off. One that is only closed
+    began in the prompt, and reaches from the beginning. A tag in a string of an object is data.
+    """
+    pieces: list[str] = []
+    position, is_thought = 0, False
+    for tag in _tags(text, allowance):
+        if _is_end(tag):
+            if not is_thought:
+                pieces.clear()
+            position, is_thought = tag.end(), False
+        elif not is_thought:
+            pieces.append(text[position : tag.start()])
+            is_thought = True
+    if not is_thought:
+        pieces.append(text[position:])
+    return "\n".join(pieces) if len(pieces) > 1 else "".join(pieces)
+
+
+def _tags(text: str, allowance: Allowance) -> Iterator[re.Match[str]]:
+    # The last ones decide, and a text of nothing but tags must not cost more than one of words.
+    for tag in list(_TAG.finditer(text))[-_TAGS_MAX:]:
+        if not _is_data(text, tag.start(), allowance):
+            yield tag
+
+
+def _is_end(tag: re.Match[str]) -> bool:
+    edge = tag["edge"]
+    if edge is not None:
+        return edge.lower() == "end"
+    return "/" in (tag["end"] or tag["end2"] or tag["end3"] or "")
+
+
+def _is_data(text: str, place: int, allowance: Allowance) -> bool:
+    """Whether ``place`` is inside an object that is complete: one of the last few before it."""
+    start = place
+    for _ in range(_OBJECTS_TRIED_MAX):
+        start = text.rfind("{", max(0, start - 2000), start)
+        if start < 0:
+            return False
+        try:
+            if read_literal(text, start, allowance=allowance).end > place:
+                return True
+        except Broken:
+            continue
+    return False
