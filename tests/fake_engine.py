@@ -58,6 +58,7 @@ def measured(seq: int, **fields: Any) -> dict[str, Any]:
     """The header of a result, of a trivial execution unless ``fields`` say otherwise."""
     return {
         "seq": seq,
+        "pid": 1000 + seq % 1000,
         "exit_code": 0,
         "signal": None,
         "cpu_time_ns": 2_000_000,

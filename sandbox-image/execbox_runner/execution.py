@@ -83,6 +83,7 @@ class Stream:
 class Outcome:
     """What was measured of one execution that has ended."""
 
+    pid: int
     exit_code: int | None
     signal: int | None
     cpu_time_ns: int
@@ -142,6 +143,7 @@ class Execution:
         if not confined and end["exit_code"] is not None and self._killed is None:
             raise ZygoteLost("a job process could not be confined, so nothing was run")
         return Outcome(
+            pid=self._pid,
             exit_code=end["exit_code"],
             signal=end["signal"],
             cpu_time_ns=self._cpu_ns() if self._end_family else end["cpu_time_ns"],

@@ -70,6 +70,8 @@ class Measured(_Header):
     """What a supervisor measured of one execution."""
 
     seq: int = _Count
+    pid: int | None = Field(default=None, ge=0, le=2**62)
+    """The process's number in its container; an image of an earlier version does not say it."""
     exit_code: int | None = Field(ge=0, le=255)
     signal: int | None = Field(ge=1, le=64)
     cpu_time_ns: int = _Count

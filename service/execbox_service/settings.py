@@ -36,8 +36,9 @@ _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - looked for, not listened on
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _SECRET_FIELDS = frozenset({"api_key_hashes"})
 _KEY_ENTRY = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(?P<digest>[0-9a-fA-F]{64})")
-_CONTAINERS_PER_SLOT: Final = 8
-"""Four idle ones, the one in use, and some of jobs that let others pass and keep theirs."""
+_CONTAINERS_PER_SLOT: Final = 10
+"""Four idle ones, two in use by a job whose runs are compared, and as many of each of two jobs that
+let others pass and keep theirs."""
 _CONTAINERS_BESIDE: Final = 64
 """Being made or removed, and those whose network is shared."""
 _GATE_CONTAINERS_MIN: Final = 256

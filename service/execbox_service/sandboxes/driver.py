@@ -56,6 +56,8 @@ class Variation:
     surroundings: Surroundings = ()
     """What is set in the fork: cwd, home, tz, locale, entropy_seed, frozen."""
     limit_factor: int = 1
+    apart: bool = False
+    """Whether the container is a different one, too: see ``Pool.lease``."""
 
 
 BASELINE = Variation()
@@ -112,9 +114,11 @@ class _Run:
 class SandboxDriver:
     """Runs attempts in order, in one sandbox as long as it lasts, in as many as it takes."""
 
-    def __init__(self, pool: Pool, *, principal: str) -> None:
+    def __init__(self, pool: Pool, *, principal: str, apart: bool = False) -> None:
+        """``apart``: in sandboxes of their own, as ``Pool.lease`` has them."""
         self._pool = pool
         self._principal = principal
+        self._apart = apart
         self._lease: Lease | None = None
         self._told: Job | None = None
         """The job whose function the sandbox has."""
@@ -199,6 +203,7 @@ class SandboxDriver:
                 principal=self._principal,
                 isolation=job.isolation,
                 packages=frozenset(job.packages),
+                apart=self._apart,
             )
             self._told = None
             self._answers_due = False

@@ -41,6 +41,8 @@ class Lease:
     principal: str
     isolation: Isolation
     leased_s: float
+    apart: bool = False
+    """Whether it is one of those in which a key's calls are only repeated: see ``Pool.lease``."""
     returned_s: float = 0.0
     """When it was last given back, on the monotonic clock; no meaning while it is leased."""
     execution_count: int = 0
@@ -93,7 +95,8 @@ class Pool:
         self.limits = limits
         self._warm: deque[tuple[Sandbox, float]] = deque()
         self._waiting: deque[asyncio.Future[Sandbox]] = deque()
-        self._idle: dict[str, list[Lease]] = {}
+        self._idle: dict[tuple[str, bool], list[Lease]] = {}
+        """By key, those that are ``apart`` separately."""
         self.size = PoolSize(
             count_min=limits.warm_count,
             count_max=limits.warm_count_max,
@@ -149,16 +152,23 @@ class Pool:
     # Leasing
 
     async def lease(
-        self, *, principal: str, isolation: Isolation, packages: frozenset[str] = frozenset()
+        self,
+        *,
+        principal: str,
+        isolation: Isolation,
+        packages: frozenset[str] = frozenset(),
+        apart: bool = False,
     ) -> Lease:
         """A sandbox for one job, one that has its packages if there is a choice.
 
-        Raises ServiceFailure when none can be had in time.
+        One that is leased ``apart`` is never one that is, or was, or will be leased otherwise:
+        a call that runs once in each kind has run in two containers. Raises ServiceFailure when
+        none can be had in time.
         """
         if self._stopped:
             raise _stopping()
         if isolation == "process":
-            reused = self._take_idle(principal, packages=packages)
+            reused = self._take_idle((principal, apart), packages=packages)
             if reused is not None:
                 return reused
         sandbox = self._take_warm()
@@ -168,7 +178,7 @@ class Pool:
         else:
             self.size.leased(left_count=len(self._warm))
             self._later(self._refill, _REFILL_DELAY_S)
-        return Lease(sandbox, principal, isolation, time.monotonic())
+        return Lease(sandbox, principal, isolation, time.monotonic(), apart=apart)
 
     def give_back(self, lease: Lease, *, reusable: bool) -> None:
         """End a lease: keep the sandbox for its key if that is allowed, else destroy it."""
@@ -184,11 +194,11 @@ class Pool:
             self._discard(lease.sandbox)
             return
         lease.returned_s = time.monotonic()
-        self._idle.setdefault(lease.principal, []).append(lease)
+        self._idle.setdefault((lease.principal, lease.apart), []).append(lease)
         self._trim_idle()
 
-    def _take_idle(self, principal: str, *, packages: frozenset[str]) -> Lease | None:
-        leases = self._idle.get(principal, [])
+    def _take_idle(self, kept: tuple[str, bool], *, packages: frozenset[str]) -> Lease | None:
+        leases = self._idle.get(kept, [])
         while leases:
             # The last one used of those that suit best: what it holds is still in the caches.
             lease = min(reversed(leases), key=lambda lease: lease.unsuitability(packages))
@@ -207,7 +217,7 @@ class Pool:
         while self.idle_count > self.limits.idle_count:
             idle = (lease for leases in self._idle.values() for lease in leases)
             lease = min(idle, key=lambda lease: lease.returned_s)
-            self._idle[lease.principal].remove(lease)
+            self._idle[lease.principal, lease.apart].remove(lease)
             self._discard(lease.sandbox)
         self._idle = {key: leases for key, leases in self._idle.items() if leases}
 
@@ -339,12 +349,12 @@ class Pool:
             if id(sandbox) not in kept:
                 self._discard(sandbox)
         self._warm = keep
-        for principal, leases in list(self._idle.items()):
-            self._idle[principal] = []
+        for kept_for, leases in list(self._idle.items()):
+            self._idle[kept_for] = []
             for lease in leases:
                 # Asked once: a moment later the answer may differ.
                 if self._is_fresh(lease):
-                    self._idle[principal].append(lease)
+                    self._idle[kept_for].append(lease)
                 else:
                     self._discard(lease.sandbox)
         self._trim_idle()

@@ -29,8 +29,10 @@ _BESIDES_S = 0.001
 class Left:
     """What is left of one run's attempts, shared by all the slots that work on it."""
 
-    def __init__(self, job: Job, attempts: Sequence[Attempt]) -> None:
+    def __init__(self, job: Job, attempts: Sequence[Attempt], *, apart: bool = False) -> None:
         self.job = job
+        self.apart = apart
+        """Whether they run in sandboxes in which nothing else of the job does."""
         self.attempts = attempts
         self.todo = deque(range(len(attempts)))
         self.stopped: deque[int] = deque()

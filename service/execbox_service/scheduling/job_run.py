@@ -75,7 +75,10 @@ class JobRun:
         self._pool = pool
         self._caller = caller
         self._time = _JobTime(job_time_s, forgiven_s=admission.queue_wait_max_s)
-        self._driver = SandboxDriver(pool, principal=caller.principal)
+        self._drivers = {
+            apart: SandboxDriver(pool, principal=caller.principal, apart=apart)
+            for apart in (False, True)
+        }
         self._entered = False
         self.effort = Effort()
 
@@ -88,19 +91,32 @@ class JobRun:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._driver.close(reusable=error is None)
-        self.effort.lost_sandbox_count += self._driver.lost_count
+        for driver in self._drivers.values():
+            driver.close(reusable=error is None)
+            self.effort.lost_sandbox_count += driver.lost_count
+
+    def width(self, job: Job) -> int:
+        """How many of a job's executions could run at once now."""
+        if job.isolation != "process":
+            return 1
+        free_count = self._admission.slot_count - self._admission.active_count
+        return max(1, free_count)
 
     @property
     def queue_time_s(self) -> float:
         return self.effort.queue_time_s
 
-    async def run(self, job: Job, attempts: Sequence[Attempt]) -> list[Ended]:
+    async def run(
+        self, job: Job, attempts: Sequence[Attempt], *, apart: bool = False
+    ) -> list[Ended]:
         """Run a job's attempts; the results are in their order. Raises Overloaded (the first time
-        only) and ServiceFailure."""
+        only) and ServiceFailure.
+
+        What runs ``apart`` runs in no container in which anything else of this job does.
+        """
         if not attempts:
             return []
-        left = Left(job, attempts)
+        left = Left(job, attempts, apart=apart)
         async with self._extra_slots(left) as extra_slots:
             passed = False
             while left.todo:
@@ -134,7 +150,8 @@ class JobRun:
         not become many. At level ``process`` there need be none: the key's next job has use for it.
         """
         if job.isolation == "process":
-            self._driver.close()
+            for driver in self._drivers.values():
+                driver.close()
             return True
         waiting_count = self._admission.waiting_in_lane_count(self._caller.begun())
         return waiting_count < self._admission.slot_count
@@ -149,7 +166,7 @@ class JobRun:
             return held_long or bool(left.stopped)
 
         while left.todo and not is_over():
-            await self._run_chunk(self._driver, left, until=is_over)
+            await self._run_chunk(self._drivers[left.apart], left, until=is_over)
             if self._admission.waiting_count:
                 extra_slots.let_pass()
             elif self._may_spread(left):
@@ -165,7 +182,9 @@ class JobRun:
         return ExtraSlots(
             lambda: admission.take_spare(caller),
             admission.leave_spare,
-            new_driver=lambda: SandboxDriver(self._pool, principal=caller.principal),
+            new_driver=lambda: SandboxDriver(
+                self._pool, principal=caller.principal, apart=left.apart
+            ),
             use=lambda driver: self._use_extra(driver, left),
         )
 
@@ -223,7 +242,7 @@ class JobRun:
             async with self._admission.slot(self._caller, alone=True) as waited_s:
                 self._time.waited(waited_s)
                 # Whether or not the job's time is over: it has begun, so it is to have a result.
-                (again,) = await self._driver.run(left.job, [attempt])
+                (again,) = await self._drivers[left.apart].run(left.job, [attempt])
             self.effort.add([again])
             self.effort.alone_count += 1
             wall_time_s = left.job.limits.wall_time_s * attempt.variation.limit_factor
