@@ -181,13 +181,11 @@ async def run(folder: Path, functions_max: int) -> Findings:
             return await check_all(client, chosen)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m acceptance.oracle", description=__doc__.splitlines()[0]
-    )
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--functions", type=int, default=10_000, help="the first N only")
-    args = parser.parse_args(argv)
+    args = parser.parse_args()
     begun_s = time.monotonic()
     findings = asyncio.run(run(args.corpus, args.functions))
     for what, count in sorted(findings.met.items()):

@@ -137,6 +137,8 @@ def _execute(function: dict[str, Any], call_bytes: bytes) -> Report:
         if "hints" in call:
             return Report("ok", output=values.to_json(hints.find(function["code"])))
         namespace, target = _load(function, call)
+        if "redraw" in call:
+            _redraw(target, call["redraw"])
         return _call(function, call, call_bytes, namespace, target)
     except InvalidCode as invalid:
         return Report("invalid_code", error=invalid.error)
@@ -146,6 +148,15 @@ def _execute(function: dict[str, Any], call_bytes: bytes) -> Report:
         return Report("output_too_large", error=_plain_error("OutputTooLarge", refusal))
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is its outcome
         return Report("exception", error=_described(error))
+
+
+def _redraw(target: Any, how: dict[str, Any]) -> None:
+    # Imported here: few draws need it, and every page of a zygote is paid for in every fork.
+    from . import redraw
+
+    if how.get("reseed"):
+        redraw.reseed()
+    redraw.call_before(target, how.get("earlier_count", 0), passed_over=how.get("passed_over", ()))
 
 
 def _load(function: dict[str, Any], call: dict[str, Any]) -> tuple[dict[str, Any], Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harness.bench import Bench
+from harness.bench import Bench, started_bench
 
 from execbox.wire import Status
 from execbox_service.operations.variations import run_variation
@@ -107,3 +107,47 @@ async def test_varied_run_sees_nothing_else_changed(bench: Bench, name: str) -> 
     """What is the same on every machine stays the same: an honest function is not accused."""
     here, there = await outputs(bench, SAME[name])
     assert here == there
+
+
+CARRIED = """
+import os, random
+
+def number_of_a_new_file():
+    open('x', 'w').close()
+    number = os.stat('x').st_ino
+    os.unlink('x')
+    return number
+
+def main_solution():
+    number = number_of_a_new_file()
+    if number < 1000:
+        drawn = random.randrange(1, 9)
+        for _ in range(drawn * 1000):
+            number_of_a_new_file()
+        return drawn
+    return number // 1000
+"""
+
+
+@pytest.mark.parametrize("isolation", ["container", "process"])
+async def test_check_finds_out_what_carries_a_draw_in_numbers_of_files(isolation: str) -> None:
+    """The first execution in a container draws and leaves what it drew where those after it look:
+    in one container they all agree, so one of them is made in a different one."""
+    async with started_bench() as bench:
+        response = await bench.request(
+            CARRIED, [{"args": []}], isolation=isolation, checks={"determinism": {"runs": 2}}
+        )
+    (execution,) = response.executions
+    assert execution.determinism is not None
+    assert not execution.determinism.deterministic
+
+
+async def test_certificate_names_the_container_and_the_machine_among_what_was_varied(
+    bench: Bench,
+) -> None:
+    """Whoever reads it later sees what was tried."""
+    response = await bench.request(
+        "def main_solution(): return 1", [{"args": []}], checks={"determinism": {"runs": 2}}
+    )
+    assert response.certificate is not None
+    assert {"container", "machine", "file_dates"} <= set(response.certificate.variations)

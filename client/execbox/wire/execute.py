@@ -35,6 +35,11 @@ class ExecuteRequest(Request):
         description="codeio turns sets, bytes, Decimal, numpy scalars and arrays into JSON; "
         "none answers unserializable for them.",
     )
+    give_up_after: Annotated[int, Field(ge=1, le=CALLS_MAX)] | None = Field(
+        default=None,
+        description="After so many calls in a row that took all the time or memory they may, the "
+        "rest is not_run; null runs all.",
+    )
     replay: list[Replay] | None = Field(
         default=None,
         description="One entry per call: each execution then says whether it still gives that "

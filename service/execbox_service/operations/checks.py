@@ -21,7 +21,7 @@ from typing import Final, Self
 from execbox.wire import Call, Checks, ComplexityLimits, ErrorCode, Execution, Limits, Status
 from execbox_service.failures import CallerMistake
 from execbox_service.judge import complexity
-from execbox_service.operations import determinism_check
+from execbox_service.operations.determinism_check import Checker
 from execbox_service.operations.job_payloads import Jobs, Measured
 from execbox_service.operations.judging import judge_with, judged
 from execbox_service.runner_frames import ReportedViolation, Result
@@ -80,29 +80,9 @@ class DeterminismCheck:
     def asked(cls, checks: Checks) -> Self | None:
         return cls(checks.determinism.runs) if checks.determinism is not None else None
 
-    async def checked(
-        self,
-        run: JobRun,
-        jobs: Jobs,
-        *,
-        payloads: Sequence[bytes],
-        executions: Sequence[Execution],
-        explain: bool = True,
-    ) -> list[Execution]:
-        """The executions with what running them again showed. Raises ServiceFailure."""
-        found = await determinism_check.check(
-            run,
-            jobs.rerun,
-            payloads=payloads,
-            baselines=executions,
-            runs=self.runs,
-            judge=judge_with(jobs.rerun.limits),
-            explain=explain,
-        )
-        return [
-            execution.model_copy(update={"determinism": result})
-            for execution, result in zip(executions, found, strict=True)
-        ]
+    def checker(self, run: JobRun, jobs: Jobs, *, call_count: int) -> Checker:
+        judge = judge_with(jobs.rerun.limits)
+        return Checker(run, jobs, runs=self.runs, call_count=call_count, judge=judge)
 
 
 @dataclass(frozen=True)
@@ -124,18 +104,19 @@ class ActiveChecks:
 
     async def baseline(
         self, run: JobRun, jobs: Jobs, *, payloads: Sequence[bytes], calls: Sequence[Call]
-    ) -> list[Execution]:
-        """Every call once, judged, with the checks that are made in the baseline."""
+    ) -> list[tuple[Execution, Ended]]:
+        """Every call once, judged, with the checks that are made in the baseline; and the raw
+        result that each was judged by."""
         limits: Limits = jobs.baseline.limits
         ended = await run.run(jobs.baseline, [Attempt(payload) for payload in payloads])
         executions = [judged(result, limits=limits) for result in ended]
-        if self.size is None:
-            return executions
-        size = self.size
-        return [
-            size.checked(execution, result, call=call)
-            for execution, result, call in zip(executions, ended, calls, strict=True)
-        ]
+        if self.size is not None:
+            size = self.size
+            executions = [
+                size.checked(execution, result, call=call)
+                for execution, result, call in zip(executions, ended, calls, strict=True)
+            ]
+        return list(zip(executions, ended, strict=True))
 
 
 def reported_violations(ended: Ended) -> list[ReportedViolation]:

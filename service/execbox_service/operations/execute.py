@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from execbox.wire import Certificate, ExecuteRequest, ExecuteResponse, Execution
 from execbox_service.operations import certificates
 from execbox_service.operations.backend import Backend
+from execbox_service.operations.checked_run import GiveUp, run_checked
 from execbox_service.operations.checks import ActiveChecks
-from execbox_service.operations.job_payloads import Options, function_jobs, payload_of
+from execbox_service.operations.job_payloads import Options, function_jobs
 from execbox_service.scheduling.caller import Caller
 
 __all__ = ["execute", "executions_of"]
@@ -28,13 +29,10 @@ async def execute(backend: Backend, request: ExecuteRequest, *, caller: Caller) 
         measured=checks.measured,
         expressions=[call.expression for call in request.calls if call.expression is not None],
     )
-    payloads = [payload_of(call) for call in request.calls]
     async with backend.job_run(caller, job_time_s=request.limits.job_time_s) as run:
-        executions = await checks.baseline(run, jobs, payloads=payloads, calls=request.calls)
-        if checks.determinism is not None:
-            executions = await checks.determinism.checked(
-                run, jobs, payloads=payloads, executions=executions
-            )
+        executions = await run_checked(
+            run, jobs, checks, calls=request.calls, gives_up=GiveUp(request.give_up_after)
+        )
     backend.metrics.executed(executions)
     if request.replay is not None:
         executions = certificates.with_replays(executions, request.replay, facts=facts)

@@ -7,17 +7,14 @@ changes the cost and nothing else.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from execbox.wire import (
     Call,
     Execution,
-    ExecutionError,
     GenerateRequest,
     GenerateResponse,
     Pair,
@@ -25,42 +22,17 @@ from execbox.wire import (
     RejectReason,
     Status,
     Stopped,
-    Violation,
 )
 from execbox_service.operations import certificates
 from execbox_service.operations.backend import Backend
-from execbox_service.operations.checks import ActiveChecks, DeterminismCheck, reported_violations
-from execbox_service.operations.job_payloads import (
-    Options,
-    function_jobs,
-    generator_jobs,
-    payload_of,
-)
-from execbox_service.operations.judging import judged
-from execbox_service.sandboxes.driver import Attempt, Ended, Variation, call_payload
+from execbox_service.operations.checked_run import DEAR, run_checked
+from execbox_service.operations.checks import ActiveChecks
+from execbox_service.operations.drawing import Draw, Drawing
+from execbox_service.operations.job_payloads import Options, function_jobs, generator_jobs
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.job_run import JobRun
 
-_SHOWN_CHARS = 200
-_FUNCTION_FILE, _GENERATOR_FILE = 'File "solution.py"', 'File "input_generator.py"'
-"""As tracebacks name the two sources of a draw."""
 _DRAWN_AHEAD_MIN, _DRAWN_AHEAD_MAX = 8, 200
-_DRAW_PAYLOAD = call_payload({"args": []})
-
-
-@dataclass
-class Draw:
-    """One attempt: the input drawn, and why it gave no pair, if it did not."""
-
-    attempt: int
-    input: Any = None
-    execution: Execution | None = None
-    reason: RejectReason | None = None
-    violations: list[Violation] = field(default_factory=list)
-
-    def reject(self, reason: RejectReason) -> None:
-        """Say once why this draw gives no pair; the first reason stays."""
-        self.reason = self.reason or reason
 
 
 @dataclass
@@ -76,7 +48,7 @@ class _Account:
     """The last execution of every draw, for counting."""
     attempts: int = 0
     fruitless: int = 0
-    """Draws since the last pair, the dear ones counted five times."""
+    """Draws since the last pair, the dear ones counted ten times."""
 
     @property
     def complete(self) -> bool:
@@ -106,9 +78,13 @@ class _Generation:
         self._checks = ActiveChecks.of(request.checks, imports=imports)
         varied = self._checks.determinism is not None
         options = Options.of(request, imports=imports, varied=varied)
-        self._drawing = generator_jobs(
-            request.function, request.input_generator, options, measured=self._checks.measured
-        ).baseline
+        self._drawing = Drawing(
+            generator_jobs(
+                request.function, request.input_generator, options, measured=self._checks.measured
+            ),
+            seed=request.seed,
+            limits=request.limits,
+        )
         self._running = function_jobs(request.function, options, measured=self._checks.measured)
         self._account = _Account(request.count)
 
@@ -138,7 +114,9 @@ class _Generation:
             count = min(self._draw_count(), request.attempts - account.attempts)
             if request.give_up_after:
                 count = min(count, request.give_up_after - account.fruitless)
-            draws = await self._draw(run, first=account.attempts, count=count)
+            draws = await self._drawing.draw(run, first=account.attempts, count=count)
+            for draw in draws:
+                self._mark_duplicate(draw)
             await self._execute(run, [draw for draw in draws if draw.reason is None])
             for draw in draws:
                 if draw.reason is RejectReason.NOT_RUN:
@@ -163,39 +141,6 @@ class _Generation:
 
     # Drawing inputs
 
-    async def _draw(self, run: JobRun, *, first: int, count: int) -> list[Draw]:
-        attempts = range(first, first + count)
-        ended = await run.run(
-            self._drawing,
-            [Attempt(_DRAW_PAYLOAD, _seeded(self._request.seed, n)) for n in attempts],
-        )
-        draws = [
-            self._drawn(attempt, result) for attempt, result in zip(attempts, ended, strict=True)
-        ]
-        for draw in draws:
-            self._mark_duplicate(draw)
-        return draws
-
-    def _drawn(self, attempt: int, ended: Ended) -> Draw:
-        execution = judged(ended, limits=self._request.limits)
-        draw = Draw(attempt, execution=execution)
-        if execution.status is Status.NOT_RUN:
-            draw.reject(RejectReason.NOT_RUN)
-        elif execution.status in (Status.UNSERIALIZABLE, Status.OUTPUT_TOO_LARGE):
-            draw.reject(RejectReason.INVALID_INPUT)
-        elif execution.status is not Status.OK:
-            whose = "" if _is_of_the_function(execution.error) else "generator_"
-            draw.reject(RejectReason(f"{whose}{execution.status}"))
-        elif execution.output_text is not None or not isinstance(execution.output, dict):
-            draw.execution = execution.model_copy(update={"error": _no_input(execution)})
-            draw.reject(RejectReason.INVALID_INPUT)
-        else:
-            draw.input = execution.output
-            draw.violations = _input_violations(ended)
-            if draw.violations:
-                draw.reject(RejectReason.INPUT_COMPLEXITY)
-        return draw
-
     def _mark_duplicate(self, draw: Draw) -> None:
         if draw.reason is not None:
             return
@@ -207,42 +152,29 @@ class _Generation:
     # Running them
 
     async def _execute(self, run: JobRun, draws: list[Draw]) -> None:
+        """Run inputs and check the pairs; what was not reached is rejected as ``not_run``."""
         if not draws:
             return
-        calls = [Call(kwargs=draw.input) for draw in draws]
-        payloads = [payload_of(call) for call in calls]
-        executions = await self._checks.baseline(run, self._running, payloads=payloads, calls=calls)
-        for draw, execution in zip(draws, executions, strict=True):
-            _look_at(draw, execution)
-        if self._checks.determinism is not None:
-            await self._check(run, self._checks.determinism, draws=draws, payloads=payloads)
-
-    async def _check(
-        self,
-        run: JobRun,
-        check: DeterminismCheck,
-        *,
-        draws: Sequence[Draw],
-        payloads: Sequence[bytes],
-    ) -> None:
-        standing = [
-            (draw, payload, draw.execution)
-            for draw, payload in zip(draws, payloads, strict=True)
-            if draw.reason is None and draw.execution is not None
-        ]
-        checked = await check.checked(
+        account = self._account
+        fruitless = _Fruitless(account.fruitless, give_up_after=self._request.give_up_after)
+        executions = await run_checked(
             run,
             self._running,
-            payloads=[payload for _draw, payload, _execution in standing],
-            executions=[execution for _draw, _payload, execution in standing],
-            explain=RejectReason.NON_DETERMINISTIC not in self._account.rejected,
+            self._checks,
+            calls=[Call(kwargs=draw.input) for draw in draws],
+            gives_up=fruitless.gives_up,
+            is_wanted=lambda index, execution: _look_at(draws[index], execution),
+            explain=RejectReason.NON_DETERMINISTIC not in account.rejected,
         )
-        for (draw, _payload, _execution), execution in zip(standing, checked, strict=True):
+        for draw, execution in zip(draws, executions, strict=True):
             draw.execution = execution
-            if execution.determinism is None:
-                draw.reject(RejectReason.NOT_RUN)
-            elif not execution.determinism.deterministic:
+            verdict = execution.determinism
+            if verdict is not None and not verdict.deterministic:
                 draw.reject(RejectReason.NON_DETERMINISTIC)
+            elif execution.status is Status.NOT_RUN or (
+                verdict is None and self._checks.determinism is not None
+            ):
+                draw.reject(RejectReason.NOT_RUN)
 
     # Deciding, in order
 
@@ -276,7 +208,7 @@ class _Generation:
         return Pair(input=draw.input, output=execution.output, certificate=certificate)
 
 
-_DEAR_COUNT = 5
+_DEAR_COUNT = 10
 _DEAR = frozenset(
     {
         RejectReason.TIMEOUT,
@@ -290,7 +222,24 @@ _UNUSABLE = frozenset({RejectReason.GENERATOR_INVALID_CODE, RejectReason.INVALID
 """Reasons that every draw shares: the source will not get better by drawing on."""
 
 
-def _look_at(draw: Draw, execution: Execution) -> None:
+class _Fruitless:
+    """Draws since the last that may give a pair, as ``_Account`` counts them, but before it is
+    known which gave one: never more than the account will say."""
+
+    def __init__(self, count: int, *, give_up_after: int | None) -> None:
+        self._count = count
+        self._give_up_after = give_up_after
+
+    def gives_up(self, execution: Execution) -> bool:
+        """To be told each execution, in order."""
+        if execution.status is Status.OK:
+            self._count = 0
+        else:
+            self._count += _DEAR_COUNT if execution.status in DEAR else 1
+        return self._give_up_after is not None and self._count >= self._give_up_after
+
+
+def _look_at(draw: Draw, execution: Execution) -> bool:
     """Whether the execution gives a pair: what the paper's pipeline drops is dropped."""
     draw.execution = execution
     if execution.status is not Status.OK:
@@ -303,19 +252,7 @@ def _look_at(draw: Draw, execution: Execution) -> None:
         draw.violations = execution.complexity.violations
         on_input = draw.violations[0].path.startswith("input")
         draw.reject(RejectReason.INPUT_COMPLEXITY if on_input else RejectReason.OUTPUT_COMPLEXITY)
-
-
-def _input_violations(ended: Ended) -> list[Violation]:
-    """What a draw's own process measured of its output, which is our input."""
-    return [
-        Violation(
-            path=item.path.replace("output", "input", 1),
-            rule=item.rule,
-            measured=item.measured,
-            limit=item.limit,
-        )
-        for item in reported_violations(ended)
-    ]
+    return draw.reason is None
 
 
 def _example(draw: Draw) -> RejectedExample:
@@ -328,27 +265,3 @@ def _example(draw: Draw) -> RejectedExample:
         determinism=execution.determinism if execution is not None else None,
         violations=draw.violations,
     )
-
-
-def _is_of_the_function(error: ExecutionError | None) -> bool:
-    """Whether what went wrong in a draw did so in the function's source alone, which runs first."""
-    trace = error.traceback if error is not None else None
-    return trace is not None and _FUNCTION_FILE in trace and _GENERATOR_FILE not in trace
-
-
-def _no_input(execution: Execution) -> ExecutionError:
-    """What is wrong with what a generator returned, in the caller's terms."""
-    if execution.output_text is not None:
-        found = f"{execution.output_text[:_SHOWN_CHARS]}, and NaN and infinities are no JSON"
-    else:
-        found = json.dumps(execution.output)[:_SHOWN_CHARS]
-    return ExecutionError(
-        type="InvalidInput",
-        message=f"the generator must return an object of keyword arguments, and returned {found}",
-    )
-
-
-def _seeded(seed: int, attempt: int) -> Variation:
-    """Entropy of a draw's own, the same whenever and wherever it is made."""
-    digest = hashlib.sha256(f"{seed}:{attempt}".encode()).digest()
-    return Variation(surroundings=(("entropy_seed", int.from_bytes(digest[:6])),))

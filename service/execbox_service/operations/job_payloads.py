@@ -86,6 +86,8 @@ class Jobs:
 
     baseline: Job
     rerun: Job
+    texts: Sequence[str]
+    """The sources that the caller sent, expressions included."""
 
 
 def function_jobs(
@@ -153,14 +155,14 @@ def _jobs(
         extra_memory_mb=EXTRA_MEMORY_MB if large and several else 0,
     )
     if not measured:
-        return Jobs(baseline=rerun, rerun=rerun)
+        return Jobs(baseline=rerun, rerun=rerun, texts=texts)
     measuring = payload | {each.key: dict(each.rule) for each in measured}
     baseline = replace(
         rerun,
         function_payload=_encoded(measuring),
         packages=tuple(sorted({*packages, *(each.package for each in measured)})),
     )
-    return Jobs(baseline=baseline, rerun=rerun)
+    return Jobs(baseline=baseline, rerun=rerun, texts=texts)
 
 
 def _encoded(payload: dict[str, object]) -> bytes:

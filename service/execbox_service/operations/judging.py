@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from execbox.wire import Execution, Limits
 from execbox_service.judge import outcome
-from execbox_service.operations.determinism_check import Judge
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Ended, NotRun, OutOfMemory
 
-__all__ = ["judge_with", "judged"]
+__all__ = ["Judge", "judge_with", "judged"]
+
+Judge = Callable[[Ended, int], Execution]
+"""From a raw result and the factor its limits were multiplied by to an execution."""
 
 
 def judge_with(limits: Limits) -> Judge:

@@ -40,6 +40,7 @@ VARIED = (
     "thread_switching",
     "file_dates",
     "machine",
+    "container",
 )
 """What differs between the baseline and every further run, as a certificate names it."""
 
@@ -61,6 +62,7 @@ def run_variation(run: int) -> Variation:
             *_elsewhere("listings", "host", "heap", "timers", "switching", number=step),
         ),
         limit_factor=_LIMIT_FACTOR,
+        apart=True,
     )
 
 
@@ -218,4 +220,6 @@ VARY_ONE = (
             limit_factor=_LIMIT_FACTOR,
         ),
     ),
+    # What is left is the container itself.
+    Probe("process_state", Variation(limit_factor=_LIMIT_FACTOR, apart=True)),
 )

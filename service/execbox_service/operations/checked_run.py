@@ -1,0 +1,139 @@
+"""Running a request's calls with its checks, in portions each of which is checked whole.
+
+So that a job whose time is over has checked some of its calls and not begun with the others,
+where the alternative is to have begun all of them. What each check does is in ``checks``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from execbox.wire import Call, Execution, Status
+from execbox_service.judge import outcome
+from execbox_service.operations.checks import ActiveChecks
+from execbox_service.operations.determinism_check import Checker
+from execbox_service.operations.job_payloads import Jobs, payload_of
+from execbox_service.sandboxes.driver import Ended
+from execbox_service.scheduling.job_run import JobRun
+
+__all__ = ["DEAR", "GiveUp", "run_checked"]
+
+DEAR = frozenset({Status.TIMEOUT, Status.MEMORY_EXCEEDED})
+"""What took all the time or memory it may."""
+_PORTION_S = 2.0
+"""Of baselines in one portion: enough that what a portion costs beside its runs is little."""
+_GROWTH = 4
+"""What comes after quick calls may be slow, so portions grow step by step."""
+
+
+class GiveUp:
+    """Whether a job is given up: after so many executions in a row that were ``DEAR``."""
+
+    def __init__(self, after_count: int | None) -> None:
+        """None never gives up."""
+        self._after_count = after_count
+        self._dear_count = 0
+
+    def __call__(self, execution: Execution) -> bool:
+        """To be told each execution, in order."""
+        self._dear_count = self._dear_count + 1 if execution.status in DEAR else 0
+        return self._after_count is not None and self._dear_count >= self._after_count
+
+
+async def run_checked(
+    run: JobRun,
+    jobs: Jobs,
+    checks: ActiveChecks,
+    *,
+    calls: Sequence[Call],
+    gives_up: Callable[[Execution], bool],
+    is_wanted: Callable[[int, Execution], bool] = lambda _index, _execution: True,
+    explain: bool = True,
+) -> list[Execution]:
+    """An execution of every call, in their order, with the checks. Raises ServiceFailure.
+
+    ``gives_up`` is told each baseline in order, and once it says so nothing more is begun: the
+    rest is ``not_run``. What ``is_wanted`` refuses, asked in the same order, is not run again.
+    """
+    whole = _Whole(run, jobs, checks, calls=calls)
+    while whole.left_count:
+        first, begun = await whole.begin_some()
+        wanted = [n for n, execution in enumerate(begun, first) if is_wanted(n, execution)]
+        stops = any(map(gives_up, begun))
+        await whole.check(wanted, is_last=stops or not whole.left_count)
+        if stops:
+            break
+    return await whole.executions(explain=explain)
+
+
+class _Whole:
+    """The calls of one request: of how many the baseline is made, and which have been checked."""
+
+    def __init__(
+        self, run: JobRun, jobs: Jobs, checks: ActiveChecks, *, calls: Sequence[Call]
+    ) -> None:
+        self._run = run
+        self._jobs = jobs
+        self._checks = checks
+        self._calls = calls
+        self._checker: Checker | None = None
+        if checks.determinism is not None:
+            self._checker = checks.determinism.checker(run, jobs, call_count=len(calls))
+        self._begun: list[tuple[Execution, Ended]] = []
+        self._unchecked: list[int] = []
+        self._checked: list[int] = []
+        self._count = 0
+        """Of calls that were begun together the last time."""
+        self._mean_s = 0.0
+        """What each of those took."""
+        self._unchecked_s = 0.0
+
+    @property
+    def left_count(self) -> int:
+        """Calls whose baseline has not been made."""
+        return len(self._calls) - len(self._begun)
+
+    async def begin_some(self) -> tuple[int, Sequence[Execution]]:
+        """The baselines of the next few calls, and where among the calls they begin."""
+        first = len(self._begun)
+        calls = self._calls[first : first + self._next_count()]
+        payloads = [payload_of(call) for call in calls]
+        begun = await self._checks.baseline(self._run, self._jobs, payloads=payloads, calls=calls)
+        self._begun += begun
+        executions = [execution for execution, _ended in begun]
+        took_s = sum(each.usage.wall_time_s for each in executions if each.usage is not None)
+        self._count, self._mean_s = len(calls), took_s / len(calls)
+        self._unchecked_s += took_s
+        return first, executions
+
+    def _next_count(self) -> int:
+        if self._checker is None:
+            return self.left_count
+        width = self._run.width(self._jobs.baseline)
+        if not self._count:
+            return width
+        in_time = math.floor(_PORTION_S / self._mean_s) if self._mean_s else self.left_count
+        return max(width, min(_GROWTH * self._count, in_time))
+
+    async def check(self, wanted: Sequence[int], *, is_last: bool) -> None:
+        """Add to the portion, and check it if it is large enough or the last."""
+        if self._checker is None:
+            return
+        self._unchecked += wanted
+        if not is_last and self._unchecked_s < _PORTION_S:
+            return
+        portion, self._unchecked, self._unchecked_s = self._unchecked, [], 0.0
+        payloads = [payload_of(self._calls[index]) for index in portion]
+        await self._checker.vary(payloads, [self._begun[index] for index in portion])
+        self._checked += portion
+
+    async def executions(self, *, explain: bool) -> list[Execution]:
+        """Of all calls, with what was found about those that were checked."""
+        executions = [execution for execution, _ended in self._begun]
+        if self._checker is not None:
+            verdicts = await self._checker.verdicts(explain=explain)
+            for index, verdict in zip(self._checked, verdicts, strict=True):
+                found = {"determinism": verdict}
+                executions[index] = executions[index].model_copy(update=found)
+        return executions + [outcome.not_run() for _ in range(self.left_count)]
