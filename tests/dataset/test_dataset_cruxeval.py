@@ -12,7 +12,8 @@ from execbox.dataset.files.generations import read_generations
 from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.resume import errors_path
 from execbox.dataset.scoring.cruxeval import open_cruxeval_step, score_file
-from execbox.dataset.scoring.cruxeval_judging import PREDICTION_CHARS_MAX, Mode
+from execbox.dataset.scoring.cruxeval_answers import Mode
+from execbox.dataset.scoring.cruxeval_judging import PREDICTION_CHARS_MAX
 from execbox.dataset.scoring.score import Score
 from execbox.dataset.steps.file_run import run_step
 from execbox.errors import AuthenticationError, ExecboxError, ServiceUnavailable
@@ -296,14 +297,14 @@ def test_refused_key_ends_the_scoring(tmp_path: Path) -> None:
 def test_generations_are_read_in_every_form(tmp_path: Path, lines: list[object]) -> None:
     """The reference scorer's file, and what infer writes."""
     path = write_lines(tmp_path / "generations", lines)
-    assert read_generations(path) == {"sample_0": ["1", "2"], "sample_1": ["3"]}
+    assert read_generations(path, asked_for="output") == {"sample_0": ["1", "2"], "sample_1": ["3"]}
 
 
 def test_indented_generations_of_the_reference_are_read(tmp_path: Path) -> None:
     """One document over many lines."""
     path = tmp_path / "generations.json"
     path.write_text(json.dumps({"sample_0": ["1"]}, indent=4))
-    assert read_generations(path) == {"sample_0": ["1"]}
+    assert read_generations(path, asked_for="output") == {"sample_0": ["1"]}
 
 
 @pytest.mark.parametrize(
@@ -313,7 +314,7 @@ def test_indented_generations_of_the_reference_are_read(tmp_path: Path) -> None:
         ('{"sample_0": [1]}', "sample_0: must be an array of texts"),
         ('{"id": "a", "output": 1}\n{"id": "b", "output": "2"}', '1: "output" must be text'),
         ('{"id": "a"}\n{"id": "b"}', '1: "output" is missing'),
-        ("nonsense", "1: not JSON"),
+        ("nonsense", "1: not valid JSON"),
     ],
 )
 def test_generations_that_are_none_are_refused_by_name(
@@ -323,4 +324,4 @@ def test_generations_that_are_none_are_refused_by_name(
     path = tmp_path / "generations"
     path.write_text(content)
     with pytest.raises(DatasetError, match=problem):
-        read_generations(path)
+        read_generations(path, asked_for="output")

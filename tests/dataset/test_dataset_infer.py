@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,26 @@ def test_answers_say_which_line_was_asked(tmp_path: Path) -> None:
     options = InferOptions(samples_count=2)
     run_step(open_infer_step(CallableModel(double), options), source=source, output=output)
     assert [line["index"] for line in read_lines(output)] == [0, 0, 40, 40, 2, 2, 4, 4]
+
+
+def test_answers_without_any_text_are_counted_apart(tmp_path: Path) -> None:
+    """An endpoint that puts everything into the reasoning gives no answers; the count says so."""
+    bodies = [
+        {"choices": [{"message": message, "finish_reason": "stop"}]}
+        for message in (
+            {"content": None, "reasoning_content": '{"output": 4}'},
+            {"content": ""},
+            {"content": "4", "reasoning_content": "2 + 2"},
+        )
+    ]
+
+    def script(messages: list[dict[str, object]], _: int) -> Reply:
+        number = int(str(messages[0]["content"]).split()[1].rstrip("?"))
+        return Reply(body=json.dumps(bodies[number]).encode())
+
+    with model_server(script) as server:
+        model = ModelEndpoint(ModelConfig(base_url=server.url, model="m"))
+        step = open_infer_step(model, InferOptions(concurrency=1))
+        output = tmp_path / "answers.jsonl"
+        summary = run_step(step, source=prompts(tmp_path, 3), output=output)
+    assert summary.counts == {"stop, no text but reasoning": 1, "stop, no text": 1, "stop": 1}

@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from execbox.cli import steps
+from execbox.cli.outcomes import CommandError
 from execbox.cli.terminal import Terminal
+from execbox.dataset.scoring.cruxeval_questions import (
+    CRUXEVAL_TEMPLATES,
+    CruxevalOptions,
+    cruxeval_prompts_step,
+)
 from execbox.dataset.steps.prompts import (
     PromptOptions,
     Templates,
     prompts_step,
     templates_from_file,
 )
+from execbox.dataset.steps.step import Step
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -29,6 +36,7 @@ examples:
   execbox prompts pairs.jsonl -o prompts.jsonl
   execbox prompts pairs.jsonl -o prompts.jsonl --pairs 5 --seed 7 --kinds output
   execbox prompts pairs.jsonl -o prompts.jsonl --templates mine.json
+  execbox prompts cruxeval.jsonl --task cruxeval -o prompts.jsonl --kinds output
 
 A templates file is a JSON object with any of "output", "input", "code", "system"; $problem,
 $requirements, $code, $refcode, $input and $output are filled in.
@@ -47,7 +55,16 @@ def add_parser(commands: Subparsers) -> None:
         handler=prompts,
     )
     parser.add_argument(
-        "functions", type=Path, metavar="FUNCTIONS.jsonl", help='functions with their "ios"'
+        "functions",
+        type=Path,
+        metavar="FUNCTIONS.jsonl",
+        help='functions with their "ios", or CRUXEval\'s samples',
+    )
+    parser.add_argument(
+        "--task",
+        choices=("codeio", "cruxeval"),
+        default="codeio",
+        help="codeio: about pairs (default); cruxeval: the benchmark's, about its samples",
     )
     steps.add_output_options(parser)
     add_prompt_options(parser)
@@ -57,7 +74,10 @@ def add_prompt_options(parser: argparse.ArgumentParser) -> None:
     """Which questions are asked, and how."""
     group = parser.add_argument_group("questions")
     group.add_argument(
-        "--pairs", type=int, default=3, metavar="N", help="pairs of each function (default 3)"
+        "--pairs",
+        type=int,
+        metavar="N",
+        help=f"pairs of each function (default {PromptOptions().pairs_count})",
     )
     group.add_argument(
         "--kinds",
@@ -74,12 +94,9 @@ def add_prompt_options(parser: argparse.ArgumentParser) -> None:
 
 def options_of(args: argparse.Namespace) -> PromptOptions:
     """The questions that the options ask for."""
-    kinds: tuple[Literal["input", "output"], ...] = (
-        ("input", "output") if args.kinds == "both" else (args.kinds,)
-    )
     return PromptOptions(
-        pairs_count=args.pairs,
-        kinds=kinds,
+        pairs_count=PromptOptions().pairs_count if args.pairs is None else args.pairs,
+        kinds=_kinds_of(args),
         seed=args.seed,
         show_code=not args.no_code,
         templates=Templates() if args.templates is None else templates_from_file(args.templates),
@@ -88,5 +105,23 @@ def options_of(args: argparse.Namespace) -> PromptOptions:
 
 def prompts(args: argparse.Namespace, terminal: Terminal) -> int:
     """Make the questions."""
-    step = prompts_step(options_of(args))
+    step = prompts_step(options_of(args)) if args.task == "codeio" else _cruxeval_step(args)
     return steps.run_shown(terminal, args, step, source=args.functions)
+
+
+def _cruxeval_step(args: argparse.Namespace) -> Step:
+    for flag, is_given in (
+        ("--pairs", args.pairs is not None),
+        ("--seed", args.seed is not None),
+        ("--no-code", args.no_code),
+    ):
+        if is_given:
+            raise CommandError(f"{flag} means nothing with --task cruxeval: a sample is one pair")
+    templates = CRUXEVAL_TEMPLATES
+    if args.templates is not None:
+        templates = templates_from_file(args.templates, instead_of=templates)
+    return cruxeval_prompts_step(CruxevalOptions(kinds=_kinds_of(args), templates=templates))
+
+
+def _kinds_of(args: argparse.Namespace) -> tuple[Literal["input", "output"], ...]:
+    return ("input", "output") if args.kinds == "both" else (args.kinds,)

@@ -21,6 +21,7 @@ from execbox.dataset.files.append_log import as_dataset_error
 from execbox.dataset.files.destinations import is_stream, open_stream
 from execbox.dataset.files.generations import read_generations
 from execbox.dataset.scoring import cruxeval, leetcode_o
+from execbox.dataset.scoring.cruxeval_answers import fits_other_mode
 from execbox.dataset.scoring.score import Interval, Score, score_verified
 from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.progress import Summary
@@ -35,6 +36,8 @@ __all__ = ["add_parser", "score_cruxeval", "score_leetcode_o", "score_prediction
 _EPILOG = """\
 examples:
   execbox score cruxeval generations.json --samples cruxeval.jsonl --mode output
+  execbox prompts cruxeval.jsonl --task cruxeval -o prompts.jsonl      (and infer, to answers.jsonl)
+  execbox score cruxeval answers.jsonl --samples cruxeval.jsonl --mode input
   execbox score leetcode-o predictions.jsonl
   execbox score predictions verified.jsonl --k 1,5
 
@@ -44,7 +47,8 @@ service failed"""
 _CRUXEVAL = """\
 Score CRUXEval generations. Calls are really made; function, prediction and expected value never
 meet in one execution. A generation that CRUXEval disqualifies counts as wrong; beside the score
-stands what the widespread scorer makes of the same verdicts, which leaves them out."""
+stands what the widespread scorer makes of the same verdicts, which leaves them out. A chat model's
+prediction is taken out of [ANSWER] tags, a fenced block, or a completed assertion."""
 
 _LEETCODE_O = """\
 Score LeetCode-O predictions: lines of its data with a model's text as "output". A question counts
@@ -79,10 +83,17 @@ def score_cruxeval(args: argparse.Namespace, terminal: Terminal) -> int:
     """Judge all generations, then show their score."""
     terminal = _beside_verdicts(args, terminal)
     steps.refuse_twice(args.generations, args.samples)
+    generations = read_generations(args.generations, asked_for=args.mode)
+    other = fits_other_mode(generations, mode=args.mode)
+    if other is not None:
+        terminal.error(
+            f"most of these generations {'are' if other == 'input' else 'are no'} calls of f, as "
+            f"predictions of the {other} are: is --mode {other} meant?"
+        )
     step = cruxeval.open_cruxeval_step(
         AsyncClient(args.url),
         mode=args.mode,
-        generations=read_generations(args.generations),
+        generations=generations,
         isolation=args.isolation,
         concurrency=args.requests,
     )

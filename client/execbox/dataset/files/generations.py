@@ -9,7 +9,7 @@ import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from execbox import strict_json
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, text_field
@@ -22,21 +22,23 @@ Generations: TypeAlias = Mapping[str, Sequence[str]]
 """Predictions by the id of their sample."""
 
 
-def read_generations(path: Path) -> Generations:
+def read_generations(path: Path, *, asked_for: Literal["input", "output"]) -> Generations:
     """The reference scorer's file, ``{"sample_0": ["f([1])", ...], ...}``, or JSONL.
 
     JSONL lines are ``{"id", "generations": [...]}``, or ``{"id", "output"}`` as ``infer`` writes
-    them, where samples ``ID#1``, ``ID#2``... belong together. Raises ``DatasetError``.
+    them, where samples ``ID#1``, ``ID#2``... belong together. Of lines that say with ``io_pred``
+    what they were asked for, the others are left out; ``sample_id`` names a line's sample where
+    its ``id`` does not. Raises ``DatasetError``.
     """
     with open_source(path) as source, reading_errors(source.name):
         text, file = source.file.read(), source.name
     try:
         whole = strict_json.decode(text, lone_surrogates=True)
     except ValueError:
-        return _read_lines(text, file)  # Not one JSON document: lines of them.
+        return _read_lines(text, file, asked_for)  # Not one JSON document: lines of them.
     if isinstance(whole, dict) and not {"generations", "output"} & whole.keys():
         return {name: _texts(file, name, texts) for name, texts in whole.items()}
-    return _read_lines(text, file)
+    return _read_lines(text, file, asked_for)
 
 
 def _texts(path: str, name: str, texts: object) -> Sequence[str]:
@@ -45,14 +47,23 @@ def _texts(path: str, name: str, texts: object) -> Sequence[str]:
     return texts
 
 
-def _read_lines(text: bytes, path: str) -> Generations:
+def _read_lines(text: bytes, path: str, asked_for: str) -> Generations:
     found: defaultdict[str, list[str]] = defaultdict(list)
+    others_count = 0
     for line in _records(text, path):
-        name, _, _ = line.id.partition("#")
+        if line.value.get("io_pred", asked_for[0]) != asked_for[0]:
+            others_count += 1
+            continue
+        name, _, _ = str(line.value.get("sample_id", line.id)).partition("#")
         if "generations" in line.value:
             found[name].extend(_texts(path, f"line {line.number}", line.value["generations"]))
         else:
             found[name.partition("~")[0]].append(_output(line))
+    if others_count and not found:
+        raise DatasetError(
+            f"{path}: all {others_count} lines are about something else than the {asked_for}; "
+            f"score them with --mode {'output' if asked_for == 'input' else 'input'}"
+        )
     return found
 
 

@@ -17,7 +17,8 @@ from execbox import wire
 from execbox.dataset.files.generations import Generations
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, text_field
 from execbox.dataset.files.records import BadLine, Record, read_records
-from execbox.dataset.scoring.cruxeval_judging import Judging, Mode, Sample
+from execbox.dataset.scoring.cruxeval_answers import Mode, prediction_of
+from execbox.dataset.scoring.cruxeval_judging import Judging, Sample
 from execbox.dataset.scoring.score import Score, Tally, score_of
 from execbox.dataset.steps.patience import Patience
 from execbox.dataset.steps.record_function import invalid_record
@@ -65,16 +66,18 @@ def cruxeval_step(
 ) -> Step:
     """The step over CRUXEval's samples (``code``, ``input``, ``output``, ``id``).
 
-    Its results have ``outcomes``, one per generation in their order, and ``published_holds``:
-    whether running the sample gives the output that was published.
+    Its results have ``outcomes``, one per generation in their order, ``published_holds``: whether
+    running the sample gives the output that was published, and ``predictions``, what was taken
+    out of the generations, where that is not the whole of each.
     """
     patience = Patience()
 
     async def judge(record: Record) -> Value:
         sample = Sample(**{name: text_field(record.value, name) for name in Sample.__slots__})
-        predictions = generations.get(record.id)
-        if not predictions:
+        texts = generations.get(record.id)
+        if not texts:
             raise BadRecord("no generations for this sample", reason="no_generations")
+        predictions = [prediction_of(text, mode=mode) for text in texts]
         judging = Judging(service, sample, isolation)
         try:
             outcomes, published_holds = await judging.judged(predictions, mode=mode)
@@ -85,11 +88,12 @@ def cruxeval_step(
         except ExecboxError as error:
             raise patience.problem_of(error) from error
         patience.answered()
-        return {
+        scored: Value = {
             "mode": mode,
             "outcomes": [outcomes[prediction] for prediction in predictions],
             "published_holds": published_holds,
         }
+        return scored if predictions == list(texts) else scored | {"predictions": predictions}
 
     return Step(
         name="score cruxeval",

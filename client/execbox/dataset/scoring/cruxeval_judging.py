@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from execbox import wire
 from execbox.dataset.files.json_lines import BadRecord
+from execbox.dataset.scoring.cruxeval_answers import Mode
 from execbox.dataset.scoring.literals import (
     NotALiteral,
     equal,
@@ -25,9 +25,7 @@ from execbox.dataset.steps.request_sizes import request_sized
 from execbox.dataset.steps.services import ExecuteService
 from execbox.dataset.steps.verdicts import sendable
 
-__all__ = ["PREDICTION_CHARS_MAX", "Judging", "Mode", "Sample"]
-
-Mode: TypeAlias = Literal["input", "output"]
+__all__ = ["PREDICTION_CHARS_MAX", "Judging", "Sample"]
 
 PREDICTION_CHARS_MAX = 100_000
 """A longer prediction is wrong without being looked at."""

@@ -52,7 +52,8 @@ async def open_infer_step(model: Model, options: InferOptions | None = None) -> 
 
 
 def infer_step(model: Model, options: InferOptions) -> Step:
-    """The step, for a ``model`` that is open; its results are counted by finish reason."""
+    """The step, for a ``model`` that is open; its results are counted by finish reason, and those
+    without any text apart."""
     asking = _Asking(model)
 
     async def ask(record: Record) -> Value:
@@ -65,7 +66,7 @@ def infer_step(model: Model, options: InferOptions) -> Step:
         settings={"samples_count": options.samples_count, **options.made_by},
         work=per_record(ask),
         parts=lambda record: _samples(record, options.samples_count),
-        reason_of=lambda value: str(value.get("finish_reason")),
+        reason_of=_outcome,
         concurrency=options.concurrency,
     )
 
@@ -99,6 +100,16 @@ def _samples(record: Record, count: int) -> Sequence[Record]:
         part_of(record, part, suffix=f"#{part + 1}", value=record.value | {"sample": part + 1})
         for part in range(count)
     ]
+
+
+def _outcome(value: Value) -> str:
+    """What an answer is counted under: why it ended, and apart where it says nothing."""
+    finish_reason = str(value.get("finish_reason"))
+    if str(value.get("output", "")).strip():
+        return finish_reason
+    # Where thoughts and answers are told apart, all can end up in the thoughts.
+    thought = value.get("reasoning")
+    return f"{finish_reason}, no text{' but reasoning' if thought else ''}"
 
 
 def _messages_of(value: Value) -> Messages:

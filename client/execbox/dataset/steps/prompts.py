@@ -108,8 +108,10 @@ class PromptOptions:
             raise DatasetError(f"kinds must be input, output or both, not {list(self.kinds)!r}")
 
 
-def templates_from_file(path: Path) -> Templates:
+def templates_from_file(path: Path, *, instead_of: Templates = Templates()) -> Templates:
     """Templates from a JSON object with any of ``output``, ``input``, ``code``, ``system``.
+
+    What the file leaves out is as ``instead_of`` has it.
 
     Raises ``DatasetError`` for another name, a ``$name`` that is never filled in, or a question
     that shows neither input nor output.
@@ -125,7 +127,7 @@ def templates_from_file(path: Path) -> Templates:
         raise DatasetError(f"{path}: must be a JSON object with any of {', '.join(sorted(names))}")
     for name, text in members.items():
         _check_template(f"{path}: {name}", name, text)
-    return replace(Templates(), **members)
+    return replace(instead_of, **members)
 
 
 def prompts_step(options: PromptOptions) -> Step:
