@@ -1,7 +1,7 @@
 """Every attack program as something to send, and an answer to it held against what it may be.
 
-The programs are in ``tests/sandbox`` and, where present, ``../shared/attacks``. Sending is done by
-``attacks.py`` and ``soak_work.py``; nothing here runs one.
+The programs are in ``harness.attacks`` and, where present, ``../shared/attacks``. Sending is done
+by ``attacks.py`` and ``soak_work.py``; nothing here runs one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from harness.attacks.attack import LIMITS, Attack, outcome_fault, presentation_f
 from harness.attacks.lists import (
     CLASSES,
     DESCRIBED,
-    SHARED_LIMITS,
     SIGNALS,
     attack_of,
+    limits_of,
     shared_records,
 )
 
@@ -49,7 +49,7 @@ class Came:
 def all_targets() -> list[Target]:
     """Every attack of the shared folder where it is present, and ours."""
     shared = [
-        Target(record["id"], record["group"], record["title"], attack_of(record), SHARED_LIMITS)
+        Target(record["id"], record["group"], record["title"], attack_of(record), limits_of(record))
         for record in shared_records()
     ]
     return shared + [

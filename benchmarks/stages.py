@@ -24,7 +24,7 @@ from benchmarks.series import percentile
 from execbox import wire
 from execbox_service.engines.docker.policy import LABEL
 from execbox_service.operations.registry import EXECUTE
-from execbox_service.runner_frames import Result
+from execbox_service.runner_frames import Refused, Result
 from execbox_service.runtime import Runtime
 from execbox_service.sandboxes.driver import SandboxDriver
 from execbox_service.scheduling.caller import Caller
@@ -98,7 +98,7 @@ async def _in_process(settings: Settings, count: int) -> tuple[float, float]:
     requests_s: list[float] = []
     receive = SandboxDriver._receive
 
-    async def timed(driver: SandboxDriver, *args: object, **fields: object) -> Result:
+    async def timed(driver: SandboxDriver, *args: object, **fields: object) -> Result | Refused:
         began_s = time.monotonic()
         try:
             return await receive(driver, *args, **fields)  # type: ignore[arg-type]

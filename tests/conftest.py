@@ -7,6 +7,7 @@ with the reason, or fails where EXECBOX_REQUIRE_DOCKER is set, so that CI cannot
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import AsyncIterator
 from functools import cache
 
@@ -16,15 +17,36 @@ import pytest_asyncio
 from harness.bench import IMAGE, Bench, started_bench
 
 REQUIRED_BY = "EXECBOX_REQUIRE_DOCKER"
+_ATTACK_SEED = pytest.StashKey[int]()
 _REQUIRED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the environment before any fixture changes it; let properties take their time."""
     config.stash[_REQUIRED] = bool(os.environ.get(REQUIRED_BY))
+    seed = os.environ.get("EXECBOX_ATTACK_SEED")
+    config.stash[_ATTACK_SEED] = int(seed) if seed else random.SystemRandom().randrange(10**6)
     # A machine under load makes any one example slow, which says nothing about the code.
     hypothesis.settings.register_profile("under load", deadline=None)
     hypothesis.settings.load_profile("under load")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """The order of the attacks, to have the same one again."""
+    return f"attacks in an order of their own: EXECBOX_ATTACK_SEED={config.stash[_ATTACK_SEED]}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the attacks of each file in random order: what one leaves, any other may meet."""
+    shuffle = random.Random(config.stash[_ATTACK_SEED]).sample
+    by_file: dict[object, list[int]] = {}
+    for place, item in enumerate(items):
+        if item.get_closest_marker("attacks") is not None:
+            by_file.setdefault(item.path, []).append(place)
+    for places in by_file.values():
+        attacks = [items[place] for place in places]
+        for place, item in zip(places, shuffle(attacks, len(attacks)), strict=True):
+            items[place] = item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

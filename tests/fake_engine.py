@@ -30,7 +30,7 @@ READY = Ready(
     process_count_max=128,
     interfaces=["lo"],
     open_file_count=256,
-    core_bytes=0,
+    core_bytes=1,
 )
 FACTS = EngineFacts(
     engine="fake", image="sha256:0", python="3.11.2", packages={}, imports={"numpy": "numpy"}

@@ -81,7 +81,7 @@ def links():
 def is_locked(path, mode):
     fd = os.open(path, os.O_RDONLY)
     try: fcntl.flock(fd, mode | fcntl.LOCK_NB)
-    except OSError: return True
+    except BlockingIOError: return True
     finally: os.close(fd)
     return False
 F_SETSIG, F_GETSIG, OFD_GET, OFD_SET = 10, 11, 36, 37
@@ -260,24 +260,27 @@ KERNEL_OBJECTS = (
     ),
     Channel("a watch on a directory", "ok(libc.inotify_init())", "'inotify' in str(links())",
             refused=True),
-    Channel("a terminal", "keep(pty.openpty())", "any(n.isdigit() for n in os.listdir('/dev/pts'))"),
+    Channel("a terminal", "keep(pty.openpty())", "any(n.isdigit() for n in os.listdir('/dev/pts'))",
+            refused=True),
 )  # fmt: skip
 LOCKS = (
     Channel("a lock on a shared file", "fcntl.flock(keep(os.open(SHARED, 0)), fcntl.LOCK_EX)",
             "is_locked(SHARED, fcntl.LOCK_EX)"),
     Channel("a range locked in a shared file",
             "lock_range(keep(os.open(SHARED, 0)), OFD_SET, fcntl.F_RDLCK, N, 7)",
-            "lock_range(os.open(SHARED, 0), OFD_GET, fcntl.F_WRLCK, 0, 0)[0] != fcntl.F_UNLCK"),
+            "lock_range(os.open(SHARED, 0), OFD_GET, fcntl.F_WRLCK, 0, 0)[0] != fcntl.F_UNLCK",
+            refused=True),
     Channel("a lock on stdin's file", "fcntl.flock(0, fcntl.LOCK_EX)",
             "is_locked(os.devnull, fcntl.LOCK_EX)"),
     Channel("a range locked in stdin's file", "lock_range(0, OFD_SET, fcntl.F_RDLCK, N, 7)",
-            "lock_range(os.open(os.devnull, 0), OFD_GET, fcntl.F_WRLCK, 0, 0)[0] != fcntl.F_UNLCK"),
+            "lock_range(os.open(os.devnull, 0), OFD_GET, fcntl.F_WRLCK, 0, 0)[0] != fcntl.F_UNLCK",
+            refused=True),
     Channel("flags of stdin", "fcntl.fcntl(0, fcntl.F_SETFL, os.O_NONBLOCK | os.O_APPEND)",
             "fcntl.fcntl(0, fcntl.F_GETFL) & (os.O_NONBLOCK | os.O_APPEND)"),
     Channel("the signal of stdin", "fcntl.fcntl(0, F_SETSIG, 34)", "fcntl.fcntl(0, F_GETSIG)"),
     Channel("the machine's table of locks",
             "lock_range(keep(os.open('/tmp/l', os.O_RDWR | os.O_CREAT)), OFD_SET, fcntl.F_WRLCK, N, 7)",
-            "str(N) in read('/proc/locks')", own_control=False),
+            "str(N) in read('/proc/locks')", refused=True, own_control=False),
 )  # fmt: skip
 PROCESS_STATE = (
     Channel("the process's name", "ok(libc.prctl(15, S.encode(), 0, 0, 0))", "S in comms()"),
@@ -330,7 +333,9 @@ WHAT_THE_KERNEL_COUNTS = (
     Channel("inodes of /tmp", "[os.symlink('x', f'/tmp/i{n}') for n in range(3000)]",
             "os.statvfs('/tmp').f_ffree < 2000"),
 )  # fmt: skip
-WATCHING = (Channel("what happens in a directory", "watch()", "touch()", notice="count[0]"),)
+WATCHING = (
+    Channel("what happens in a directory", "watch()", "touch()", notice="count[0]", refused=True),
+)
 IN_FLIGHT = (Channel("memory that no process holds", "fly()", "shmem_bytes() > 40 * 2**20"),)
 CHANNELS = (
     *FILES, *KERNEL_OBJECTS, *LOCKS, *PROCESS_STATE, *MEMORY, *PROCESSES, *WHAT_THE_KERNEL_COUNTS,

@@ -502,11 +502,76 @@ def main_solution():
     for fd in range(3):
         attempt(f"ctty {fd}", lambda: fcntl.ioctl(fd, termios.TIOCSCTTY, 0))
         attempt(f"sti {fd}", lambda: fcntl.ioctl(fd, termios.TIOCSTI, b"x") and 0)
-    # A pair of terminal ends is nobody else's; what they could reach is.
-    return [name for name in done if name not in ("openpty", "ptmx")]
+    for number in (termios.TIOCSETD, termios.TIOCSTI, 0x541C):
+        try: fcntl.ioctl(0, number, b"\\x01\\0\\0\\0")
+        # That it is no terminal the kernel says only where it was asked.
+        except OSError as error: done.extend([hex(number)] if error.errno != 1 else [])
+    return done
 """,
-        ("ok", "exception"),
+        ("ok",),
         output=[],
-        error_types=("AttributeError",),
+    ),
+    Attack(
+        "the machine's own tables, by every door",
+        _TOOLS
+        + """
+def main_solution():
+    for root, folders, names in os.walk("/sys"):
+        if root.startswith("/sys/fs/cgroup"):
+            folders.clear()
+            continue
+        for name in names:
+            try:
+                with open(os.path.join(root, name), "rb") as file:
+                    if file.read(1): done.append(os.path.join(root, name))
+            except OSError: pass
+    for name in ("cgroups", "key-users", "fs", "locks", "diskstats", "vmstat", "interrupts", "softirqs",
+                 "schedstat", "zoneinfo", "buddyinfo", "pagetypeinfo", "timer_list", "keys", "slabinfo"):
+        path = "/proc/" + name
+        try:
+            if os.path.isdir(path): done.extend(os.listdir(path))
+            elif open(path, "rb").read(1): done.append(path)
+        except OSError: pass
+    return done[:20]
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "notices of what others read and open",
+        _TOOLS
+        + """
+import fcntl
+def main_solution():
+    for path in ("/usr/lib", "/usr/lib/python3.11", "/tmp", "/dev"):
+        fd = os.open(path, os.O_RDONLY)
+        for name, command, argument in (("notify", 1026, 0xF), ("lease", 1024, 0)):
+            try: fcntl.fcntl(fd, command, argument); done.append([path, name])
+            except OSError: pass
+    fd = os.open("/usr/lib/os-release", os.O_RDONLY)
+    try: fcntl.fcntl(fd, 1024, fcntl.F_RDLCK); done.append("lease")
+    except OSError: pass
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "a core for the machine's handler",
+        _TOOLS
+        + """
+import resource
+def main_solution():
+    # With 0 a handler that cores are piped to is started all the same, as root, on the machine.
+    limits = resource.getrlimit(resource.RLIMIT_CORE)
+    if limits != (1, 1): done.append(list(limits))
+    for wanted in ((1 << 20, 1 << 20), (-1, -1)):
+        try: resource.setrlimit(resource.RLIMIT_CORE, wanted); done.append(list(wanted))
+        except (OSError, ValueError): pass
+    if libc.prctl(3, 0, 0, 0, 0) != 0: done.append("dumpable")
+    return done
+""",
+        ("ok",),
+        output=[],
     ),
 )

@@ -23,20 +23,34 @@ CLASSES: dict[str, tuple[Attack, ...]] = {
 }
 """Our own, by what they are after."""
 
-SHARED_PROGRAMS = Path(__file__).resolve().parents[3] / "shared" / "attacks" / "attacks.jsonl"
+_SHARED_FOLDER = Path(__file__).resolve().parents[3] / "shared" / "attacks"
+SHARED_PROGRAMS = tuple(
+    path
+    for path in (_SHARED_FOLDER / "attacks.jsonl", _SHARED_FOLDER / "attacks-2.jsonl")
+    if path.exists()
+)
+"""The lists of the folder, none where it is absent."""
 SHARED_LIMITS = Limits(
     cpu_time_s=2.0, wall_time_s=4.0, memory_mb=256, output_bytes=1_048_576, stdout_bytes=65_536
 )
-"""What the folder's README asks for."""
+"""What the folder's README asks for, where a record does not say otherwise."""
 
 _ERROR_TYPES = {"A16": ("OSError",), "A35": ("MemoryError",), "B27": ("PermissionError",)}
 
 
 def shared_records() -> list[dict[str, Any]]:
     """The records of the folder, none where it is absent."""
-    if not SHARED_PROGRAMS.exists():
-        return []
-    return [json.loads(line) for line in SHARED_PROGRAMS.read_text("utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for path in SHARED_PROGRAMS
+        for line in path.read_text("utf-8").split("\n")
+        if line
+    ]
+
+
+def limits_of(record: dict[str, Any]) -> Limits:
+    """The limits that a record is to be run with."""
+    return SHARED_LIMITS.model_copy(update=record.get("limits", {}))
 
 
 def attack_of(record: dict[str, Any]) -> Attack:
@@ -76,12 +90,22 @@ def described_d20(ended: Execution) -> bool:
     return bool(ended.output == ["\ud800", "e\u0301", "\u00e9", "\x00", "\u2028"])
 
 
+def described_s60(ended: Execution) -> bool:
+    return bool(ended.output == list(range(60_000)))
+
+
+def described_s63(ended: Execution) -> bool:
+    return ended.output in ([1], [2])
+
+
 DESCRIBED: dict[str, Callable[[Execution], bool]] = {
     "A33": described_a33,
     "A34": described_a34,
     "D05": described_d05,
     "D19": described_d19,
     "D20": described_d20,
+    "S60": described_s60,
+    "S63": described_s63,
 }
 """By id of a record, where its expected output is worded: whether this is it."""
 

@@ -170,7 +170,8 @@ import array, os, socket, struct
 def main_solution():
     done = []
     a, b = socket.socketpair()
-    b.setsockopt(socket.SOL_SOCKET, 16, 1)
+    try: b.setsockopt(socket.SOL_SOCKET, 16, 1)
+    except OSError: pass
     for pid, uid, gid in ((1, os.getuid(), os.getgid()), (os.getpid(), 0, os.getgid()), (os.getpid(), os.getuid(), 0),
                           (os.getppid(), 0, 0)):
         try: a.sendmsg([b"x"], [(socket.SOL_SOCKET, 2, struct.pack("3i", pid, uid, gid))]); done.append([pid, uid, gid])

@@ -63,6 +63,99 @@ def main_solution():
         ("timeout", "memory_exceeded"),
     ),
     Attack(
+        "kernel memory in locks on ranges of a file",
+        _LIBC
+        + """
+import fcntl, struct
+def unreclaimable():
+    with open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) >> 10 for line in file if line.startswith("SUnreclaim:"))
+def main_solution():
+    before = unreclaimable()
+    kept = [os.open(f"/tmp/{n}", os.O_RDWR | os.O_CREAT) for n in range(200)]
+    for command in (fcntl.F_SETLK, fcntl.F_SETLKW, 37, 38):
+        # From the last range to the first, which the kernel finds a place for at once.
+        for fd in kept[:100] if command > 7 else kept:
+            try:
+                for start in range(1000, 0, -1):
+                    fcntl.fcntl(fd, command, struct.pack("hhqqi4x", 1, 0, 2 * start, 1, 0))
+            except OSError: break
+    held_mb = unreclaimable() - before
+    return [f"{held_mb} MB"] if held_mb > 24 else []
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "kernel memory in programs attached to sockets",
+        _LIBC
+        + """
+import socket, struct
+def main_solution():
+    code = struct.pack("HBBI", 0, 0, 0, 1) * 4000 + struct.pack("HBBI", 6, 0, 0, 0xFFFF)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer))
+    done, pair = [], socket.socketpair()
+    for level, option in ((1, 26), (1, 27), (1, 36), (1, 44), (1, 49), (1, 51), (1, 60), (6, 31)):
+        try: pair[0].setsockopt(level, option, program); done.append([level, option])
+        except OSError: pass
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "a table of open files for each thread",
+        _LIBC
+        + """
+import threading
+def main_solution():
+    done = []
+    def split():
+        # Of descriptors that are not there: all that it does is to make a table of its own.
+        if libc.syscall(ctypes.c_long(436), 1 << 20, 1 << 21, 2) == 0: done.append("close_range")
+        if libc.syscall(ctypes.c_long(272), 0x400) == 0: done.append("unshare")
+    thread = threading.Thread(target=split); thread.start(); thread.join()
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "inodes of /dev/shm without end",
+        "import os, time\ndef main_solution():\n    made = 0\n    try:\n"
+        "        while made < 20_000: os.mkdir(f'/dev/shm/{made}'); made += 1\n"
+        "    except OSError: pass\n    return ['made 20,000'] if made >= 20_000 else []\n",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
+        "the disk behind the page cache",
+        _LIBC
+        + """
+import fcntl, mmap
+def main_solution():
+    done, files = [], [os.path.join(r, n) for r, _, f in os.walk("/usr/lib/python3.11") for n in f]
+    path = max((p for p in files if os.path.isfile(p)), key=os.path.getsize)
+    page = mmap.mmap(-1, 2**16)
+    fd = os.open(path, os.O_RDONLY)
+    def attempt(name, action):
+        try: action(); done.append(name)
+        except OSError: pass
+    attempt("open", lambda: os.open(path, os.O_RDONLY | os.O_DIRECT))
+    attempt("set flags", lambda: fcntl.fcntl(fd, fcntl.F_SETFL, os.O_DIRECT))
+    attempt("throw out", lambda: os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED))
+    attempt("read and throw out", lambda: os.preadv(fd, [page], 0, 0x80))
+    how = (ctypes.c_uint64 * 3)(os.O_RDONLY | os.O_DIRECT, 0, 0)
+    if libc.syscall(ctypes.c_long(437), -100, path.encode(), how, 24) >= 0: done.append("openat2")
+    shared = mmap.mmap(fd, 4096, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+    attempt("page out", lambda: shared.madvise(21))
+    return done
+""",
+        ("ok",),
+        output=[],
+    ),
+    Attack(
         "memory in every kind of mapping",
         "import mmap, os\ndef main_solution():\n    kept = []\n    while True:\n"
         "        kept.append(mmap.mmap(-1, 2**24)); kept[-1].write(b'x' * 2**24)\n"

@@ -32,6 +32,10 @@ class ServiceGone(Exception):
     """The service closed the stream while a job was running; nobody wants the answer."""
 
 
+class MachineOutOfMemory(Exception):
+    """The machine ran out of memory, and not this container: its kernel ended a job for that."""
+
+
 class ZygoteLost(Exception):
     """The zygote ended or broke its protocol; this container is of no more use."""
 
@@ -119,8 +123,12 @@ class Execution:
     def run(
         self, terms: dict[str, Any], *, function_fd: int, call_fd: int, service_fd: int
     ) -> Outcome:
-        """Run to the end. Raises ServiceGone or ZygoteLost; then the container must end."""
+        """Run to the end.
+
+        Raises ServiceGone, ZygoteLost or MachineOutOfMemory; then the container must end.
+        """
         oom_before = meters.oom_kill_count(self._cgroup)
+        own_oom_before = meters.own_oom_count(self._cgroup)
         self._throttled_before_ns = meters.throttled_ns(self._cgroup)
         if self._end_family is not None:
             self._container_cpu_before_ns = meters.container_cpu_ns(self._cgroup)
@@ -142,6 +150,11 @@ class Execution:
         confined = os.lseek(call_fd, 0, os.SEEK_CUR) == CONFINED
         if not confined and end["exit_code"] is not None and self._killed is None:
             raise ZygoteLost("a job process could not be confined, so nothing was run")
+        oom_kill_count = meters.oom_kill_count(self._cgroup) - oom_before
+        if oom_kill_count and meters.own_oom_count(self._cgroup) <= own_oom_before:
+            raise MachineOutOfMemory(
+                "the machine ran out of memory and ended a job that was within its own limit"
+            )
         return Outcome(
             pid=self._pid,
             exit_code=end["exit_code"],
@@ -150,7 +163,7 @@ class Execution:
             wall_time_ns=self._ended_ns - self._started_ns,
             peak_memory_bytes=end["peak_memory_bytes"],
             killed=self._killed,
-            oom_kill_count=meters.oom_kill_count(self._cgroup) - oom_before,
+            oom_kill_count=oom_kill_count,
             throttled_ns=meters.throttled_ns(self._cgroup) - self._throttled_before_ns,
             drained=self._drained,
         )

@@ -20,6 +20,9 @@ class CgroupFiles:
     """Where this kernel keeps the container's counters: cgroup v1 and v2 differ in all of them."""
 
     oom: str
+    oom_key: str | None
+    """Where ``oom`` also counts how often this very limit was met and nothing could be freed."""
+    memory_peak: str
     memory_usage: str
     memory_limit: str
     pids: str
@@ -31,6 +34,10 @@ class CgroupFiles:
     cpu_stat: str
     throttled_key: str
     throttled_unit_ns: int
+
+
+_CHARGED_AT_ONCE_BYTES = 1 << 20
+"""The kernel charges processors some pages ahead, so that usage stops a little below a limit."""
 
 
 class NoCgroup(Exception):
@@ -58,6 +65,8 @@ def _files(root: str) -> CgroupFiles:
     if os.path.exists(v1_oom):
         return CgroupFiles(
             oom=v1_oom,
+            oom_key=None,
+            memory_peak=f"{root}/memory/memory.max_usage_in_bytes",
             memory_usage=f"{root}/memory/memory.usage_in_bytes",
             memory_limit=f"{root}/memory/memory.limit_in_bytes",
             pids=f"{root}/pids/pids.current",
@@ -72,6 +81,8 @@ def _files(root: str) -> CgroupFiles:
         )
     return CgroupFiles(
         oom=f"{root}/memory.events",
+        oom_key="oom",
+        memory_peak=f"{root}/memory.peak",
         memory_usage=f"{root}/memory.current",
         memory_limit=f"{root}/memory.max",
         pids=f"{root}/pids.current",
@@ -108,8 +119,25 @@ def read_field(path: str, name: str) -> int:
 
 
 def oom_kill_count(files: CgroupFiles) -> int:
-    """How many processes the OOM killer has ended in this container since it was made."""
+    """How many processes the OOM killer has ended in this container since it was made.
+
+    Whoever's memory it was that ran out: the container's, or that of the machine around it.
+    """
     return read_field(files.oom, "oom_kill")
+
+
+def own_oom_count(files: CgroupFiles) -> int:
+    """How often this container's own memory limit was why a process had to end, or more often.
+
+    Version 1 does not say, but how much was ever used: a process that ended for the machine's want
+    of memory ended before its container had all that it may have.
+    """
+    if files.oom_key is not None:
+        return read_field(files.oom, files.oom_key)
+    reached = (
+        read_number(files.memory_peak) >= read_number(files.memory_limit) - _CHARGED_AT_ONCE_BYTES
+    )
+    return oom_kill_count(files) if reached else 0
 
 
 def held_bytes(files: CgroupFiles) -> int:

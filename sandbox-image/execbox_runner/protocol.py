@@ -37,6 +37,8 @@ class Kind(IntEnum):
     """One execution's measurements. Body: result frame, stdout, stderr, in this order."""
     FAULT = 18
     """The supervisor cannot go on; it ends after this."""
+    REFUSED = 19
+    """A call was not begun, because what an earlier one left could not be removed. It ends, too."""
 
 
 class StreamClosed(Exception):

@@ -20,7 +20,14 @@ import time
 from typing import Any, NoReturn
 
 from . import meters, user_ids, zygote
-from .execution import Allowance, Execution, Outcome, ServiceGone, ZygoteLost
+from .execution import (
+    Allowance,
+    Execution,
+    MachineOutOfMemory,
+    Outcome,
+    ServiceGone,
+    ZygoteLost,
+)
 from .job import REHEARSED
 from .protocol import Kind, StreamClosed, read_frame, receive_packet, send_packet, write_frame
 from .zygotes import Zygotes
@@ -31,7 +38,7 @@ _CLEAN_DEADLINE_S = 10.0
 _FAMILY_DEADLINE_S = 10.0
 _FAMILY_PAUSE_S = 0.002
 _MEMORY_SLACK_BYTES = 16 * 1024 * 1024
-_REHEARSED_JOB = {"packages": [], "profile": "default", "runner_bytes": 1 << 40}
+_REHEARSED_JOB = {"packages": [], "profile": "default", "runner_bytes": 1 << 40, "kept": False}
 _REHEARSED_CALL = {
     "allowance": {
         "cpu_time_ns": 10**10,
@@ -62,11 +69,19 @@ class Supervisor:
         with open("/proc/self/uid_map", encoding="ascii") as file:
             self._user_ids = user_ids.choose(file.read())
         self._free_space = meters.free_space()
+        self._untidy_uid: int | None = None
+        """Whose execution was the last, as long as nobody has looked at what it left."""
+        self._tidied = True
+        """Whether nothing was left at the last look."""
         self._memory_bytes = 0
         self._held_bytes = 0
 
     def serve(self) -> None:
-        """Answer frames until the service closes the stream, or a job has left a trace."""
+        """Answer frames until the service closes the stream, or a job has left a trace.
+
+        A container that may serve further jobs is cleaned when a call has been answered; another
+        one before its next call, if there is any.
+        """
         self._zygotes.base()
         self._rehearse()
         write_frame(self._out, Kind.READY, self._describe())
@@ -79,6 +94,8 @@ class Supervisor:
             elif kind == Kind.EXECUTE:
                 if not self._execute(header, body):
                     return
+                if self._job["kept"]:
+                    self._tidy()
             else:
                 raise StreamClosed(f"a frame of kind {kind} from the service")
 
@@ -120,9 +137,18 @@ class Supervisor:
         _execution, outcome, reusable = self._run_call(_REHEARSED_CALL, b'{"args": [1]}')
         if outcome.exit_code != 0 or not reusable:
             raise ZygoteLost(f"a call of our own did not end as it should: {outcome}")
+        self._tidy()
 
     def _execute(self, header: dict[str, Any], body: bytes) -> bool:
-        """Run one call and answer; say whether this container may be used again."""
+        """Run one call and answer; say whether this container may be used again.
+
+        What it leaves is looked at afterwards: nobody waits for the cleaning but the next call, and
+        a container that there is no next call for is not cleaned.
+        """
+        self._tidy()
+        if not self._tidied:
+            write_frame(self._out, Kind.REFUSED, {"seq": header["seq"]})
+            return False
         execution, outcome, reusable = self._run_call(header, body)
         self._answer(header["seq"], execution, outcome, reusable=reusable)
         return reusable
@@ -157,16 +183,21 @@ class Supervisor:
             )
         finally:
             os.close(call_fd)
-        clean = meters.free_space() == self._free_space or self._clean(uid)
+        self._untidy_uid = uid
         reusable = (
-            clean
-            and outcome.drained
+            outcome.drained
             and outcome.oom_kill_count == 0
             and not self._user_ids.run_out
             and meters.read_number(self._cgroup.pids) <= process_count
-            and not self._holds_more_memory()
         )
         return execution, outcome, reusable
+
+    def _tidy(self) -> None:
+        """Remove what the last execution left, and see whether all is as it was before it."""
+        uid, self._untidy_uid = self._untidy_uid, None
+        if uid is not None:
+            clean = meters.free_space() == self._free_space or self._clean(uid)
+            self._tidied = clean and not self._holds_more_memory()
 
     def _note_memory(self) -> None:
         """Take what the container holds now, with a new zygote in it, for the baseline."""
@@ -306,7 +337,7 @@ def main(library_path: str) -> NoReturn:
         Supervisor(service_in, service_out, library_path=library_path).serve()
     except (StreamClosed, ServiceGone, ConnectionError):
         pass
-    except (ZygoteLost, meters.NoCgroup) as error:
+    except (ZygoteLost, MachineOutOfMemory, meters.NoCgroup) as error:
         write_frame(service_out, Kind.FAULT, {"message": str(error)})
         code = 1
     sys.stderr.flush()

@@ -50,3 +50,8 @@ def choose(uid_map: str) -> UserIds:
     )
     first, last = (_WIDE_FIRST_UID, _WIDE_LAST_UID) if wide else (FIRST_UID, LAST_UID)
     return UserIds(first, last, int.from_bytes(os.urandom(8), "big") % (last - first))
+
+
+def are_mapped(uid_map: str) -> bool:
+    """Whether user ids here are not the machine's own: in a user namespace of the engine's."""
+    return [line.split() for line in uid_map.splitlines()] != [["0", "0", str(2**32 - 1)]]

@@ -36,6 +36,7 @@ class FrameKind(IntEnum):
     READY = 16
     RESULT = 17
     FAULT = 18
+    REFUSED = 19
 
 
 class ProtocolViolation(Exception):
@@ -88,6 +89,12 @@ class Measured(_Header):
     sizes: tuple[_Size, _Size, _Size]
 
 
+class Refused(_Header):
+    """A call that was not begun, because what an earlier one left could not be removed."""
+
+    seq: int = _Count
+
+
 class _Fault(_Header):
     message: str = Field(max_length=2000)
 
@@ -114,7 +121,7 @@ class Fault:
     message: str
 
 
-SupervisorFrame = Ready | Result | Fault
+SupervisorFrame = Ready | Result | Refused | Fault
 
 
 class ReportedError(_Header):
@@ -175,6 +182,8 @@ def parse_answer(kind: int, header: bytes, body: bytes) -> SupervisorFrame:
             return Ready.model_validate_json(header)
         if kind == FrameKind.FAULT and not body:
             return Fault(_Fault.model_validate_json(header).message)
+        if kind == FrameKind.REFUSED and not body:
+            return Refused.model_validate_json(header)
         if kind == FrameKind.RESULT:
             return _parse_result(Measured.model_validate_json(header), body)
     except ValidationError as error:

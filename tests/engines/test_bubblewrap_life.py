@@ -19,6 +19,7 @@ from execbox_service.engines.base import EngineUnavailable, SandboxLost
 from execbox_service.engines.bubblewrap import cgroups
 from execbox_service.engines.bubblewrap.engine import BubblewrapEngine, BubblewrapSandbox
 from execbox_service.engines.container_spec import container_spec
+from execbox_service.failures import ServiceFailure
 from tests.engines.conftest import skip_or_fail
 from tests.process_use import descriptor_count
 
@@ -194,3 +195,35 @@ async def test_memory_of_the_whole_sandbox_is_evidence_of_the_kernel() -> None:
         sandbox = await engine.create()
         assert not (await sandbox.post_mortem()).oom_killed
         await sandbox.destroy()
+
+
+TAKES_400_MB = """
+def main_solution(n):
+    block = bytearray(400 * 2**20)
+    for at in range(0, len(block), 4096): block[at] = 1
+    return n
+"""
+
+
+async def test_memory_of_the_machine_that_runs_out_is_no_verdict_about_the_code() -> None:
+    """The kernel ends the job all the same, and counts it; but the job was within its limit."""
+    skip_or_fail("bubblewrap")
+    async with started_bench(engine="bubblewrap", pool_size="1") as bench:
+        engine = bench.runtime._engine
+        assert isinstance(engine, BubblewrapEngine)
+        groups = engine._groups
+        assert groups is not None
+        # All sandboxes of this service together, in the place of a whole machine.
+        around = Path(groups._roots.directories["memory"])
+        version_2 = (around / "memory.max").exists()
+        limit = around / ("memory.max" if version_2 else "memory.limit_in_bytes")
+        limit.write_text(str(200 * 2**20), "ascii")
+        limits = {"memory_mb": 1024, "cpu_time_s": 20, "wall_time_s": 40}
+        with pytest.raises(ServiceFailure) as failure:
+            await bench.call(TAKES_400_MB, 1, limits=limits)
+        assert failure.value.retryable
+        limit.write_text("max" if version_2 else "-1", "ascii")
+        ended = await bench.call(TAKES_400_MB, 2, limits=limits)
+        assert (ended.status, ended.output) == (Status.OK, 2)
+        own = await bench.call(TAKES_400_MB, 3, limits=limits | {"memory_mb": 64})
+        assert own.status is Status.MEMORY_EXCEEDED

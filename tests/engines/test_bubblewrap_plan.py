@@ -83,7 +83,7 @@ def test_plan_sizes_what_can_be_written_in_bytes_and_files() -> None:
     """The launcher mounts these itself: bubblewrap cannot limit the number of files."""
     assert plan().tmpfs == [
         ("/files/mounts/tmp", "mode=1777,size=7m,nr_inodes=99"),
-        ("/files/mounts/shm", "mode=1777,size=1048576"),
+        ("/files/mounts/shm", "mode=1777,size=1m,nr_inodes=1024"),
     ]
 
 
@@ -103,8 +103,14 @@ def test_plan_keeps_three_capabilities_and_bounds_the_rest() -> None:
 
 def test_plan_takes_limits_from_the_settings() -> None:
     """Descriptors are the operator's choice; the others are what containers get, too."""
-    limits = {"CORE": 0, "NOFILE": 33, "MSGQUEUE": 0, "MEMLOCK": 0, "SIGPENDING": 256}
-    assert plan().limits == limits
+    assert plan().limits == {
+        "CORE": 1,
+        "STACK": (64 * 2**20, None),
+        "NOFILE": 33,
+        "MSGQUEUE": 0,
+        "MEMLOCK": 0,
+        "SIGPENDING": 256,
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from execbox_service.engines.bubblewrap import seccomp_bpf
 from execbox_service.engines.container_spec import ContainerSpec, container_spec
-from execbox_service.engines.docker.policy import container_options, host_config
+from execbox_service.engines.docker.policy import (
+    container_options,
+    host_config,
+    system_call_profile,
+)
 from execbox_service.settings import load_settings
+from tests.bpf_machine import ALLOW, DENY, run
 
+IMAGE = Path(__file__).resolve().parents[2] / "sandbox-image"
 SPEC = ContainerSpec(
     image="image",
     instance="host:1",
@@ -85,12 +94,13 @@ def test_option_security_is_no_new_privileges_and_our_own_profile() -> None:
 
 
 def test_option_ulimits_bound_what_outlives_or_hides() -> None:
-    """Core files, descriptors, queues, locked memory, queued signals."""
+    """Core files, stacks, descriptors, queues, locked memory, queued signals."""
     found = {
         limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in asked_of_the_daemon()["Ulimits"]
     }
     assert found == {
-        "core": (0, 0),
+        "core": (1, 1),
+        "stack": (64 * 2**20, -1),
         "nofile": (256, 256),
         "msgqueue": (0, 0),
         "memlock": (0, 0),
@@ -98,11 +108,20 @@ def test_option_ulimits_bound_what_outlives_or_hides() -> None:
     }
 
 
-def test_option_tmpfs_is_small_and_runs_nothing() -> None:
-    """One writable directory beside /dev/shm, with limits on bytes and files."""
-    (path, options), *others = asked_of_the_daemon()["Tmpfs"].items()
-    assert (path, others) == ("/tmp", [])
-    assert {"noexec", "nosuid", "nodev", "size=64m", "nr_inodes=4096"} <= set(options.split(","))
+@pytest.mark.parametrize(
+    ("path", "sizes"),
+    [
+        ("/tmp", {"size=64m", "nr_inodes=4096"}),
+        ("/dev/shm", {"size=1m", "nr_inodes=1024"}),
+    ],
+)
+def test_option_tmpfs_is_small_in_bytes_and_files_and_runs_nothing(
+    path: str, sizes: set[str]
+) -> None:
+    """The two directories that jobs can write to; the daemon's own /dev/shm has no inode limit."""
+    found = asked_of_the_daemon()["Tmpfs"]
+    assert set(found) == {"/tmp", "/dev/shm"}
+    assert {"noexec", "nosuid", "nodev", *sizes} <= set(found[path].split(","))
 
 
 def test_option_masks_what_the_daemon_would_and_the_tables_of_all_containers() -> None:
@@ -110,6 +129,38 @@ def test_option_masks_what_the_daemon_would_and_the_tables_of_all_containers() -
     masked = set(asked_of_the_daemon()["MaskedPaths"])
     assert {"/proc/keys", "/proc/kcore", "/proc/timer_list", "/sys/firmware"} <= masked
     assert {"/proc/locks", "/proc/interrupts", "/proc/schedstat"} <= masked
+    assert {"/sys/block", "/sys/devices", "/sys/kernel", "/proc/cgroups", "/dev/pts"} <= masked
+    # The supervisor reads its container's counters there.
+    assert not any("/sys/fs/cgroup".startswith(path) for path in masked)
+
+
+STREAM, DATAGRAM, RAW, SEQUENCED, CLOEXEC = 1, 2, 3, 5, 0o2000000
+
+
+@pytest.mark.parametrize("shared_network", [False, True])
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_profile_lets_no_datagram_be_sent_where_the_network_is_shared(
+    machine: str, shared_network: bool
+) -> None:
+    """A datagram goes to any name, without connecting: in a namespace of others, to theirs."""
+    numbers = json.loads((IMAGE / f"syscalls-{machine}.json").read_text("ascii"))
+    profile = system_call_profile(shared_network=shared_network)
+    program = seccomp_bpf.compile_profile(profile, machine=machine, numbers=numbers)
+
+    def answer(name: str, *arguments: int) -> int:
+        architecture = seccomp_bpf.AUDIT_ARCHITECTURES[machine]
+        return run(program, number=numbers[name], architecture=architecture, arguments=arguments)
+
+    refused = DENY | errno.EPERM
+    for kind in (STREAM, SEQUENCED):
+        assert answer("socketpair", 1, kind) == answer("socketpair", 1, kind | CLOEXEC) == ALLOW
+    for kind in (DATAGRAM, RAW):
+        assert answer("socketpair", 1, kind) == (refused if shared_network else ALLOW)
+        assert answer("socketpair", 1, kind | CLOEXEC) == (refused if shared_network else ALLOW)
+    # Files of /etc are the network's, and so are locks on them.
+    assert answer("flock", 3, 2) == (refused if shared_network else ALLOW)
+    assert answer("openat", 0, 0) == answer("sendmsg", 3, 0) == ALLOW
+    assert answer("socket", 1, STREAM) == refused
 
 
 NEVER_ALLOWED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest_asyncio
 from harness.bench import Bench, eventually, started_bench
 
 from execbox.wire import Status
-from tests.weakened import weakened
+from tests.weakened import Edits, weakened
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -292,3 +293,56 @@ async def test_user_ids_that_run_out_cost_the_container() -> None:
     seen = [tuple(execution.output) for execution in executions]
     assert len(set(seen)) == 7
     assert len({container[1:] for container in seen}) == 3
+
+
+LITTER = """
+import os
+def main_solution(n):
+    found = sorted(os.listdir("/tmp"))
+    for k in range(n): os.mkdir(f"/tmp/{k}")
+    return found
+"""
+SLOW_CLEANING: Edits = {
+    "residue.py": (
+        ("    uid = os.getuid()\n", "    __import__('time').sleep(5)\n    uid = os.getuid()\n"),
+    )
+}
+
+
+async def test_answer_does_not_wait_for_the_cleaning_and_the_next_call_does() -> None:
+    """Cleaning made to take five seconds: only who comes next in the same container has to wait."""
+    async with weakened(edits=SLOW_CLEANING) as sandboxes:
+        began_s = time.monotonic()
+        first = await sandboxes.call(LITTER, 3, isolation="process")
+        answered_s = time.monotonic() - began_s
+        second = await sandboxes.call(LITTER, 0, isolation="process")
+        both_s = time.monotonic() - began_s
+    assert [first.output, second.output] == [[], []]
+    assert answered_s < 4
+    assert both_s > 5
+
+
+async def test_container_used_once_is_not_cleaned_after_its_last_call() -> None:
+    """Between calls it is; after the last, what was left goes with the container."""
+    async with weakened(edits=SLOW_CLEANING) as sandboxes:
+        began_s = time.monotonic()
+        ended = await sandboxes.calls(LITTER, [1], [1], isolation="container")
+        took_s = time.monotonic() - began_s
+    assert [each.output for each in ended] == [[], []]
+    assert 5 < took_s < 9
+
+
+async def test_files_without_end_delay_no_answer(bench: Bench) -> None:
+    """As many as the file systems take, in both places, and the call after it finds none."""
+    code = """
+import os
+def main_solution(plants):
+    count = len(os.listdir("/tmp")) + len(os.listdir("/dev/shm"))
+    for folder in ("/tmp", "/dev/shm") if plants else ():
+        try:
+            for n in range(10**6): os.mkdir(f"{folder}/{n}")
+        except OSError: pass
+    return count
+"""
+    ended = await bench.calls(code, [True], [False], isolation="process")
+    assert [each.output for each in ended] == [0, 0]

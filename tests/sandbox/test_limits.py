@@ -236,3 +236,82 @@ async def test_limit_that_only_load_would_break_is_not_broken(bench: Bench) -> N
         )
     )
     assert {outcome(execution) for execution in ended} == {("ok", None)}
+
+
+RECURSION = """
+import functools, json, resource, sys, threading
+sys.setrecursionlimit(10**6)
+@functools.lru_cache(None)
+def cached(n): return 0 if n == 0 else 1 + cached(n - 1)
+class Deep:
+    def __init__(self, n): self.n = n
+    def __eq__(self, other): return self.n == 0 or Deep(self.n - 1) == other
+    def __repr__(self): return "" if self.n == 0 else "x" + repr(Deep(self.n - 1))
+def main_solution(way, n):
+    ways = {
+        "cached": lambda: cached(n),
+        "repr": lambda: len(repr(Deep(n))),
+        "eq": lambda: Deep(n) == 0,
+        "max": lambda: max([n], key=lambda m: m and main_solution("max", m - 1)),
+        "map": lambda: n and list(map(lambda m: main_solution("map", m), [n - 1])) and 1,
+    }
+    return ways[way]() is not None
+"""
+
+
+@pytest.mark.parametrize("way", ["cached", "repr", "eq", "max", "map"])
+async def test_recursion_through_c_goes_as_deep_as_its_stack(bench: Bench, way: str) -> None:
+    """20,000 levels fit in 64 MB of stack; a deeper one ends alone, and the next is unharmed."""
+    ended = await bench.calls(RECURSION, [way, 20_000], [way, 900_000], [way, 10])
+    assert (ended[0].status, ended[0].output) == (Status.OK, True), ended[0]
+    assert (ended[1].status, ended[1].signal) == (Status.NO_RESULT, "SIGSEGV")
+    assert (ended[2].status, ended[2].output) == (Status.OK, True)
+
+
+async def test_recursion_through_c_in_a_thread_goes_as_deep(bench: Bench) -> None:
+    """A thread's stack is of the same size, without asking for it."""
+    code = (
+        RECURSION
+        + """
+def in_thread(n):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(cached(n)))
+    thread.start(); thread.join()
+    return found
+"""
+    )
+    ended = await bench.call(code, 20_000, entry_point="in_thread", isolation="process")
+    assert (ended.status, ended.output) == (Status.OK, [20_000])
+
+
+async def test_stack_is_charged_as_far_as_it_is_used(bench: Bench) -> None:
+    """Two hundred threads that use little of theirs are cheap; what a deep one uses is counted."""
+    many = """
+import threading, time
+def main_solution(n):
+    threads = [threading.Thread(target=time.sleep, args=(0.2,)) for _ in range(n)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    return n
+"""
+    cheap = await bench.call(many, 60, isolation="process", limits={"memory_mb": 64})
+    assert (cheap.status, cheap.output) == (Status.OK, 60)
+    deep = await bench.call(RECURSION, "cached", 40_000, isolation="process")
+    shallow = await bench.call(RECURSION, "cached", 10, isolation="process")
+    assert deep.usage is not None
+    assert shallow.usage is not None
+    used_bytes = deep.usage.peak_memory_bytes - shallow.usage.peak_memory_bytes
+    assert used_bytes > 16 * 2**20
+
+
+async def test_stack_may_be_made_larger_by_the_program(bench: Bench) -> None:
+    """As programs for judges do it: the soft limit is theirs to raise."""
+    code = """
+import resource
+def main_solution():
+    before = resource.getrlimit(resource.RLIMIT_STACK)
+    resource.setrlimit(resource.RLIMIT_STACK, (2**28, resource.RLIM_INFINITY))
+    return [before[0], resource.getrlimit(resource.RLIMIT_STACK)[0]]
+"""
+    ended = await bench.call(code, isolation="process")
+    assert (ended.status, ended.output) == (Status.OK, [64 * 2**20, 2**28])

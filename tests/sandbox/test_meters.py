@@ -130,6 +130,7 @@ V1 = {
     "memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
     "memory/memory.usage_in_bytes": "50331648\n",
     "memory/memory.limit_in_bytes": "671088640\n",
+    "memory/memory.max_usage_in_bytes": "671088640\n",
     "memory/memory.stat": "cache 4096\nrss 20000\nrss_huge 0\nshmem 3000\nmapped_file 7\n"
     "total_cache 9\ntotal_rss 9\ntotal_shmem 9\n",
     "pids/pids.current": "2\n",
@@ -181,6 +182,27 @@ def test_cgroup_v2_counts_kills_and_not_every_shortage(tmp_path: Path) -> None:
     """``max`` and ``oom`` go up when memory is short; only ``oom_kill`` says who ended of it."""
     files = V2 | {"memory.events": "low 0\nhigh 0\nmax 900\noom 7\noom_kill 0\n"}
     assert meters.oom_kill_count(cgroup_of(tmp_path, files)) == 0
+
+
+LIMIT_BYTES = 640 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("files", "own"),
+    [
+        (V1, 3),
+        (V1 | {"memory/memory.max_usage_in_bytes": f"{LIMIT_BYTES - 200 * 4096}\n"}, 3),
+        (V1 | {"memory/memory.max_usage_in_bytes": f"{LIMIT_BYTES - 2**22}\n"}, 0),
+        (V2, 5),
+        (V2 | {"memory.events": "low 0\nhigh 0\nmax 9\noom 0\noom_kill 2\n"}, 0),
+    ],
+    ids=["v1 at its limit", "v1 nearly", "v1 far from it", "v2 own", "v2 the machine's"],
+)
+def test_cgroup_tells_its_own_want_of_memory_from_the_machines(
+    tmp_path: Path, files: dict[str, str], own: int
+) -> None:
+    """Both end a process and are counted as kills; only one is for this limit's sake."""
+    assert meters.own_oom_count(cgroup_of(tmp_path, files)) == own
 
 
 def test_cgroup_v2_without_limits_says_so(tmp_path: Path) -> None:

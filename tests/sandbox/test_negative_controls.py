@@ -70,7 +70,7 @@ async def test_control_of_the_controls_a_mounted_runner_is_the_runner() -> None:
         ({"SecurityOpt": DEFAULT_SECCOMP}, "system-call profile is ours"),
         ({"Memory": 2**31, "MemorySwap": 2**31}, "the memory limit is"),
         ({"PidsLimit": 0}, "the number of processes is limited"),
-        ({"Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}]}, "at most 256 open files"),
+        ({"Ulimits": [{"Name": "core", "Soft": 1, "Hard": 1}]}, "at most 256 open files"),
         ({"Ulimits": [{"Name": "nofile", "Soft": 256, "Hard": 256},
                       {"Name": "core", "Soft": -1, "Hard": -1}]}, "no core dumps"),
         ({"Tmpfs": {"/tmp": TMP}}, None),
@@ -148,6 +148,19 @@ async def test_job_without_a_step_is_refused_by_the_self_test(edits: Edits, name
             {"Tmpfs": {"/tmp": "rw,mode=1777,size=300m"}},
         ),
         ("threads without end", None, {"PidsLimit": 0}),
+        ("inodes of /dev/shm without end", None, {"Tmpfs": {"/tmp": TMP}}),
+        ("kernel memory in locks on ranges of a file", NO_FILTER, None),
+        ("kernel memory in programs attached to sockets", NO_FILTER, None),
+        ("a table of open files for each thread", NO_FILTER, None),
+        ("the disk behind the page cache", NO_FILTER, None),
+        ("notices of what others read and open", NO_FILTER, None),
+        ("a terminal of its own", None, {"MaskedPaths": []}),
+        ("the machine's own tables, by every door", None, {"MaskedPaths": []}),
+        (
+            "a core for the machine's handler",
+            {CONFINE: (("resource.setrlimit(resource.RLIMIT_CORE, (1, 1))", "pass"),)},
+            {"Ulimits": [{"Name": "nofile", "Soft": 256, "Hard": 256}]},
+        ),
     ],
 )
 async def test_attack_succeeds_where_its_protection_is_missing(
@@ -189,7 +202,7 @@ async def test_background_processes_stay_where_nobody_ends_them() -> None:
         SUPERVISOR: (
             *FAMILY_NOT_ENDED[SUPERVISOR],
             ("and meters.read_number(self._cgroup.pids) <= process_count", ""),
-            ("            and outcome.drained\n", ""),
+            ("            outcome.drained\n            and ", "            "),
         )
     }
     code = """
@@ -244,7 +257,7 @@ async def test_memory_that_outlives_its_job_costs_the_container(looking: bool) -
     """Kernel memory held after the end is noticed by its amount, whatever it is held by."""
     edits: dict[str, tuple[tuple[str, str], ...]] = dict(NO_FILTER)
     if not looking:
-        edits[SUPERVISOR] = (("and not self._holds_more_memory()", ""),)
+        edits[SUPERVISOR] = ((" and not self._holds_more_memory()", ""),)
     async with weakened(edits=edits, options=NO_SECCOMP) as sandboxes:
         executions = await sandboxes.calls(SEGMENT, [], [], [])
     found = [execution.output for execution in executions]

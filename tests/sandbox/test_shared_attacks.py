@@ -9,10 +9,10 @@ import pytest
 from harness.attacks.attack import assert_outcome, run_attack
 from harness.attacks.lists import (
     DESCRIBED,
-    SHARED_LIMITS,
     SHARED_PROGRAMS,
     SIGNALS,
     attack_of,
+    limits_of,
     shared_records,
 )
 from harness.bench import Bench
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.docker,
     pytest.mark.attacks,
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(not SHARED_PROGRAMS.exists(), reason="there is no ../shared/attacks"),
+    pytest.mark.skipif(not SHARED_PROGRAMS, reason="there is no ../shared/attacks"),
 ]
 
 
@@ -33,7 +33,7 @@ async def test_shared_attack_ends_as_it_must(
     bench: Bench, record: dict[str, Any], isolation: Isolation
 ) -> None:
     """The expected status and output, a canary beside it and one after it."""
-    await run_attack(bench, attack_of(record), isolation=isolation, limits=SHARED_LIMITS)
+    await run_attack(bench, attack_of(record), isolation=isolation, limits=limits_of(record))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ async def test_shared_attack_described_in_words_holds(bench: Bench, record: dict
     ended = await bench.call(
         record["code"],
         *record["kwargs"].values(),
-        limits=SHARED_LIMITS.model_dump(),
+        limits=limits_of(record).model_dump(),
         isolation="process",
     )
     assert_outcome(ended, attack_of(record))
@@ -71,7 +71,7 @@ async def test_shared_attacks_that_meet_do_not_at_the_same_time(
                     bench.call(
                         record["code"],
                         *record["kwargs"].values(),
-                        limits=SHARED_LIMITS.model_dump(),
+                        limits=limits_of(record).model_dump(),
                         isolation=isolation,
                     )
                     for _ in range(2)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from execbox.wire import Limits
+from execbox.wire import Isolation, Limits
 from execbox_service.failures import ServiceFailure
 from execbox_service.runner_frames import FrameKind, Result, pack
 from execbox_service.sandboxes.driver import (
@@ -101,6 +101,7 @@ async def test_job_of_many_calls_runs_in_one_sandbox_in_order() -> None:
             "packages": ["numpy"],
             "profile": "default",
             "runner_bytes": 128 * 2**20,
+            "kept": True,
         }
 
 
@@ -267,6 +268,52 @@ async def test_sandbox_that_may_not_be_used_again_is_left_at_once() -> None:
         assert [sandbox.destroyed_count for sandbox in engine.made[:2]] == [1, 1]
 
 
+@pytest.mark.parametrize(("isolation", "kept"), [("process", True), ("container", False)])
+async def test_sandbox_is_told_whether_it_will_be_kept(isolation: Isolation, kept: bool) -> None:
+    """One that is thrown away after the job need not be cleaned after its last call."""
+    async with sandboxes() as (engine, pool):
+        await run(pool, 2, job=replace(JOB, isolation=isolation))
+        assert engine.made[0].received[0][1]["kept"] is kept
+
+
+async def test_call_refused_for_what_an_earlier_one_left_runs_in_another_sandbox() -> None:
+    """It costs the sandbox and nothing else: it is no lost one, and no failure of the call's."""
+
+    def once(sandbox: FakeSandbox, header: dict[str, Any]) -> bytes:
+        if sandbox.call_count == 1:
+            return honest(sandbox, header)
+        return pack(FrameKind.REFUSED, {"seq": header["seq"]})
+
+    async with sandboxes(once, once, once) as (engine, pool):
+        driver = SandboxDriver(pool, principal="p")
+        attempts = [Attempt(call_payload({"args": [n]})) for n in range(6)]
+        assert outputs(await driver.run(JOB, attempts)) == list(range(6))
+        driver.close()
+        assert driver.lost_count == 0
+        assert [sandbox.destroyed_count for sandbox in engine.made[:3]] == [1, 1, 1]
+
+
+async def test_call_may_not_begin_is_asked_again_for_one_that_was_refused() -> None:
+    """It had not begun: time that ran out meanwhile holds it back like any other."""
+    asked: list[None] = []
+
+    def may_begin() -> bool:
+        asked.append(None)
+        return len(asked) <= 2
+
+    def once(sandbox: FakeSandbox, header: dict[str, Any]) -> bytes:
+        if sandbox.call_count == 1:
+            return honest(sandbox, header)
+        return pack(FrameKind.REFUSED, {"seq": header["seq"]})
+
+    async with sandboxes(once) as (_engine, pool):
+        driver = SandboxDriver(pool, principal="p")
+        attempts = [Attempt(call_payload({"args": [n]})) for n in range(3)]
+        ended = await driver.run(JOB, attempts, may_begin=may_begin)
+        driver.close()
+        assert outputs(ended) == [0, "NotRun", "NotRun"]
+
+
 async def test_call_that_may_not_begin_is_not_run() -> None:
     """What is held back is left out, and so is what comes after it; earlier results stay."""
     asked: list[None] = []
@@ -328,6 +375,9 @@ LIES: dict[str, Behaviour] = {
     "an old call's number": saying(lambda seq: result_frame(10**9, frame=report_frame(1))),
     "an answer twice": saying(lambda seq: result_frame(seq, frame=report_frame(1)) * 2),
     "ready again": saying(lambda seq: pack(FrameKind.READY, READY.model_dump())),
+    "the first call refused": saying(lambda seq: pack(FrameKind.REFUSED, {"seq": seq})),
+    "another call refused": saying(lambda seq: pack(FrameKind.REFUSED, {"seq": seq + 1})),
+    "a refusal that says more": saying(lambda seq: pack(FrameKind.REFUSED, {"seq": seq, "a": 1})),
     "a fault": saying(lambda seq: pack(FrameKind.FAULT, {"message": "no"})),
     "a frame of ours": saying(lambda seq: pack(FrameKind.EXECUTE, {"seq": seq})),
     "an unknown kind": saying(lambda seq: struct.pack("!IBI", 7, 99, 2) + b"{}"),

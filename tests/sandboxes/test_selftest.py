@@ -30,7 +30,7 @@ def test_container_as_asked_for_lacks_nothing() -> None:
         ({"memory_limit_bytes": -1}, "memory limit"),
         ({"process_count_max": -1}, "number of processes"),
         ({"open_file_count": 1024}, "256 open files"),
-        ({"core_bytes": 1}, "core dumps"),
+        ({"core_bytes": 4096}, "core dumps"),
     ],
 )
 def test_container_without_a_protection_is_named(change: dict[str, Any], named: str) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from execbox.wire import ErrorCode, Isolation, Limits, Profile
 from execbox_service.engines.base import Sandbox, SandboxLost
 from execbox_service.failures import ServiceFailure
-from execbox_service.runner_frames import Fault, FrameKind, Ready, Result, pack
+from execbox_service.runner_frames import Fault, FrameKind, Ready, Refused, Result, pack
 from execbox_service.sandboxes.pool import Lease, Pool
 
 logger = logging.getLogger(__name__)
@@ -187,6 +187,11 @@ class SandboxDriver:
             if not run.sent:
                 return
             result = await self._receive(lease, run)
+            if isinstance(result, Refused):
+                # It has not run, and costs a sandbox and nothing else.
+                run.return_unanswered()
+                self.close(reusable=False)
+                return
             _seq, index = run.sent.popleft()
             self._answers_due = bool(run.sent)
             run.turn_s = time.monotonic()
@@ -215,6 +220,8 @@ class SandboxDriver:
                 "packages": list(job.packages),
                 "profile": job.profile,
                 "runner_bytes": runner_mb * 1024 * 1024,
+                # One that is thrown away after this job is not cleaned after its last call.
+                "kept": job.isolation == "process",
             }
             lease.sandbox.send(pack(FrameKind.JOB, header, job.function_payload))
             if job.packages:
@@ -253,7 +260,7 @@ class SandboxDriver:
         run.sent.append((seq, index))
         self._answers_due = True
 
-    async def _receive(self, lease: Lease, run: _Run) -> Result:
+    async def _receive(self, lease: Lease, run: _Run) -> Result | Refused:
         """The next answer. The second deadline, whatever the supervisor says, is here."""
         limits = run.job.limits
         grace_s = self._pool.limits.answer_grace_s
@@ -265,8 +272,12 @@ class SandboxDriver:
             raise SandboxLost(f"no answer in {patience_s:g} s") from error
         if isinstance(answer, Fault):
             raise SandboxLost(f"the supervisor gave up: {answer.message}")
-        if isinstance(answer, Ready) or answer.measured.seq != run.sent[0][0]:
+        if isinstance(answer, Ready) or _seq_of(answer) != run.sent[0][0]:
             raise SandboxLost("an answer to a different question")
+        if isinstance(answer, Refused):
+            if lease.execution_count == 0:
+                raise SandboxLost("it refused its first call, which nothing can have come before")
+            return answer
         frame_bytes, *stream_bytes = answer.measured.sizes
         if (
             frame_bytes > limits.output_bytes + _FRAME_OVERHEAD_BYTES
@@ -293,6 +304,10 @@ class SandboxDriver:
             wall_time_s=time.monotonic() - run.turn_s,
             memory_bytes=run.job.limits.memory_mb * 1024 * 1024,
         )
+
+
+def _seq_of(answer: Result | Refused) -> int:
+    return answer.seq if isinstance(answer, Refused) else answer.measured.seq
 
 
 def call_payload(call: dict[str, object]) -> bytes:

@@ -29,6 +29,8 @@ _PERIOD_US = 100_000
 _EMPTY_S = 10.0
 _REMOVE_S = 2.0
 _POLL_S = 0.002
+_CHARGED_AT_ONCE_BYTES = 1 << 20
+"""The kernel charges processors some pages ahead, so that usage stops a little below a limit."""
 
 REMEDY_ROOTLESS = (
     "start the service where systemd hands it a group of its own: "
@@ -243,15 +245,19 @@ class SandboxGroup:
         for file in files:
             _write(file, str(limit_bytes))
 
-    def oom_kill_count(self) -> int:
-        """How many processes the OOM killer has ended in it."""
-        name = "memory.events" if self._version == 2 else "memory.oom_control"
-        with open(self._file("memory", name), encoding="utf-8") as file:
-            for line in file:
-                key, _, value = line.partition(" ")
-                if key == "oom_kill":
-                    return int(value)
-        return 0
+    def ran_out_of_memory(self) -> bool:
+        """Whether the OOM killer ended a process in it because of its own limit.
+
+        The kernel counts those that it ended for want of the machine's memory as well.
+        """
+        if self._version == 2:
+            events = _fields(self._file("memory", "memory.events"))
+            return events.get("oom_kill", 0) > 0 and events.get("oom", 0) > 0
+        killed = _fields(self._file("memory", "memory.oom_control")).get("oom_kill", 0)
+        # Version 1 does not say whose limit it was, but how near this one was ever come to.
+        peak_bytes = _number(self._file("memory", "memory.max_usage_in_bytes"))
+        limit_bytes = _number(self._file("memory", "memory.limit_in_bytes"))
+        return killed > 0 and peak_bytes >= limit_bytes - _CHARGED_AT_ONCE_BYTES
 
     def process_ids(self) -> set[int]:
         """Every process in it, as this process numbers them."""
@@ -379,6 +385,12 @@ def _remove(directory: str) -> None:
 def _words(path: str) -> set[str]:
     with open(path, encoding="ascii") as file:
         return set(file.read().split())
+
+
+def _fields(path: str) -> dict[str, int]:
+    """A file of ``name value`` lines."""
+    with open(path, encoding="ascii") as file:
+        return {name: int(value) for name, value in (line.split() for line in file)}
 
 
 def _number(path: str) -> int:

@@ -295,9 +295,9 @@ class BubblewrapEngine:
         await self._call(group.limit_memory, self._spec.memory_bytes(memory_mb))
 
     async def saw_oom(self, group: cgroups.SandboxGroup) -> bool:
-        """Whether the kernel ended a process of this sandbox for want of memory."""
+        """Whether the kernel ended a process of this sandbox because of its own memory limit."""
         try:
-            return await self._call(group.oom_kill_count) > 0
+            return await self._call(group.ran_out_of_memory)
         except EngineUnavailable:
             return False
 

@@ -82,11 +82,13 @@ def hold() -> NoReturn:
     os._exit(0)
 
 
-def _limit(which: int, value: int) -> None:
+def _limit(which: int, value: int | list[int | None]) -> None:
+    """Set both limits to a number, no higher than permitted; or of a pair the soft one only."""
     _soft, hard = resource.getrlimit(which)
+    soft = value if isinstance(value, int) else value[0] or 0
     if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
-    resource.setrlimit(which, (value, value))
+        soft = min(soft, hard)
+    resource.setrlimit(which, (soft, soft if isinstance(value, int) else hard))
 
 
 def _private_mounts() -> None:

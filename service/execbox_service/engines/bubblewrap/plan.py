@@ -14,11 +14,11 @@ from typing import Final
 
 from execbox_service.engines.bubblewrap.host_python import HostPython
 from execbox_service.engines.container_spec import ContainerSpec
+from execbox_service.engines.job_room import SHM_INODE_COUNT, SHM_MB, STACK_BYTES
 
 LIBRARY: Final = "/execbox"
 EXTRA_PID_COUNT: Final = 1
 """bubblewrap's own process, which watches over the sandbox from inside its groups."""
-_SHM_BYTES: Final = 1024 * 1024
 _DEV_BYTES: Final = 65_536
 # As the image's ENV.
 _ENVIRONMENT: Final = {
@@ -43,8 +43,11 @@ _MASKED_FILES: Final = (
     *("/proc/timer_stats", "/proc/sched_debug", "/proc/kallsyms", "/proc/kpagecount"),
     *("/proc/locks", "/proc/interrupts", "/proc/softirqs", "/proc/schedstat", "/proc/diskstats"),
     *("/proc/vmstat", "/proc/zoneinfo", "/proc/buddyinfo", "/proc/pagetypeinfo"),
+    *("/proc/cgroups", "/proc/key-users"),
 )
-_MASKED_DIRECTORIES: Final = ("/proc/acpi", "/proc/scsi", "/proc/asound", "/proc/pressure")
+_MASKED_DIRECTORIES: Final = (
+    *("/proc/acpi", "/proc/scsi", "/proc/asound", "/proc/pressure", "/proc/fs"),
+)
 _TOP_DIRECTORIES: Final = ("/bin", "/sbin", "/lib", "/lib32", "/libx32", "/lib64")
 # What a dynamic linker and the standard library look up; nothing here is secret.
 _ETC_FILES: Final = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/mime.types")
@@ -69,7 +72,8 @@ class Plan:
     """One sandbox to make, as ``launch`` reads it; descriptors keep their numbers."""
 
     procs_paths: list[str]
-    limits: dict[str, int]
+    limits: dict[str, int | tuple[int, int | None]]
+    """A number is the soft and the hard limit; with None the hard one stays what it is."""
     private_binds: list[tuple[str, str]]
     tmpfs: list[tuple[str, str]]
     user_namespace_fd: int
@@ -103,7 +107,8 @@ def make_plan(spec: ContainerSpec, machine: Machine, *, parts: Parts, command: l
     return Plan(
         procs_paths=parts.procs_paths,
         limits={
-            "CORE": 0,
+            "CORE": 1,
+            "STACK": (STACK_BYTES, None),
             "NOFILE": spec.open_file_count,
             "MSGQUEUE": 0,
             "MEMLOCK": 0,
@@ -115,7 +120,7 @@ def make_plan(spec: ContainerSpec, machine: Machine, *, parts: Parts, command: l
                 str(mounts / "tmp"),
                 f"mode=1777,size={spec.tmp_mb}m,nr_inodes={spec.tmp_inode_count}",
             ),
-            (str(mounts / "shm"), f"mode=1777,size={_SHM_BYTES}"),
+            (str(mounts / "shm"), f"mode=1777,size={SHM_MB}m,nr_inodes={SHM_INODE_COUNT}"),
         ],
         user_namespace_fd=parts.user_namespace_fd,
         command=[
