@@ -28,6 +28,13 @@ literals = st.recursive(
 )
 
 
+def nested(depth: int) -> object:
+    value: object = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
 @given(literals)
 def test_whatever_repr_writes_is_read_back(value: object) -> None:
     """Type and value, all the way down."""
@@ -61,6 +68,14 @@ def test_whatever_repr_writes_is_read_back(value: object) -> None:
         ("defaultdict(<class 'list'>, {'a': [1]})", {"a": [1]}),
         ("[\n1, # one\n2]", [1, 2]),
         ("'é汉'", "é汉"),
+        ("\n [1,\n\n2] # end", [1, 2]),
+        ("'[(' , '# no'", ("[(", "# no")),
+        ("'%s'" % ("(" * 500), "(" * 500),
+        ("[" * 64 + "]" * 64, nested(64)),
+        ("9" * 4300, 10**4300 - 1),
+        ("(+1, -.5, 1E-3)", (1, -0.5, 0.001)),
+        ("defaultdict(int, {})", {}),
+        ("rb'\\d'", b"\\d"),
     ],
 )
 def test_forms_that_people_and_reprs_write_are_read(text: str, value: object) -> None:
@@ -91,6 +106,26 @@ def test_forms_that_people_and_reprs_write_are_read(text: str, value: object) ->
         "<object object at 0x7f>",
         "dict_keys([1])",
         "lambda: 1",
+        "1 if True else 2",
+        "'a'(1)",
+        "[1][0]",
+        "{**{1: 2}}",
+        "[*[1]]",
+        "--1",
+        "1 - 1",
+        "1+2j",
+        "2j",
+        "...",
+        "(1)(2)",
+        ")(",
+        "1)+(1",
+        "007",
+        "[1;2]",
+        "set()()",
+        "set(1, 2)",
+        "None()",
+        "'\\x4'",
+        "9" * 4301,
         "1" * 5000,
         "[" * 100_000,
         "-" * 100_000 + "1",

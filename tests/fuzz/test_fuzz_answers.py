@@ -205,7 +205,7 @@ def test_client_literal_reads_what_repr_writes(value: Any) -> None:
 def test_client_literal_of_any_text_agrees_with_python_or_is_refused(text: str) -> None:
     """Nothing is raised but NotALiteral, and where Python reads a literal it is the same one."""
     try:
-        # It has Python's parser read one string token at a time.
+        # It has Python's parser read what consists of tokens of literals.
         with nothing_evaluated(besides="compile"):
             value = parse_literal(text)
     except NotALiteral:

@@ -1,7 +1,9 @@
 """Reading Python literals without evaluating anything, for texts that models and sandboxes wrote.
 
-``ast.literal_eval`` would do, but nesting and long chains can exhaust the C stack under it; this
-reader takes values only, in time linear in the text, and nests no deeper than ``DEPTH_MAX``.
+Python's own parser reads them, so that what is a literal is what Python says. It is given no text
+before each of its tokens was looked at here, in linear time: a literal has no operators but the
+signs of numbers, few names, and nests no deeper than ``DEPTH_MAX``. Without that, nesting and long
+chains can exhaust the parser's stack, and operators its memory.
 """
 
 from __future__ import annotations
@@ -24,34 +26,33 @@ __all__ = [
 ]
 
 DEPTH_MAX = 64
-LITERAL_CHARS_MAX = 1024 * 1024
+LITERAL_CHARS_MAX = 128 * 1024
+"""Python's tree of a text is up to 600 times as large as the text."""
 _CALL_CHARS_MAX = 2000
 
 Literal: TypeAlias = object
 """None, booleans, numbers, str, bytes, and lists, tuples, dicts, sets and frozensets of these."""
 
-_SPACE = re.compile(r"(?:\s|\\\n|#[^\n]*)*")
-_STRING = re.compile(
-    r"(?P<prefix>[rR]?[bB]|[bB][rR]|[rRuU])?"
-    r"(?:'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")",
-    re.DOTALL,
+_TOKEN = re.compile(
+    r"""(?P<space>(?:[ \t\f\r\n]|\\\n|\#[^\n]*+)++)
+    | (?P<string>(?:[rR]?[bB]|[bB][rR]|[rRuU])?+(?:
+        '''(?:[^\\']|\\.|'(?!''))*+'''
+        |\"\"\"(?:[^\\"]|\\.|"(?!""))*+\"\"\"
+        |'(?:[^'\\\n]|\\.)*+'|"(?:[^"\\\n]|\\.)*+"))
+    | (?P<factory>\bdefaultdict\([ ]?(?:<[^<>\n]{1,200}>|[A-Za-z_][\w.]{0,200}(?=[,)])))
+    | (?P<number>(?:\d|\.\d)(?:[eE][-+]|[\w.])*+)
+    | (?P<name>[A-Za-z_]\w*+)
+    | (?P<open>[(\[{])
+    | (?P<close>[)\]}])
+    | (?P<mark>[,:])
+    | (?P<sign>[-+])""",
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
-_NUMBER = re.compile(
-    r"0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+"
-    r"|(?:\d[\d_]*\.?(?:\d[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d[\d_]*)?"
-)
-_NAME = re.compile(r"[A-Za-z_]\w*")
-_FACTORY = re.compile(r"<[^<>\n]{1,200}>|[A-Za-z_][\w.]{0,200}")
-_CONSTANTS: Final[dict[str, Literal]] = {
-    "None": None,
-    "True": True,
-    "False": False,
-    "inf": math.inf,
-    "nan": math.nan,
-}
+_CONSTANTS: Final[dict[str, float]] = {"inf": math.inf, "nan": math.nan}
 # How their repr reads; all three equal a dict with the same members, so they are read as one.
 _DICTS = frozenset({"Counter", "OrderedDict", "defaultdict"})
 _SETS = frozenset({"set", "frozenset"})
+_NAMES = frozenset({"None", "True", "False", *_CONSTANTS, *_DICTS, *_SETS})
 
 _PLAIN_NODES = (
     *(ast.Expression, ast.Call, ast.keyword, ast.Starred, ast.Constant, ast.Name, ast.Load),
@@ -83,10 +84,14 @@ def parse_literal(text: str) -> Literal:
     """
     if len(text) > LITERAL_CHARS_MAX:
         raise NotALiteral(f"longer than {LITERAL_CHARS_MAX} characters")
-    reader = _Reader(text)
-    value = reader.value(0, bare_tuple=True)
-    reader.end()
-    return value
+    source = _of_literal_tokens(text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(f"({source}\n)", mode="eval")
+        return _value(tree.body)
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise NotALiteral(f"not a literal: {error}"[:200]) from error
 
 
 def equal(left: Literal, right: Literal) -> bool:
@@ -133,187 +138,77 @@ def _is_plain(node: ast.AST, permitted: frozenset[str]) -> bool:
     return isinstance(node, _PLAIN_NODES)
 
 
-class _Reader:
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
-        self._skip_space()
+def _of_literal_tokens(text: str) -> str:
+    """``text`` with nothing but the tokens of a literal, the factory of a defaultdict left out.
 
-    def value(self, depth: int, *, bare_tuple: bool = False) -> Literal:
-        if depth > DEPTH_MAX:
-            raise NotALiteral(f"nested deeper than {DEPTH_MAX}")
-        value = self._single(depth)
-        if bare_tuple and self._peek() == ",":
-            return (value, *self._items(depth, "", after_first=True))
-        return value
+    What the tokens say together is left to Python's parser; that they are few kinds, and nest
+    little, is what makes it safe to ask.
+    """
+    pieces: list[str] = []
+    depth, place, before = 0, 0, "open"
+    while place < len(text):
+        match = _TOKEN.match(text, place)
+        if match is None or match.lastgroup is None:
+            raise NotALiteral(f"no literal at character {place}")
+        kind, token = match.lastgroup, match.group()
+        depth += {"open": 1, "factory": 1, "close": -1}.get(kind, 0)
+        if not 0 <= depth <= DEPTH_MAX:
+            raise NotALiteral(f"nested deeper than {DEPTH_MAX}, or closed before it was opened")
+        if kind == "name" and token not in _NAMES:
+            raise NotALiteral(f"the name {token[:60]} at character {place}")
+        if kind == "sign" and before not in ("open", "factory", "mark"):
+            raise NotALiteral(f"an operator at character {place}")
+        pieces.append("defaultdict(None" if kind == "factory" else token)
+        place = match.end()
+        before = before if kind == "space" else kind
+    if depth or not "".join(pieces).strip():
+        raise NotALiteral("nothing, or something that is not closed")
+    return "".join(pieces)
 
-    def end(self) -> None:
-        if self._at != len(self._text):
-            raise self._problem("something follows")
 
-    def _single(self, depth: int) -> Literal:
-        character = self._peek()
-        if character == "[":
-            self._take("[")
-            return self._items(depth, "]")
-        if character == "(":
-            return self._parenthesis(depth)
-        if character == "{":
-            return self._braces(depth)
-        if character in "+-":
-            return self._signed()
-        if _STRING.match(self._text, self._at):
-            return self._strings()
-        if character.isdecimal() or character == ".":
-            return self._number()
-        return self._named(depth)
-
-    def _items(self, depth: int, closing: str, *, after_first: bool = False) -> list[Literal]:
-        items: list[Literal] = []
-        while True:
-            if items or after_first:
-                if self._peek() != ",":
-                    break
-                self._take(",")
-            if self._peek() == closing:
-                break
-            items.append(self.value(depth + 1))
-        self._take(closing)
-        return items
-
-    def _parenthesis(self, depth: int) -> Literal:
-        self._take("(")
-        if self._peek() == ")":
-            self._take(")")
-            return ()
-        first = self.value(depth + 1)
-        if self._peek() == ",":
-            return (first, *self._items(depth, ")", after_first=True))
-        self._take(")")
-        return first
-
-    def _braces(self, depth: int) -> Literal:
-        self._take("{")
-        if self._peek() == "}":
-            self._take("}")
-            return {}
-        first = self.value(depth + 1)
-        if self._peek() != ":":
-            return {
-                self._hashable(item) for item in [first, *self._items(depth, "}", after_first=True)]
-            }
-        members: dict[Hashable, Literal] = {}
-        key = first
-        while True:
-            self._take(":")
-            members[self._hashable(key)] = self.value(depth + 1)
-            if self._peek() == ",":
-                self._take(",")
-            elif self._peek() != "}":
-                raise self._problem("a comma is missing")
-            if self._peek() == "}":
-                self._take("}")
-                return members
-            key = self.value(depth + 1)
-
-    def _hashable(self, value: Literal) -> Hashable:
-        try:
-            hash(value)
-        except TypeError as error:
-            raise self._problem("a key or set member that cannot be one") from error
-        assert isinstance(value, Hashable)  # noqa: S101 - hash() has just shown it
-        return value
-
-    def _signed(self) -> Literal:
-        sign = -1 if self._peek() == "-" else 1
-        self._take(self._peek())
-        named = _NAME.match(self._text, self._at)
-        value = self._named(0) if named else self._number()
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._problem("a sign before what is no number")
-        return sign * value
-
-    def _number(self) -> int | float:
-        match = _NUMBER.match(self._text, self._at)
-        if match is None:
-            raise self._problem("no value")
-        self._advance(match.end())
-        digits = match.group()
-        try:
-            if digits[:2].lower() in ("0x", "0o", "0b"):
-                return int(digits, 0)
-            return float(digits) if re.search(r"[.eE]", digits) else int(digits)
-        except ValueError as error:
-            raise self._problem("a number that cannot be read") from error
-
-    def _strings(self) -> str | bytes:
-        parts: list[str | bytes] = []
-        while match := _STRING.match(self._text, self._at):
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    # One token without structure: nothing in it can nest.
-                    parts.append(ast.literal_eval(match.group()))
-            except (SyntaxError, ValueError) as error:
-                raise self._problem("text that cannot be read") from error
-            self._advance(match.end())
-        texts = [part for part in parts if isinstance(part, str)]
-        datas = [part for part in parts if isinstance(part, bytes)]
-        if texts and datas:
-            raise self._problem("text next to bytes")
-        return b"".join(datas) if datas else "".join(texts)
-
-    def _named(self, depth: int) -> Literal:
-        match = _NAME.match(self._text, self._at)
-        if match is None:
-            raise self._problem("no value")
-        name = match.group()
-        if name in _CONSTANTS:
-            self._advance(match.end())
+def _value(node: ast.expr) -> Literal:
+    match node:
+        case ast.Constant(value=value) if not isinstance(value, complex):
+            return value
+        case ast.List(elts=items):
+            return [_value(item) for item in items]
+        case ast.Tuple(elts=items):
+            return tuple(_value(item) for item in items)
+        case ast.Set(elts=items):
+            return {_hashable(_value(item)) for item in items}
+        case ast.Dict(keys=keys, values=values):
+            pairs = zip(keys, values, strict=True)
+            return {_hashable(_value(key)): _value(item) for key, item in pairs if key is not None}
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+            return _signed(_value(operand), is_minus=isinstance(sign, ast.USub))
+        case ast.Name(id=name) if name in _CONSTANTS:
             return _CONSTANTS[name]
-        if name not in _DICTS and name not in _SETS:
-            raise self._problem("a name")
-        self._advance(match.end())
-        self._take("(")
-        if name == "defaultdict":
-            factory = _FACTORY.match(self._text, self._at)
-            if factory is None:
-                raise self._problem("a defaultdict without factory")
-            self._advance(factory.end())
-            if self._peek() == ",":
-                self._take(",")
-        items = self._items(depth, ")")
-        return self._built(name, items)
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+            return _built(name, [_value(argument) for argument in arguments])
+    raise ValueError(f"a {type(node).__name__} is none")
 
-    def _built(self, name: str, items: list[Literal]) -> Literal:
-        try:
-            if len(items) > 1:
-                raise TypeError
-            argument = items[0] if items else ()
-            if name in _DICTS:
-                return dict(argument)  # type: ignore[call-overload]
-            return (set if name == "set" else frozenset)(argument)  # type: ignore[call-overload]
-        except (TypeError, ValueError) as error:
-            raise self._problem(f"a {name} that cannot be") from error
 
-    def _peek(self) -> str:
-        return self._text[self._at : self._at + 1]
+def _hashable(value: Literal) -> Hashable:
+    hash(value)
+    assert isinstance(value, Hashable)  # noqa: S101 - hash() has just shown it
+    return value
 
-    def _take(self, character: str) -> None:
-        if self._peek() != character:
-            raise self._problem(f"{character!r} is missing")
-        self._advance(self._at + len(character))
 
-    def _advance(self, to: int) -> None:
-        self._at = to
-        self._skip_space()
+def _signed(value: Literal, *, is_minus: bool) -> Literal:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("a sign before what is no number")
+    return -value if is_minus else value
 
-    def _skip_space(self) -> None:
-        match = _SPACE.match(self._text, self._at)
-        self._at = match.end() if match else self._at
 
-    def _problem(self, what: str) -> NotALiteral:
-        return NotALiteral(f"{what} at character {self._at}")
+def _built(name: str, arguments: list[Literal]) -> Literal:
+    if name == "defaultdict":
+        arguments = arguments[1:]
+    if len(arguments) > 1 or name not in _DICTS | _SETS:
+        raise TypeError(f"a {name} that cannot be")
+    argument = arguments[0] if arguments else ()
+    if name in _DICTS:
+        return dict(argument)  # type: ignore[call-overload]
+    return (set if name == "set" else frozenset)(argument)  # type: ignore[call-overload]
 
 
 def _has_no_nan(value: Literal) -> bool:
