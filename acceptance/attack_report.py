@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.report import table
+
 from acceptance import attack_checks as checks
 
 _MADE_BY = (
     "Made by the command below. It starts a service and sends it, over HTTP, every attack program "
-    "there is: ours (`tests/sandbox/attacks_*.py`) and those of `../shared/attacks`, at both "
+    "there is: ours (`harness/attacks`) and those of `../shared/attacks`, at both "
     "isolation levels, in random order, one after another."
 )
 _CONDITIONS = f"""After each attack these hold, as `../shared/attacks/README.md` numbers them:
@@ -83,11 +85,11 @@ def render(rows: Sequence[Row], about: Circumstances) -> str:
     ]
     for group in dict.fromkeys(row.group for row in rows):
         of_group = [row for row in rows if row.group == group]
-        lines += [f"## {group.capitalize()}", "", *_table(of_group), ""]
+        lines += [f"## {group.capitalize()}", "", _table(of_group), ""]
     if failed:
         lines += ["## What failed", ""]
         lines += [
-            f"- {row.id} ({row.isolation}): {_cell(fault)}"
+            f"- {row.id} ({row.isolation}): {fault}".replace("\n", " ")
             for row in failed
             for fault in row.faults
         ]
@@ -105,14 +107,20 @@ def _summary(rows: Sequence[Row]) -> str:
     )
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
-    lines = ["| id | attack | level | status | P1 to P7 | sent |", "|---|---|---|---|---|---:|"]
-    for row in rows:
-        verdict = "; ".join(sorted({fault.split(":")[0] for fault in row.faults})) or "hold"
-        cells = (row.id, row.title, row.isolation, ", ".join(dict.fromkeys(row.statuses)), verdict)
-        lines.append("| " + " | ".join(map(_cell, cells)) + f" | {row.tries} |")
-    return lines
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _table(rows: Sequence[Row]) -> str:
+    head = ["id", "attack", "level", "status", "P1 to P7", "sent"]
+    return table(
+        head,
+        [
+            [
+                row.id,
+                row.title,
+                row.isolation,
+                ", ".join(dict.fromkeys(row.statuses)),
+                "; ".join(sorted({fault.split(":")[0] for fault in row.faults})) or "hold",
+                str(row.tries),
+            ]
+            for row in rows
+        ],
+        align="lllllr",
+    )

@@ -1,6 +1,6 @@
 """Every attack program as something to send, and an answer to it held against what it may be.
 
-The programs are in ``harness.attacks`` and, where present, ``../shared/attacks``. Sending is done
+The programs are in ``harness/attacks`` and, where present, ``../shared/attacks``. Sending is done
 by ``attacks.py`` and ``soak_work.py``; nothing here runs one.
 """
 

@@ -20,6 +20,7 @@ import random
 import secrets
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -99,12 +100,14 @@ def run(*, seed: int, only: str) -> tuple[list[Row], Circumstances]:
     return rows, about
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m acceptance.attacks", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     parser.add_argument("--only", default="", help="only attacks whose id or title has this text")
     parser.add_argument("--output", type=Path, help="write the page here")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     print(f"seed {args.seed}", flush=True)
     rows, about = run(seed=args.seed, only=args.only)
     if args.output:

@@ -20,19 +20,9 @@ from pathlib import Path
 
 from harness.corpus_files import DEFAULT_FOLDER, CodeioFunction, CorpusMissing, read_codeio
 from harness.exported import exported
-from harness.findings import (
-    RESULTS,
-    Claim,
-    Draw,
-    Findings,
-    capabilities_of,
-    conclude,
-    machine_of,
-    number,
-    say,
-    table,
-)
 from harness.local_service import LocalService
+from harness.measurement import capabilities_of, conclude, machine_of, say
+from harness.report import RESULTS, Claim, Draw, Findings, number, table
 
 from acceptance.verdicts import (
     Difference,
@@ -79,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CorpusMissing as error:
         print(f"acceptance.busy_machine: {error}", file=sys.stderr)
         return 2
-    return conclude("busy_machine", lambda: _measured(functions, asked), folder=asked.output)
+    return conclude(
+        "acceptance.busy_machine", lambda: _measured(functions, asked), folder=asked.output
+    )
 
 
 def _measured(

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from harness.corpus_files import CODEIO_FILE, DEFAULT_FOLDER
+from harness.report import ratio, table
 from harness.time_spent import Spent, SpentMeter
 
 from execbox import wire
@@ -145,11 +146,17 @@ async def _run(step: Step, source: Path, output: Path) -> tuple[Summary, list[Sp
 # Showing
 
 
+def _show(heading: str, text: str) -> None:
+    print(f"\n## {heading}\n\n{text}", flush=True)
+
+
 def _show_pairs(summary: Summary) -> None:
     total = sum(summary.tallies.values())
-    print(f"\n## What became of {total} published pairs\n\n| | pairs |\n|---|---:|")
-    for name, count in sorted(summary.tallies.items(), key=lambda item: (-item[1], item[0])):
-        print(f"| {name} | {count} |")
+    tallies = sorted(summary.tallies.items(), key=lambda item: (-item[1], item[0]))
+    _show(
+        f"What became of {total} published pairs",
+        table(["", "pairs"], [[name, str(count)] for name, count in tallies]),
+    )
 
 
 def _accounts(source: Path, certified: Path) -> dict[int, dict[str, Any]]:
@@ -165,35 +172,34 @@ def _accounts(source: Path, certified: Path) -> dict[int, dict[str, Any]]:
 
 def _show_functions(accounts: Mapping[int, dict[str, Any]]) -> None:
     """Every function with a pair that was dropped for randomness or corrected."""
-    print("\n## Functions that are not deterministic\n\n| msgidx | pairs | cause | explained by |")
-    print("|---:|---:|---|---|")
+    rows = []
     for number, account in accounts.items():
         found = [e for e in account.get("dropped", []) if e["reason"] == "non_deterministic"]
         if found:
             causes = ", ".join(sorted({entry["cause"] for entry in found}))
             hints = next((entry["message"] for entry in found if "message" in entry), "")
-            print(f"| {number} | {len(found)} of {account['pairs']} | {causes} | {hints} |")
-    print("\n## Functions whose outputs were corrected\n")
-    print("| msgidx | pairs | reason |\n|---:|---:|---|")
+            rows.append([str(number), f"{len(found)} of {account['pairs']}", causes, hints])
+    head = ["msgidx", "pairs", "cause", "explained by"]
+    _show("Functions that are not deterministic", table(head, rows, align="rrll"))
+    rows = []
     for number, account in accounts.items():
         found = account.get("corrected", [])
         if found:
             reasons = ", ".join(sorted({entry["reason"] for entry in found}))
-            print(f"| {number} | {len(found)} of {account['pairs']} | {reasons} |")
+            rows.append([str(number), f"{len(found)} of {account['pairs']}", reasons])
+    head = ["msgidx", "pairs", "reason"]
+    _show("Functions whose outputs were corrected", table(head, rows, align="rrl"))
 
 
 def _show_spent(what: str, spent: Sequence[Spent]) -> None:
-    print(f"\n## Time: {what}\n")
-    print("| | mean | median | share |\n|---|---:|---:|---:|")
+    rows = []
     total_s = sum(one.total_s for one in spent)
     for name in ("container_s", "imports_s", "forks_s", "own_s"):
         values = [getattr(one, name) for one in spent]
-        share = sum(values) / total_s
-        median_ms = statistics.median(values) * 1000
-        print(
-            f"| {name.removesuffix('_s')} | {statistics.mean(values) * 1000:.0f} ms "
-            f"| {median_ms:.0f} ms | {share:.0%} |"
-        )
+        middles_ms = (statistics.mean(values) * 1000, statistics.median(values) * 1000)
+        figures = [f"{middle_ms:.0f} ms" for middle_ms in middles_ms]
+        rows.append([name.removesuffix("_s"), *figures, f"{sum(values) / total_s:.0%}"])
+    _show(f"Time: {what}", table(["", "mean", "median", "share"], rows))
     executions = [one.execution_count for one in spent]
     print(
         f"\n{len(spent)} functions, {sum(executions)} executions, "
@@ -206,7 +212,7 @@ async def _show_ratio(service: InProcess, steady: Sequence[Job], *, runs: int) -
     """The same calls with and without the check, in turns."""
     trivial = wire.Function(code="def main_solution(n): return n * 2")
     calls = [wire.Call(kwargs={"n": n}) for n in range(_CALLS)]
-    print(f"\n## Cost of runs: {runs} against no check, level process\n\n| | ratio |\n|---|---:|")
+    rows = []
     for what, jobs in (
         (f"{_CALLS} calls of a trivial function", [(trivial, calls)]),
         (f"{len(steady)} deterministic functions of the sample", steady),
@@ -214,7 +220,8 @@ async def _show_ratio(service: InProcess, steady: Sequence[Job], *, runs: int) -
     ):
         await _ratio(service, jobs, runs=runs)  # Once for nothing: interpreters start.
         ratios = [await _ratio(service, jobs, runs=runs) for _ in range(_ROUNDS)]
-        print(f"| {what} | {statistics.median(ratios):.2f} |", flush=True)
+        rows.append([what, ratio(statistics.median(ratios))])
+    _show(f"Cost of runs: {runs} against no check, level process", table(["", "ratio"], rows))
 
 
 def _by_entropy(steady: Sequence[Job]) -> Iterator[tuple[str, list[Job]]]:

@@ -181,11 +181,13 @@ async def run(folder: Path, functions_max: int) -> Findings:
             return await check_all(client, chosen)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m acceptance.oracle", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--corpus", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--functions", type=int, default=10_000, help="the first N only")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     begun_s = time.monotonic()
     findings = asyncio.run(run(args.corpus, args.functions))
     for what, count in sorted(findings.met.items()):

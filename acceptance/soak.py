@@ -13,23 +13,23 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
-import json
 import random
 import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.host_view import HostView
 from harness.local_service import LocalService
+from harness.report import as_json
 
 from acceptance.attack_targets import Came, Target, all_targets
 from acceptance.soak_meters import GAUGES, Meters, Sample
-from acceptance.soak_report import About, Report, Tally, report_of, tell
+from acceptance.soak_report import About, SoakReport, Tally, report_of, tell
 from acceptance.soak_work import HONEST, attacked, batch
 from execbox import AsyncClient, ClientConfig, ExecboxError, Overloaded, wire
 from execbox.config import RetryPolicy
@@ -200,7 +200,7 @@ async def _drive(service: LocalService, keys: list[str], soak: Soak) -> None:
         await soak.run(clients, client_count=slot_count + _SPARE_CLIENTS)
 
 
-def run(*, duration_s: float, seed: int, judges_shared: bool, log_path: Path | None) -> Report:
+def run(*, duration_s: float, seed: int, judges_shared: bool, log_path: Path | None) -> SoakReport:
     """Start the service, soak it, end it."""
     keys = [secrets.token_hex(16) for _ in range(_KEY_COUNT)]
     hashes = ",".join(
@@ -227,8 +227,10 @@ def run(*, duration_s: float, seed: int, judges_shared: bool, log_path: Path | N
     return report_of(soak.tally, soak.loaded, soak.quiet, residue=soak.residue, about=about)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m acceptance.soak", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     parser.add_argument("--json", type=Path, help="write samples, slopes and counts here")
@@ -239,7 +241,7 @@ def main() -> int:
         action="store_true",
         help="others use the Docker daemon too: what they move is told and not judged",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     print(f"seed {args.seed}", flush=True)
     report = run(
         duration_s=args.minutes * 60,
@@ -249,7 +251,7 @@ def main() -> int:
     )
     tell(report)
     if args.json:
-        args.json.write_text(json.dumps(asdict(report), indent=1), "utf-8")
+        args.json.write_text(as_json(report), "utf-8")
     if args.plot:
         from acceptance.soak_plot import draw
 

@@ -52,7 +52,7 @@ class About:
 
 
 @dataclass(frozen=True)
-class Report:
+class SoakReport:
     """What is written down of a run."""
 
     about: About
@@ -88,7 +88,7 @@ def report_of(
     *,
     residue: list[str],
     about: About,
-) -> Report:
+) -> SoakReport:
     """Judge a run that has ended."""
     warm_up_s = min(_WARM_UP_MAX_S, about.duration_s * _WARM_UP_PART)
     trends = trends_of([each for each in loaded if each.at_s >= warm_up_s], quiet=False)
@@ -101,7 +101,7 @@ def report_of(
         answers.setdefault(name, {}).setdefault(isolation, {})[status] = count
         statuses[status] += count
     shared = {name for name in grown if GAUGES[name.split()[0]].shared}
-    return Report(
+    return SoakReport(
         about=about,
         rule=RULE,
         answers=answers,
@@ -120,7 +120,7 @@ def report_of(
     )
 
 
-def tell(report: Report) -> None:
+def tell(report: SoakReport) -> None:
     """The report in a few lines for a terminal."""
     for title, trends in (("under load", report.trends), ("quiet", report.quiet_trends)):
         print(f"\n{title}: slope per hour (95 % interval), growth over the run, verdict")

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.corpus_files import DEFAULT_FOLDER, CorpusMissing, read_codeio
-from harness.findings import RESULTS, capabilities_of, draw_if_possible
 from harness.local_service import LocalService, ServiceDidNotStart
 from harness.machine import describe_machine, docker_version
+from harness.measurement import capabilities_of, say
 from harness.meters import containers_memory_bytes
+from harness.report import RESULTS, write_report
 
 from benchmarks import single, ways
 from benchmarks.peers import SANDBOX_FUSION, SNEKBOX, Peer, over_peer
-from benchmarks.report import CODEIO_WAY, FLOOR, Report
 from benchmarks.series import Series, measure
+from benchmarks.speed_report import CODEIO_WAY, FLOOR, SpeedReport
 from benchmarks.ways import Way
 from benchmarks.work import Check, corpus_checks, trivial_checks
 
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with LocalService() as service:
             able = capabilities_of(service.config())
-            report = Report(describe_machine(able, docker_version=version))
+            report = SpeedReport(describe_machine(able, docker_version=version))
             _measure_single(report, service, image=able.image)
             peers = [
                 (peer, url)
@@ -77,7 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ServiceDidNotStart as error:
         print(f"benchmarks: the service did not start:\n{error}", file=sys.stderr)
         return 1
-    _write(report, arguments.output)
+    write_report(
+        arguments.output,
+        "benchmarks",
+        markdown=report.as_markdown(),
+        record=report,
+        draw=lambda path: _draw(report, path),
+    )
     return 0
 
 
@@ -152,7 +158,7 @@ def _measure_all(
             name = contender.way.name
             if name not in found or (number > 0 and not contender.fast):
                 continue
-            _say(f"{work}: {name}")
+            say(f"{work}: {name}")
             slow = work == "trivial" and not contender.fast
             series = measure(
                 contender.way,
@@ -170,8 +176,8 @@ def _measure_all(
     ]
 
 
-def _measure_single(report: Report, service: LocalService, *, image: str) -> None:
-    _say(f"single calls, one a second for {_SPACED_COUNT} s")
+def _measure_single(report: SpeedReport, service: LocalService, *, image: str) -> None:
+    say(f"single calls, one a second for {_SPACED_COUNT} s")
     url = service.url
     report.latencies += [
         single.spaced_calls(url, "container", count=_SPACED_COUNT, interval_s=1.0),
@@ -179,31 +185,17 @@ def _measure_single(report: Report, service: LocalService, *, image: str) -> Non
         single.health_checks(url),
         single.docker_runs(image),
     ]
-    _say(f"{_MANY_CALLS_COUNT} calls in one request")
+    say(f"{_MANY_CALLS_COUNT} calls in one request")
     for isolation in ("container", "process"):
         report.many_calls.append(
             single.many_calls(url, isolation, count=_MANY_CALLS_COUNT, service_pid=service.pid)
         )
 
 
-def _write(report: Report, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    tables = report.as_markdown()
-    (folder / "benchmarks.md").write_text(tables, encoding="utf-8")
-    (folder / "benchmarks.json").write_text(report.as_json(), encoding="utf-8")
-    print(f"\n{tables}")
-    draw_if_possible(lambda path: _draw(report, path), folder / "benchmarks.png")
-    print(f"Written to {folder}.")
-
-
-def _draw(report: Report, path: Path) -> None:
+def _draw(report: SpeedReport, path: Path) -> None:
     from benchmarks.plot import draw
 
     draw(report, path)
-
-
-def _say(what: str) -> None:
-    print(f"[{time.strftime('%H:%M:%S')}] {what}", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,13 @@ def draw(samples: Samples, path: Path) -> None:
         axis.legend()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.batch_memory", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--plot", type=Path)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     seen = bytearray(args.lines)
     wrong_count = 0
     with LocalService() as service, Client(config=service.config()) as client:

@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.local_service import LocalService
+from harness.measurement import say
+from harness.report import table
 
 from benchmarks.single import Connection
 from benchmarks.work import TRIVIAL_CODE, Check
@@ -50,14 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=60, help="containers a turn (default 60)")
     parser.add_argument("--turns", type=int, default=3, help="of each (default 3)")
     arguments = parser.parse_args(argv)
-    print("| network namespace | bare loop, a second | service, a second | service / bare loop |")
-    print("| --- | ---: | ---: | ---: |", flush=True)
+    rows = []
     for shared, title in (("false", "one each"), ("true", "one that all join")):
+        say(f"network namespace: {title}")
         turns = _turns(shared, count=arguments.count, turn_count=arguments.turns)
         bare_per_s = statistics.median(turn.bare_per_s for turn in turns)
         service_per_s = statistics.median(turn.service_per_s for turn in turns)
         ratio = statistics.median(turn.ratio for turn in turns)
-        print(f"| {title} | {bare_per_s:.1f} | {service_per_s:.1f} | {ratio:.2f} |", flush=True)
+        rows.append([title, f"{bare_per_s:.1f}", f"{service_per_s:.1f}", f"{ratio:.2f}"])
+    head = ["network namespace", "bare loop, a second", "service, a second", "service / bare loop"]
+    print(table(head, rows))
     return 0
 
 

@@ -19,19 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.exported import exported
-from harness.findings import (
-    RESULTS,
-    Claim,
-    Draw,
-    Findings,
-    capabilities_of,
-    conclude,
-    machine_of,
-    number,
-    say,
-    table,
-)
 from harness.local_service import LocalService
+from harness.measurement import capabilities_of, conclude, machine_of, say
+from harness.report import RESULTS, Claim, Draw, Findings, number, table
 
 from benchmarks.callers import raw_caller
 from benchmarks.load_numbers import Brief, brief
@@ -84,7 +74,7 @@ class _Stage:
 def main(argv: Sequence[str] | None = None) -> int:
     """Play all scenes, print the latencies, write them down; 1 if somebody was crowded out."""
     asked = _parser().parse_args(argv)
-    return conclude("fairness", lambda: _measured(asked.seconds), folder=asked.output)
+    return conclude("benchmarks.fairness", lambda: _measured(asked.seconds), folder=asked.output)
 
 
 def _measured(seconds: float) -> tuple[Findings, Draw]:

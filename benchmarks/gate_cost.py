@@ -9,6 +9,7 @@ time, for each piece of work, does not depend on what else runs.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -17,9 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.measurement import say
+from harness.report import number, table
 
 from execbox.wire import ExecuteRequest
 from execbox_service.operations.registry import EXECUTE
@@ -41,8 +45,12 @@ class Piece:
     work: Callable[[Runtime], Awaitable[None]]
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, and print a table of medians in milliseconds."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gate_cost", description=__doc__.splitlines()[0]
+    )
+    parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "engine.sock"
         common = {"engine": "docker", "pool_size": "0"}
@@ -51,29 +59,35 @@ def main() -> None:
             common | {"instance": "gate-cost:through", "docker_host": f"unix://{path}"}
         )
         with _gate(path) as gate_pid:
-            asyncio.run(_tabled(direct, through, gate_pid))
+            rows = asyncio.run(_rows(direct, through, gate_pid))
+    print(table(["work, ms", "socket", "gate", "gate / socket", "CPU of the gate"], rows))
+    return 0
 
 
-async def _tabled(direct: Settings, through: Settings, gate_pid: int) -> None:
+async def _rows(direct: Settings, through: Settings, gate_pid: int) -> list[list[str]]:
+    rows = []
     async with _started(direct) as one, _started(through) as other:
-        print(f"{'':52}{'socket':>9}{'gate':>9}{'ratio':>8}{'CPU of gate':>13}")
         for piece in PIECES:
+            say(piece.name)
             before_ms = _cpu_ms(gate_pid)
-            row = await _compared(piece, one, other)
+            without_ms, behind_ms = await _compared(piece, one, other)
             cpu_ms = (_cpu_ms(gate_pid) - before_ms) / (piece.count + 1)
-            print(f"{row}{cpu_ms:>13.2f}", flush=True)
+            figures = (without_ms, behind_ms, behind_ms / without_ms, cpu_ms)
+            rows.append([piece.name, *map(number, figures)])
+    return rows
 
 
-async def _compared(piece: Piece, one: Runtime, other: Runtime) -> str:
+async def _compared(piece: Piece, one: Runtime, other: Runtime) -> tuple[float, float]:
+    """Medians in ms: with the socket, and through the gate."""
     times_ms: tuple[list[float], list[float]] = ([], [])
-    for number in range(piece.count + 1):
+    for turn in range(piece.count + 1):
         for side, runtime in enumerate((one, other)):
             began_s = time.perf_counter()
             await piece.work(runtime)
-            if number:  # the first is for warming up
+            if turn:  # the first is for warming up
                 times_ms[side].append((time.perf_counter() - began_s) * 1000)
-    without, behind = (statistics.median(side) for side in times_ms)
-    return f"{piece.name:52}{without:>9.2f}{behind:>9.2f}{behind / without:>8.2f}"
+    direct_ms, through_ms = times_ms
+    return statistics.median(direct_ms), statistics.median(through_ms)
 
 
 def _cpu_ms(pid: int) -> float:
@@ -120,10 +134,10 @@ async def _many_containers(runtime: Runtime) -> None:
 
 
 PIECES = [
-    Piece("a call in a shared container, ms", 400, _small_call),
-    Piece(f"a call that returns {_LARGE_BYTES // 10**6} MB, ms", 12, _large_call),
-    Piece("a container made, greeted and removed, ms", 16, _one_container),
-    Piece(f"{_CONTAINER_COUNT} containers, {_AT_ONCE} at once, ms", 8, _many_containers),
+    Piece("a call in a shared container", 400, _small_call),
+    Piece(f"a call that returns {_LARGE_BYTES // 10**6} MB", 12, _large_call),
+    Piece("a container made, greeted and removed", 16, _one_container),
+    Piece(f"{_CONTAINER_COUNT} containers, {_AT_ONCE} at once", 8, _many_containers),
 ]
 
 
@@ -158,4 +172,4 @@ def _gate(path: Path) -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

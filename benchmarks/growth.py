@@ -14,20 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.findings import (
-    RESULTS,
-    Claim,
-    Draw,
-    Findings,
-    capabilities_of,
-    conclude,
-    machine_of,
-    number,
-    say,
-    table,
-)
 from harness.local_service import LocalService
+from harness.measurement import capabilities_of, conclude, machine_of, say
 from harness.meters import read_cpu_times
+from harness.report import RESULTS, Claim, Draw, Findings, number, table
 
 from benchmarks import ways
 from benchmarks.load_numbers import fixed_cost, flatness
@@ -61,7 +51,7 @@ Send = Callable[[int], None]
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write it down; 1 if the costs are not flat."""
     asked = _parser().parse_args(argv)
-    return conclude("growth", lambda: _measured(asked), folder=asked.output)
+    return conclude("benchmarks.growth", lambda: _measured(asked), folder=asked.output)
 
 
 def _measured(asked: argparse.Namespace) -> tuple[Findings, Draw]:

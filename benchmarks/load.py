@@ -19,20 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.exported import exported
-from harness.findings import (
-    RESULTS,
-    Claim,
-    Draw,
-    Findings,
-    capabilities_of,
-    conclude,
-    machine_of,
-    number,
-    say,
-    table,
-)
 from harness.local_service import LocalService
+from harness.measurement import capabilities_of, conclude, machine_of, say
 from harness.meters import read_cpu_times, resident_mb
+from harness.report import RESULTS, Claim, Draw, Findings, number, table
 from harness.trend import Trend, trend_of
 
 from benchmarks.callers import Caller, CallFailed, library, raw_caller
@@ -81,7 +71,7 @@ class Costs:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the load, print what came of it, write it down; 1 if a claim does not hold."""
     asked = _parser().parse_args(argv)
-    return conclude("load", lambda: _measured(asked), folder=asked.output)
+    return conclude("benchmarks.load", lambda: _measured(asked), folder=asked.output)
 
 
 def _measured(asked: argparse.Namespace) -> tuple[Findings, Draw]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from harness.plot_style import OTHERS, OURS, picture
 from matplotlib.axes import Axes
 
-from benchmarks.report import Report
 from benchmarks.series import Series
+from benchmarks.speed_report import SpeedReport
 
 _PANELS = (
     ("checks per second", "per_second"),
@@ -17,7 +17,7 @@ _PANELS = (
 )
 
 
-def draw(report: Report, path: Path) -> None:
+def draw(report: SpeedReport, path: Path) -> None:
     """A row of bar charts for each kind of work; the file's suffix says the format."""
     works = list(dict.fromkeys(one.work for one in report.series))
     with picture(path, (13, 3.2 * len(works))) as figure:

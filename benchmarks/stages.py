@@ -18,6 +18,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from harness.local_service import LocalService
+from harness.report import table
 
 from benchmarks import single, stages_inside
 from benchmarks.series import percentile
@@ -66,11 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("service: queue, lease, frames, judging", request_ms - waiting_ms),
         ("HTTP: receive, decode, validate, answer", over_http.p50_ms - request_ms),
     ]
-    print("| where | ms | share |\n| --- | ---: | ---: |")
-    for title, took_ms in rows:
-        print(f"| {title} | {took_ms:.3f} | {took_ms / over_http.p50_ms:.0%} |")
-    print(f"| together: one call, level process, over HTTP, p50 | {over_http.p50_ms:.3f} | |")
-    print(f"| for comparison: GET /healthz, p50 | {health.p50_ms:.3f} | |")
+    cells = [
+        [title, f"{took_ms:.3f}", f"{took_ms / over_http.p50_ms:.0%}"] for title, took_ms in rows
+    ]
+    cells += [
+        ["together: one call, level process, over HTTP, p50", f"{over_http.p50_ms:.3f}", ""],
+        ["for comparison: GET /healthz, p50", f"{health.p50_ms:.3f}", ""],
+    ]
+    print(table(["where", "ms", "share"], cells))
     return 0
 
 

@@ -84,7 +84,9 @@ def render(sources: Path) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write functions.jsonl, or with --check compare it; return the exit status."""
-    parser = argparse.ArgumentParser(description="Build functions.jsonl from functions/.")
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.build", description="Build functions.jsonl from functions/."
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
     arguments = parser.parse_args(argv)
     try:

@@ -8,12 +8,13 @@ the function's record says it must be.
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +99,12 @@ class Seen:
         return (self.happened, self.cause) == (self.example.expect, self.example.cause)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run all examples; 0 if each ended as its record says, 1 if not, 2 if none could run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.demo", description=__doc__.splitlines()[0]
+    )
+    parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _end)
     began_s = time.monotonic()
     try:

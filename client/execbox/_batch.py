@@ -20,7 +20,6 @@ from execbox._exchange import Answer, Exchange
 from execbox._operations import (
     encoded,
     generation_bound_s,
-    invalid_request,
     items_bound_s,
     job_bound_s,
     set_fields,
@@ -38,6 +37,7 @@ from execbox.errors import (
     ServiceError,
     ServiceUnavailable,
 )
+from execbox.wire.complaints import invalid_request
 
 __all__ = [
     "CHUNK_BYTES",

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from execbox import strict_json, wire
 from execbox._exchange import Answer, Exchange, read_model
 from execbox.errors import InvalidRequest, InvalidResponse, RequestTooLarge, ServiceUnavailable
+from execbox.wire.complaints import invalid_request
 
 __all__ = [
     "CallLike",
@@ -25,7 +26,6 @@ __all__ = [
     "generate",
     "generation_bound_s",
     "healthz",
-    "invalid_request",
     "items_bound_s",
     "job_bound_s",
     "ready",
@@ -343,16 +343,3 @@ def _plain(value: object) -> object:
     if isinstance(value, list) and value and isinstance(value[0], BaseModel):
         return [_plain(member) for member in value]
     return value
-
-
-def invalid_request(
-    error: ValidationError, *, within: tuple[str | int, ...] = ()
-) -> InvalidRequest:
-    """The schema's first complaint, in the client's own words."""
-    problems = error.errors(include_url=False, include_context=False)
-    first = problems[0]
-    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if isinstance(given := first["input"], bool | int | float) or given is None:
-        problem += f", not {given!r:.60}"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return InvalidRequest(f"{strict_json.path_text((*within, *first['loc']))}: {problem}{more}")

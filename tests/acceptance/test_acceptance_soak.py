@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from acceptance.attack_targets import Came
 from acceptance.soak_meters import GAUGES, Sample
-from acceptance.soak_report import About, Report, Tally, report_of
+from acceptance.soak_report import About, SoakReport, Tally, report_of
 
 
 def samples(grown: str | None = None) -> list[Sample]:
@@ -23,7 +23,7 @@ def report(
     quiet: str | None = None,
     residue: tuple[str, ...] = (),
     judges_shared: bool = True,
-) -> Report:
+) -> SoakReport:
     """A report on a run in which these series grew."""
     return report_of(
         tally or Tally(),

@@ -6,7 +6,10 @@ import operator
 from functools import lru_cache
 from itertools import accumulate
 
-__all__ = ["nesting_depth"]
+__all__ = ["JSON_DEPTH_MAX", "nesting_depth"]
+
+JSON_DEPTH_MAX = 64
+"""Deepest nesting of arrays and objects, in a request body and in an output alike."""
 
 _BRACKETS_AND_QUOTES = b'"[]{}'
 _ALL_BUT_BRACKETS_AND_QUOTES = bytes(set(range(256)) - set(_BRACKETS_AND_QUOTES))

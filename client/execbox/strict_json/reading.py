@@ -13,8 +13,7 @@ from functools import lru_cache
 from typing import Any, NoReturn, TypeAlias
 
 from execbox.strict_json.faults import DIGITS_MAX, Reason, StrictJSONError, shortened
-from execbox.strict_json.nesting import nesting_depth
-from execbox.wire import JSON_DEPTH_MAX
+from execbox.strict_json.nesting import JSON_DEPTH_MAX, nesting_depth
 
 __all__ = [
     "DOCUMENT_DEPTH_MAX",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from execbox.strict_json.faults import DIGITS_MAX, Reason, StrictJSONError, path_text, shortened
-from execbox.wire import JSON_DEPTH_MAX
+from execbox.strict_json.nesting import JSON_DEPTH_MAX
 
 __all__ = ["encode"]
 

@@ -18,6 +18,9 @@ from pydantic import (
     ValidationError,
 )
 
+from execbox.strict_json.nesting import JSON_DEPTH_MAX
+from execbox.wire.complaints import invalid_request
+
 __all__ = [
     "BODY_BYTES_MAX",
     "CALLS_MAX",
@@ -35,8 +38,6 @@ BODY_BYTES_MAX = 16 * 1024 * 1024
 """Largest request body, counted before anything is parsed."""
 CALLS_MAX = 10_000
 """Most calls in one job; longer work belongs in several requests or a batch."""
-JSON_DEPTH_MAX = 64
-"""Deepest nesting of arrays and objects, in a request body and in an output alike."""
 
 JSON: TypeAlias = Any
 """A JSON value as Python's json module decodes it. Not checked here: the strict decoder has."""
@@ -89,8 +90,6 @@ class _RaisesOurs(ModelMetaclass):
             try:
                 return super().__call__(*args, **fields)
             except ValidationError as error:
-                from execbox._operations import invalid_request
-
                 raise invalid_request(error, within=(cls.__name__,)) from error
 
 

@@ -1,10 +1,11 @@
-"""Writing measurements down: Markdown tables, ratios first, and JSON. Measures nothing."""
+"""What ``python -m benchmarks`` found, and which tables show it, ratios first. Measures nothing."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.report import facts_text, number, ratio, table
 
 from benchmarks.series import Series
 from benchmarks.single import Latency, ManyCalls
@@ -15,7 +16,7 @@ DOCKER_RUN = "docker run"
 
 
 @dataclass
-class Report:
+class SpeedReport:
     """Everything one run measured."""
 
     machine: dict[str, str]
@@ -28,7 +29,7 @@ class Report:
     def as_markdown(self) -> str:
         """All tables, under headings."""
         works = list(dict.fromkeys(one.work for one in self.series))
-        parts = [_machine_text(self.machine)]
+        parts = [facts_text(self.machine)]
         for work in works:
             series = [one for one in self.series if one.work == work]
             parts += [f"## {work}: ratios of throughput", _ratio_table(series)]
@@ -41,21 +42,13 @@ class Report:
         parts += [_many_calls_table(self.many_calls)]
         return "\n\n".join(parts) + "\n"
 
-    def as_json(self) -> str:
-        """The same as one JSON object."""
-        return json.dumps(asdict(self), indent=2) + "\n"
-
-
-def _machine_text(machine: dict[str, str]) -> str:
-    return "; ".join(f"{name}: {value}" for name, value in machine.items())
-
 
 def _ratio_table(series: Sequence[Series]) -> str:
     rates = {one.way: one.per_second for one in series}
     bases = [name for name in (CODEIO_WAY, DOCKER_RUN, FLOOR) if name in rates]
     head = ["way", *(f"times {name}" for name in bases)]
-    rows = [[one.way, *(_ratio(one.per_second / rates[name]) for name in bases)] for one in series]
-    return _table(head, rows)
+    rows = [[one.way, *(ratio(one.per_second / rates[name]) for name in bases)] for one in series]
+    return table(head, rows)
 
 
 def _figures_table(series: Sequence[Series]) -> str:
@@ -67,17 +60,17 @@ def _figures_table(series: Sequence[Series]) -> str:
             str(one.check_count),
             str(one.ok_count),
             str(one.concurrency),
-            _number(one.per_second),
-            _number(one.latency_p50_ms),
-            _number(one.latency_p95_ms),
-            _number(one.latency_p99_ms),
-            _number(one.machine_cpu_ms),
-            _number(one.service_and_containers_cpu_ms),
+            number(one.per_second),
+            number(one.latency_p50_ms),
+            number(one.latency_p95_ms),
+            number(one.latency_p99_ms),
+            number(one.machine_cpu_ms),
+            number(one.service_and_containers_cpu_ms),
             f"{one.peak_memory_mb:.0f}",
         ]
         for one in series
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _latency_table(latencies: Sequence[Latency]) -> str:
@@ -86,13 +79,13 @@ def _latency_table(latencies: Sequence[Latency]) -> str:
             one.name,
             str(one.count),
             f"one every {one.interval_s:g} s" if one.interval_s else "back to back",
-            _number(one.p50_ms),
-            _number(one.p95_ms),
-            _number(one.max_ms),
+            number(one.p50_ms),
+            number(one.p95_ms),
+            number(one.max_ms),
         ]
         for one in latencies
     ]
-    return _table(["request", "count", "pace", "p50 ms", "p95 ms", "max ms"], rows)
+    return table(["request", "count", "pace", "p50 ms", "p95 ms", "max ms"], rows)
 
 
 def _many_calls_table(many: Sequence[ManyCalls]) -> str:
@@ -103,20 +96,5 @@ def _many_calls_table(many: Sequence[ManyCalls]) -> str:
         total_ms = one.service_cpu_ms + (one.containers_cpu_ms or 0.0)
         figures = [one.elapsed_ms, total_ms if one.containers_cpu_ms is not None else None]
         figures += [one.service_cpu_ms, one.containers_cpu_ms, one.job_cpu_ms, one.job_wall_ms]
-        rows.append([one.isolation, str(one.count), *map(_number, figures)])
-    return _table(head, rows)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def _ratio(value: float) -> str:
-    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+        rows.append([one.isolation, str(one.count), *map(number, figures)])
+    return table(head, rows)
