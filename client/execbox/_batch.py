@@ -22,7 +22,6 @@ from execbox._operations import (
     generation_bound_s,
     items_bound_s,
     job_bound_s,
-    set_fields,
 )
 from execbox._retry import Retrying
 from execbox.config import RetryPolicy
@@ -105,8 +104,7 @@ def outgoing(line: object, number: int) -> OutgoingLine | BatchResult:
     """``line`` as it is sent, or, if it cannot be, the result that says why."""
     try:
         checked = _checked(line)
-        fields = set_fields(checked) | {"id": str(number)}
-        body = encoded(fields) + b"\n"
+        body = encoded(checked, id=str(number)) + b"\n"
         if len(body) > wire.BODY_BYTES_MAX:
             raise RequestTooLarge(
                 f"the line is {len(body)} bytes of JSON and the service takes "

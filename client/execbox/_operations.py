@@ -39,6 +39,7 @@ T = TypeVar("T")
 CallLike: TypeAlias = wire.Call | Mapping[str, object] | list[Any] | tuple[Any, ...]
 """One call: keyword arguments as a mapping, positional ones as a list or tuple."""
 
+_NON_FINITE_ADVICE = "; to give it to the function all the same, execute with non_finite"
 _PROBE_TIMEOUT_S = 5.0
 _COMPARING_TIMEOUT_S = 60.0
 # Of the service: an execution that the wall clock cannot judge is stopped at four times its wall
@@ -63,6 +64,7 @@ class ExecuteOptions(TypedDict, total=False):
     isolation: wire.Isolation | None
     profile: wire.Profile | None
     convert: wire.Conversion | None
+    non_finite: bool | None
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -97,7 +99,7 @@ def execute(
 ) -> Exchange[wire.ExecuteResponse]:
     """``POST /v1/execute``. Raises ``InvalidRequest`` or ``RequestTooLarge`` before sending."""
     request = _execute_request(function, calls, **options)
-    body = _checked_size(encoded(set_fields(request)), remedy="send fewer calls per request")
+    body = _checked_size(encoded(request), remedy="send fewer calls per request")
 
     def read(answer: Answer) -> wire.ExecuteResponse:
         response = read_model(wire.ExecuteResponse, answer)
@@ -137,7 +139,7 @@ def generate(
     return Exchange(
         method="POST",
         path="/v1/generate",
-        body=_checked_size(encoded(set_fields(request)), remedy="shorten the code"),
+        body=_checked_size(encoded(request), remedy="shorten the code"),
         read=lambda answer: read_model(wire.GenerateResponse, answer),
         read_timeout_s=generation_bound_s(request),
     )
@@ -163,7 +165,7 @@ def verify(
     return Exchange(
         method="POST",
         path="/v1/verify",
-        body=_checked_size(encoded(set_fields(request)), remedy="send fewer items per request"),
+        body=_checked_size(encoded(request), remedy="send fewer items per request"),
         read=read,
         read_timeout_s=items_bound_s(request),
     )
@@ -318,12 +320,15 @@ def _checked_size(body: bytes, *, remedy: str) -> bytes:
     return body
 
 
-def encoded(fields: object) -> bytes:
+def encoded(request: BaseModel, **changed: object) -> bytes:
     """The JSON of a body or a line; raises ``InvalidRequest`` naming what JSON cannot carry."""
+    non_finite = getattr(request, "non_finite", False)
     try:
-        return strict_json.encode(fields)
+        return strict_json.encode(set_fields(request) | changed, non_finite=non_finite)
     except strict_json.StrictJSONError as error:
-        raise InvalidRequest(error.message, code=wire.ErrorCode.UNSENDABLE_VALUE) from error
+        advice = _NON_FINITE_ADVICE if error.reason is strict_json.Reason.NOT_FINITE else ""
+        code = wire.ErrorCode.UNSENDABLE_VALUE
+        raise InvalidRequest(f"{error.message}{advice}", code=code) from error
 
 
 def set_fields(model: BaseModel) -> dict[str, object]:

@@ -71,7 +71,9 @@ class Client:
         ``function`` may be its source, then with ``entry_point`` (default ``main_solution``) and
         ``prelude``. A mapping among ``calls`` is keyword arguments, a list or tuple positional
         ones; ``wire.Call`` also takes an ``expression``. Other options: ``limits``, ``checks``,
-        ``isolation``, ``profile``, ``convert``; what is left out or None is the service's default.
+        ``isolation``, ``profile``, ``convert``, ``non_finite`` (True lets arguments hold NaN and
+        infinities; what they give is no ground truth); what is left out or None is the service's
+        default.
 
         What the code did, an infinite loop included, is a status in the response and never an
         exception. Raises ``RequestError`` for the caller's mistakes (``InvalidRequest``, a

@@ -317,6 +317,8 @@ def same_value(before: Any, after: Any) -> bool:
         if type(new) is not kind:
             return False
         if kind in _PLAIN_TYPES:
+            if kind is float and old != old and new != new:
+                continue  # One NaN is as good as the other, though they are never equal.
             if old != new or (kind is float and _copysign(1.0, old) != _copysign(1.0, new)):
                 return False
         elif len(old) != len(new):

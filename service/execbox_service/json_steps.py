@@ -40,21 +40,23 @@ _AFTER_MEMBER = frozenset(",} \t\n\r")
 _LITERAL_CHARS_MAX: Final = 5000
 
 
-def decode_in_steps(body: bytes, *, depth_max: int = JSON_DEPTH_MAX) -> JSON:
+def decode_in_steps(
+    body: bytes, *, depth_max: int = JSON_DEPTH_MAX, non_finite: bool = False
+) -> JSON:
     """As ``strict_json.decode``; raises StrictJSONError and nothing else, whatever the bytes."""
     text = reading.text_of(body)
     with reading.refusals(depth_max=depth_max):
-        return _Reader(text, depth_max=depth_max).document()
+        return _Reader(text, depth_max=depth_max, non_finite=non_finite).document()
 
 
 class _Reader:
     """One document. The window follows what fits into it: it shrinks where values are larger, so
     that no text is read over and over, and grows again where they are not."""
 
-    def __init__(self, text: str, *, depth_max: int) -> None:
+    def __init__(self, text: str, *, depth_max: int, non_finite: bool) -> None:
         self._text = text
         self._depth_max = depth_max
-        self._scan = reading.decoder_for(non_finite=False).raw_decode
+        self._scan = reading.decoder_for(non_finite=non_finite).raw_decode
         self._window_chars = _WINDOW_CHARS_MAX
 
     def document(self) -> JSON:

@@ -47,6 +47,7 @@ _READ_ELSEWHERE = frozenset(
     for name in (
         *("URL", "API_KEY", "MODEL_URL", "MODEL", "MODEL_API_KEY"),
         *("NO_INSTALL", "REQUIRE_DOCKER", "REQUIRE_BUBBLEWRAP", "DOCKERD_LOG", "BASE_IMAGE"),
+        "PULL_TIMEOUT_S",
         *("PUBLISH_ADDRESS", "PUBLISH_PORT", "SERVICE_MEMORY", "FUZZ_EXAMPLES"),
     )
 )

@@ -185,6 +185,14 @@ def test_bad_line_is_one_error_line_and_the_stream_goes_on(
     assert len(json.dumps(failed)) < 5000
 
 
+def test_line_with_infinite_arguments_is_done_where_it_permits_them(server: RunningServer) -> None:
+    """As a request of its own."""
+    infinite = line("inf", calls=[{"args": [float("inf")]}], non_finite=True)
+    assert b"Infinity" in infinite
+    answers = posted(server, infinite + line("a"))
+    assert answers["inf"]["executions"][0]["status"] == "ok"
+
+
 def test_failure_of_ours_is_its_lines_error_only(server: RunningServer) -> None:
     """A lost engine is retryable, and so is a bug of ours, which tells nothing."""
     answers = posted(server, line("lost", "engine_lost") + line("bug", "bug") + line("fine"))

@@ -367,3 +367,50 @@ def test_error_bytes_of_any_failure_are_short_json(detail: object) -> None:
     error = json.loads(body.decode("utf-8"))["error"]
     assert error["code"] == "invalid_request"
     assert error["message"].startswith("é?é?")
+
+
+NON_FINITE = b'{"function": {"code": "pass"}, "calls": [{"args": [Infinity, -Infinity, NaN]}]%s}'
+
+
+def test_execute_infinite_arguments_are_refused_unless_the_request_permits_them(
+    server: RunningServer,
+) -> None:
+    """Strict JSON is the rule; the message says which field makes the exception."""
+    for permission in (b"", b', "non_finite": false', b', "non_finite": "true"'):
+        answer = server.post(NON_FINITE % permission)
+        assert_error(answer, 400)
+        assert '"non_finite": true' in answer.json["error"]["message"]
+
+
+def test_execute_infinite_arguments_reach_the_runtime_where_permitted(
+    server: RunningServer,
+) -> None:
+    """As Python's floats."""
+    answer = server.post(NON_FINITE % b', "non_finite": true')
+    assert answer.status == 200
+    (call,) = server.runtime.requests[-1].calls
+    assert repr(call.args) == "[inf, -inf, nan]"
+
+
+def test_execute_infinite_arguments_in_a_large_body_are_read_as_in_a_small_one() -> None:
+    """A body that is read in steps has the same exception from the rule."""
+    body = (NON_FINITE % b', "non_finite": true').replace(b"pass", b"#" * 300_000)
+    assert repr(parsed(ExecuteRequest, body).calls[0].args) == "[inf, -inf, nan]"
+    with pytest.raises(CallerMistake, match="non_finite"):
+        parsed(ExecuteRequest, body.replace(b"true", b"false"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (b', "non_finite": true, "limits": {"cpu_time_s": NaN}', 422),
+        (b', "non_finite": true, "replay": [{"output": NaN}]', 422),
+        (b', "non_finite": true, "x": 1e400', 400),
+        (b', "non_finite": true, "x": nan', 400),
+    ],
+)
+def test_execute_non_finite_permits_arguments_only(
+    server: RunningServer, fields: bytes, status: int
+) -> None:
+    """No limit, no ground truth, and no number that JSON could have written."""
+    assert_error(server.post(NON_FINITE % fields), status)

@@ -300,7 +300,6 @@ def test_run_control_characters_in_results_are_shown_not_obeyed(
     [
         (["--input", "[1]"], "argument --input: must be a JSON object"),
         (["--args", "{}"], "argument --args: must be a JSON array"),
-        (["--input", '{"n": NaN}'], "argument --input: not strict JSON: NaN is not JSON"),
         (["--input", '{"n": 1, "n": 2}'], 'argument --input: not strict JSON: the key "n"'),
         (["--input", "{}", "--isolation", "none"], "argument --isolation: invalid choice"),
         (["--expression", "\x00"], "argument --expression:"),
@@ -331,6 +330,9 @@ def test_run_argument_that_cannot_be_is_a_usage_error(
         (["--input", "{}", "--runs", "11"], "--runs must be a whole number from 2 to 10, not"),
         (["--input", "{}", "--entry-point", "a b"], "function.entry_point: must be a Python id"),
         (["--input", "{}", "--url", "ftp://x"], "base_url (EXECBOX_URL) 'ftp://x'"),
+        (["--input", '{"n": NaN}'], "kwargs.n: nan has no JSON form; to give it to the function"),
+        (["--inputs", "{dir}/wide.jsonl"], "wide.jsonl: is UTF-16, as PowerShell's > writes it"),
+        (["--inputs", "{dir}/latin.jsonl"], "latin.jsonl, line 2: is not UTF-8"),
         (["--inputs", "{dir}/none.jsonl"], "none.jsonl: cannot be read: No such file"),
         (["--inputs", "{dir}"], "cannot be read: Is a directory"),
         (["--inputs", "{dir}/broken.jsonl"], "broken.jsonl, line 2: not strict JSON: "),
@@ -347,12 +349,38 @@ def test_run_callers_mistake_is_one_line_on_stderr_and_exits_2(
     """The message says what is wrong; nothing is sent, nothing printed as a result."""
     (tmp_path / "broken.jsonl").write_text('{"n": 1}\n{"n": \n')
     (tmp_path / "scalar.jsonl").write_text("3\n")
+    (tmp_path / "wide.jsonl").write_text('{"n": 1}\n', "utf-16")
+    (tmp_path / "latin.jsonl").write_bytes(b'{"n": 1}\n{"n": "\xe9"}\n')
     assert main(["run", source, *[arg.replace("{dir}", str(tmp_path)) for arg in argv]]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith("execbox: ")
     assert message in shown.err
     assert shown.err.count("\n") == 1
+
+
+def test_run_inputs_with_a_byte_order_mark_and_line_separators_are_read(
+    connected: ScriptedServer, source: str, tmp_path: Path
+) -> None:
+    """Editors of Windows write the mark; U+2028 and U+0085 are characters of a string."""
+    inputs = tmp_path / "inputs.jsonl"
+    inputs.write_bytes(b'\xef\xbb\xbf{"n": "a\xe2\x80\xa8b\xc2\x85c"}\r\n[2]\r\n')
+    connected.reply(200, response({}, {}))
+    assert main(["run", source, "--inputs", str(inputs)]) == 0
+    sent = connected.received[0].json["calls"]
+    assert sent == [{"kwargs": {"n": "a\u2028b\x85c"}}, {"args": [2]}]
+
+
+def test_run_non_finite_sends_the_words_of_pythons_json(
+    connected: ScriptedServer, source: str
+) -> None:
+    """And says in the request that they are meant."""
+    connected.reply(200, response({}, {}))
+    argv = ["--args", "[NaN]", "--input", '{"n": -Infinity}', "--non-finite"]
+    assert main(["run", source, *argv]) == 0
+    body = connected.received[0].body
+    assert b'"non_finite":true' in body
+    assert b'{"args":[NaN]},{"kwargs":{"n":-Infinity}}' in body
 
 
 def test_run_file_that_is_not_there_exits_2(capsys: pytest.CaptureFixture[str]) -> None:

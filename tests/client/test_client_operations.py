@@ -170,3 +170,28 @@ def test_request_model_that_cannot_be_is_an_invalid_request(
     """The one exception that is documented for it, with the field's name and the value."""
     with pytest.raises(InvalidRequest, match=message):
         make()
+
+
+class Scalar:
+    """What numpy's scalars look like, bool among them: named as Python's, and no JSON."""
+
+    def tolist(self) -> bool:
+        return True
+
+
+Scalar.__module__, Scalar.__name__ = "numpy", "bool"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (Scalar(), r"calls\[0\]\.kwargs\.n: a numpy\.bool has no JSON form; call \.tolist\(\)"),
+        ({1}, "a set has no JSON form; make it a list"),
+        (b"x", "a bytes has no JSON form; decode it"),
+        (float("inf"), "inf has no JSON form; to give it .* execute with non_finite"),
+    ],
+)
+def test_execute_value_without_a_json_form_says_what_to_do(value: object, message: str) -> None:
+    """The path, the type with the package it is of, and the way out."""
+    with pytest.raises(InvalidRequest, match=message):
+        _operations.execute(SOURCE, [{"n": value}])

@@ -316,3 +316,26 @@ async def test_call_hash_order_is_the_same_every_time(bench: Bench) -> None:
     code = "def main_solution(): return list({'a', 'b', 'c', 'd', 'e'})"
     outputs = {str((await bench.call(code)).output) for _ in range(3)}
     assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("checks", [{}, {"determinism": {"runs": 2}, "complexity": "codeio"}])
+async def test_call_with_infinite_arguments_is_run_and_never_certified(
+    bench: Bench, checks: dict[str, Any]
+) -> None:
+    """As Python's floats; a NaN that is still one is no change of the arguments."""
+    code = "import math\ndef main_solution(a): return [math.isnan(a[0]), a[1] > 1e308, -a[1] < 0]"
+    args = {"args": [[float("nan"), float("inf")]]}
+    response = await bench.request(
+        code, [args], isolation="process", checks=checks, non_finite=True
+    )
+    (ended,) = response.executions
+    assert (ended.status, ended.output) == (Status.OK, [True, True, True])
+    assert ended.output_flags == []
+    assert response.certificate is None
+
+
+async def test_call_that_returns_its_infinite_argument_gives_it_as_text(bench: Bench) -> None:
+    """Python's words in, Python's words out: answers stay strict JSON."""
+    args = {"args": [float("-inf")]}
+    ended = await run(bench, "def main_solution(x): return [x]", args, non_finite=True)
+    assert (ended.status, ended.output, ended.output_text) == (Status.OK, None, "[-Infinity]")

@@ -90,6 +90,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
             isolation=args.isolation,
             profile=args.profile,
             convert=args.convert,
+            non_finite=args.non_finite or None,
         )
     if args.json:
         terminal.line(report.json_line(response))
@@ -126,6 +127,11 @@ def _add_call_options(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="FILE.jsonl",
         help="one call a line: a JSON object is keyword, an array positional arguments; - is stdin",
+    )
+    group.add_argument(
+        "--non-finite",
+        action="store_true",
+        help="let arguments hold NaN, Infinity and -Infinity, in these words",
     )
 
 
@@ -187,7 +193,8 @@ def _expression_call(text: str) -> wire.Call:
 
 def _json_argument(text: str) -> object:
     try:
-        return strict_json.decode(text)
+        # Whether infinities may be sent is for --non-finite to say, and for what sends them.
+        return strict_json.decode(text, non_finite=True)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"not strict JSON: {error}: {text[:200]}") from error
 
@@ -197,7 +204,7 @@ def _calls_of_file(name: str) -> Iterator[wire.Call]:
         if not line.strip():
             continue
         try:
-            value = strict_json.decode(line)
+            value = strict_json.decode(line, non_finite=True)
         except ValueError as error:
             raise CommandError(f"{name}, line {number}: not strict JSON: {error}") from error
         if isinstance(value, dict):

@@ -16,17 +16,18 @@ __all__ = ["encode"]
 _SHOWN_STEPS_MAX = 12
 
 
-def encode(value: object) -> bytes:
+def encode(value: object, *, non_finite: bool = False) -> bytes:
     """Compact UTF-8 JSON of ``value``. Tuples become arrays, as everywhere in execbox.
 
     Raises StrictJSONError naming the path of what JSON cannot carry: NaN and infinities, lone
     surrogates, keys that are not strings, other types, integers over ``DIGITS_MAX`` digits,
-    nesting deeper than ``JSON_DEPTH_MAX``.
+    nesting deeper than ``JSON_DEPTH_MAX``. ``non_finite`` writes NaN and infinities as the words
+    that Python's json module has for them.
     """
     if _is_changed_by_json(value):
         raise _fault(value)
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(value, ensure_ascii=False, allow_nan=non_finite, separators=(",", ":"))
         return text.encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise _fault(value) from error
@@ -98,11 +99,27 @@ def _problem(item: object, depth: int) -> tuple[Reason, str] | None:
         finite = math.isfinite(item)
         return None if finite else (Reason.NOT_FINITE, f"{float(item)!r} has no JSON form")
     if not isinstance(item, dict | list | tuple):
-        return Reason.NOT_JSON, f"a {type(item).__name__} has no JSON form"
+        return Reason.NOT_JSON, f"a {_type_name(item)} has no JSON form{_remedy(item)}"
     if depth >= JSON_DEPTH_MAX:
         levels = f"arrays and objects are nested deeper than {JSON_DEPTH_MAX}"
         return Reason.TOO_DEEP, f"{levels} (or contain themselves)"
     return _keys_problem(item) if isinstance(item, dict) else None
+
+
+def _type_name(item: object) -> str:
+    module, name = type(item).__module__.partition(".")[0], type(item).__name__
+    return name if module == "builtins" else f"{module}.{name}"
+
+
+def _remedy(item: object) -> str:
+    """How to make JSON of it, where that is known; numpy's bool looks like Python's."""
+    if callable(getattr(item, "tolist", None)):
+        return "; call .tolist() on it first"
+    if isinstance(item, set | frozenset):
+        return "; make it a list first"
+    if isinstance(item, bytes | bytearray):
+        return "; decode it to a string first"
+    return ""
 
 
 def _half_character(text: str) -> str | None:

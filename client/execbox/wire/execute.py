@@ -40,6 +40,12 @@ class ExecuteRequest(Request):
         description="After so many calls in a row that took all the time or memory they may, the "
         "rest is not_run; null runs all.",
     )
+    non_finite: bool = Field(
+        default=False,
+        description="true lets arguments hold NaN, Infinity and -Infinity, as the words that "
+        "Python's json writes. Such a request gets no certificate: what they give is no ground "
+        "truth, and cannot be replayed.",
+    )
     replay: list[Replay] | None = Field(
         default=None,
         description="One entry per call: each execution then says whether it still gives that "
@@ -52,6 +58,8 @@ class ExecuteRequest(Request):
             raise ValueError(
                 f"replay has {len(self.replay)} entries for {len(self.calls)} calls; give one each"
             )
+        if self.replay is not None and self.non_finite:
+            raise ValueError("replay is of ground truth, which non_finite arguments never give")
         return self
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from execbox.strict_json import JSON, StrictJSONError, decode, path_text, shortened
+from execbox.strict_json import JSON, Reason, StrictJSONError, decode, path_text, shortened
 from execbox.wire import ErrorCode
 from execbox_service.failures import CallerMistake
 from execbox_service.json_steps import decode_in_steps
@@ -42,6 +42,10 @@ _KINDS = {
     "finite_number": "must be a finite number",
 }
 
+_ADVICE = {
+    Reason.NOT_FINITE: '; an execute request with "non_finite": true may have it in its arguments'
+}
+
 _M = TypeVar("_M", bound=BaseModel)
 _Path = tuple[str | int, ...]
 
@@ -54,15 +58,31 @@ def parsed(model: type[_M], body: bytes) -> _M:
 
 def decoded(body: bytes) -> JSON:
     """The document ``body`` holds; raises CallerMistake if it is no strict JSON."""
-    read = decode if len(body) < ASIDE_BYTES else decode_in_steps
     try:
-        return read(body)
+        return _read(body, non_finite=False)
     except StrictJSONError as error:
+        if error.reason is Reason.NOT_FINITE and (found := _non_finite_document(body)) is not None:
+            return found
         raise CallerMistake(
             ErrorCode.INVALID_JSON,
-            f"the body is no acceptable JSON: {error.message}",
+            f"the body is no acceptable JSON: {error.message}{_ADVICE.get(error.reason, '')}",
             detail={"reason": error.reason.value},
         ) from error
+
+
+def _read(body: bytes, *, non_finite: bool) -> JSON:
+    read = decode if len(body) < ASIDE_BYTES else decode_in_steps
+    return read(body, non_finite=non_finite)
+
+
+def _non_finite_document(body: bytes) -> JSON | None:
+    """The document, if it says itself that it may hold NaN and infinities."""
+    try:
+        document = _read(body, non_finite=True)
+    except StrictJSONError:
+        return None
+    permits = isinstance(document, dict) and document.get("non_finite") is True
+    return document if permits else None
 
 
 def validated(model: type[_M], document: JSON) -> _M:

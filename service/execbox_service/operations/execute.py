@@ -55,7 +55,7 @@ def _certificate(
     backend: Backend, request: ExecuteRequest, *, packages: Sequence[str]
 ) -> Certificate | None:
     check = request.checks.determinism
-    if check is None:
+    if check is None or request.non_finite:
         return None
     return certificates.write(
         backend.facts,

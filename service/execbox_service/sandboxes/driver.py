@@ -311,5 +311,8 @@ def _seq_of(answer: Result | Refused) -> int:
 
 
 def call_payload(call: dict[str, object]) -> bytes:
-    """A call as the job reads it: ASCII JSON, so that nothing depends on an encoding."""
-    return json.dumps(call, separators=(",", ":"), allow_nan=False).encode()
+    """A call as the job reads it: ASCII JSON, so that nothing depends on an encoding.
+
+    Infinities are written as words; where they are not permitted, none comes this far.
+    """
+    return json.dumps(call, separators=(",", ":")).encode()
