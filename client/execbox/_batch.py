@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from pydantic import ValidationError
 
 from execbox import strict_json, wire
-from execbox._exchange import Answer, Exchange
+from execbox._exchange import Exchange, HttpAnswer
 from execbox._operations import (
     encoded,
     generation_bound_s,
@@ -44,8 +44,8 @@ __all__ = [
     "OUTSTANDING_BYTES_MAX",
     "BatchResult",
     "Chunk",
-    "Health",
     "OutgoingLine",
+    "Reachability",
     "Settled",
     "outgoing",
     "whole_lines",
@@ -152,7 +152,7 @@ def _bound_s(line: wire.BatchLine) -> float:
 
 
 @dataclass(slots=True)
-class Health:
+class Reachability:
     """Whether the service has been answering at all; shared by the chunks of one batch.
 
     Once a chunk has used up its retries without a single answer, the ones after it are tried once
@@ -171,7 +171,7 @@ class Chunk:
     """Some lines on their way: which are still unanswered, and whether to send them again."""
 
     lines: list[OutgoingLine]
-    health: Health
+    health: Reachability
     _pending: dict[int, OutgoingLine] = field(init=False)
     _sent: list[int] = field(init=False)
     _answered_count: int = 0
@@ -284,7 +284,7 @@ def _parsed(text: bytes) -> wire.BatchAnswer:
         raise ConnectionBroken(f"a line of the answer cannot be read: {error}"[:300]) from error
 
 
-def _read_nothing(_answer: Answer) -> None:
+def _read_nothing(_answer: HttpAnswer) -> None:
     return None
 
 

@@ -12,8 +12,8 @@ from execbox._batch import (
     OUTSTANDING_BYTES_MAX,
     BatchResult,
     Chunk,
-    Health,
     OutgoingLine,
+    Reachability,
     Settled,
     outgoing,
     whole_lines,
@@ -54,7 +54,7 @@ class _Batch:
     def __init__(self, transport: AsyncTransport, policy: RetryPolicy, *, window: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
-        self._health = Health(policy)
+        self._health = Reachability(policy)
         self._window = window
         self._ready: asyncio.Queue[OutgoingLine] = asyncio.Queue()
         self._settled: asyncio.Queue[Settled | BaseException | None] = asyncio.Queue()

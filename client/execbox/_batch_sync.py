@@ -14,8 +14,8 @@ from execbox._batch import (
     OUTSTANDING_BYTES_MAX,
     BatchResult,
     Chunk,
-    Health,
     OutgoingLine,
+    Reachability,
     Settled,
     outgoing,
     whole_lines,
@@ -78,7 +78,7 @@ class _Workers:
 
     def __init__(self, transport: SyncTransport, policy: RetryPolicy) -> None:
         self._transport = transport
-        self._health = Health(policy)
+        self._health = Reachability(policy)
         self._ready: queue.SimpleQueue[OutgoingLine | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Settled | _Failed] = queue.SimpleQueue()
         self._stopping = threading.Event()

@@ -27,18 +27,19 @@ from execbox.errors import (
     ServiceError,
     ServiceUnavailable,
 )
-from execbox.wire import ErrorResponse
+from execbox.wire import ErrorCode, ErrorResponse
 
-__all__ = ["Answer", "Exchange", "read_answer", "read_model", "retry_after_s"]
+__all__ = ["Exchange", "HttpAnswer", "read_answer", "read_model", "retry_after_s"]
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _EXCERPT_CHARS = 120
+_KEY_REMEDY = " (the client takes it from api_key, or from EXECBOX_API_KEY)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HttpAnswer:
     """What came back: status, body, and the one header that matters."""
 
     url: str
@@ -57,14 +58,14 @@ class Exchange(Generic[T]):
 
     method: str
     path: str
-    read: Callable[[Answer], T]
+    read: Callable[[HttpAnswer], T]
     read_timeout_s: float
     body: bytes | None = None
     content_type: str = "application/json"
     accepted: frozenset[int] = frozenset({200})
 
 
-def read_answer(exchange: Exchange[T], answer: Answer) -> T:
+def read_answer(exchange: Exchange[T], answer: HttpAnswer) -> T:
     """The result of a success; raises the matching ``ExecboxError`` for everything else."""
     if answer.http_status not in exchange.accepted:
         raise _error_of(answer)
@@ -77,7 +78,7 @@ def read_answer(exchange: Exchange[T], answer: Answer) -> T:
         raise _error_of(answer) from error
 
 
-def read_model(model: type[ModelT], answer: Answer) -> ModelT:
+def read_model(model: type[ModelT], answer: HttpAnswer) -> ModelT:
     """The body as ``model``; raises ``InvalidResponse`` if it is not strict JSON of that shape."""
     try:
         document = strict_json.decode(answer.body, depth_max=strict_json.DOCUMENT_DEPTH_MAX)
@@ -107,7 +108,7 @@ def retry_after_s(header: str | None, *, now: datetime) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _error_of(answer: Answer) -> ExecboxError:
+def _error_of(answer: HttpAnswer) -> ExecboxError:
     try:
         error = read_model(ErrorResponse, answer).error
     except InvalidResponse as unreadable:
@@ -123,13 +124,14 @@ def _error_of(answer: Answer) -> ExecboxError:
             retry_after_s=retry_after_s(answer.retry_after, now=datetime.now(UTC)),
         )
     if status >= 400:
+        remedy = _KEY_REMEDY if error.code == ErrorCode.UNAUTHORIZED else ""
         return _request_error_class(status)(
-            error.message, code=error.code, detail=error.detail, http_status=status
+            error.message + remedy, code=error.code, detail=error.detail, http_status=status
         )
     return _unreadable(answer, "an error with a status that is none")
 
 
-def _foreign_error(answer: Answer, unreadable: InvalidResponse) -> ExecboxError:
+def _foreign_error(answer: HttpAnswer, unreadable: InvalidResponse) -> ExecboxError:
     """An error status whose body is not execbox's, so most likely from a proxy in between."""
     status = answer.http_status
     message = f"{answer.url} answered HTTP {status} without saying why: {_excerpt(answer.body)}"
@@ -162,7 +164,7 @@ def _request_error_class(status: int) -> type[RequestError]:
     return classes.get(status, RequestError)
 
 
-def _unreadable(answer: Answer, problem: str) -> InvalidResponse:
+def _unreadable(answer: HttpAnswer, problem: str) -> InvalidResponse:
     return InvalidResponse(
         f"{answer.url} answered HTTP {answer.http_status} with what is not an execbox answer "
         f"({problem}): {_excerpt(answer.body)}; is this the right URL, and a matching version?"

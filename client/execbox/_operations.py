@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 from pydantic import BaseModel, ValidationError
 
 from execbox import strict_json, wire
-from execbox._exchange import Answer, Exchange, read_model
+from execbox._exchange import Exchange, HttpAnswer, read_model
 from execbox.errors import InvalidRequest, InvalidResponse, RequestTooLarge, ServiceUnavailable
 from execbox.wire.complaints import invalid_request
 
@@ -101,7 +101,7 @@ def execute(
     request = _execute_request(function, calls, **options)
     body = _checked_size(encoded(request), remedy="send fewer calls per request")
 
-    def read(answer: Answer) -> wire.ExecuteResponse:
+    def read(answer: HttpAnswer) -> wire.ExecuteResponse:
         response = read_model(wire.ExecuteResponse, answer)
         if len(response.executions) != len(request.calls):
             raise InvalidResponse(
@@ -156,7 +156,7 @@ def verify(
     except ValidationError as error:
         raise invalid_request(error) from error
 
-    def read(answer: Answer) -> wire.VerifyResponse:
+    def read(answer: HttpAnswer) -> wire.VerifyResponse:
         response = read_model(wire.VerifyResponse, answer)
         if [item.id for item in response.items] != [item.id for item in request.items]:
             raise InvalidResponse(f"{answer.url} answered other items than it was asked")
@@ -193,7 +193,7 @@ def readyz() -> Exchange[wire.Readiness]:
 def ready() -> Exchange[None]:
     """``GET /readyz`` that fails with ``ServiceUnavailable`` while the service is not ready."""
 
-    def read(answer: Answer) -> None:
+    def read(answer: HttpAnswer) -> None:
         readiness = read_model(wire.Readiness, answer)
         if not readiness.ready:
             raise ServiceUnavailable(
@@ -244,7 +244,7 @@ def _call_bound_s(request: wire.ExecuteRequest | wire.GenerateRequest) -> float:
 
 
 def _get(
-    path: str, read: Callable[[Answer], T], *, accepted: frozenset[int] = frozenset({200})
+    path: str, read: Callable[[HttpAnswer], T], *, accepted: frozenset[int] = frozenset({200})
 ) -> Exchange[T]:
     return Exchange(
         method="GET", path=path, read=read, read_timeout_s=_PROBE_TIMEOUT_S, accepted=accepted

@@ -18,11 +18,11 @@ from typing import TypeAlias, TypedDict, TypeVar
 import httpx
 
 from execbox._connections import AsyncConnections, Connections
-from execbox._exchange import Answer, Exchange, read_answer
+from execbox._exchange import Exchange, HttpAnswer, read_answer
 from execbox._retry import Pacing, Retrying
 from execbox._route import Route, route_to
 from execbox._version import client_version
-from execbox.config import ClientConfig
+from execbox.config import ClientConfig, service_root
 from execbox.errors import (
     ConfigError,
     ConnectFailed,
@@ -71,7 +71,7 @@ class SyncTransport:
                     raise
             time.sleep(pause_s)
 
-    def _send_once(self, exchange: Exchange[T], pacing: Pacing) -> Answer:
+    def _send_once(self, exchange: Exchange[T], pacing: Pacing) -> HttpAnswer:
         timeout = _timeout(self._config, exchange, within_s=pacing.remaining_s())
         with (
             self._connections.borrow() as http,
@@ -145,7 +145,7 @@ class AsyncTransport:
                     raise
             await asyncio.sleep(pause_s)
 
-    async def _send_once(self, exchange: Exchange[T], pacing: Pacing) -> Answer:
+    async def _send_once(self, exchange: Exchange[T], pacing: Pacing) -> HttpAnswer:
         timeout = _timeout(self._config, exchange, within_s=pacing.remaining_s())
         with self._failures(timeout):
             http = await self._connections.http()
@@ -188,7 +188,7 @@ def _http_options(config: ClientConfig, route: Route) -> _HttpOptions:
     if config.api_key is not None:
         headers["Authorization"] = f"Bearer {config.api_key}"
     return _HttpOptions(
-        base_url=config.base_url,
+        base_url=service_root(config.base_url),
         headers=headers,
         limits=httpx.Limits(
             max_connections=config.connections_max,
@@ -210,10 +210,10 @@ def _request(
     )
 
 
-def _answer(response: httpx.Response, route: Route) -> Answer:
+def _answer(response: httpx.Response, route: Route) -> HttpAnswer:
     if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
         raise _refused_by_proxy(str(response.request.url), route, "407")
-    return Answer(
+    return HttpAnswer(
         url=f"{response.request.url}{route}",
         http_status=response.status_code,
         body=response.content,

@@ -24,6 +24,7 @@ __all__ = [
     "is_loopback",
     "model_config_from_env",
     "network_environment",
+    "service_root",
     "terminal_wants_no_color",
 ]
 
@@ -166,6 +167,13 @@ def is_loopback(base_url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def service_root(base_url: str) -> str:
+    """What the paths of the API are appended to: the URL, without the ``/v1`` they begin with."""
+    parts = urlsplit(base_url)
+    path = parts.path.rstrip("/")
+    return parts._replace(path=path[:-3]).geturl() if path.endswith("/v1") else base_url
 
 
 def network_environment() -> dict[str, str]:

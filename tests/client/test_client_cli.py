@@ -181,6 +181,21 @@ def test_run_source_with_declared_encoding_is_read_as_python_reads_it(
         ),
         (
             {
+                "status": "exception",
+                "error": {
+                    "type": "PermissionError",
+                    "message": "[Errno 1] Operation not permitted",
+                    "line": 2,
+                },
+            },
+            [
+                "call 1: exception ",
+                "  PermissionError: [Errno 1] Operation not permitted (line 2)",
+                "  note: the default profile permits neither a further process nor a socket; ",
+            ],
+        ),
+        (
+            {
                 "status": "invalid_code",
                 "error": {"type": "SyntaxError", "message": "oops", "line": 3},
             },

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox import errors, wire
-from execbox._exchange import Answer, Exchange, read_answer, read_model, retry_after_s
+from execbox._exchange import Exchange, HttpAnswer, read_answer, read_model, retry_after_s
 
 NOW = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)
 HEALTH = Exchange(
@@ -21,8 +21,8 @@ HEALTH = Exchange(
 )
 
 
-def answer(status: int, body: bytes, retry_after: str | None = None) -> Answer:
-    return Answer(url="http://x/y", http_status=status, body=body, retry_after=retry_after)
+def answer(status: int, body: bytes, retry_after: str | None = None) -> HttpAnswer:
+    return HttpAnswer(url="http://x/y", http_status=status, body=body, retry_after=retry_after)
 
 
 def error_body(*, retryable: bool) -> bytes:
@@ -30,7 +30,7 @@ def error_body(*, retryable: bool) -> bytes:
     return json.dumps({"error": fields | {"retryable": retryable}}).encode()
 
 
-def raised(reply: Answer) -> errors.ExecboxError:
+def raised(reply: HttpAnswer) -> errors.ExecboxError:
     with pytest.raises(errors.ExecboxError) as caught:
         read_answer(HEALTH, reply)
     return caught.value

@@ -10,6 +10,7 @@ import pytest
 
 from execbox import (
     AsyncClient,
+    AuthenticationError,
     Client,
     ClientConfig,
     ConnectFailed,
@@ -104,6 +105,34 @@ async def test_execute_base_url_with_a_path_keeps_it(
     server.reply(200, ok_body("1"))
     await perform(f"{server.url}/box/", "execute", SOURCE, [{}])
     assert server.received[0].path == "/box/v1/execute"
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/box/v1"])
+async def test_execute_base_url_that_ends_in_v1_is_the_service_all_the_same(
+    path: str, server: ScriptedServer, perform: Perform
+) -> None:
+    """As the addresses of model endpoints end; every path of the API begins with it."""
+    server.reply(200, ok_body("1")).reply(200, HEALTHY)
+    await perform(f"{server.url}{path}", "execute", SOURCE, [{}])
+    await perform(f"{server.url}{path}", "healthz")
+    prefix = "/box" if "box" in path else ""
+    paths = [request.path for request in server.received]
+    assert paths == [f"{prefix}/v1/execute", f"{prefix}/healthz"]
+
+
+async def test_execute_with_a_wrong_key_says_where_the_key_is_taken_from(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """The service knows headers only; the caller knows variables."""
+    server.fail(401, "unauthorized", retryable=False)
+    with pytest.raises(AuthenticationError, match=r"unauthorized happened .*EXECBOX_API_KEY"):
+        await perform(server.url, "execute", SOURCE, [{}])
+
+
+async def test_service_that_is_down_says_what_to_look_at(dead_url: str, perform: Perform) -> None:
+    """Its address, and how to start one."""
+    with pytest.raises(ConnectFailed, match=r"EXECBOX_URL.*`execbox serve`"):
+        await perform(dead_url, "healthz", config={"retry": RetryPolicy.never()})
 
 
 @pytest.mark.parametrize("digits", [40, 4300])

@@ -64,7 +64,7 @@ def test_encode_any_json_value_is_what_the_standard_library_reads(value: object)
         ({"x": {1: 2}}, "x", "key 1 is not a string"),
         ({"x": [{1, 2}]}, "x[0]", "a set has no JSON form"),
         ([b"x"], "[0]", "a bytes has no JSON form"),
-        ([Decimal(1)], "[0]", "a Decimal has no JSON form"),
+        ([Decimal(1)], "[0]", "a decimal.Decimal has no JSON form"),
         ([1, 10**4300], "[1]", "more than 4300 digits"),
         ([1, -(10**4300)], "[1]", "more than 4300 digits"),
     ],

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox import wire
-from execbox._batch import Chunk, Health, OutgoingLine, outgoing, whole_lines
+from execbox._batch import Chunk, OutgoingLine, Reachability, outgoing, whole_lines
 from execbox.config import RetryPolicy
 from execbox.errors import ConnectionBroken
 from execbox_service.api.ndjson import Line, LineBuffer
@@ -125,7 +125,7 @@ def a_chunk() -> Chunk:
     ]
     sent = [line for line in lines if isinstance(line, OutgoingLine)]
     assert len(sent) == 3
-    chunk = Chunk(sent, Health(RetryPolicy.never()))
+    chunk = Chunk(sent, Reachability(RetryPolicy.never()))
     chunk.exchange()
     return chunk
 

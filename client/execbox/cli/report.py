@@ -12,6 +12,10 @@ from execbox.cli.terminal import Terminal
 __all__ = ["json_line", "passed", "show_response"]
 
 _MIB = 1024 * 1024
+_REFUSED_BY_PROFILE = (
+    "note: the default profile permits neither a further process nor a socket; if that was tried, "
+    "--profile processes permits processes (and no socket), where the service's operator does"
+)
 
 
 def passed(execution: wire.Execution) -> bool:
@@ -69,6 +73,8 @@ def _details(execution: wire.Execution) -> Iterator[str]:
         yield "note: the function changed its arguments"
     if execution.error is not None:
         yield from _error(execution.error)
+        if execution.error.type == "PermissionError" and "[Errno 1]" in execution.error.message:
+            yield _REFUSED_BY_PROFILE
     yield from _stream("stdout", execution.stdout, truncated=execution.truncated.stdout)
     yield from _stream("stderr", execution.stderr, truncated=execution.truncated.stderr)
     if execution.determinism is not None:

@@ -130,6 +130,7 @@ def _not_permitted(
     return CallerMistake(
         code,
         f"{field}: {asked} is not permitted by this service's operator; permitted: "
-        f"{', '.join(allowed)}",
+        f"{', '.join(allowed)}. Leave {field} out, or ask the operator to permit it with "
+        f"EXECBOX_{field.upper()}{'S' if field == 'profile' else ''}_ALLOWED",
         detail={"field": field, "value": asked, "permitted": list(allowed)},
     )
