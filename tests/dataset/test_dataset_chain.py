@@ -222,12 +222,12 @@ def test_bad_answers_and_bad_lines_cost_milliseconds_and_only_themselves(
     assert set(verdicts.values()) <= {"incorrect", "no_answer"}
     listed = [(entry["line"], entry["reason"]) for entry in read_lines(errors_path(output))]
     assert listed == [
-        (8, "request_too_large"),
+        (8, "body_too_large"),
         (9, "line_too_long"),
         (10, "not_json"),
         (11, "not_json"),
         (12, "not_json"),
-        (13, "not_json"),
+        (13, "too_deep"),
         (14, "not_json"),
         (15, "unknown_function"),
     ]

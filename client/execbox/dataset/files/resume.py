@@ -19,10 +19,8 @@ continued run ends with the same bytes as an undisturbed one.
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,7 +29,7 @@ from typing import Self
 from execbox.dataset.files.append_log import AppendLog, as_dataset_error, replacing
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, encode_line
 from execbox.dataset.files.records import BadLine, Record, digest_of
-from execbox.dataset.files.sources import open_source, reading_errors
+from execbox.dataset.files.results_file import ResultsFile, target_of
 
 __all__ = ["RunFiles", "errors_path", "failure_entry", "run_path"]
 
@@ -85,8 +83,8 @@ class RunFiles:
     ) -> None:
         self._output = output
         with as_dataset_error(output):
-            _target(output).parent.mkdir(parents=True, exist_ok=True)
-            self._results_path = _Results(_target(output), packed=output.suffix == ".gz")
+            target_of(output).parent.mkdir(parents=True, exist_ok=True)
+            self._results_path = ResultsFile(target_of(output), packed=output.suffix == ".gz")
         for path in (errors_path(output), run_path(output)):
             _refuse_no_file(path, output)
         self._result_ordinals: dict[int, int] = {}
@@ -197,64 +195,9 @@ class RunFiles:
         return failures
 
 
-class _Results:
-    """Where results are appended to: the output, or beside a packed one until all is done."""
-
-    def __init__(self, output: Path, *, packed: bool) -> None:
-        self.output = output
-        self._packed = packed
-        self._appended = output.with_name(output.name + ".partial") if packed else output
-
-    def hold_something(self) -> bool:
-        """Whether an earlier run, or something else, has left anything there."""
-        return any(
-            path.exists() and path.stat().st_size > 0 for path in (self.output, self._appended)
-        )
-
-    def discard(self) -> None:
-        """Empty what is there; the file itself, its place and permissions stay."""
-        if self.output.exists():
-            os.truncate(self.output, 0)
-        if self._packed:
-            self._appended.unlink(missing_ok=True)
-
-    def unpacked(self) -> Path:
-        """The file to append to, holding everything there is so far."""
-        if self._packed and not self._appended.exists() and self.hold_something():
-            with (
-                as_dataset_error(self.output),
-                open_source(self.output) as source,
-                reading_errors(source.name),
-                replacing(self._appended) as file,
-            ):
-                shutil.copyfileobj(source.file, file)
-        return self._appended
-
-    def pack(self) -> None:
-        """Bring what was appended into the output; the same results are the same bytes."""
-        if not self._packed:
-            return
-        with (
-            as_dataset_error(self.output),
-            self._appended.open("rb") as appended,
-            replacing(self.output) as file,
-            gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
-        ):
-            shutil.copyfileobj(appended, packed)
-        self._appended.unlink()
-
-
-def _target(path: Path) -> Path:
-    """The file that a path leads to, through any links; it need not be there yet."""
-    try:
-        return path.resolve()
-    except RuntimeError as error:  # Links that lead to each other.
-        raise DatasetError(f"{path}: {error}") from error
-
-
 def _beside(output: Path, suffix: str) -> Path:
-    target = _target(output)
-    return _target(target.with_name(target.name + suffix))
+    target = target_of(output)
+    return target_of(target.with_name(target.name + suffix))
 
 
 def _refuse_no_file(path: Path, output: Path) -> None:
@@ -284,7 +227,7 @@ def _locked(path: Path) -> int:
 
 
 def _claim(
-    lock_fd: int, results: _Results, *, step: str, settings: Mapping[str, object], restart: bool
+    lock_fd: int, results: ResultsFile, *, step: str, settings: Mapping[str, object], restart: bool
 ) -> None:
     """Start a new run in the files, or make sure that this one continues what is there."""
     mine = json.dumps({"step": step, "settings": settings}, indent=2, sort_keys=True) + "\n"
