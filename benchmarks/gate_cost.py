@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.docker_daemon import daemon_url
 from harness.measurement import say
 from harness.report import number, table
 
@@ -155,6 +156,7 @@ async def _started(settings: Settings) -> AsyncIterator[Runtime]:
 def _gate(path: Path) -> Iterator[int]:
     """The process id of a gate as a process of its own, as in docker-compose.yml."""
     environment = {
+        "EXECBOX_DOCKER_HOST": daemon_url(),
         "EXECBOX_GATE_SOCKET": str(path),
         "EXECBOX_INSTANCE": "gate-cost:through",
         "EXECBOX_LOG_LEVEL": "warning",

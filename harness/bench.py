@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import docker
 
 from execbox.wire import ExecuteRequest, ExecuteResponse, Execution
 from execbox_service.engines.docker.policy import LABEL
@@ -18,6 +16,7 @@ from execbox_service.operations.registry import EXECUTE
 from execbox_service.runtime import Runtime
 from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings, load_settings
+from harness.docker_daemon import docker_client
 
 IMAGE = "execbox-sandbox:local"
 
@@ -59,6 +58,16 @@ class Bench:
         """What the daemon has of this service, ended containers included."""
         return containers_of(instance_of(self.settings))
 
+    def is_quiet(self, container_count: int) -> bool:
+        """Whether the pool has made all that it keeps, and the daemon has so many containers: then
+        none of them is being made or removed."""
+        pool = self.runtime._pool
+        return (
+            pool is not None
+            and pool.warm_count == self.settings.pool_size
+            and len(self.containers()) == container_count
+        )
+
 
 def instance_of(settings: Settings) -> str:
     """The value of the label that every container of a service carries."""
@@ -72,16 +81,6 @@ def containers_of(instance: str) -> list[dict[str, Any]]:
             all=True, filters={"label": f"{LABEL}={instance}"}
         )
     return found
-
-
-@contextlib.contextmanager
-def docker_client() -> Iterator[docker.APIClient]:
-    """The daemon, to look at what a service made and to interfere with it."""
-    client = docker.APIClient(timeout=30)
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 def bench_settings(**overrides: str) -> Settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,14 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import docker
 from docker.errors import APIError
 
 from execbox_service.engines.docker.policy import LABEL
+from harness.docker_daemon import open_docker
 
 WRITABLE_DIRECTORIES = ("tmp", "dev/shm")
+_CGROUPS = Path("/sys/fs/cgroup")
+_CGROUP_PATTERNS = ("docker/*", "*/docker/*", "system.slice/docker-*", "*/system.slice/docker-*")
+_CGROUP_NAME = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 _SYSVIPC_TABLES = ("/proc/sysvipc/shm", "/proc/sysvipc/msg", "/proc/sysvipc/sem")
-_API_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class HostView:
 
     def __init__(self, instance: str) -> None:
         self._filters = {"label": f"{LABEL}={instance}"}
-        self.api = docker.APIClient(timeout=_API_TIMEOUT_S)
+        self.api = open_docker()
 
     def close(self) -> None:
         self.api.close()
@@ -101,11 +104,21 @@ def sysvipc_count(init_pid: int) -> int:
 def orphans(known_ids: Iterable[str]) -> set[str]:
     """What is left on the host of containers the daemon does not know: shims, cgroups, folders."""
     known = set(known_ids)
-    found = {f"shim of {each}" for each in _shim_ids() - known}
-    for hierarchy in Path("/sys/fs/cgroup").glob("*"):
-        for folder in hierarchy.glob("*/" + "[0-9a-f]" * 64):
-            if folder.name not in known:
-                found.add(f"cgroup of {folder.name}")
+    return {f"shim of {each}" for each in _shim_ids() - known} | {
+        f"cgroup of {each}" for each in cgroup_container_ids(_CGROUPS) - known
+    }
+
+
+def cgroup_container_ids(root: Path) -> set[str]:
+    """Containers that have a control group below the mount point: of version 1, where each
+    controller has a tree, or of version 2, as a directory of the daemon's own or as a scope of
+    systemd's."""
+    found = set()
+    for pattern in _CGROUP_PATTERNS:
+        for folder in root.glob(pattern):
+            name = _CGROUP_NAME.fullmatch(folder.name)
+            if name is not None:
+                found.add(name[1])
     return found
 
 

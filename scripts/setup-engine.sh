@@ -5,11 +5,13 @@
 #   scripts/setup-engine.sh
 #
 # Where one answers already, says so and changes nothing. Otherwise, as root on
-# a machine with apt, installs Debian's docker.io and starts its daemon. Where
-# it can do neither, says what to do and ends with status 1.
+# a machine with apt, installs what is missing of the docker command (on Debian 13
+# and later a package of its own, docker-cli) and the daemon (docker.io), and
+# starts it. Where it can do neither, says what to do and ends with status 1.
 #
 # Environment:
-#   DOCKER_HOST            the daemon to look for; with it set, none is installed
+#   DOCKER_HOST            the daemon to look for; with it set, no daemon is
+#                          installed, but the docker command is
 #   EXECBOX_NO_INSTALL     set to anything: never install or start anything
 #   EXECBOX_DOCKERD_LOG    where a daemon started here logs to
 #                          (default /var/log/execbox-dockerd.log)
@@ -63,11 +65,44 @@ start_daemon() {
     fi
 }
 
-if version=$(server_version); then
-    say "a Docker daemon answers (version $version)"
-    exit 0
+can_install() {
+    [[ -z ${EXECBOX_NO_INSTALL:-} && $(id -u) -eq 0 ]] && command -v apt-get >/dev/null
+}
+
+install() {
+    say "installing $* with apt"
+    apt-get install -y -q --no-install-recommends "$@" </dev/null
+}
+
+exit_if_one_answers() {
+    local version
+    if version=$(server_version); then
+        say "a Docker daemon answers (version $version)"
+        exit 0
+    fi
+}
+
+exit_if_one_answers
+
+export DEBIAN_FRONTEND=noninteractive
+if ! command -v docker >/dev/null && can_install; then
+    say "the docker command is missing"
+    apt-get update -q
+    if [[ -n $(apt-cache search --names-only '^docker-cli$') ]]; then
+        install docker-cli
+    else
+        install docker.io iptables
+    fi
+    # There may be a daemon that only could not be asked.
+    exit_if_one_answers
 fi
 
+if ! command -v docker >/dev/null && { command -v dockerd >/dev/null || [[ -n ${DOCKER_HOST:-} ]]; }; then
+    give_up "the docker command is missing, so no Docker daemon can be asked." \
+        "On Debian 13 or later:       sudo apt-get install docker-cli" \
+        "On Debian 12 or Ubuntu:      sudo apt-get install docker.io" \
+        "Anywhere else:               install Docker's command line"
+fi
 if [[ -n ${DOCKER_HOST:-} ]]; then
     give_up "no Docker daemon answers at DOCKER_HOST." \
         "Start that daemon, or unset DOCKER_HOST to use this machine's own."
@@ -82,18 +117,17 @@ if command -v docker >/dev/null && [[ $(id -u) -ne 0 ]]; then
         "If you may not talk to it: sudo usermod -aG docker \"\$USER\", then log in again" \
         "Its own words:             docker version"
 fi
-if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
+if ! can_install; then
     give_up "there is no Docker daemon, and installing one takes root and apt." \
-        "On Debian or Ubuntu:  sudo apt-get install docker.io" \
+        "On Debian or Ubuntu:  sudo apt-get install docker.io   (and docker-cli from Debian 13 on)" \
         "                      sudo usermod -aG docker \"\$USER\", then log in again" \
         "Anywhere else:        install Docker Desktop or Docker Engine and start it"
 fi
 
 if ! command -v dockerd >/dev/null; then
-    say "no Docker daemon found: installing docker.io and iptables with apt"
-    export DEBIAN_FRONTEND=noninteractive
+    say "no Docker daemon found"
     apt-get update -q
-    apt-get install -y -q --no-install-recommends docker.io iptables </dev/null
+    install docker.io iptables
 fi
 if ! start_daemon; then
     if [[ -s $log ]]; then

@@ -8,14 +8,16 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-DAEMON = "/var/run/docker.sock"
+import pytest
+from harness.docker_daemon import daemon_socket, daemon_url
 
 
 class DockerProxy:
     """Passes bytes on in both directions, until it is cut: then nobody answers at its path."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, daemon_path: str) -> None:
         self._path = path
+        self._daemon_path = daemon_path
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -38,7 +40,7 @@ class DockerProxy:
             os.unlink(self._path)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_unix_connection(DAEMON)
+        there_reader, there_writer = await asyncio.open_unix_connection(self._daemon_path)
         pair = {writer, there_writer}
         self._writers |= pair
         try:
@@ -61,7 +63,10 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @contextlib.asynccontextmanager
 async def docker_proxy(folder: Path) -> AsyncIterator[DockerProxy]:
     """A proxy that lets everything through, for the length of a block."""
-    proxy = DockerProxy(folder / "docker.sock")
+    daemon_path = daemon_socket()
+    if daemon_path is None:
+        pytest.skip(f"the daemon has no unix socket to stand before: {daemon_url()}")
+    proxy = DockerProxy(folder / "docker.sock", daemon_path)
     await proxy.restore()
     try:
         yield proxy

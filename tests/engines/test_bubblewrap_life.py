@@ -91,8 +91,8 @@ async def test_destroy_leaves_no_process_no_group_and_no_descriptor() -> None:
         for sandbox in sandboxes:
             await sandbox.destroy()
             await sandbox.destroy()
-        await asyncio.sleep(0.05)
-        assert (alive(pids), group_directories(), descriptor_count()) == (set(), groups, fds)
+        assert await soon(lambda: not alive(pids))
+        assert await soon(lambda: (group_directories(), descriptor_count()) == (groups, fds))
 
 
 async def test_stop_removes_what_is_left_and_can_be_called_again() -> None:
@@ -102,7 +102,9 @@ async def test_stop_removes_what_is_left_and_can_be_called_again() -> None:
         pids, files = processes_of(sandbox), engine._files.path
         assert files.is_dir()
         await engine.stop()
-        assert (alive(pids), files.exists()) == (set(), False)
+        assert not files.exists()
+        # A process leaves its control group before it has ended (version 2).
+        assert await soon(lambda: not alive(pids))
         sandbox._stream.close()
         sandbox._errors.close()
 
@@ -116,7 +118,7 @@ async def test_sandbox_given_back_after_the_stop_is_gone_already(
         pids = processes_of(sandbox)
         await engine.stop()
         await sandbox.destroy()
-        assert not alive(pids)
+        assert await soon(lambda: not alive(pids))
         assert not (await sandbox.post_mortem()).oom_killed
         with pytest.raises(SandboxLost):
             await sandbox.set_memory_mb(64)

@@ -22,6 +22,7 @@ from harness.bench import (
     instance_of,
     started_bench,
 )
+from harness.docker_daemon import docker_client, open_docker
 
 from execbox.wire import Status
 from execbox_service.engines.container_spec import container_spec
@@ -54,7 +55,7 @@ def labelled_container(instance: str, *, start: bool) -> str:
 
 def remove(name: str) -> None:
     """Remove a container if it is there."""
-    client = docker.APIClient()
+    client = open_docker()
     try:
         client.remove_container(name, force=True)
     except docker.errors.NotFound:
@@ -66,7 +67,7 @@ def remove(name: str) -> None:
 async def test_service_keeps_as_many_containers_as_asked_and_removes_all_at_the_end() -> None:
     """Warm containers are there before anybody asks, refilled after use, gone after the stop."""
     async with started_bench(pool_size="2") as bench:
-        await eventually(lambda: len(bench.containers()) == 2)
+        await eventually(lambda: bench.is_quiet(2))
         names = {container["Names"][0] for container in bench.containers()}
         ended = await bench.call(DOUBLE, 4)
         assert ended.output == 8
@@ -148,11 +149,8 @@ async def test_container_has_what_the_policy_asks_for() -> None:
             bench.call(SLEEP + f"\n# {needle}", 1.0, principal=f"key-{needle}")
         )
         await asyncio.sleep(0.5)
-        client = docker.APIClient()
-        try:
+        with docker_client() as client:
             facts = [client.inspect_container(c["Id"]) for c in bench.containers()]
-        finally:
-            client.close()
         await running
     assert facts
     for found in facts:
@@ -177,11 +175,8 @@ async def test_container_gets_nothing_of_the_operators_docker_configuration(
     )
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     async with started_bench(pool_size="1") as bench:
-        client = docker.APIClient()
-        try:
+        with docker_client() as client:
             facts = [client.inspect_container(c["Id"]) for c in bench.containers()]
-        finally:
-            client.close()
     assert facts
     assert "secret" not in json.dumps(facts)
 

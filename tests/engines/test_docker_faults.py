@@ -15,6 +15,7 @@ import docker
 import pytest
 from docker.errors import APIError, NotFound
 from harness.bench import Bench, eventually, started_bench
+from harness.docker_daemon import docker_client, open_docker
 
 from execbox.wire import Execution, Status
 from execbox_service.failures import ServiceFailure
@@ -42,7 +43,7 @@ DOUBLE = "def main_solution(x): return x * 2"
 
 def to_all_running(bench: Bench, action: Callable[[docker.APIClient, str], None]) -> int:
     """Do something to every running container of a service; how many there were."""
-    client = docker.APIClient()
+    client = open_docker()
     done = 0
     try:
         for container in bench.containers():
@@ -64,11 +65,8 @@ def stop(client: docker.APIClient, name: str) -> None:
 
 
 def pause(name: str) -> None:
-    client = docker.APIClient()
-    try:
+    with docker_client() as client:
         client.pause(name)
-    finally:
-        client.close()
 
 
 @pytest.mark.parametrize("isolation", ["container", "process"])

@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 
-import docker
 import pytest
 import pytest_asyncio
 from harness.attacks.attack import Attack, run_attack
@@ -19,6 +18,7 @@ from harness.bench import (
     instance_of,
     started_bench,
 )
+from harness.docker_daemon import docker_client
 
 from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.docker.engine import DockerEngine
@@ -31,18 +31,12 @@ KEY_HASH = "0" * 64
 WARM_COUNT = 2
 
 
-def namespaces_of_running(bench: Bench) -> list[list[int]]:
-    """For each running container of the service: the inode of each of ``NAMESPACES``."""
-    client = docker.APIClient()
-    try:
-        running = [each["Id"] for each in bench.containers() if each["State"] == "running"]
-        pids = [client.inspect_container(name)["State"]["Pid"] for name in running]
-    finally:
-        client.close()
-    # One that is being started is listed as running before it has a process.
-    return [
-        [os.stat(f"/proc/{pid}/ns/{name}").st_ino for name in NAMESPACES] for pid in pids if pid
-    ]
+def namespaces_of_containers(bench: Bench) -> list[list[int]]:
+    """For each container of a service that is quiet: the inode of each of ``NAMESPACES``."""
+    with docker_client() as client:
+        ids = [each["Id"] for each in bench.containers()]
+        pids = [client.inspect_container(name)["State"]["Pid"] for name in ids]
+    return [[os.stat(f"/proc/{pid}/ns/{name}").st_ino for name in NAMESPACES] for pid in pids]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -96,8 +90,8 @@ class TestSharing:
         """The network namespace is the same for all, no other is."""
         # Of containers that live at the same time: a number is given again when its owner is gone,
         # so what two executions read one after the other can be equal.
-        await eventually(lambda: len(namespaces_of_running(sharing)) >= WARM_COUNT + 1)
-        found = await asyncio.to_thread(namespaces_of_running, sharing)
+        await eventually(lambda: sharing.is_quiet(WARM_COUNT + 1))
+        found = await asyncio.to_thread(namespaces_of_containers, sharing)
         different = [len(set(inodes)) for inodes in zip(*found, strict=True)]
         assert different == [1, len(found), len(found), len(found)]
 
@@ -113,11 +107,8 @@ class TestSharing:
         """Containers that have joined live on; new ones join another."""
         engine = sharing.runtime._engine
         holder = engine._holder.name  # type: ignore[union-attr]
-        client = docker.APIClient()
-        try:
+        with docker_client() as client:
             await asyncio.to_thread(client.kill, holder)
-        finally:
-            client.close()
         await eventually(lambda: engine._holder.lost)  # type: ignore[union-attr]
         for number in range(4):
             ended = await sharing.call("def main_solution(x): return x + 1", number)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench import Bench, bench_settings, started_bench
+from harness.docker_daemon import daemon_url
 
 from execbox_service.gate.__main__ import gate_server
 from execbox_service.settings import Settings
@@ -112,7 +113,8 @@ def new_name() -> str:
 async def started_gate(**overrides: str) -> AsyncIterator[Gate]:
     """A gate in this process; nothing of it is left afterwards."""
     with tempfile.TemporaryDirectory(prefix="execbox-gate-") as folder:
-        gate = Gate(bench_settings(gate_socket=str(Path(folder) / "engine.sock"), **overrides))
+        given = {"gate_socket": str(Path(folder) / "engine.sock"), "docker_host": daemon_url()}
+        gate = Gate(bench_settings(**given | overrides))
         await gate.start()
         try:
             yield gate

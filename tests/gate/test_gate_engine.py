@@ -8,6 +8,7 @@ import contextlib
 import docker
 import pytest
 from harness.bench import Bench, bench_settings, containers_of, eventually, instance_of
+from harness.docker_daemon import docker_client
 
 from execbox.wire import Execution, Status
 from execbox_service.failures import ServiceFailure
@@ -115,12 +116,8 @@ async def test_gate_remembers_nothing_of_containers_that_are_gone() -> None:
 
 
 def _kill(container_id: str) -> None:
-    client = docker.APIClient()
-    try:
-        with contextlib.suppress(docker.errors.APIError):
-            client.kill(container_id)
-    finally:
-        client.close()
+    with docker_client() as client, contextlib.suppress(docker.errors.APIError):
+        client.kill(container_id)
 
 
 async def test_shared_network_works_through_the_gate() -> None:
@@ -162,8 +159,7 @@ async def test_daemon_without_the_image_is_said_through_the_gate(image: str) -> 
 async def test_container_of_an_earlier_gate_is_swept_by_the_service() -> None:
     """What carries the instance's label may be removed, though this gate did not make it."""
     settings = bench_settings()
-    client = docker.APIClient()
-    try:
+    with docker_client() as client:
         name = "execbox-0123456789abcdef"
         client.create_container(
             settings.image, name=name, labels={"org.execbox.sandbox": instance_of(settings)}
@@ -177,5 +173,3 @@ async def test_container_of_an_earlier_gate_is_swept_by_the_service() -> None:
         finally:
             with contextlib.suppress(docker.errors.NotFound):
                 client.remove_container(name, force=True)
-    finally:
-        client.close()

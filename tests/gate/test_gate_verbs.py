@@ -13,6 +13,7 @@ import docker
 import pytest
 import pytest_asyncio
 from harness.bench import IMAGE
+from harness.docker_daemon import docker_client, open_docker
 
 from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.docker.policy import LABEL, PACKAGES_PATH
@@ -35,7 +36,7 @@ def attach_bytes(api: str, target: str) -> bytes:
 @pytest_asyncio.fixture(loop_scope="session")
 async def strangers_container() -> AsyncIterator[str]:
     """A running container of another service on the same daemon, named as ours are."""
-    client = docker.APIClient()
+    client = open_docker()
     name = new_name()
     try:
         client.create_container(
@@ -138,8 +139,7 @@ async def test_path_of_another_version_of_the_api_is_refused(gate: Gate, prefix:
 async def test_container_of_others_cannot_be_touched(gate: Gate, strangers_container: str) -> None:
     """Same daemon, same form of name, another label: 404, by name and by id."""
     api = await gate.api()
-    client = docker.APIClient()
-    try:
+    with docker_client() as client:
         container_id = client.inspect_container(strangers_container)["Id"]
         for target in (strangers_container, container_id):
             for answer in (
@@ -157,8 +157,6 @@ async def test_container_of_others_cannot_be_touched(gate: Gate, strangers_conta
         listed = (await gate.ask("GET", f"{api}/containers/json?all=1")).json()
         assert container_id not in {container["Id"] for container in listed}
         assert client.inspect_container(strangers_container)["State"]["Running"]
-    finally:
-        client.close()
 
 
 @pytest.mark.parametrize("target", ["web", "execbox-0123456789abcde", "0123456789ab", "a" * 63])
@@ -177,16 +175,13 @@ async def test_create_that_differs_makes_nothing(gate: Gate) -> None:
     answer = await gate.ask("POST", f"{api}/containers/create?name={name}", body=body)
     assert answer.status == 403
     assert "HostConfig.Binds" in answer.message
-    client = docker.APIClient()
-    try:
+    with docker_client() as client:
         with pytest.raises(docker.errors.NotFound):
             client.inspect_container(name)
         # The control: without the gate the same body makes a container (which is not started).
         client.create_container_from_config(body, name=name)
         assert client.inspect_container(name)["HostConfig"]["Privileged"]
         client.remove_container(name)
-    finally:
-        client.close()
 
 
 async def test_create_with_an_image_that_is_not_the_one_is_refused(gate: Gate) -> None:

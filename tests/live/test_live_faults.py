@@ -11,7 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from docker.errors import APIError
-from harness.bench import IMAGE, containers_of, docker_client
+from harness.bench import IMAGE, containers_of
+from harness.docker_daemon import docker_client
 
 from execbox_service.engines.docker.policy import LABEL
 from tests.api.harness import Answer, assert_error, wait_until

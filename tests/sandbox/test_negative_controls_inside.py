@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.bench import Bench, docker_client, eventually
+from harness.bench import Bench, eventually
+from harness.docker_daemon import docker_client
 from harness.host_view import HostView, processes_by_namespace
 
 from execbox.wire import Status

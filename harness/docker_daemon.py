@@ -1,0 +1,42 @@
+"""The Docker daemon as programs beside the service reach it: the one that DOCKER_HOST names.
+
+Looks at what a service made and interferes with it; the service has an engine for its own use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import docker
+
+_DEFAULT_URL = "unix:///var/run/docker.sock"
+_API_TIMEOUT_S = 60
+
+
+@contextlib.contextmanager
+def docker_client() -> Iterator[docker.APIClient]:
+    """A connection to the daemon, for the length of a block."""
+    client = open_docker()
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def open_docker() -> docker.APIClient:
+    """A connection to the daemon; the caller closes it."""
+    api: docker.APIClient = docker.from_env(timeout=_API_TIMEOUT_S).api
+    return api
+
+
+def daemon_url() -> str:
+    """Where the daemon is asked to be found."""
+    return os.environ.get("DOCKER_HOST") or _DEFAULT_URL
+
+
+def daemon_socket() -> str | None:
+    """The path of the daemon's unix socket; None where it is reached in a different way."""
+    scheme, _, path = daemon_url().partition("://")
+    return path if scheme == "unix" else None

@@ -1,0 +1,137 @@
+"""scripts/setup-engine.sh on machines that lack the Docker command, the daemon, or both.
+
+What it installs is a package manager's and what it starts a daemon's, which no test may do to the
+machine it runs on: programs of the same names stand in for both, and remember what was asked.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+SCRIPT: Final = Path(__file__).resolve().parents[1] / "scripts" / "setup-engine.sh"
+REAL: Final = ("bash", "sleep", "setsid", "nohup", "tail", "cat", "chmod", "touch", "ln")
+DOCKER: Final = 'test -e "$STATE/daemon" && echo 26.1.5'
+DOCKERD: Final = 'touch "$STATE/daemon"; exec sleep 1'
+APT_GET: Final = """
+case $1 in install) ;; *) exit 0 ;; esac
+shift
+for name in "$@"; do
+    case $name in
+    -*) continue ;;
+    docker-cli) ln -s "$STATE/docker" "$BIN/docker" ;;
+    docker.io)
+        ln -s "$STATE/dockerd" "$BIN/dockerd"
+        test -n "$CLI_APART" || ln -s "$STATE/docker" "$BIN/docker"
+        ;;
+    esac
+    echo "$name" >>"$STATE/installed"
+done
+"""
+APT_CACHE: Final = 'test -z "$CLI_APART" || echo "docker-cli - Linux container runtime -- client"'
+
+
+class Machine:
+    """A PATH of its own: real small programs, and stand-ins for Docker and apt."""
+
+    def __init__(self, folder: Path, *, cli_apart: bool, user_id: int = 0) -> None:
+        self.bin, self.state = folder / "bin", folder / "state"
+        self.bin.mkdir()
+        self.state.mkdir()
+        self._cli_apart, self._programs = cli_apart, {"docker": DOCKER, "dockerd": DOCKERD}
+        for name in REAL:
+            found = shutil.which(name)
+            assert found is not None
+            (self.bin / name).symlink_to(found)
+        for name, text in self._programs.items():
+            self._write(self.state / name, text)
+        for name, text in (
+            ("id", f"echo {user_id}"),
+            ("pidof", "exit 1"),
+            ("systemctl", 'touch "$STATE/daemon"'),
+            ("apt-get", APT_GET),
+            ("apt-cache", APT_CACHE),
+        ):
+            self._write(self.bin / name, text)
+
+    def _write(self, path: Path, text: str) -> None:
+        path.write_text(f"#!{shutil.which('bash')}\n{text}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    def has(self, *names: str) -> Machine:
+        """With these installed; ``daemon`` is one that runs."""
+        for name in names:
+            if name == "daemon":
+                (self.state / name).touch()
+            else:
+                (self.bin / name).symlink_to(self.state / name)
+        return self
+
+    def set_up(self, **environment: str) -> tuple[int, str, list[str]]:
+        """Run the script: its status, what it said, and what it installed, in order."""
+        done = subprocess.run(
+            ["bash", str(SCRIPT)],
+            env={
+                "PATH": str(self.bin),
+                "BIN": str(self.bin),
+                "STATE": str(self.state),
+                "CLI_APART": "yes" if self._cli_apart else "",
+                "EXECBOX_DOCKERD_LOG": str(self.state / "log"),
+            }
+            | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        installed = self.state / "installed"
+        names = installed.read_text("utf-8").split() if installed.exists() else []
+        return done.returncode, done.stdout + done.stderr, names
+
+
+@pytest.mark.parametrize(
+    ("cli_apart", "there", "installed"),
+    [
+        pytest.param(True, (), ["docker-cli", "docker.io", "iptables"], id="Debian 13, bare"),
+        pytest.param(False, (), ["docker.io", "iptables"], id="Debian 12, bare"),
+        pytest.param(True, ("dockerd",), ["docker-cli"], id="Debian 13, no command"),
+        pytest.param(True, ("dockerd", "daemon"), ["docker-cli"], id="Debian 13, only a daemon"),
+        pytest.param(True, ("docker",), ["docker.io", "iptables"], id="Debian 13, no daemon"),
+        pytest.param(True, ("docker", "dockerd"), [], id="all there, not running"),
+        pytest.param(True, ("docker", "dockerd", "daemon"), [], id="all there, running"),
+    ],
+)
+def test_setup_as_root_installs_what_is_missing_and_no_more(
+    tmp_path: Path, cli_apart: bool, there: tuple[str, ...], installed: list[str]
+) -> None:
+    """On Debian 13 docker.io does not bring the command, and the daemon was said not to answer."""
+    status, said, names = Machine(tmp_path, cli_apart=cli_apart).has(*there).set_up()
+    assert (status, names) == (0, installed), said
+    assert "a Docker daemon answers (version 26.1.5)" in said
+
+
+@pytest.mark.parametrize(
+    ("user_id", "there", "environment", "said"),
+    [
+        (1000, ("dockerd",), {}, "the docker command is missing"),
+        (1000, (), {}, "there is no Docker daemon, and installing one takes root"),
+        (1000, ("docker", "dockerd"), {}, "its daemon does not answer to you"),
+        (1000, (), {"DOCKER_HOST": "tcp://h:1"}, "the docker command is missing"),
+        (0, ("docker",), {"DOCKER_HOST": "tcp://h:1"}, "no Docker daemon answers at DOCKER_HOST"),
+        (0, ("dockerd",), {"EXECBOX_NO_INSTALL": "1"}, "the docker command is missing"),
+        (0, ("docker",), {"EXECBOX_NO_INSTALL": "1"}, "EXECBOX_NO_INSTALL forbids"),
+        (0, (), {"EXECBOX_NO_INSTALL": "1"}, "EXECBOX_NO_INSTALL forbids"),
+    ],
+)
+def test_setup_that_may_not_install_says_what_is_missing(
+    tmp_path: Path, user_id: int, there: tuple[str, ...], environment: dict[str, str], said: str
+) -> None:
+    """The command and the daemon are told apart; nothing is installed."""
+    machine = Machine(tmp_path, cli_apart=True, user_id=user_id).has(*there)
+    status, text, names = machine.set_up(**environment)
+    assert (status, names) == (1, [])
+    assert said in text
