@@ -49,6 +49,6 @@ def test_names_are_read_wherever_the_fault_is(line: bytes, names: dict[str, str]
 )
 def test_names_of_a_hostile_line_take_time_in_proportion(line: bytes) -> None:
     """No text is searched twice: ten times the length is about ten times the work."""
-    begun_s = time.process_time()
+    began_s = time.thread_time()
     assert names_in(line, "id", "op") == {}
-    assert time.process_time() - begun_s < 20
+    assert time.thread_time() - began_s < 20

@@ -10,6 +10,7 @@ from execbox.dataset.files.json_lines import BadRecord, DatasetError, encode_lin
 from execbox.dataset.files.lookup import Lookup
 from execbox.dataset.files.records import LINE_BYTES_MAX, BadLine, Record, read_records
 from tests.dataset.files import write_lines
+from tests.effort import refuse_effort
 
 BAD_LINES = [
     (b"{", "not_json"),
@@ -33,9 +34,8 @@ def test_bad_line_is_told_with_its_place_and_reading_goes_on(
 ) -> None:
     """One line that cannot be used costs that line only, and no time to speak of."""
     path = write_lines(tmp_path / "in.jsonl", [{"n": 0}, line, {"n": 2}])
-    begun_s = time.monotonic()
+    refuse_effort(lambda: read_records(path))
     first, bad, last = read_records(path)
-    assert time.monotonic() - begun_s < 2
     assert isinstance(first, Record)
     assert isinstance(last, Record)
     assert (last.number, last.value) == (3, {"n": 2})

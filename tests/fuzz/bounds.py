@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -74,18 +72,3 @@ def portions(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> list[bytes]:
 def same(left: Any, right: Any) -> bool:
     """Whether two JSON values are the same to the last bit: 1, 1.0 and True are three values."""
     return json.dumps(left) == json.dumps(right)
-
-
-def fastest_cpu_s(work: Callable[[], object], *, tries: int = 3) -> float:
-    """CPU seconds of the quickest of some tries; others on the machine make tries slower only."""
-    spent_s = []
-    for _ in range(tries):
-        started_s = time.process_time()
-        work()
-        spent_s.append(time.process_time() - started_s)
-    return min(spent_s)
-
-
-def is_done_within(work: Callable[[], object], cpu_s: float, *, tries: int = 12) -> bool:
-    """Whether any of some tries takes no more CPU time than that."""
-    return any(fastest_cpu_s(work, tries=1) <= cpu_s for _ in range(tries))

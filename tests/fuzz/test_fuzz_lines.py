@@ -15,7 +15,8 @@ from execbox._batch import Chunk, OutgoingLine, Reachability, outgoing, whole_li
 from execbox.config import RetryPolicy
 from execbox.errors import ConnectionBroken
 from execbox_service.api.ndjson import Line, LineBuffer
-from tests.fuzz.bounds import VALUES, bounded, damaged, fastest_cpu_s, portions
+from tests.effort import refuse_effort
+from tests.fuzz.bounds import VALUES, bounded, damaged, portions
 
 LINE_BYTES_MAX = 12
 BODIES = st.lists(
@@ -111,9 +112,7 @@ def test_line_buffer_of_one_long_line_in_small_pieces_takes_linear_time(piece_by
             buffer.take()
 
     size = 20_000 * piece_bytes
-    small_s = fastest_cpu_s(lambda: read(size))
-    large_s = fastest_cpu_s(lambda: read(4 * size))
-    assert large_s < max(0.1, 9 * small_s)
+    refuse_effort(lambda: read(4 * size))
 
 
 # The answers of a batch, as a client takes them
