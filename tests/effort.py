@@ -19,6 +19,9 @@ FAR_TOO_LONG_S = 2.0
 """Of CPU time. What is tried with it takes a hundredth of that, or minutes where each part of a
 text is looked at once for every other part."""
 
+EXTRACTION_LINES_MAX = 500_000
+"""Of Python, to find the answer in whatever text: 50 ms."""
+
 
 def lines_run(work: Callable[[], object]) -> int:
     """How many lines of Python ``work`` runs, its own included, in this thread."""

@@ -12,7 +12,12 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 NAMED: Final = re.compile(r"`{1,2}((?:[\w.*-]+/)*[\w*-]+\.(?:py|sh|c))(?:::\w+)?`{1,2}")
 """A path or a name in backticks that ends as programs' do."""
 WRITTEN_IN: Final = {".py", ".md", ".sh", ".toml", ".yml"}
-NOT_OURS: Final = {"solution.py", "input_generator.py", "codeio_utils.py"}
+NOT_OURS: Final = {
+    "solution.py",
+    "input_generator.py",
+    "codeio_utils.py",
+    "assemble_codeio_demo.py",
+}
 """What users' files, and files of other projects, are called."""
 MADE: Final = {"__pycache__", "build", "dist", "results"}
 

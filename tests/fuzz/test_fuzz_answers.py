@@ -23,7 +23,7 @@ from execbox.wire import JSON_DEPTH_MAX, Tolerance
 from execbox_service.answers.extraction import SEARCHED_CHARS_MAX, Answer, NoAnswer, extract
 from execbox_service.answers.literals import Allowance, Broken, SearchTooLong, read_literal
 from execbox_service.judge.comparison import ComparisonTooLong, equal
-from tests.effort import lines_run, refuse_effort
+from tests.effort import EXTRACTION_LINES_MAX, lines_run, refuse_effort
 from tests.fuzz.bounds import VALUES, bounded, same
 
 PIECES = [
@@ -37,8 +37,6 @@ PIECES = [
     *("\\text{", "\\left", "\\, ", "$", "# a", "set()", "()", "(1)", "(1,)", "{}", "[[", "]]"),
     *("...", "=", "<"),
 ]
-EXTRACTION_LINES_MAX = 600_000
-"""Of Python, whatever the text: 50 ms."""
 TEXTS = st.lists(
     st.sampled_from(PIECES) | VALUES.map(json.dumps) | VALUES.map(repr) | st.text(max_size=5),
     max_size=14,
