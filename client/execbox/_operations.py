@@ -65,6 +65,7 @@ class ExecuteOptions(TypedDict, total=False):
     profile: wire.Profile | None
     convert: wire.Conversion | None
     non_finite: bool | None
+    give_up_after: int | None
 
 
 class GenerateOptions(TypedDict, total=False):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "add_run_options", "generate", "run_options_of"]
 
-_LIMITS = ("cpu_time_s", "wall_time_s", "memory_mb", "job_time_s")
+_LIMITS = ("cpu_time_s", "wall_time_s", "memory_mb")
 
 _DESCRIPTION = """\
 Sample inputs for every function with its input generator, run them, and keep the pairs that are
@@ -62,7 +62,7 @@ def add_parser(commands: Subparsers) -> None:
         request,
         "give_up_after",
         default=defaults.give_up_after,
-        text="draws in a row without a pair, of which one that hangs or eats memory counts five",
+        text="draws in a row without a pair, of which one that hangs or eats memory counts ten",
     )
     add_number_option(group, request, "seed", default=defaults.seed, text="of the draws")
     add_run_options(parser)
@@ -110,7 +110,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="codeio: sets, bytes, Decimal and numpy values become JSON (default none: dropped)",
     )
-    add_limit_options(parser, names=_LIMITS, defaults=RunOptions().limits)
+    add_limit_options(parser, names=_LIMITS)
+    add_number_option(
+        parser,
+        wire.Limits,
+        "job_time_s",
+        shown_default=None,
+        text="seconds for all executions of one function; without it, as many as all that is "
+        "asked for takes at the limits of each",
+    )
     service = parser.add_argument_group("service")
     service.add_argument("--url", help="the service (default: EXECBOX_URL)")
     service.add_argument(
@@ -130,7 +138,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def run_options_of(args: argparse.Namespace) -> RunOptions:
     """How the options want functions run."""
     return RunOptions(
-        limits=limits_of(args, defaults=RunOptions().limits),
+        limits=limits_of(args),
         runs=args.runs,
         complexity=None if args.complexity == "none" else "codeio",
         prelude=args.prelude,

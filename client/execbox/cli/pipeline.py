@@ -170,6 +170,5 @@ def _run_options(args: argparse.Namespace) -> RunOptions:
 
 
 def _pair_limits(args: argparse.Namespace) -> wire.Limits:
-    """As for checking, but a function that hangs in every draw is given up sooner."""
-    limits = limits_of(args).model_dump(exclude={"job_time_s"})
-    return RunOptions().limits.model_copy(update=limits)
+    """As for checking, but for the time of all executions together, which goes with the pairs."""
+    return wire.Limits.model_validate(limits_of(args).model_dump(exclude={"job_time_s"}))

@@ -43,7 +43,7 @@ class GenerateRequest(Request):
     give_up_after: Annotated[int, Field(ge=1, le=CALLS_MAX)] | None = Field(
         default=None,
         description="Draws in a row without a pair after which to stop; one that took all the "
-        "time or memory it may counts five. Null: never before attempts.",
+        "time or memory it may counts ten. Null: never before attempts.",
     )
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     limits: Limits = Limits()

@@ -31,6 +31,13 @@ from execbox.dataset.steps.step import Step, per_record
 from execbox.errors import ExecboxError, RequestError
 
 __all__ = ["certify_step", "open_certify_step"]
+_GIVE_UP_AFTER = 5
+_DEAR = frozenset({wire.Status.TIMEOUT, wire.Status.MEMORY_EXCEEDED})
+_GIVEN_UP = Sorted(
+    group="dropped",
+    reason="given_up",
+    message=f"not run: the {_GIVE_UP_AFTER} pairs before took all the time or memory they may",
+)
 
 
 @asynccontextmanager
@@ -118,6 +125,9 @@ class _PairsOfRecord:
         while chunk:
             calls = [wire.Call.model_validate({"kwargs": pair["input"]}) for _, pair in chunk]
             response = await self._execute(self.function, calls, checks=self._options.checks)
+            ended = [execution.status for execution in response.executions]
+            if _is_given_up(ended):
+                return done + self._given_up(chunk, response)
             left = []
             for (index, pair), execution in zip(chunk, response.executions, strict=True):
                 if self._is_incomplete(execution):
@@ -132,6 +142,17 @@ class _PairsOfRecord:
                 )
             chunk = left
         return done
+
+    def _given_up(
+        self, chunk: Sequence[tuple[int, Value]], response: wire.ExecuteResponse
+    ) -> list[tuple[int, CheckedPair]]:
+        """What was checked, and the rest as dropped without having been run."""
+        return [
+            (index, CheckedPair(pair, _GIVEN_UP))
+            if self._is_incomplete(execution)
+            else (index, _checked(pair, execution, response.certificate))
+            for (index, pair), execution in zip(chunk, response.executions, strict=True)
+        ]
 
     def _is_incomplete(self, execution: wire.Execution) -> bool:
         if execution.status is wire.Status.NOT_RUN:
@@ -185,11 +206,20 @@ class _PairsOfRecord:
         return await self._service.execute(
             function,
             calls,
-            limits=self._options.limits,
+            limits=self._options.limits_for(len(calls)),
             checks=checks,
             isolation=self._options.isolation,
             convert=self.convert,
+            give_up_after=_GIVE_UP_AFTER,
         )
+
+
+def _is_given_up(statuses: Sequence[wire.Status]) -> bool:
+    """Whether the service stopped because so many calls in a row took all they may."""
+    if wire.Status.NOT_RUN not in statuses:
+        return False
+    before = statuses[: statuses.index(wire.Status.NOT_RUN)][-_GIVE_UP_AFTER:]
+    return len(before) == _GIVE_UP_AFTER and _DEAR.issuperset(before)
 
 
 def _unusable(pair: object, seen: set[str]) -> Sorted | None:

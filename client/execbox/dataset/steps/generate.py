@@ -55,7 +55,7 @@ class GenerateOptions:
 
     Ranges: ``count`` 1 to 1000, ``attempts`` and ``give_up_after`` 1 to 10,000, ``seed`` 0 or
     more. A function is given up after so many draws in a row without a pair, where one that took
-    all the time or memory it may counts five; None tries all ``attempts``.
+    all the time or memory it may counts ten; None tries all ``attempts``.
     """
 
     count: int = 10
@@ -119,7 +119,8 @@ def generate_step(service: GenerateService, options: GenerateOptions) -> Step:
                 attempts=options.attempts,
                 give_up_after=options.give_up_after,
                 seed=options.seed,
-                limits=run.limits,
+                # Twice, because not every draw gives a pair.
+                limits=run.limits_for(2 * options.count),
                 checks=run.checks,
                 isolation=run.isolation,
                 convert=convert,

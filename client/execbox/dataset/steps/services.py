@@ -42,6 +42,7 @@ class ExecuteService(Service, Protocol):
         checks: wire.Checks | None = None,
         isolation: wire.Isolation | None = None,
         convert: wire.Conversion | None = None,
+        give_up_after: int | None = None,
     ) -> wire.ExecuteResponse:
         """One execution per call, in their order. Raises ``RequestError`` where refused."""
 
