@@ -21,8 +21,10 @@ __all__ = ["DEAR", "GiveUp", "run_checked"]
 
 DEAR = frozenset({Status.TIMEOUT, Status.MEMORY_EXCEEDED})
 """What took all the time or memory it may."""
-_PORTION_S = 2.0
+_PORTION_MAX_S = 2.0
 """Of baselines in one portion: enough that what a portion costs beside its runs is little."""
+_PORTIONS_MIN = 20
+"""Into so many the time of a job is divided at least: what is lost at its end is one of them."""
 _GROWTH = 4
 """What comes after quick calls may be slow, so portions grow step by step."""
 
@@ -88,6 +90,8 @@ class _Whole:
         self._mean_s = 0.0
         """What each of those took."""
         self._unchecked_s = 0.0
+        job_time_s = jobs.baseline.limits.job_time_s
+        self._portion_s = min(_PORTION_MAX_S, job_time_s / _PORTIONS_MIN)
 
     @property
     def left_count(self) -> int:
@@ -113,7 +117,7 @@ class _Whole:
         width = self._run.width(self._jobs.baseline)
         if not self._count:
             return width
-        in_time = math.floor(_PORTION_S / self._mean_s) if self._mean_s else self.left_count
+        in_time = math.floor(self._portion_s / self._mean_s) if self._mean_s else self.left_count
         return max(width, min(_GROWTH * self._count, in_time))
 
     async def check(self, wanted: Sequence[int], *, is_last: bool) -> None:
@@ -121,7 +125,7 @@ class _Whole:
         if self._checker is None:
             return
         self._unchecked += wanted
-        if not is_last and self._unchecked_s < _PORTION_S:
+        if not is_last and self._unchecked_s < self._portion_s:
             return
         portion, self._unchecked, self._unchecked_s = self._unchecked, [], 0.0
         payloads = [payload_of(self._calls[index]) for index in portion]
