@@ -148,8 +148,6 @@ def main_solution():
     attempt("read and throw out", lambda: os.preadv(fd, [page], 0, 0x80))
     how = (ctypes.c_uint64 * 3)(os.O_RDONLY | os.O_DIRECT, 0, 0)
     if libc.syscall(ctypes.c_long(437), -100, path.encode(), how, 24) >= 0: done.append("openat2")
-    shared = mmap.mmap(fd, 4096, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
-    attempt("page out", lambda: shared.madvise(21))
     return done
 """,
         ("ok",),
