@@ -28,6 +28,7 @@ async def checked(
     job_time_s: float = 3600,
     isolation: Isolation = "process",
     give_up_after: int | None = None,
+    checks: ActiveChecks = CHECKS,
 ) -> list[Execution]:
     """So many calls, each with its number, run and run again."""
     job = Job(
@@ -42,7 +43,7 @@ async def checked(
         return await run_checked(
             run,
             Jobs(baseline=job, rerun=job, texts=["def main_solution(n): return n"]),
-            CHECKS,
+            checks,
             calls=[Call(args=[n]) for n in range(count)],
             gives_up=GiveUp(give_up_after),
         )
@@ -146,17 +147,21 @@ def test_run_checked_repeats_an_execution_with_the_process_number_of_the_baselin
     on_stage(play, [behave] * 10)
 
 
-def test_run_checked_gives_up_after_so_many_calls_that_took_all_they_may() -> None:
+@pytest.mark.parametrize("took_s", [0.1, 5.0])
+@pytest.mark.parametrize("checks", [CHECKS, ActiveChecks(size=None, determinism=None)])
+def test_run_checked_gives_up_after_so_many_calls_that_took_all_they_may(
+    took_s: float, checks: ActiveChecks
+) -> None:
     """What follows is not run, and said so: an endless function costs what was permitted."""
 
     async def play(stage: Stage) -> None:
-        executions = await checked(stage, 30, give_up_after=5)
+        executions = await checked(stage, 30, give_up_after=5, checks=checks)
         statuses = [execution.status for execution in executions]
         timeouts = statuses.count(Status.TIMEOUT)
         assert 5 <= timeouts <= 6
         assert statuses == [Status.TIMEOUT] * timeouts + [Status.NOT_RUN] * (30 - timeouts)
 
-    endless = taking(5.0, killed="cpu_time", exit_code=None, signal=9, cpu_time_ns=5 * 10**9)
+    endless = taking(took_s, killed="cpu_time", exit_code=None, signal=9, cpu_time_ns=5 * 10**9)
     on_stage(play, [endless] * 10)
 
 

@@ -49,20 +49,21 @@ async def run_checked(
     checks: ActiveChecks,
     *,
     calls: Sequence[Call],
-    gives_up: Callable[[Execution], bool],
+    gives_up: Callable[[Execution], bool] | None,
     is_wanted: Callable[[int, Execution], bool] = lambda _index, _execution: True,
     explain: bool = True,
 ) -> list[Execution]:
     """An execution of every call, in their order, with the checks. Raises ServiceFailure.
 
     ``gives_up`` is told each baseline in order, and once it says so nothing more is begun: the
-    rest is ``not_run``. What ``is_wanted`` refuses, asked in the same order, is not run again.
+    rest is ``not_run``; None runs all. What ``is_wanted`` refuses, asked in the same order, is not
+    run again.
     """
-    whole = _Whole(run, jobs, checks, calls=calls)
+    whole = _Whole(run, jobs, checks, calls=calls, stops_early=gives_up is not None)
     while whole.left_count:
         first, begun = await whole.begin_some()
         wanted = [n for n, execution in enumerate(begun, first) if is_wanted(n, execution)]
-        stops = any(map(gives_up, begun))
+        stops = gives_up is not None and any(map(gives_up, begun))
         await whole.check(wanted, is_last=stops or not whole.left_count)
         if stops:
             break
@@ -73,12 +74,19 @@ class _Whole:
     """The calls of one request: of how many the baseline is made, and which have been checked."""
 
     def __init__(
-        self, run: JobRun, jobs: Jobs, checks: ActiveChecks, *, calls: Sequence[Call]
+        self,
+        run: JobRun,
+        jobs: Jobs,
+        checks: ActiveChecks,
+        *,
+        calls: Sequence[Call],
+        stops_early: bool,
     ) -> None:
         self._run = run
         self._jobs = jobs
         self._checks = checks
         self._calls = calls
+        self._stops_early = stops_early
         self._checker: Checker | None = None
         if checks.determinism is not None:
             self._checker = checks.determinism.checker(run, jobs, call_count=len(calls))
@@ -112,10 +120,10 @@ class _Whole:
         return first, executions
 
     def _next_count(self) -> int:
-        if self._checker is None:
+        if not (self._stops_early or self._checker):
             return self.left_count
         width = self._run.width(self._jobs.baseline)
-        if not self._count:
+        if not self._count or self._begun[-1][0].status in DEAR:
             return width
         in_time = math.floor(self._portion_s / self._mean_s) if self._mean_s else self.left_count
         return max(width, min(_GROWTH * self._count, in_time))

@@ -29,10 +29,9 @@ async def execute(backend: Backend, request: ExecuteRequest, *, caller: Caller) 
         measured=checks.measured,
         expressions=[call.expression for call in request.calls if call.expression is not None],
     )
+    gives_up = None if request.give_up_after is None else GiveUp(request.give_up_after)
     async with backend.job_run(caller, job_time_s=request.limits.job_time_s) as run:
-        executions = await run_checked(
-            run, jobs, checks, calls=request.calls, gives_up=GiveUp(request.give_up_after)
-        )
+        executions = await run_checked(run, jobs, checks, calls=request.calls, gives_up=gives_up)
     backend.metrics.executed(executions)
     if request.replay is not None:
         executions = certificates.with_replays(executions, request.replay, facts=facts)
