@@ -90,6 +90,37 @@ def test_passing_failure_is_tried_again(
     assert len(server.requests) == 3
 
 
+_MESSAGE = b'"choices": [{"message": {"content": "six"}}]'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"logprobs": [NaN, -Infinity], ' + _MESSAGE + b"}",
+        b'{"id": 1, "id": 2, ' + _MESSAGE + b"}",
+        b"\xef\xbb\xbf{" + _MESSAGE + b"}",
+        b'{"far": 1e999, ' + _MESSAGE + b"}",
+    ],
+    ids=["nan", "key_twice", "byte_order_mark", "beyond_a_double"],
+)
+def test_completion_that_is_not_strict_json_is_taken_at_once(
+    server: ModelServer, replies: list[Reply], body: bytes
+) -> None:
+    """The text was paid for, and what is wrong stands in members that nobody reads."""
+    replies.append(Reply(body=body))
+    assert [answer.text for answer in ask(config(server))] == ["six"]
+    assert len(server.requests) == 1
+
+
+def test_completion_that_nests_without_end_is_malformed(
+    server: ModelServer, replies: list[Reply]
+) -> None:
+    """It ends as any other answer that cannot be read, not in a RecursionError."""
+    replies.append(Reply(body=b'{"choices": ' + b"[" * 200_000))
+    with pytest.raises(ModelFailed, match="no chat completion"):
+        ask(config(server, failure_retries_max=1))
+
+
 @pytest.mark.parametrize(
     ("reply", "reason", "requests"),
     [

@@ -44,16 +44,23 @@ _OBJECT_START = re.compile(
 )
 _PLACEHOLDER = re.compile(
     "\\{\\s*+[\"'\u201c]?(?:input|output)[\"'\u201d]?\\s*+:\\s*+"
-    "(?:<[^<>\\n]{1,80}>|\\.\\.\\.|\u2026|\\[your [^\\]\\n]{1,80}\\])\\s*+\\}",
+    "\\[?(?:<[^<>\\n]{1,80}>|\\.\\.\\.|\u2026|your[ _][\\w ]{1,80})\\]?\\s*+\\}",
     re.IGNORECASE,
 )
 _PLACEHOLDER_TEXT = re.compile(
-    r"<\s*(?:the |your )[^<>\n]{1,80}>|<(?:input|output|answer)>|\.\.\.|…", re.IGNORECASE
+    r"<\s*(?:the |your )[^<>\n]{1,80}>|<(?:input|output|answer)>|\.\.\.|…"
+    r"|your[ _](?:input|output|answer)(?:[ _]here)?",
+    re.IGNORECASE,
+)
+_PRINTED = re.compile(
+    "\\{\\s*+[\"'\u201c]?(?P<key>input|output)[\"'\u201d]?\\s*+:"
+    "(?P<number>[-+\u2212 \\d,./]{1,80})\\}",
+    re.IGNORECASE,
 )
 _ALIASES = frozenset({"answer", "final_answer", "final answer"})
 _BOXED = re.compile(r"\\f?boxed\s*+\{")
 _BRACES = re.compile(r"(?<!\\)[{}]")
-_TAGGED = re.compile(r"<(answer|final_answer)\s*+>|\[(answer)\]", re.IGNORECASE)
+_TAGGED = re.compile(r"<(answer|final_answer|input|output)\s*+>|\[(answer)\]", re.IGNORECASE)
 _LABELLED = re.compile(
     r"\b(?P<word>answer|output|input)\b[*_`]*+[ \t]*+(?:is\b[ \t]*+:?|:)", re.IGNORECASE
 )
@@ -100,7 +107,7 @@ def candidates(text: str, *, kind: Kind, allowance: Allowance) -> list[Candidate
         *fenced,
         *objects,
         *_boxed(text, objects, allowance=allowance),
-        *_tagged(text, allowance=allowance),
+        *_tagged(text, kind=kind, allowance=allowance),
         *_labelled(text, kind=kind, allowance=allowance),
     ]
     return _outermost(found)
@@ -142,7 +149,7 @@ def _objects(
         try:
             completed = read_literal(text, start, allowance=allowance)
         except Broken as broken:
-            attempt = _unreadable(text, start, broken)
+            attempt = _printed(text, start, kind, allowance) or _unreadable(text, start, broken)
             if attempt is not None:
                 yield attempt
             elif broken.inner is not None:
@@ -172,6 +179,17 @@ def _object(
     else:
         tier = Tier.LIKELY if _has_alias(value, kind) else Tier.OBJECT
     return Candidate(*span, tier, value)
+
+
+def _printed(text: str, start: int, kind: Kind, allowance: Allowance) -> Candidate | None:
+    """An object with a number as in print, such as ``{"output": 1,234}``."""
+    match = _PRINTED.match(text, start)
+    if match is None or match["key"].lower() != kind:
+        return None
+    value = marked_value(match["number"], allowance=allowance, words=False)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return Candidate(start, match.end(), Tier.ANSWER, {kind: value})
 
 
 def _is_placeholder(value: JSON) -> bool:
@@ -300,9 +318,11 @@ def _box_content(text: str, inside: int, allowance: Allowance) -> str | None:
     return None
 
 
-def _tagged(text: str, *, allowance: Allowance) -> Iterator[Candidate]:
+def _tagged(text: str, *, kind: Kind, allowance: Allowance) -> Iterator[Candidate]:
     """What stands between answer tags, or after one to the end of the text."""
     for tag in list(_TAGGED.finditer(text))[-_MARKS_TRIED_MAX:]:
+        if (tag[1] or "").lower() in {"input", "output"} - {kind}:
+            continue
         closing = f"</{tag[1]}>" if tag[1] else f"[/{tag[2]}]"
         end = text.lower().find(closing.lower(), tag.end())
         content = text[tag.end() : end if end >= 0 else len(text)]
@@ -322,10 +342,14 @@ def _labelled(text: str, *, kind: Kind, allowance: Allowance) -> Iterator[Candid
         )
         end = text.find("\n", match.end())
         end = end if end >= 0 else len(text)
+        if not text[match.end() : end].strip(" \t*_`"):
+            # A label that has a line of its own.
+            end = text.find("\n", end + 1)
+            end = end if end >= 0 else len(text)
         is_ours = match["word"].lower() in (kind, "answer")
         if before is None or not is_ours or end - match.end() > _LABELLED_CHARS_MAX:
             continue
-        content = text[match.end() : end].strip(" \t*_`").removesuffix(".").strip(" \t*_`")
+        content = text[match.end() : end].strip(" \n\r\t*_`").removesuffix(".").strip(" \t*_`")
         value = marked_value(without_latex(content), allowance=allowance, words=False)
         if value is not NOTHING and not isinstance(value, dict):
             tier = Tier.ANSWER if before["final"] else Tier.LIKELY

@@ -86,7 +86,7 @@ def _other_spellings(text: str) -> list[str]:
     spellings = []
     if "\\{" in text:
         spellings.append(text.replace("\\{", "{").replace("\\}", "}"))
-    if any(entity in text for entity, _ in _ENTITIES[:6]):
+    if any(entity in text for entity, _ in _ENTITIES[:8]):
         for entity, character in _ENTITIES:
             text = text.replace(entity, character)
         spellings.append(text)

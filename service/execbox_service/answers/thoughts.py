@@ -17,7 +17,7 @@ _NAMES = (
     "chain_of_thought|cot|internal_monologue"
 )
 _TAG = re.compile(
-    rf"<(?P<end>/?)(?:seed:|antml:)?(?:{_NAMES})\s*+>"
+    rf"<(?P<end>/?)(?:seed:|antml:)?(?:{_NAMES})(?:\s[^<>\n]{{0,100}})?>"
     rf"|\[(?P<end2>/?)(?:{_NAMES})\]"
     r"|<\|(?P<edge>begin|end)_of_(?:thought|thinking)\|>"
     r"|(?P<end3>\u25c1/?)think\u25b7",
