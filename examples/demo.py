@@ -26,8 +26,6 @@ from harness.local_service import LocalService, ServiceDidNotStart
 from execbox import Client, ExecboxError, Limits
 from execbox.wire import (
     Capabilities,
-    Checks,
-    DeterminismCheck,
     Execution,
     Function,
     GenerateResponse,
@@ -38,7 +36,6 @@ from execbox.wire import (
 _FUNCTIONS = Path(__file__).with_name("functions.jsonl")
 # Small, so that the function that never ends and the one that eats memory are soon over.
 _LIMITS = Limits(cpu_time_s=1.0, wall_time_s=5.0, memory_mb=64)
-_WITHOUT_SIZES = Checks(determinism=DeterminismCheck())
 _PAIR_COUNT = 2
 _DRAW_COUNT = 3
 _NAME_CHARS = 24
@@ -154,8 +151,6 @@ def look_at(client: Client, example: Example, *, able: Capabilities) -> Seen:
         count=_PAIR_COUNT,
         attempts=_DRAW_COUNT,
         limits=_LIMITS,
-        # pympler is what measures sizes; only our image is certain to have it.
-        checks=None if "pympler" in map(str.lower, able.packages) else _WITHOUT_SIZES,
     )
     given = _an_input(generated)
     may_lack = able.engine != "docker"

@@ -7,33 +7,22 @@ import json
 import pytest
 
 from execbox.wire import Checks, ComplexityLimits, Function, Limits
-from execbox_service.failures import CallerMistake
 from execbox_service.operations.checks import ActiveChecks, SizeCheck
 from execbox_service.operations.job_payloads import Options, function_jobs
 
 OWN = ComplexityLimits(string_chars=7)
-PYMPLER = {"pympler": "Pympler"}
 
 
-def test_size_check_where_nothing_can_measure_is_the_callers_to_leave_out() -> None:
-    """Run all the same, it would end as an ImportError of the user's code."""
-    with pytest.raises(CallerMistake, match="pympler") as refused:
-        ActiveChecks.of(Checks(complexity="codeio"), imports={"numpy": "numpy"})
-    assert (refused.value.http_status, refused.value.code) == (422, "check_unavailable")
-
-
-def test_size_check_that_is_not_asked_for_needs_nothing() -> None:
-    """Without the check any Python will do."""
-    assert ActiveChecks.of(Checks(), imports={}) == ActiveChecks(None, None)
+def test_size_check_that_is_not_asked_for_is_not_made() -> None:
+    """Nor is the determinism check."""
+    assert ActiveChecks.of(Checks()) == ActiveChecks(None, None)
 
 
 @pytest.mark.parametrize(("asked", "rule"), [("codeio", ComplexityLimits()), (OWN, OWN)])
-def test_size_check_with_pympler_has_the_limits_asked_for(
-    asked: object, rule: ComplexityLimits
-) -> None:
+def test_size_check_has_the_limits_asked_for(asked: object, rule: ComplexityLimits) -> None:
     """The preset, or the caller's own numbers."""
     checks = Checks.model_validate({"complexity": asked})
-    assert ActiveChecks.of(checks, imports=PYMPLER).size == SizeCheck(rule)
+    assert ActiveChecks.of(checks).size == SizeCheck(rule)
 
 
 @pytest.mark.parametrize("measures", [False, True])
@@ -44,12 +33,10 @@ def test_jobs_measure_in_the_baseline_and_never_in_a_rerun(measures: bool) -> No
         isolation="process",
         profile="default",
         convert="none",
-        imports=PYMPLER,
+        imports={},
         varied=True,
     )
     measured = [SizeCheck(OWN).measured] if measures else []
     jobs = function_jobs(Function(code="pass"), options, measured=measured)
     rules = [json.loads(job.function_payload)["complexity"] for job in (jobs.baseline, jobs.rerun)]
     assert rules == [OWN.model_dump() if measures else None, None]
-    assert ("pympler.asizeof" in jobs.baseline.packages) == measures
-    assert "pympler.asizeof" not in jobs.rerun.packages

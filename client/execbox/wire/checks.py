@@ -37,7 +37,8 @@ class ComplexityLimits(Request):
     """The object-size rule; the defaults are the preset ``codeio`` (CodeI/O, arXiv 2502.07316)."""
 
     total_bytes: Annotated[int, Field(ge=1, le=2**40)] = Field(
-        default=1024, description="pympler.asizeof of the whole object must be below this."
+        default=1024,
+        description="Size of the whole object, as pympler.asizeof counts it, must be below this.",
     )
     container_items: Annotated[int, Field(ge=1, le=2**40)] = Field(
         default=20, description="A dict, list, tuple or set must have fewer members."
@@ -46,7 +47,8 @@ class ComplexityLimits(Request):
         default=100, description="A string must be shorter."
     )
     other_bytes: Annotated[int, Field(ge=1, le=2**40)] = Field(
-        default=128, description="pympler.asizeof of any other object must be below this."
+        default=128,
+        description="Size of any other object, as pympler.asizeof counts it, must be below this.",
     )
 
 

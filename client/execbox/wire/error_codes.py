@@ -81,7 +81,6 @@ class ErrorCode(StrEnum):
     LIMIT_ABOVE_MAXIMUM = "limit_above_maximum"
     ISOLATION_NOT_PERMITTED = "isolation_not_permitted"
     PROFILE_NOT_PERMITTED = "profile_not_permitted"
-    CHECK_UNAVAILABLE = "check_unavailable"
     COMPARISON_TOO_LONG = "comparison_too_long"
 
     # Too much at once
@@ -189,11 +188,6 @@ ERROR_CODES: Final[Mapping[ErrorCode, ErrorFacts]] = {
         422,
         "the operator does not permit this profile",
         remedy="use one that detail.permitted names",
-    ),
-    ErrorCode.CHECK_UNAVAILABLE: _caller(
-        422,
-        "the sandboxes of this service lack what this check needs",
-        remedy="leave the check out, or have the operator install what is missing",
     ),
     ErrorCode.COMPARISON_TOO_LONG: _caller(
         422,

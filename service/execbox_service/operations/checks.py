@@ -14,12 +14,11 @@ two models in ``wire`` and a class here, named in ``ActiveChecks``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
-from execbox.wire import Call, Checks, ComplexityLimits, ErrorCode, Execution, Limits, Status
-from execbox_service.failures import CallerMistake
+from execbox.wire import Call, Checks, ComplexityLimits, Execution, Limits, Status
 from execbox_service.judge import complexity
 from execbox_service.operations.determinism_check import Checker
 from execbox_service.operations.job_payloads import Jobs, Measured
@@ -30,8 +29,6 @@ from execbox_service.scheduling.job_run import JobRun
 
 __all__ = ["ActiveChecks", "DeterminismCheck", "SizeCheck"]
 
-_SIZE_PACKAGE: Final = "pympler.asizeof"
-
 
 @dataclass(frozen=True)
 class SizeCheck:
@@ -40,22 +37,14 @@ class SizeCheck:
     rule: ComplexityLimits
 
     @classmethod
-    def asked(cls, checks: Checks, *, imports: Mapping[str, str]) -> Self | None:
-        """Raises CallerMistake where the sandbox has nothing to measure with: run without it, the
-        check would look like an exception of the user's code."""
+    def asked(cls, checks: Checks) -> Self | None:
         if checks.complexity is None:
             return None
-        if _SIZE_PACKAGE.partition(".")[0] not in imports:
-            raise CallerMistake(
-                ErrorCode.CHECK_UNAVAILABLE,
-                "checks.complexity: the Python of this service's sandboxes has no pympler, which "
-                "measures sizes; send null, or ask the operator to install it there",
-            )
         return cls(ComplexityLimits() if checks.complexity == "codeio" else checks.complexity)
 
     @property
     def measured(self) -> Measured:
-        return Measured("complexity", self.rule.model_dump(), package=_SIZE_PACKAGE)
+        return Measured("complexity", self.rule.model_dump())
 
     def checked(self, execution: Execution, ended: Ended, *, call: Call) -> Execution:
         """The execution with what the job measured, and what its decoded values show besides."""
@@ -93,9 +82,8 @@ class ActiveChecks:
     determinism: DeterminismCheck | None
 
     @classmethod
-    def of(cls, checks: Checks, *, imports: Mapping[str, str]) -> Self:
-        """Raises CallerMistake for a check that cannot be made here."""
-        return cls(SizeCheck.asked(checks, imports=imports), DeterminismCheck.asked(checks))
+    def of(cls, checks: Checks) -> Self:
+        return cls(SizeCheck.asked(checks), DeterminismCheck.asked(checks))
 
     @property
     def measured(self) -> list[Measured]:

@@ -21,7 +21,7 @@ __all__ = ["execute", "executions_of"]
 async def execute(backend: Backend, request: ExecuteRequest, *, caller: Caller) -> ExecuteResponse:
     """Run every call of a request. Raises RequestFailed, which is never a verdict."""
     facts = backend.facts
-    checks = ActiveChecks.of(request.checks, imports=facts.imports)
+    checks = ActiveChecks.of(request.checks)
     varied = checks.determinism is not None
     jobs = function_jobs(
         request.function,

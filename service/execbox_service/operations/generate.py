@@ -75,7 +75,7 @@ class _Generation:
         self._request = request
         self._caller = caller
         imports = backend.facts.imports
-        self._checks = ActiveChecks.of(request.checks, imports=imports)
+        self._checks = ActiveChecks.of(request.checks)
         varied = self._checks.determinism is not None
         options = Options.of(request, imports=imports, varied=varied)
         self._drawing = Drawing(

@@ -73,11 +73,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a check has the runner measure in the baseline: its payload key, and what it needs."""
+    """What a check has the runner measure in the baseline: its payload key, and by which rule."""
 
     key: str
     rule: Mapping[str, object]
-    package: str
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,6 @@ def _jobs(
     baseline = replace(
         rerun,
         function_payload=_encoded(measuring),
-        packages=tuple(sorted({*packages, *(each.package for each in measured)})),
     )
     return Jobs(baseline=baseline, rerun=rerun, texts=texts)
 
