@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from execbox.wire import ExecuteRequest, ExecuteResponse, Execution
+from execbox.wire import (
+    ExecuteRequest,
+    ExecuteResponse,
+    Execution,
+    GenerateRequest,
+    GenerateResponse,
+)
 from execbox_service.engines.docker.policy import LABEL
-from execbox_service.operations.registry import EXECUTE
+from execbox_service.operations.registry import EXECUTE, GENERATE
 from execbox_service.runtime import Runtime
 from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings, load_settings
 from harness.docker_daemon import docker_client
+from harness.local_service import free_port
 
 IMAGE = "execbox-sandbox:local"
 
@@ -54,6 +60,16 @@ class Bench:
         (execution,) = await self.calls(code, list(args), **fields)
         return execution
 
+    async def generate(self, code: str, generator: str, **fields: Any) -> GenerateResponse:
+        """Draw inputs and run them, at the quickest level unless ``fields`` say otherwise."""
+        body = {
+            "function": {"code": code},
+            "input_generator": {"code": generator},
+            "isolation": "process",
+        } | fields
+        request = GenerateRequest.model_validate(body)
+        return await self.runtime.perform(GENERATE, request, caller=Caller("test"))
+
     def containers(self) -> list[dict[str, Any]]:
         """What the daemon has of this service, ended containers included."""
         return containers_of(instance_of(self.settings))
@@ -85,7 +101,7 @@ def containers_of(instance: str) -> list[dict[str, Any]]:
 
 def bench_settings(**overrides: str) -> Settings:
     """Settings for a service of a test's own; the port keeps its containers apart from others'."""
-    values = {"engine": "docker", "image": IMAGE, "port": str(_free_port()), "pool_size": "2"}
+    values = {"engine": "docker", "image": IMAGE, "port": str(free_port()), "pool_size": "2"}
     # As many containers as a test asks for, and no more after a burst.
     values["pool_size_max"] = "0"
     return load_settings(values | overrides)
@@ -109,11 +125,3 @@ async def eventually(condition: Callable[[], bool], *, within_s: float = 20) -> 
     while not await asyncio.to_thread(condition):
         assert time.monotonic() < deadline_s, "waited in vain"
         await asyncio.sleep(0.05)
-
-
-def _free_port() -> int:
-    """A port nobody listens on now; it is only a name here, nothing listens on it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -37,7 +37,7 @@ class LocalService:
     """
 
     def __init__(self, **settings: str) -> None:
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         self._settings = settings
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _stop
         self._process: subprocess.Popen[bytes] | None = None
@@ -112,7 +112,8 @@ class LocalService:
         self._log.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Reading what the kernel counted while something ran: CPU time and memory. Runs nothing itself."""
+"""What the kernel counts of processes: CPU time, memory, descriptors. Runs nothing itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Self
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _SAMPLE_S = 0.2
+_MEBIBYTE = 2**20
 _CGROUP = Path("/sys/fs/cgroup")
 # With Docker's cgroupfs driver all containers are below one group, whose counters keep what the
 # removed ones used; version 1 first. With the systemd driver there is no such group.
@@ -69,7 +70,8 @@ class MemoryWatch:
     def _watch(self) -> None:
         while True:
             ours_bytes = containers_memory_bytes() - self._others_bytes
-            held_bytes = _resident_bytes(self._service_pid) + ours_bytes
+            service_mb = resident_mb(self._service_pid) if self._service_pid is not None else 0.0
+            held_bytes = round(service_mb * _MEBIBYTE) + ours_bytes
             self.peak_bytes = max(self.peak_bytes, held_bytes)
             if self._done.wait(_SAMPLE_S):
                 return
@@ -112,13 +114,12 @@ def containers_memory_bytes() -> int:
     return 0
 
 
-def resident_mb(pid: int) -> float:
-    """Memory that a process holds now."""
-    return _resident_bytes(pid) / 2**20
+def resident_mb(pid: int | None = None) -> float:
+    """Memory that a process holds now; without an id, the one that asks."""
+    pages = int(Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / _MEBIBYTE
 
 
-def _resident_bytes(pid: int | None) -> int:
-    if pid is None:
-        return 0
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def descriptor_count(pid: int | None = None) -> int:
+    """Files that a process has open now; without an id, the one that asks."""
+    return len(os.listdir(f"/proc/{pid or 'self'}/fd"))

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench import bench_settings, containers_of, instance_of
+from harness.meters import descriptor_count, resident_mb
 
 from tests.api.harness import Answer, Server, execute_body, wait_until
-from tests.process_use import descriptor_count, resident_mb
 
 PROGRAM = """
 import json, sys

@@ -9,8 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-
-from tests.process_use import resident_mb
+from harness.meters import resident_mb
 
 from .harness import (
     RunningServer,
@@ -24,6 +23,8 @@ from .harness import (
 
 POST = b"POST /v1/execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 DEADLINE_S = 1.0
+DRIPPING_S = 25.0
+"""How long bytes go on dripping, if nobody ends it: a busy machine is not taken for that."""
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +120,11 @@ def _dripping(connection: socket.socket, data: bytes) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("at_once", "dripped"),
     [
-        (b"", b"POST /v1/execute HTTP/1.1\r\nHost: localhost\r\n" * 3),
-        (b"POST /v1/execute HTTP/1.1\r\nX-Endless: ", b"x" * 100),
-        (POST + b"Content-Length: 1000\r\n\r\n", b" " * 100),
-        (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 20),
-        (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"e" * 100),
+        (b"", b"POST /v1/execute HTTP/1.1\r\nHost: localhost\r\n" + b"X: 1\r\n" * 40),
+        (b"POST /v1/execute HTTP/1.1\r\nX-Endless: ", b"x" * 300),
+        (POST + b"Content-Length: 1000\r\n\r\n", b" " * 300),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 50),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"e" * 300),
     ],
     ids=["headers", "one_header", "body", "chunks", "chunk_extension"],
 )
@@ -137,7 +138,7 @@ def test_request_dripping_in_is_ended_at_an_absolute_deadline(
         with _dripping(connection, dripped):
             answer = read_answer(connection)
             assert is_closed(connection)
-        assert DEADLINE_S * 0.9 < time.monotonic() - started_s < DEADLINE_S * 2.5
+        assert DEADLINE_S * 0.9 < time.monotonic() - started_s < DRIPPING_S / 2
     assert_error(answer, 408)
 
 
@@ -151,10 +152,10 @@ def test_connection_dripping_blank_lines_is_ended(
         if first:
             assert read_answer(connection).status == 200
         started_s = time.monotonic()
-        with _dripping(connection, b"\r\n" * 30), contextlib.suppress(ConnectionResetError):
+        with _dripping(connection, b"\r\n" * 150), contextlib.suppress(ConnectionResetError):
             while connection.recv(4096):
                 pass
-        assert time.monotonic() - started_s < DEADLINE_S * 2.5
+        assert time.monotonic() - started_s < DRIPPING_S / 2
 
 
 def test_connection_without_a_request_is_ended(hasty_server: RunningServer) -> None:
@@ -189,7 +190,7 @@ def test_hundreds_of_slow_connections_leave_room_for_others(hasty_server: Runnin
         for connection in slow:
             assert read_answer(connection).status == 408
             assert is_closed(connection)
-        assert time.monotonic() - started_s < DEADLINE_S * 4
+        assert time.monotonic() - started_s < DRIPPING_S / 2
     assert hasty_server.canary_is_ok()
 
 

@@ -7,7 +7,6 @@ import json
 import math
 import pickle
 import sys
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from execbox.strict_json import (
     nesting_depth,
     shortened,
 )
+from tests.effort import lines_run
 
 SCALARS = (
     st.none()
@@ -268,26 +268,10 @@ def _filled(unit: bytes, *, size: int = 16 * MEBIBYTE) -> bytes:
 def test_nesting_depth_of_a_larger_body_executes_no_more_lines(unit: bytes) -> None:
     """The scan runs on every body: its loops are the interpreter's own, in C, and linear."""
     nesting_depth(b"[]")  # Its tables are made once.
-    small = _lines_executed(_filled(unit, size=MEBIBYTE // 16))
-    assert 0 < small < 40
-    assert _lines_executed(_filled(unit, size=MEBIBYTE)) == small
-
-
-def _lines_executed(body: bytes) -> int:
-    count = 0
-
-    def counted(_frame: FrameType, event: str, _argument: object) -> Any:
-        nonlocal count
-        count += event == "line"
-        return counted
-
-    before = sys.gettrace()
-    sys.settrace(counted)
-    try:
-        nesting_depth(body)
-    finally:
-        sys.settrace(before)
-    return count
+    small, large = _filled(unit, size=MEBIBYTE // 16), _filled(unit, size=MEBIBYTE)
+    line_count = lines_run(lambda: nesting_depth(small))
+    assert 0 < line_count < 40
+    assert lines_run(lambda: nesting_depth(large)) == line_count
 
 
 def test_decode_of_a_large_body_leaves_garbage_collection_on() -> None:

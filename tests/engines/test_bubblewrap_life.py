@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from harness.bench import Bench, bench_settings, started_bench
+from harness.meters import descriptor_count
 
 from execbox.wire import Status
 from execbox_service.engines.base import EngineUnavailable, SandboxLost
@@ -21,7 +22,6 @@ from execbox_service.engines.bubblewrap.engine import BubblewrapEngine, Bubblewr
 from execbox_service.engines.container_spec import container_spec
 from execbox_service.failures import ServiceFailure
 from tests.engines.conftest import skip_or_fail
-from tests.process_use import descriptor_count
 
 HOLDER = """
 import asyncio

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from harness.exported import exported
 from harness.local_service import LocalService
+from harness.meters import resident_mb
 
 from execbox import Client, wire
 from tests.api.harness import wait_until
-from tests.process_use import resident_mb
 
 pytestmark = pytest.mark.docker
 

@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from execbox.wire import Call, Execution, Isolation, Limits, Status
+from execbox.wire import Call, Execution, Isolation, Status
 from execbox_service.operations.checked_run import GiveUp, run_checked
 from execbox_service.operations.checks import ActiveChecks, DeterminismCheck
 from execbox_service.operations.job_payloads import Jobs
 from execbox_service.runner_frames import FrameKind
-from execbox_service.sandboxes.driver import Job
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.job_run import JobRun
 from tests.fake_engine import FakeSandbox
-from tests.scheduling.stage import Stage, on_stage, taking
+from tests.scheduling.stage import Stage, job_at, on_stage, taking
 
 CHECKS = ActiveChecks(size=None, determinism=DeterminismCheck(2))
 
@@ -31,13 +30,7 @@ async def checked(
     checks: ActiveChecks = CHECKS,
 ) -> list[Execution]:
     """So many calls, each with its number, run and run again."""
-    job = Job(
-        function_payload=b"{}",
-        packages=(),
-        profile="default",
-        limits=Limits(job_time_s=job_time_s),
-        isolation=isolation,
-    )
+    job = job_at(isolation, job_time_s=job_time_s)
     run = JobRun(stage.admission, stage.pool, caller=Caller("a"), job_time_s=job_time_s)
     async with run:
         return await run_checked(

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from harness.bench import Bench
-
-from execbox.wire import GenerateRequest, GenerateResponse
-from execbox_service.operations.registry import GENERATE
-from execbox_service.scheduling.caller import Caller
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -110,25 +104,14 @@ LETHAL = {
 }
 
 
-async def generate(bench: Bench, code: str, generator: str, **fields: Any) -> GenerateResponse:
-    body = {
-        "function": {"code": code},
-        "input_generator": {"code": generator},
-        "isolation": "process",
-    } | fields
-    return await bench.runtime.perform(
-        GENERATE, GenerateRequest.model_validate(body), caller=Caller("test")
-    )
-
-
 @pytest.mark.parametrize("name", FIXED)
 async def test_generate_from_what_repeats_gives_pairs_all_the_same(bench: Bench, name: str) -> None:
     """As many as one process would give, the same ones whenever and wherever they are drawn."""
     code, generator = FIXED[name]
-    first = await generate(bench, code, generator, count=5, attempts=60)
+    first = await bench.generate(code, generator, count=5, attempts=60)
     assert (first.stopped, len(first.pairs)) == ("count", 5)
     assert len({pair.input["n"] for pair in first.pairs}) == 5
-    again = await generate(bench, code, generator, count=3, attempts=60, isolation="container")
+    again = await bench.generate(code, generator, count=3, attempts=60, isolation="container")
     assert [pair.input for pair in again.pairs] == [pair.input for pair in first.pairs[:3]]
 
 
@@ -136,7 +119,7 @@ async def test_generate_from_what_is_seeded_differs_between_seeds(bench: Bench) 
     """A request's own seed decides, where the source's did."""
     code, generator = FIXED["random.seed of the source"]
     inputs = [
-        [pair.input for pair in (await generate(bench, code, generator, count=4, seed=n)).pairs]
+        [pair.input for pair in (await bench.generate(code, generator, count=4, seed=n)).pairs]
         for n in (1, 2)
     ]
     assert inputs[0][1:] != inputs[1][1:]
@@ -146,10 +129,10 @@ async def test_generate_from_what_is_seeded_differs_between_seeds(bench: Bench) 
 async def test_generate_from_what_repeats_loses_a_lethal_draw_only(bench: Bench, name: str) -> None:
     """A draw that hangs or ends its process costs itself, whichever way it was made."""
     limits = {"cpu_time_s": 0.2}
-    first = await generate(bench, DOUBLE, LETHAL[name], count=6, attempts=40, limits=limits)
+    first = await bench.generate(DOUBLE, LETHAL[name], count=6, attempts=40, limits=limits)
     assert (first.stopped, len(first.pairs)) == ("count", 6)
     assert set(first.rejected) <= {"generator_timeout", "generator_no_result"}
-    again = await generate(bench, DOUBLE, LETHAL[name], count=6, attempts=40, limits=limits)
+    again = await bench.generate(DOUBLE, LETHAL[name], count=6, attempts=40, limits=limits)
     assert again.pairs == first.pairs
 
 
@@ -165,6 +148,6 @@ async def test_generate_from_what_repeats_loses_a_lethal_draw_only(bench: Bench,
 )
 async def test_generate_from_what_is_constant_gives_one_pair(bench: Bench, generator: str) -> None:
     """What gives one value in one process, however often it is asked, gives one pair."""
-    response = await generate(bench, DOUBLE, generator, count=5, attempts=20)
+    response = await bench.generate(DOUBLE, generator, count=5, attempts=20)
     assert (response.stopped, len(response.pairs)) == ("attempts", 1)
     assert response.rejected == {"duplicate_input": 19}

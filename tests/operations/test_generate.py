@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from harness.bench import Bench, started_bench
 
-from execbox.wire import ExecuteRequest, GenerateRequest, GenerateResponse
-from execbox_service.operations.registry import EXECUTE, GENERATE
+from execbox.wire import ExecuteRequest, GenerateResponse
+from execbox_service.operations.registry import EXECUTE
 from execbox_service.scheduling.caller import Caller
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
@@ -21,14 +21,7 @@ async def generate(
     bench: Bench, code: str = DOUBLE, generator: str = DRAW, **fields: Any
 ) -> GenerateResponse:
     """One request at the level that is quickest, unless ``fields`` say otherwise."""
-    body = {
-        "function": {"code": code},
-        "input_generator": {"code": generator},
-        "isolation": "process",
-    } | fields
-    return await bench.runtime.perform(
-        GENERATE, GenerateRequest.model_validate(body), caller=Caller("test")
-    )
+    return await bench.generate(code, generator, **fields)
 
 
 def pairs_of(response: GenerateResponse) -> list[tuple[Any, Any]]:

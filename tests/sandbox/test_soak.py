@@ -9,10 +9,10 @@ import pytest
 from harness.attacks.attack import LIMITS, Attack
 from harness.attacks.lists import CLASSES
 from harness.bench import Bench, eventually, started_bench
+from harness.meters import descriptor_count, resident_mb
 
 from execbox.wire import Isolation, Status
 from execbox_service.failures import ServiceFailure
-from tests.process_use import descriptor_count, resident_mb
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 from harness.bench import Bench
+from harness.meters import resident_mb
 
 from execbox.wire import Status
-from tests.process_use import resident_mb
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 

@@ -70,6 +70,17 @@ def stopped_first(duration_s: float, *, again_cpu_time_s: float) -> Behaviour:
     return behave
 
 
+def job_at(isolation: Isolation, *, job_time_s: float) -> Job:
+    """A job of a function that nobody looks at."""
+    return Job(
+        function_payload=b"{}",
+        packages=(),
+        profile="default",
+        limits=Limits(job_time_s=job_time_s),
+        isolation=isolation,
+    )
+
+
 @dataclass
 class Stage:
     """A pool of fake sandboxes behind two slots."""
@@ -88,13 +99,7 @@ class Stage:
         job_time_s: float = 3600,
     ) -> list[Ended]:
         """Run a job of so many calls, whose outputs are their numbers."""
-        job = Job(
-            function_payload=b"{}",
-            packages=(),
-            profile="default",
-            limits=Limits(job_time_s=job_time_s),
-            isolation=isolation,
-        )
+        job = job_at(isolation, job_time_s=job_time_s)
         caller = caller or Caller(key)
         run = JobRun(self.admission, self.pool, caller=caller, job_time_s=job_time_s)
         async with run:
