@@ -14,7 +14,7 @@ ATTACKS = ROOT.parent / "shared" / "attacks" / "api.md"
 
 def rows() -> dict[str, list[str]]:
     """By class of request, the tests that its row names."""
-    lines = [line for line in TABLE.read_text("utf-8").splitlines() if re.match(r"\| F\d", line)]
+    lines = [line for line in TABLE.read_text("utf-8").splitlines() if re.match(r"\| [FG]\d", line)]
     return {
         line.split("|")[1].strip(): re.findall(r"`(\S+\.py::test_\w+)`", line) for line in lines
     }
@@ -42,4 +42,4 @@ def test_table_has_tests_for_every_class() -> None:
 def test_table_has_every_class_of_the_list() -> None:
     """What is asked for and what is tested are the same classes."""
     asked = re.findall(r"^\| (F\d+) \|", ATTACKS.read_text("utf-8"), re.MULTILINE)
-    assert sorted(rows()) == sorted(asked)
+    assert sorted(name for name in rows() if name.startswith("F")) == sorted(asked)

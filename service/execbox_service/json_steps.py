@@ -18,11 +18,22 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import Final
 
+from execbox import strict_json
 from execbox.strict_json import JSON, reading
 from execbox.wire import JSON_DEPTH_MAX
 
-__all__ = ["decode_in_steps", "encode_in_steps", "free_in_steps", "is_light"]
+__all__ = [
+    "LARGE_BYTES",
+    "decode_any",
+    "decode_in_steps",
+    "encode_in_steps",
+    "free_in_steps",
+    "is_light",
+    "read_bytes_max",
+]
 
+LARGE_BYTES: Final = 256 * 1024
+"""From here on one go would take too long."""
 _WINDOW_CHARS_MAX: Final = 64 * 1024
 _WINDOW_CHARS_MIN: Final = 1024
 _MIRRORED: Final = str.maketrans("[{", "]}")
@@ -47,6 +58,34 @@ def decode_in_steps(
     text = reading.text_of(body)
     with reading.refusals(depth_max=depth_max):
         return _Reader(text, depth_max=depth_max, non_finite=non_finite).document()
+
+
+def decode_any(body: bytes, *, non_finite: bool = False) -> JSON:
+    """In one go where it is small, which is quicker, and else in steps."""
+    read = decode_in_steps if len(body) >= LARGE_BYTES else strict_json.decode
+    return read(body, non_finite=non_finite)
+
+
+_ARRAY_BYTES, _OBJECT_BYTES, _STRING_BYTES = 90, 210, 60
+_SLOT_BYTES, _NUMBER_BYTES = 9, 28
+_BEYOND_TWO_BYTES = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4", b"\\u")
+
+
+def read_bytes_max(text: bytes) -> int:
+    """The most memory that the value of a JSON text takes once it is read, as far as counting a
+    few characters tells: up to forty times its length, where it is all brackets."""
+    width = 4 if any(sign in text for sign in _BEYOND_TWO_BYTES) else 1 if text.isascii() else 2
+    commas = text.count(b",")
+    # Numbers of one and two digits are made once for all, so each that is not has two more.
+    numbers = max(0, min(commas, (len(text) - 2 * commas) // 2))
+    return (
+        width * len(text)
+        + _ARRAY_BYTES * text.count(b"[")
+        + _OBJECT_BYTES * text.count(b"{")
+        + _STRING_BYTES * (text.count(b'"') // 2)
+        + _SLOT_BYTES * commas
+        + _NUMBER_BYTES * numbers
+    )
 
 
 class _Reader:

@@ -24,6 +24,7 @@ from execbox_service.api.app import create_app
 from execbox_service.api.connection import protocol_class
 from execbox_service.api.logs import configure_logging
 from execbox_service.api.runtime_protocol import ExecutionRuntime
+from execbox_service.scheduling.offload import leave_collecting_to_us
 from execbox_service.settings import (
     ConfigurationError,
     Settings,
@@ -94,6 +95,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
+        leave_collecting_to_us()
         port = sockets[0].getsockname()[1] if sockets else self._settings.port
         host = self._settings.host
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib.metadata
+import itertools
 import logging
 
 from execbox.wire import Capabilities, ErrorCode, Limits, Readiness
@@ -30,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 _EXECUTIONS_PER_CONTAINER_MAX = 20_000
 """A new container imports again what its key's functions need: seconds."""
+_LOOK_S = 0.5
+_SWEEPS_PER_COLLECTION_MAX = 20
+"""Garbage is collected when nothing runs, and now and then all the same: it takes time in which
+nobody is answered."""
 _IDLE_PER_SLOT = 4
 """Kept for their keys between jobs. With one for each slot, two keys that take turns threw each
 other's away: a third of the throughput, and waits of seconds (measured)."""
@@ -46,6 +52,7 @@ class Runtime:
         self.metrics = Metrics()
         self._backend: Backend | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._looker: asyncio.Task[None] | None = None
         self._trouble: str | None = None
 
     async def start(self) -> None:
@@ -59,7 +66,13 @@ class Runtime:
             ) from error
         self._pool = Pool(self._engine, _pool_limits(self._settings))
         admission = _admission(self._settings)
-        self._backend = Backend(admission, self._pool, facts, self.metrics)
+        self._backend = Backend(
+            admission,
+            self._pool,
+            facts,
+            self.metrics,
+            answer_bytes_max=self._settings.answer_bytes_max,
+        )
         self.metrics.watch(self._pool, admission)
         self._pool.start()
         try:
@@ -74,14 +87,16 @@ class Runtime:
             await self.stop()
             raise
         self._sweeper = asyncio.create_task(self._keep_clean(self._engine))
+        self._looker = asyncio.create_task(self._look_after(self._pool))
         logger.info("engine %s ready, image %s", facts.engine, facts.image)
 
     async def stop(self) -> None:
         """Remove every container of this service."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+        for task in (self._sweeper, self._looker):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         if self._pool is not None:
             await self._pool.stop()
         if self._engine is not None:
@@ -133,13 +148,29 @@ class Runtime:
     def _facts(self) -> EngineFacts:
         return self._started.facts
 
-    async def _keep_clean(self, engine: Engine) -> None:
-        """On a timer: drop old sandboxes, remove containers that no job leases."""
+    @property
+    def _idle(self) -> bool:
+        return self._backend is not None and not self._backend.admission.active_count
+
+    async def _look_after(self, pool: Pool) -> None:
+        """On a timer, and not when somebody asks: drop sandboxes that are old or lost. Making
+        another shows whether the engine lives."""
         while True:
-            await asyncio.sleep(self._settings.sweep_interval_s)
+            await asyncio.sleep(_LOOK_S)
             try:
-                if self._pool is not None:
-                    self._pool.recycle()
+                pool.recycle()
+            except Exception as error:
+                # The edge of this task: a bug must not end it.
+                self._trouble = f"{type(error).__name__}: {error}"
+                logger.exception("looking after the sandboxes failed")
+
+    async def _keep_clean(self, engine: Engine) -> None:
+        """On a timer: remove containers that no job leases, and collect garbage."""
+        for number in itertools.count(1):
+            await asyncio.sleep(self._settings.sweep_interval_s)
+            if self._idle or number % _SWEEPS_PER_COLLECTION_MAX == 0:
+                gc.collect()
+            try:
                 self.metrics.swept(await engine.sweep())
             except EngineUnavailable as error:
                 self._trouble = str(error)

@@ -256,10 +256,19 @@ class Settings(BaseSettings):
         default=BODY_BYTES_MAX, ge=1024, le=BODY_BYTES_MAX, description="Largest request body."
     )
     bodies_bytes_max: int = Field(
-        default=512 * 1024 * 1024,
+        default=384 * 1024 * 1024,
         ge=1024,
         le=2**40,
-        description="All request bodies held at once, received or being received; then 429.",
+        description="Memory for what requests hold: bodies, the values read from them, results and "
+        "answers; then 429, or 413 for what never fits. Several keys share it: none holds more "
+        "than it leaves for the others.",
+    )
+    answer_bytes_max: int = Field(
+        default=64 * 1024 * 1024,
+        ge=16 * 1024 * 1024,
+        le=2**30,
+        description="Largest answer to one request or line; then 413, or in a verify answer the "
+        "error of the items that are too many.",
     )
     header_bytes_max: int = Field(
         default=32768, ge=1024, le=1024 * 1024, description="Request line and headers together."

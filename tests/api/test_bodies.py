@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from harness.meters import resident_mb
 
+from execbox_service.settings import hash_api_key
+
 from .harness import (
     RunningServer,
     assert_error,
@@ -345,9 +347,9 @@ def test_trailers_above_the_cap_are_refused(server: RunningServer) -> None:
 
 def test_bodies_beyond_the_memory_for_them_are_refused() -> None:
     """Every body alone is within the cap; together they must not fill the memory."""
-    overrides = {"body_bytes_max": "100000", "bodies_bytes_max": "150000"}
+    overrides = {"body_bytes_max": "100000", "bodies_bytes_max": "280000"}
     with running_server(**overrides) as server, server.connect() as holder:
-        holder.sendall(POST + b"Content-Length: 100000\r\n\r\n")
+        holder.sendall(POST + b"Content-Length: 100000\r\n\r\n" + b" " * 99_000)
         large = execute_body(function={"code": "#" * 90_000})
         wait_until(lambda: server.post(large).status == 429)
         answer = server.post(large)
@@ -356,6 +358,37 @@ def test_bodies_beyond_the_memory_for_them_are_refused() -> None:
         assert server.canary_is_ok()
         holder.close()
         wait_until(lambda: server.post(large).status == 200)
+
+
+@pytest.mark.parametrize("sent_bytes", [0, 99_000])
+def test_bodies_that_are_held_back_keep_no_other_key_out(sent_bytes: int) -> None:
+    """G05: 32 connections of one key that declared large bodies, and sent next to nothing of them,
+    were 429 for every other key. What is declared costs nothing, and what is sent is the key's."""
+    keys = f"first:{hash_api_key('first')},second:{hash_api_key('second')}"
+    overrides = {"body_bytes_max": "100000", "bodies_bytes_max": "800000", "api_key_hashes": keys}
+    large = execute_body(function={"code": "#" * 90_000})
+    with running_server(**overrides) as server, contextlib.ExitStack() as stack:
+        for _ in range(32):
+            holder = stack.enter_context(server.connect())
+            head = POST + b"Authorization: Bearer first\r\nContent-Length: 100000\r\n\r\n"
+            holder.sendall(head + b" " * sent_bytes)
+        time.sleep(0.5)
+        for _ in range(3):
+            assert server.post(large, headers="Authorization: Bearer second\r\n").status == 200
+        own = server.post(large, headers="Authorization: Bearer first\r\n").status
+        assert own == (429 if sent_bytes else 200)
+
+
+def test_body_that_takes_more_memory_than_its_key_may_have_is_refused() -> None:
+    """Empty arrays take thirty times the memory of their text. It can never be read here, so it is
+    413 and not 429."""
+    with running_server(bodies_bytes_max="4000000") as server:
+        body = execute_body(calls=[{"args": [[[]] * 100_000]}])
+        answer = server.post(body)
+        assert_error(answer, 413)
+        assert answer.code == "body_too_large"
+        assert "4000000" in answer.json["error"]["message"]
+        assert server.canary_is_ok()
 
 
 def test_client_gone_during_execution_cancels_the_work(server: RunningServer) -> None:

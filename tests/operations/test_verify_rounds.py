@@ -78,7 +78,7 @@ def test_items_stopped_after_the_jobs_time_have_their_verdict(stop_count: int) -
         answer = result_frame(
             header["seq"],
             frame=report_frame(number),
-            cpu_time_ns=round(1.5e9),
+            cpu_time_ns=round(1.5e9) if seen[number] > 1 else 10**6,
             wall_time_ns=round(HARD_STOP_S * 1e9),
             **(stop if seen[number] <= stop_count else {}),
         )
@@ -98,6 +98,7 @@ class Idle:
     ran_counts: list[int]
     """How many calls the first jobs run."""
     facts: Any = FACTS
+    answer_bytes_max: int = 2**24
     admission: Admission = field(
         default_factory=lambda: Admission(slot_count=2, queue_size=10, queue_wait_max_s=30.0)
     )

@@ -95,12 +95,13 @@ async def test_queue_of_size_zero_still_lets_in_who_need_not_wait() -> None:
 
 
 async def test_wait_that_takes_too_long_is_refused_and_leaves_the_queue() -> None:
-    """Whoever waits longer than the limit is told so, and is not served afterwards."""
+    """A key that waits for its own executions longer than the limit is told so, and is not served
+    afterwards."""
     hall = admission(queue_wait_max_s=0.05)
     holder = Holder(hall)
     await settle()
     with pytest.raises(Overloaded) as refusal:
-        async with hall.slot(Caller("late")):
+        async with hall.slot(Caller("p")):
             pass
     assert refusal.value.code == "queue_timeout"
     assert hall.waiting_count == 0
@@ -206,8 +207,8 @@ async def test_error_inside_frees_the_slot() -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_no_slot_is_lost_whoever_is_cancelled_when(seed: int) -> None:
-    """Hundreds of waiters, cancelled at any moment, some alone: at most the slots are held, always,
-    those alone are alone, and at the end everything is free."""
+    """Hundreds of waiters, cancelled at any moment, some alone: at most the slots and as many for
+    relief are held, always, those alone are alone, and at the end everything is free."""
     chance = random.Random(seed)
     slot_count = chance.randint(1, 4)
     hall = admission(slot_count=slot_count, queue_size=40, queue_wait_max_s=0.02)
@@ -219,7 +220,7 @@ async def test_no_slot_is_lost_whoever_is_cancelled_when(seed: int) -> None:
             try:
                 assert inside[True] <= 1
                 assert not (inside[True] and inside[False])
-                assert inside[False] <= slot_count
+                assert inside[False] <= 2 * slot_count
                 for _ in range(chance.randint(0, 4)):
                     await asyncio.sleep(0)
                 if chance.random() < 0.1:

@@ -266,6 +266,78 @@ def test_alone_without_end_lets_others_in_between(slot_count: int) -> None:
     run_in_virtual_time(main())
 
 
+@pytest.mark.parametrize("hold_s", [36.0, 120.0])
+def test_keys_whose_executions_last_do_not_shut_out_the_others(hold_s: float) -> None:
+    """G07: two jobs that slept on two slots refused everybody else for 30 s. Two more sleepers of
+    another key take their room, and there is some left for the third."""
+
+    async def main() -> None:
+        hall = Admission(slot_count=2, queue_size=100, queue_wait_max_s=30.0)
+        crowd = Crowd(hall)
+        for key in ("a", "a", "b", "b"):
+            crowd.begin(crowd.visit_once(hold_s, key=key, name="singles"))
+        await asyncio.sleep(0.01)
+        waits_s = [await crowd.visit(0.1, key="c") for _ in range(5)]
+        assert waits_s[0] < 21
+        assert max(waits_s[1:]) < 0.001
+        assert hall.active_count <= 4
+        await crowd.leave()
+        assert hall.active_count == 0
+
+    run_in_virtual_time(main())
+
+
+def test_key_that_holds_a_slot_gets_none_beyond_their_number() -> None:
+    """What one key asks for is bounded by the slots, however long it waits."""
+
+    async def main() -> None:
+        hall = Admission(slot_count=2, queue_size=100, queue_wait_max_s=1e6)
+        crowd = Crowd(hall)
+        for _ in range(5):
+            crowd.begin(crowd.visit_once(100, key="a", name="singles"))
+        for _ in range(90):
+            await asyncio.sleep(1)
+            assert hall.active_count == 2
+        await crowd.leave()
+
+    run_in_virtual_time(main())
+
+
+def test_slots_that_are_granted_now_and_then_need_no_relief() -> None:
+    """Waiting for long because many wait is what a queue is for: no more runs than there are
+    slots."""
+
+    async def main() -> None:
+        hall = Admission(slot_count=2, queue_size=100, queue_wait_max_s=1e6)
+        crowd = Crowd(hall)
+        for number in range(20):
+            crowd.begin(crowd.visit_once(9, key=f"k{number}", name="singles"))
+        while crowd.tasks:
+            await asyncio.sleep(1)
+            assert hall.active_count <= 2
+
+    run_in_virtual_time(main())
+
+
+@pytest.mark.parametrize(("others_s", "waited_s"), [(0.5, 0.5), (50.0, 1.0)])
+def test_alone_keeps_others_out_for_a_second_at_most(others_s: float, waited_s: float) -> None:
+    """G06: an execution that ran alone for 8 s, and one that waited for all slots to be empty, kept
+    everybody from beginning. After a second it is as any other."""
+
+    async def main() -> None:
+        crowd = Crowd(Admission(slot_count=2, queue_size=100, queue_wait_max_s=30.0))
+        crowd.begin(crowd.visit_once(others_s, key="before", name="singles"))
+        await asyncio.sleep(0)
+        alone = asyncio.create_task(crowd.visit(8.0, key="alone", alone=True))
+        await asyncio.sleep(0)
+        assert await crowd.visit(0.01, key="late") <= 1.001 + (0 if others_s < 1 else 8)
+        assert await alone == pytest.approx(waited_s, abs=0.02)
+        await crowd.leave()
+        assert crowd.hall.active_count == 0
+
+    run_in_virtual_time(main())
+
+
 # Retry-After
 
 

@@ -112,8 +112,8 @@ async def test_patient_lane_outwaits_the_queues_longest_wait() -> None:
     """A single is told to come later; a line is not."""
     hall = Hall(queue_wait_max_s=0.05)
     await hall.occupy()
-    line = await hall.wait("line", key="a", lane=BATCH)
-    single = await hall.wait("single", key="a")
+    line = await hall.wait("line", key="occupant", lane=BATCH)
+    single = await hall.wait("single", key="occupant")
     hall.tasks.remove(single)
     with pytest.raises(Overloaded, match="no slot became free"):
         await single

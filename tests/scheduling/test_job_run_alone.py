@@ -94,6 +94,20 @@ def test_call_stopped_again_alone_is_no_verdict_unless_it_had_its_time(
     run_in_virtual_time(main())
 
 
+def test_call_that_had_its_cpu_time_is_judged_when_it_is_stopped() -> None:
+    """G06: ten threads pinned to one core wait for each other. Running them again alone, while
+    everybody stood still, showed nothing new."""
+
+    async def play(stage: Stage) -> None:
+        (ended,) = await stage.job(1)
+        assert isinstance(ended, Result)
+        assert ended.measured.killed == "hard_stop"
+        assert stage.call_counts == [1]
+
+    pinned = taking(40.0, killed="hard_stop", exit_code=None, signal=9, cpu_time_ns=38 * 10**9)
+    on_stage(play, [pinned] * 4)
+
+
 def killed_or_kind(ended: list[Ended]) -> list[str | None]:
     """What ended each execution, or the kind of what is no result."""
     return [

@@ -44,6 +44,9 @@ class Capabilities(Response):
     limits_max: dict[str, float]
     calls_max: int = CALLS_MAX
     body_bytes_max: int = BODY_BYTES_MAX
+    answer_bytes_max: int | None = Field(
+        default=None, description="Largest answer to one request or line; null where not told."
+    )
     json_depth_max: int = JSON_DEPTH_MAX
     key_concurrency_max: int | None = Field(
         default=None, description="Requests of one API key under way at once; null for no limit."

@@ -72,6 +72,7 @@ class ErrorCode(StrEnum):
     BATCH_IDLE = "batch_idle"
     BODY_TOO_LARGE = "body_too_large"
     LINE_TOO_LARGE = "line_too_large"
+    ANSWER_TOO_LARGE = "answer_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     HEADERS_TOO_LARGE = "headers_too_large"
     INVALID_REQUEST = "invalid_request"
@@ -155,6 +156,12 @@ ERROR_CODES: Final[Mapping[ErrorCode, ErrorFacts]] = {
         "a line of a batch has more bytes than the service takes",
         remedy="split it into several lines",
     ),
+    ErrorCode.ANSWER_TOO_LARGE: _caller(
+        413,
+        "the answer would have more bytes, or take more memory on its way, than the service gives "
+        "to one request",
+        remedy="send fewer calls or items in one request, or lower output_bytes and stdout_bytes",
+    ),
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: _caller(
         415,
         "the content type or encoding is none this path takes",
@@ -210,7 +217,9 @@ ERROR_CODES: Final[Mapping[ErrorCode, ErrorFacts]] = {
         429, "no slot became free in time; nothing was started", remedy=_LATER
     ),
     ErrorCode.BODIES_TOO_MANY: _service(
-        429, "the service holds as many bodies as it has memory for", remedy=_LATER
+        429,
+        "the requests of the key, or of all keys, hold as much memory as the service has for them",
+        remedy=_LATER,
     ),
     # Failures of the service and its machine
     ErrorCode.NOT_READY: _service(

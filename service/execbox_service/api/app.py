@@ -21,6 +21,7 @@ from execbox_service.api.request_guard import Edge
 from execbox_service.api.routes import Services, add_routes
 from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.failures import ServiceFailure
+from execbox_service.scheduling.memory import Memory
 from execbox_service.settings import Settings
 
 __all__ = ["create_app"]
@@ -58,7 +59,13 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
     )
     app.state.startup_failure = None
     app.openapi = functools.partial(describe, app, settings)  # type: ignore[method-assign]
-    add_routes(app, Services(settings=settings, runtime=runtime, bodies=Bodies(settings)))
+    memory = Memory(
+        bytes_max=settings.bodies_bytes_max, several_keys=len(settings.api_key_hashes) > 1
+    )
+    add_routes(
+        app,
+        Services(settings=settings, runtime=runtime, bodies=Bodies(settings), memory=memory),
+    )
     add_batch_route(app)
     if settings.docs_enabled:
         add_docs_page(app)

@@ -10,7 +10,8 @@ import asyncio
 import json
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -26,10 +27,11 @@ from execbox_service.api.line_names import names_in
 from execbox_service.api.ndjson import Line
 from execbox_service.api.openapi import lines_of, streamed_responses_of
 from execbox_service.api.request_guard import Record, record_of, stack_of
-from execbox_service.api.routes import Services, services_of
+from execbox_service.api.routes import Services, count_reading, services_of, written
 from execbox_service.api.validation import decoded, validated
 from execbox_service.failures import CallerMistake, Overloaded, RequestFailed, ServiceFailure
 from execbox_service.operations.registry import OPERATIONS, Operation
+from execbox_service.scheduling.memory import Hold
 from execbox_service.scheduling.offload import read_aside
 
 __all__ = ["NDJSON", "add_batch_route"]
@@ -37,6 +39,7 @@ __all__ = ["NDJSON", "add_batch_route"]
 NDJSON: Final = "application/x-ndjson"
 
 _BUSY_PAUSE_MAX_S = 5.0
+_MEMORY_LOOK_S = 0.05
 _LINE_ID_CHARS_MAX = 1000
 
 logger = logging.getLogger(__name__)
@@ -81,14 +84,15 @@ class _BatchResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         lines = _Lines(self._services, self._record)
-        stream = BatchStream(
-            LineAnswers(lines.answer, failed=lines.failed),
-            settings=self._services.settings,
-            bodies=self._services.bodies,
-            connection=scope.get("state", {}).get(CONNECTION_STATE_KEY),
-            media_type=NDJSON,
-        )
-        await stream.run(receive, send)
+        with self._services.memory.hold(self._record.caller.principal) as hold:
+            stream = BatchStream(
+                LineAnswers(lines.answer, failed=lines.failed),
+                settings=self._services.settings,
+                hold=hold,
+                connection=scope.get("state", {}).get(CONNECTION_STATE_KEY),
+                media_type=NDJSON,
+            )
+            await stream.run(receive, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +126,20 @@ class _Lines:
         asked = _Asked(line.number)
         began_s = time.monotonic()
         try:
-            size_bytes = len(line.body)
             if line.too_long:
                 asked = _asked_unread(line)
                 raise _too_long(self._services.settings.body_bytes_max)
-            try:
-                document = await read_aside(size_bytes, decoded, line.body)
-            except CallerMistake:
-                asked = await read_aside(size_bytes, _asked_unread, line)
-                raise
-            asked = _asked(document, line.number)
-            wanted = await read_aside(size_bytes, self._wanted, document, asked.op)
-            return await self._result(wanted, asked)
+            with self._services.memory.hold(self._caller.principal) as hold:
+                await self._counted_reading(line.body, hold)
+                size_bytes = len(line.body)
+                try:
+                    document = await read_aside(size_bytes, decoded, line.body)
+                except CallerMistake:
+                    asked = await read_aside(size_bytes, _asked_unread, line)
+                    raise
+                asked = _asked(document, line.number)
+                wanted = await read_aside(size_bytes, self._wanted, document, asked.op)
+                return await self._result(wanted, asked, hold=hold)
         except RequestFailed as failure:
             return self._failed(failure, asked)
         except Exception as error:  # noqa: BLE001 - the outermost edge of a line: a bug of ours is its error
@@ -152,17 +158,32 @@ class _Lines:
         line = validated(operation.line, document)
         return _Wanted(operation, operation.permitted(line, self._services.settings))
 
-    async def _result(self, wanted: _Wanted, asked: _Asked) -> bytes:
-        operation, runtime = wanted.operation, self._services.runtime
+    async def _counted_reading(self, body: bytes, hold: Hold) -> None:
+        """Wait for memory, but not for ever: it may be that only lines which wait as well have it.
+        Then this one is answered with the refusal."""
+        deadline_s = time.monotonic() + self._services.settings.receive_timeout_s
         while True:
             try:
-                answer = await runtime.perform(operation, wanted.request, caller=self._caller)
+                return count_reading(body, hold=hold)
+            except Overloaded:
+                if time.monotonic() >= deadline_s:
+                    raise
+                await asyncio.sleep(_MEMORY_LOOK_S)
+
+    async def _result(self, wanted: _Wanted, asked: _Asked, *, hold: Hold) -> bytes:
+        operation, runtime = wanted.operation, self._services.runtime
+        read_bytes, caller = hold.size_bytes, replace(self._caller, hold=hold)
+        while True:
+            try:
+                answer = await runtime.perform(operation, wanted.request, caller=caller)
+                pieces = await written(answer, hold=hold, settings=self._services.settings)
             except Overloaded as busy:
+                hold.shrink_to(read_bytes)
                 # The sender of a batch has asked for waiting.
                 await asyncio.sleep(min(busy.retry_after_s, _BUSY_PAUSE_MAX_S))
             else:
                 self._record.count(operation.executions_of(answer))
-                return _line(asked, answer.model_dump_json().encode("utf-8"))
+                return _line(asked, pieces)
 
     def failed(self, failure: RequestFailed, number: int) -> bytes:
         """The answer to a line of which nothing is known but its number."""
@@ -190,19 +211,20 @@ def _asked_unread(line: Line) -> _Asked:
     return _asked(names_in(line.head or line.body, "id", "op"), line.number)
 
 
-def _line(asked: _Asked, fields: bytes) -> bytes:
+def _line(asked: _Asked, pieces: Sequence[bytes]) -> bytes:
     """An object's JSON with the line's names before its own fields, which are never none."""
     names = {"id": asked.id, "op": asked.op}
     known = {name: value for name, value in names.items() if value is not None}
     head = json.dumps(known, separators=(",", ":"))
-    return (head[:-1] + ("," if len(head) > 2 else "")).encode("utf-8") + fields[1:] + b"\n"
+    opening = (head[:-1] + ("," if len(head) > 2 else "")).encode("utf-8")
+    return b"".join((opening, pieces[0][1:], *pieces[1:], b"\n"))
 
 
 def _failed(failure: RequestFailed, asked: _Asked) -> bytes:
     if isinstance(failure, ServiceFailure):
         logger.warning("%s: %s", failure.code, failure.message)
     fields = b'{"line":%d,%s' % (asked.line, error_bytes(failure)[1:])
-    return _line(asked, fields)
+    return _line(asked, [fields])
 
 
 def _no_operation(document: Any, op: str | None) -> CallerMistake:

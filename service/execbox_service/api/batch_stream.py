@@ -17,10 +17,11 @@ from typing import Any
 from starlette.types import Receive, Send
 
 from execbox.wire import ErrorCode
-from execbox_service.api.bodies import Bodies, ClientGone, Connection
+from execbox_service.api.bodies import ClientGone, Connection
 from execbox_service.api.error_responses import ReceiveTimeout
 from execbox_service.api.ndjson import Line, LineBuffer
 from execbox_service.failures import CallerMistake, Overloaded, RequestFailed
+from execbox_service.scheduling.memory import Hold
 from execbox_service.settings import Settings
 
 __all__ = ["BatchStream", "LineAnswers"]
@@ -51,7 +52,7 @@ class BatchStream:
         line_answers: LineAnswers,
         *,
         settings: Settings,
-        bodies: Bodies,
+        hold: Hold,
         connection: Connection | None,
         media_type: str,
     ) -> None:
@@ -60,7 +61,7 @@ class BatchStream:
         self._connection = connection
         self._media_type = media_type
         self._buffer = LineBuffer(settings.body_bytes_max)
-        self._held = _Held(bodies)
+        self._held = _Held(hold)
         self._changed = asyncio.Condition()
         self._complete = False
         self._failure: RequestFailed | None = None
@@ -84,7 +85,8 @@ class BatchStream:
             # All tasks of a batch end together; what ended them is what there is to say.
             raise _first(failures) from failures
         finally:
-            self._held.release()
+            self._held.answers_bytes = 0
+            self._held.shrink_to(0)
 
     # Reading
 
@@ -186,6 +188,7 @@ class BatchStream:
             answer = await self._line_answers.answer(line)
             self._under_way_count -= 1
             self._under_way_bytes -= len(line.body)
+            self._held.take_answer(len(answer))
             self._settle()
             await self._answers.put(answer)
 
@@ -226,38 +229,41 @@ class BatchStream:
             more = answer is not None
             body = b"".join(pieces)
             await send({"type": "http.response.body", "body": body, "more_body": more})
+            self._held.answers_bytes = max(0, self._held.answers_bytes - len(body))
+            self._settle()
             if not more:
                 return
 
 
 class _Held:
-    """A batch's share of the memory for bodies: what is received and not answered yet."""
+    """A batch's share of its key's memory: lines that are received and not answered yet, and
+    answers that are not sent."""
 
-    def __init__(self, bodies: Bodies) -> None:
-        self._bodies = bodies
-        self._size_bytes = 0
+    def __init__(self, hold: Hold) -> None:
+        self._hold = hold
+        self.answers_bytes = 0
 
     async def grow(self, size_bytes: int, timeout_s: float) -> None:
-        """Take more, waiting for it; raises Overloaded if there is none for ``timeout_s``."""
+        """Take more, waiting for it; raises RequestFailed if there is none for ``timeout_s``."""
         deadline_s = asyncio.get_running_loop().time() + timeout_s
         while True:
             try:
-                self._bodies.take(size_bytes)
-            except Overloaded:
+                self._hold.grow(size_bytes, too_large=ErrorCode.LINE_TOO_LARGE, what="the lines")
+            except (Overloaded, CallerMistake):
+                # However much it is together: what is answered meanwhile makes room.
                 if asyncio.get_running_loop().time() >= deadline_s:
                     raise
                 await asyncio.sleep(_MEMORY_LOOK_S)
             else:
-                self._size_bytes += size_bytes
                 return
 
-    def shrink_to(self, size_bytes: int) -> None:
-        if size_bytes < self._size_bytes:
-            self._bodies.give_back(self._size_bytes - size_bytes)
-            self._size_bytes = size_bytes
+    def take_answer(self, size_bytes: int) -> None:
+        """Count an answer until it is sent; what it was made from has just been let go of."""
+        self._hold.take_over(size_bytes)
+        self.answers_bytes += size_bytes
 
-    def release(self) -> None:
-        self.shrink_to(0)
+    def shrink_to(self, size_bytes: int) -> None:
+        self._hold.shrink_to(size_bytes + self.answers_bytes)
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

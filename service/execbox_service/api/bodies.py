@@ -6,8 +6,7 @@ that its sender has gone. What the bytes mean is decoded elsewhere; headers that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
 from starlette.datastructures import Headers
@@ -15,7 +14,8 @@ from starlette.types import Receive, Scope
 
 from execbox.wire import ErrorCode
 from execbox_service.api.error_responses import ReceiveTimeout
-from execbox_service.failures import CallerMistake, Overloaded
+from execbox_service.failures import CallerMistake
+from execbox_service.scheduling.memory import Hold
 from execbox_service.settings import Settings
 
 __all__ = [
@@ -56,33 +56,18 @@ class ClientGone(Exception):
 
 
 class Bodies:
-    """Reads request bodies and bounds the memory of all that are held at once."""
+    """Reads request bodies, each within the cap and the memory that its key may hold."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._held_bytes = 0
 
-    @property
-    def held_bytes(self) -> int:
-        return self._held_bytes
-
-    @asynccontextmanager
-    async def received(self, scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
-        """The whole body, counted against ``bodies_bytes_max`` until the block ends.
-
-        Raises CallerMistake, Overloaded, ReceiveTimeout, or ClientGone if it breaks off.
+    async def received(self, scope: Scope, receive: Receive, *, hold: Hold) -> bytes:
+        """The whole body, counted in ``hold`` as it arrives: what is only declared costs nobody
+        anything. Raises CallerMistake, Overloaded, ReceiveTimeout, or ClientGone if it breaks off.
         """
         headers = Headers(scope=scope)
         require_media_type(headers, _JSON)
-        declared_bytes = int(headers.get("content-length", "0"))
-        self._refuse_too_large(declared_bytes)
-        reservation = _Reservation(self, declared_bytes)
-        try:
-            yield await self._read(scope, receive, reservation)
-        finally:
-            reservation.release()
-
-    async def _read(self, scope: Scope, receive: Receive, reservation: _Reservation) -> bytes:
+        self._refuse_too_large(int(headers.get("content-length", "0")))
         timeout_s = self._settings.receive_timeout_s
         loop_time_s = asyncio.get_running_loop().time()
         deadline = scope.get("state", {}).get(DEADLINE_STATE_KEY, loop_time_s + timeout_s)
@@ -94,9 +79,10 @@ class Bodies:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ClientGone
-                    body += message.get("body", b"")
-                    self._refuse_too_large(len(body))
-                    reservation.grow_to(len(body))
+                    piece = message.get("body", b"")
+                    self._refuse_too_large(len(body) + len(piece))
+                    hold.grow(len(piece), too_large=ErrorCode.BODY_TOO_LARGE, what="the body")
+                    body += piece
                     more = message.get("more_body", False)
         except TimeoutError as error:
             raise ReceiveTimeout(timeout_s) from error
@@ -111,36 +97,6 @@ class Bodies:
                 f"requests",
                 detail={"body_bytes_max": cap_bytes},
             )
-
-    def take(self, size_bytes: int) -> None:
-        """Reserve memory; raises Overloaded and reserves nothing if there is not enough."""
-        if self._held_bytes + size_bytes > self._settings.bodies_bytes_max:
-            raise Overloaded(
-                ErrorCode.BODIES_TOO_MANY,
-                "the service holds as many request bodies as it has memory for; retry later",
-            )
-        self._held_bytes += size_bytes
-
-    def give_back(self, size_bytes: int) -> None:
-        self._held_bytes -= size_bytes
-
-
-class _Reservation:
-    """One body's share. What is declared is taken at once: the rest will follow."""
-
-    def __init__(self, bodies: Bodies, size_bytes: int) -> None:
-        bodies.take(size_bytes)
-        self._bodies = bodies
-        self._size_bytes = size_bytes
-
-    def grow_to(self, size_bytes: int) -> None:
-        if size_bytes > self._size_bytes:
-            self._bodies.take(size_bytes - self._size_bytes)
-            self._size_bytes = size_bytes
-
-    def release(self) -> None:
-        self._bodies.give_back(self._size_bytes)
-        self._size_bytes = 0
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 from fastapi import FastAPI, Request
+from pydantic import BaseModel
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from execbox.wire import (
     Capabilities,
@@ -22,18 +24,22 @@ from execbox.wire import (
     Health,
     Readiness,
 )
+from execbox_service.api.answer_text import answer_pieces
 from execbox_service.api.bodies import Bodies, until_disconnect
 from execbox_service.api.error_responses import error_response
 from execbox_service.api.openapi import body_of, responses_of
-from execbox_service.api.request_guard import record_of
+from execbox_service.api.request_guard import Record, record_of
 from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.api.validation import parsed
 from execbox_service.failures import ServiceFailure
+from execbox_service.json_steps import read_bytes_max
 from execbox_service.operations.registry import OPERATIONS, Operation
+from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.memory import Hold, Memory
 from execbox_service.scheduling.offload import read_aside
 from execbox_service.settings import Settings
 
-__all__ = ["Services", "add_routes", "services_of"]
+__all__ = ["Services", "add_routes", "count_reading", "held_by", "services_of", "written"]
 
 _JSON: Final = "application/json"
 
@@ -45,6 +51,7 @@ class Services:
     settings: Settings
     runtime: ExecutionRuntime
     bodies: Bodies
+    memory: Memory
 
 
 def add_routes(app: FastAPI, services: Services) -> None:
@@ -109,16 +116,74 @@ def _handler(operation: Operation[Any, Any]) -> Callable[[Request], Awaitable[Re
     """What answers the operation's path: one body in, one answer out."""
 
     async def handle(request: Request) -> Response:
-        services, record = services_of(request), record_of(request.scope)
-        async with services.bodies.received(request.scope, request.receive) as body:
-            asked = await read_aside(len(body), parsed, operation.request, body)
-            permitted = operation.permitted(asked, services.settings)
-            work = services.runtime.perform(operation, permitted, caller=record.caller)
-            answer = await until_disconnect(request.receive, work)
-        record.count(operation.executions_of(answer))
-        return _json(answer.model_dump_json())
+        return _OperationResponse(operation, services_of(request), record_of(request.scope))
 
     return handle
+
+
+class _OperationResponse(Response):
+    """Receives, works and answers: from the first byte of the body to the last of the answer, what
+    there is of the request is counted as memory of its key."""
+
+    def __init__(self, operation: Operation[Any, Any], services: Services, record: Record) -> None:
+        super().__init__()
+        self._operation = operation
+        self._services = services
+        self._record = record
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = self._record.caller
+        with self._services.memory.hold(caller.principal) as hold:
+            pieces = await self._answer(scope, receive, caller=replace(caller, hold=hold))
+            await _send_pieces(pieces, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, *, caller: Caller) -> list[bytes]:
+        services, operation = self._services, self._operation
+        hold = held_by(caller)
+        body = await services.bodies.received(scope, receive, hold=hold)
+        count_reading(body, hold=hold)
+        asked = await read_aside(len(body), parsed, operation.request, body)
+        permitted = await read_aside(len(body), operation.permitted, asked, services.settings)
+        work = services.runtime.perform(operation, permitted, caller=caller)
+        answer = await until_disconnect(receive, work)
+        self._record.count(operation.executions_of(answer))
+        return await written(answer, hold=hold, settings=services.settings)
+
+
+def held_by(caller: Caller) -> Hold:
+    """What the caller's request holds; it must have been made with one."""
+    if caller.hold is None:
+        raise ValueError("a caller of the HTTP layer without memory")
+    return caller.hold
+
+
+def count_reading(body: bytes, *, hold: Hold) -> None:
+    """Count what the values in a body will take, before they are made. Raises CallerMistake or
+    Overloaded."""
+    hold.grow(read_bytes_max(body), too_large=ErrorCode.BODY_TOO_LARGE, what="the body, once read,")
+
+
+async def written(answer: BaseModel, *, hold: Hold, settings: Settings) -> list[bytes]:
+    """An answer's text in pieces, counted. Raises CallerMistake or Overloaded."""
+    bytes_max = settings.answer_bytes_max
+    # What is held is what the values of question and answer take: as large is the text, at most.
+    pieces = await read_aside(hold.size_bytes, answer_pieces, answer, bytes_max=bytes_max)
+    size_bytes = sum(map(len, pieces))
+    hold.grow(size_bytes, too_large=ErrorCode.ANSWER_TOO_LARGE, what="the answer")
+    return pieces
+
+
+async def _send_pieces(pieces: list[bytes], send: Send) -> None:
+    """One after the other, each when the client has taken most of those before."""
+    size_bytes = sum(map(len, pieces))
+    headers = [
+        (b"content-type", _JSON.encode("ascii")),
+        (b"content-length", str(size_bytes).encode("ascii")),
+    ]
+    await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
+    for index, piece in enumerate(pieces):
+        more = index + 1 < len(pieces)
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 async def capabilities(request: Request) -> Response:
@@ -130,6 +195,7 @@ async def capabilities(request: Request) -> Response:
         update={
             "key_concurrency_max": settings.key_concurrency_limit,
             "key_rate_per_s": rate_per_s,
+            "answer_bytes_max": settings.answer_bytes_max,
             "key_burst_count": settings.key_burst_limit_count if rate_per_s else None,
         }
     )

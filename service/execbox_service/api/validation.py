@@ -15,11 +15,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from execbox.strict_json import JSON, Reason, StrictJSONError, decode, path_text, shortened
+from execbox.strict_json import JSON, Reason, StrictJSONError, path_text, shortened
 from execbox.wire import ErrorCode
 from execbox_service.failures import CallerMistake
-from execbox_service.json_steps import decode_in_steps
-from execbox_service.scheduling.offload import ASIDE_BYTES
+from execbox_service.json_steps import decode_any
 
 __all__ = ["decoded", "parsed", "problems", "validated"]
 
@@ -59,7 +58,7 @@ def parsed(model: type[_M], body: bytes) -> _M:
 def decoded(body: bytes) -> JSON:
     """The document ``body`` holds; raises CallerMistake if it is no strict JSON."""
     try:
-        return _read(body, non_finite=False)
+        return decode_any(body)
     except StrictJSONError as error:
         if error.reason is Reason.NOT_FINITE and (found := _non_finite_document(body)) is not None:
             return found
@@ -70,15 +69,10 @@ def decoded(body: bytes) -> JSON:
         ) from error
 
 
-def _read(body: bytes, *, non_finite: bool) -> JSON:
-    read = decode if len(body) < ASIDE_BYTES else decode_in_steps
-    return read(body, non_finite=non_finite)
-
-
 def _non_finite_document(body: bytes) -> JSON | None:
     """The document, if it says itself that it may hold NaN and infinities."""
     try:
-        document = _read(body, non_finite=True)
+        document = decode_any(body, non_finite=True)
     except StrictJSONError:
         return None
     permits = isinstance(document, dict) and document.get("non_finite") is True

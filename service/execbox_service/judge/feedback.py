@@ -24,6 +24,8 @@ VALUE_CHARS_MAX: Final = 1000
 """Longer values are cut; those within the paper's object-size rule are shorter."""
 _MESSAGE_CHARS_MAX = 500
 _LINE_CHARS_MAX = 200
+_QUOTED_SOURCE_CHARS_MAX = 256 * 1024
+"""Looking for a line in a longer source takes long, and there may be thousands of items."""
 _NOT_GIVEN = "(not given)"
 _CUT = " ... (cut)"
 # A line that names what is ours, and the source line that a traceback shows below it.
@@ -166,8 +168,11 @@ def _message(error: ExecutionError | None) -> str:
 def _source_line(error: ExecutionError | None, function: Function | None) -> str:
     if error is None or error.line is None or function is None:
         return ""
+    code = function.code
+    if len(code) > _QUOTED_SOURCE_CHARS_MAX:
+        return ""
     # As Python counts lines, which is not how str.splitlines does.
-    lines = function.code.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = code.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     line = lines[error.line - 1].strip() if 0 < error.line <= len(lines) else ""
     return _cut(line, _LINE_CHARS_MAX)
 

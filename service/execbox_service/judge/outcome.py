@@ -10,7 +10,7 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-from execbox.strict_json import StrictJSONError, decode
+from execbox.strict_json import StrictJSONError
 from execbox.wire import (
     Execution,
     ExecutionError,
@@ -20,6 +20,7 @@ from execbox.wire import (
     Truncated,
     Usage,
 )
+from execbox_service.json_steps import decode_any
 from execbox_service.runner_frames import JobReport, Measured, Result
 
 Limit = Literal["cpu_time", "wall_time"] | None
@@ -38,10 +39,11 @@ def is_hard_stop(result: Result) -> bool:
     return result.measured.killed == "hard_stop" and result.measured.oom_kill_count == 0
 
 
-def was_starved(result: Result, *, wall_time_s: float) -> bool:
-    """Whether one that was stopped, alone, had not even been given the CPU time that its wall limit
-    has room for: then it is the machine that kept it from running, and not its own threads."""
-    return is_hard_stop(result) and result.measured.cpu_time_ns < wall_time_s * 1e9
+def was_starved(result: Result, *, wall_time_s: float, cpu_count: float) -> bool:
+    """Whether one that was stopped had not been given the CPU time that its wall limit has room
+    for on so many cores: then it is the machine that kept it from running, and not its own
+    threads, which wait for each other."""
+    return is_hard_stop(result) and result.measured.cpu_time_ns < wall_time_s * cpu_count * 1e9
 
 
 def decide(measured: Measured, report: JobReport | None, *, cpu_limit_ns: int) -> Ending:
@@ -50,7 +52,7 @@ def decide(measured: Measured, report: JobReport | None, *, cpu_limit_ns: int) -
         return Ending(Status.MEMORY_EXCEEDED)
     if measured.killed == "cpu_time" or measured.cpu_time_ns > cpu_limit_ns:
         return Ending(Status.TIMEOUT, "cpu_time")
-    # A second hard stop, when it ran alone and had CPU time: its own threads wait for each other.
+    # A hard stop of what had its CPU time: its own threads wait for each other.
     if measured.killed in ("wall_time", "hard_stop"):
         return Ending(Status.TIMEOUT, "wall_time")
     if measured.killed == "result_bytes" or measured.result_overflowed:
@@ -128,7 +130,7 @@ def _value(report: JobReport, *, limit_bytes: int) -> _Value:
     try:
         if "non_finite" in flags:
             return _Value(output_text=_non_finite_text(report.output), flags=flags)
-        return _Value(output=decode(report.output), flags=flags)
+        return _Value(output=decode_any(report.output), flags=flags)
     except StrictJSONError as error:
         return _refused(Status.UNSERIALIZABLE, f"the output is no strict JSON text: {error}")
 
@@ -140,7 +142,7 @@ def _refused(status: Status, message: str) -> _Value:
 
 def _non_finite_text(output: bytes) -> str:
     """The text of a value with NaN or infinities; otherwise as strict as any other."""
-    decode(output, non_finite=True)
+    decode_any(output, non_finite=True)
     return output.decode("utf-8")
 
 

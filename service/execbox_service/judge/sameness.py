@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 
 from execbox.wire import Execution, Status
+from execbox_service.json_steps import encode_in_steps
 
 _OUTPUTS_MAX = 4
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,16}")
@@ -21,7 +21,7 @@ def key_of(execution: Execution) -> str:
     if execution.status is Status.OK:
         if execution.output_text is not None:
             return f"non_finite {execution.output_text}"
-        return f"ok {json.dumps(execution.output, sort_keys=True)}"
+        return "ok " + "".join(encode_in_steps(execution.output, sort_keys=True))
     error = execution.error
     if error is None:
         return execution.status.value

@@ -24,6 +24,8 @@ class Backend:
     pool: Pool
     facts: EngineFacts
     metrics: Metrics
+    answer_bytes_max: int = 64 * 1024 * 1024
+    """Largest answer to one request."""
 
     @asynccontextmanager
     async def job_run(self, caller: Caller, *, job_time_s: float) -> AsyncIterator[JobRun]:

@@ -10,12 +10,14 @@ import math
 from collections.abc import Callable, Sequence
 
 from execbox.wire import Call, Execution, Status
+from execbox_service.json_steps import is_light
 from execbox_service.judge import outcome
 from execbox_service.operations.checks import ActiveChecks
 from execbox_service.operations.determinism_check import Checker
 from execbox_service.operations.job_payloads import Jobs, payload_of
 from execbox_service.sandboxes.driver import Ended
 from execbox_service.scheduling.job_run import JobRun
+from execbox_service.scheduling.offload import in_turns
 
 __all__ = ["DEAR", "GiveUp", "run_checked"]
 
@@ -70,6 +72,10 @@ async def run_checked(
     return await whole.executions(explain=explain)
 
 
+def _is_large(call: Call) -> bool:
+    return not is_light((call.args or call.kwargs or call.expression,))
+
+
 class _Whole:
     """The calls of one request: of how many the baseline is made, and which have been checked."""
 
@@ -110,7 +116,7 @@ class _Whole:
         """The baselines of the next few calls, and where among the calls they begin."""
         first = len(self._begun)
         calls = self._calls[first : first + self._next_count()]
-        payloads = [payload_of(call) for call in calls]
+        payloads = await in_turns(payload_of, calls, is_large=_is_large)
         begun = await self._checks.baseline(self._run, self._jobs, payloads=payloads, calls=calls)
         self._begun += begun
         executions = [execution for execution, _ended in begun]

@@ -22,10 +22,11 @@ from execbox.wire import Call, Checks, ComplexityLimits, Execution, Limits, Stat
 from execbox_service.judge import complexity
 from execbox_service.operations.determinism_check import Checker
 from execbox_service.operations.job_payloads import Jobs, Measured
-from execbox_service.operations.judging import judge_with, judged
+from execbox_service.operations.judging import is_large, judge_with, judged
 from execbox_service.runner_frames import ReportedViolation, Result
 from execbox_service.sandboxes.driver import Attempt, Ended
 from execbox_service.scheduling.job_run import JobRun
+from execbox_service.scheduling.offload import in_turns
 
 __all__ = ["ActiveChecks", "DeterminismCheck", "SizeCheck"]
 
@@ -97,14 +98,17 @@ class ActiveChecks:
         result that each was judged by."""
         limits: Limits = jobs.baseline.limits
         ended = await run.run(jobs.baseline, [Attempt(payload) for payload in payloads])
-        executions = [judged(result, limits=limits) for result in ended]
-        if self.size is not None:
-            size = self.size
-            executions = [
-                size.checked(execution, result, call=call)
-                for execution, result, call in zip(executions, ended, calls, strict=True)
-            ]
-        return list(zip(executions, ended, strict=True))
+        size = self.size
+
+        def checked(each: tuple[Ended, Call]) -> tuple[Execution, Ended]:
+            result, call = each
+            execution = judged(result, limits=limits)
+            if size is not None:
+                execution = size.checked(execution, result, call=call)
+            return execution, result
+
+        pairs = zip(ended, calls, strict=True)
+        return await in_turns(checked, pairs, is_large=lambda each: is_large(each[0]))
 
 
 def reported_violations(ended: Ended) -> list[ReportedViolation]:

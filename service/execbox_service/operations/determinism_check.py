@@ -15,12 +15,13 @@ from execbox.wire import Determinism, Execution, Status
 from execbox_service.judge.sameness import distinct_outputs
 from execbox_service.operations.determinism_causes import Causes, CheckedCall
 from execbox_service.operations.job_payloads import Jobs
-from execbox_service.operations.judging import Judge
+from execbox_service.operations.judging import Judge, is_large
 from execbox_service.operations.source_words import names_entropy, names_order
 from execbox_service.operations.variations import further_variation, run_variation
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Attempt, Ended, Variation
 from execbox_service.scheduling.job_run import JobRun
+from execbox_service.scheduling.offload import in_turns
 
 __all__ = ["Checker"]
 
@@ -87,13 +88,18 @@ class Checker:
 
     async def _vary(self, calls: list[CheckedCall], variation: Variation) -> None:
         """Run each call once more; what the job's time did not reach is left as it is."""
-        again = [
-            call
-            for call, ended in await self._varied(calls, variation)
-            if not self._keep(call, ended, variation)
-        ]
-        for call, ended in await self._varied(again, variation):
-            self._keep(call, ended, variation, whatever=True)
+        varied = await self._varied(calls, variation)
+        kept = await in_turns(
+            lambda each: self._keep(*each, variation),
+            varied,
+            is_large=lambda each: is_large(each[1]),
+        )
+        again = [call for (call, _ended), keep in zip(varied, kept, strict=True) if not keep]
+        await in_turns(
+            lambda each: self._keep(*each, variation, whatever=True),
+            await self._varied(again, variation),
+            is_large=lambda each: is_large(each[1]),
+        )
 
     async def _varied(
         self, calls: list[CheckedCall], variation: Variation
@@ -112,6 +118,8 @@ class Checker:
         execution = self._judge(ended, variation.limit_factor)
         if execution.status is not Status.NOT_RUN:
             call.executions.append(execution)
+            # Compared here, where it may take its time.
+            _ = call.differs
         return True
 
     def _verdict(self, call: CheckedCall) -> Determinism | None:

@@ -5,13 +5,13 @@ The payload's keys are the contract with ``execbox_runner/job.py``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 from execbox.wire import Call, Conversion, Function, InputGenerator, Isolation, Limits, Profile
 from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
+from execbox_service.json_steps import encode_in_steps
 from execbox_service.operations.package_guess import guess_packages
 from execbox_service.sandboxes.driver import Job, call_payload
 
@@ -164,4 +164,4 @@ def _jobs(
 
 
 def _encoded(payload: dict[str, object]) -> bytes:
-    return json.dumps(payload, separators=(",", ":")).encode()
+    return "".join(encode_in_steps(payload)).encode()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from execbox.wire import Execution, Limits
+from execbox_service.json_steps import LARGE_BYTES
 from execbox_service.judge import outcome
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Ended, NotRun, OutOfMemory
 
-__all__ = ["Judge", "judge_with", "judged"]
+__all__ = ["Judge", "is_large", "judge_with", "judged"]
 
 Judge = Callable[[Ended, int], Execution]
 """From a raw result and the factor its limits were multiplied by to an execution."""
@@ -33,3 +34,8 @@ def judged(ended: Ended, *, limits: Limits, limit_factor: int = 1) -> Execution:
             return outcome.memory_exceeded(wall_time_s=wall_time_s, memory_bytes=memory_bytes)
         case Result():
             return outcome.judge(ended, limits=limits, limit_factor=limit_factor)
+
+
+def is_large(ended: Ended) -> bool:
+    """Whether judging it takes so long that it is done beside the event loop."""
+    return isinstance(ended, Result) and len(ended.frame) >= LARGE_BYTES

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from execbox.wire import (
@@ -29,15 +30,19 @@ from execbox.wire import (
     VerifyResponse,
 )
 from execbox_service.answers.extraction import NoAnswer, extract
-from execbox_service.failures import Overloaded, RequestFailed, ServiceFailure
+from execbox_service.failures import CallerMistake, Overloaded, RequestFailed, ServiceFailure
+from execbox_service.json_steps import encode_in_steps, is_light
 from execbox_service.judge.comparison import ComparisonTooLong, equal
 from execbox_service.judge.feedback import Judged, feedback, output_text, value_text
 from execbox_service.operations.backend import Backend
 from execbox_service.operations.execute import execute
 from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.offload import in_turns
 
 logger = logging.getLogger(__name__)
 
+_ERROR_ITEM_BYTES = 1500
+"""An item that only says why there is none, with the longest id."""
 _ITEMS_PER_JOB_MAX = 50
 """Items that share a sandbox. More would leave slots idle that could share the work."""
 
@@ -86,18 +91,15 @@ class _Verification:
         self._backend = backend
         self._request = request
         self._caller = caller
+        errors_bytes = _ERROR_ITEM_BYTES * len(request.items)
+        self._left_bytes = backend.answer_bytes_max - errors_bytes
+        """Of the answer, for items that are more than an error."""
 
     async def run(self) -> VerifyResponse:
-        predictions = []
-        for asked in self._request.items:
-            predictions.append(_predicted(asked))
-            # Each of these is milliseconds at worst; thousands are not, and others wait.
-            await asyncio.sleep(0)
+        # Each of these is milliseconds at worst; thousands are not, and others wait.
+        predictions = await in_turns(_predicted, self._request.items)
         await self._execute_all(_jobs([each for each in predictions if each.must_run]))
-        items = []
-        for prediction in predictions:
-            items.append(self._verified(prediction))
-            await asyncio.sleep(0)
+        items = await in_turns(self._verified, predictions, is_large=_is_large)
         facts = self._backend.facts
         return VerifyResponse(
             items=items,
@@ -147,6 +149,10 @@ class _Verification:
             await self._execute_once(job, caller)
         except Overloaded:
             raise
+        except CallerMistake:
+            # What they gave is too much together: one after the other, some of them fit.
+            for each in job:
+                await self._execute_again([each], caller)
         except ServiceFailure as failure:
             logger.warning("verify runs %d items again: %s", len(job), failure.message)
             # One of them may be what it was lost to, and the others are not to suffer for it.
@@ -157,7 +163,7 @@ class _Verification:
     async def _execute_again(self, job: list[_Prediction], caller: Caller) -> None:
         try:
             await self._execute_once(job, caller)
-        except ServiceFailure as failure:
+        except RequestFailed as failure:
             for prediction in job:
                 if prediction.execution is None:
                     prediction.error = _error(failure)
@@ -203,7 +209,7 @@ class _Verification:
             except ComparisonTooLong:
                 error = _too_long()
         ran_ok = execution is not None and execution.status is Status.OK
-        return VerifiedItem(
+        item = VerifiedItem(
             id=prediction.asked.id,
             verdict=verdict,
             feedback=self._feedback(prediction, verdict) if verdict is not None else None,
@@ -211,6 +217,29 @@ class _Verification:
             executed_output=execution.output if execution is not None and ran_ok else None,
             execution=execution,
             error=error,
+        )
+        return self._within_bounds(item)
+
+    def _within_bounds(self, item: VerifiedItem) -> VerifiedItem:
+        """The item, or why there is no room for it: then the others are not lost with it."""
+        size_bytes = _text_bytes(item)
+        if size_bytes > self._left_bytes:
+            return VerifiedItem(id=item.id, verdict=None, error=self._no_room(size_bytes))
+        self._left_bytes -= size_bytes
+        if self._caller.hold is not None:
+            too_large = ErrorCode.ANSWER_TOO_LARGE
+            self._caller.hold.grow(2 * size_bytes, too_large=too_large, what="the answer")
+        return item
+
+    def _no_room(self, size_bytes: int) -> ErrorBody:
+        bytes_max = self._backend.answer_bytes_max
+        return ErrorBody(
+            code=ErrorCode.ANSWER_TOO_LARGE,
+            message=f"this item takes {size_bytes} bytes, an answer has at most {bytes_max}, and "
+            "the items before it have left fewer; send it with fewer others, or with a shorter "
+            "feedback template",
+            detail={"answer_bytes_max": bytes_max},
+            retryable=False,
         )
 
     def _feedback(self, prediction: _Prediction, verdict: Verdict) -> str | None:
@@ -230,6 +259,24 @@ class _Verification:
             execution=execution,
         )
         return feedback(judged, self._request.feedback_templates)
+
+
+def _is_large(prediction: _Prediction) -> bool:
+    execution = prediction.execution
+    output = execution.output if execution is not None else None
+    return not is_light((prediction.value, prediction.asked.input, prediction.asked.output, output))
+
+
+def _text_bytes(item: VerifiedItem) -> int:
+    """How long an item is in the answer, give or take what is not ASCII."""
+    large = (item.feedback, item.extracted, item.executed_output)
+    if is_light(large) and item.execution is None:
+        return len(item.model_dump_json())
+    streams = item.execution.stdout + item.execution.stderr if item.execution is not None else ""
+    texts = (encode_in_steps(value, ensure_ascii=False) for value in (*large, streams))
+    # What was executed is there twice: as the item's output and as that of its execution.
+    twice = sum(map(len, encode_in_steps(item.executed_output, ensure_ascii=False)))
+    return _ERROR_ITEM_BYTES + twice + sum(map(len, chain.from_iterable(texts)))
 
 
 def _predicted(asked: VerifyItem) -> _Prediction:

@@ -7,7 +7,6 @@ once more in a new one, unless the kernel's evidence says that it took all the m
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from execbox.wire import ErrorCode, Isolation, Limits, Profile
 from execbox_service.engines.base import Sandbox, SandboxLost
 from execbox_service.failures import ServiceFailure
+from execbox_service.json_steps import encode_in_steps
 from execbox_service.runner_frames import Fault, FrameKind, Ready, Refused, Result, pack
 from execbox_service.sandboxes.pool import Lease, Pool
 
@@ -315,4 +315,4 @@ def call_payload(call: dict[str, object]) -> bytes:
 
     Infinities are written as words; where they are not permitted, none comes this far.
     """
-    return json.dumps(call, separators=(",", ":")).encode()
+    return "".join(encode_in_steps(call)).encode()

@@ -3,7 +3,8 @@
 A slot is the right to run one execution at a time. Waiting here costs no deadline: limits count
 from the start of an execution. Keys share the slots by start-time fair queueing (``fair_share``),
 and so do the lanes of each key: a batch waits in a lane of its own, so that single requests of the
-same key are served between its lines.
+same key are served between its lines. Long executions of some keys do not shut out the others:
+after a while a key that holds no slot gets one beyond ``slot_count``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 from execbox.wire import ErrorCode
@@ -22,10 +23,17 @@ from execbox_service.scheduling.retry_times import RetryTimes
 
 __all__ = ["Admission", "Reservation"]
 
+_ALONE_MAX_S = 1.0
+"""How long other executions are kept from beginning for one that is to run alone: while the slots
+become empty and while it has them, together. Then it goes on beside others."""
+_RELIEF_AFTER_MAX_S = 10.0
+"""How long no slot is granted, while keys without one wait, before there is one more for those: or
+half of the longest wait, where that is less."""
+
 
 @dataclass(eq=False)
 class Reservation:
-    """A slot that a caller waits for or holds; with ``alone``, all slots."""
+    """A slot that a caller waits for or holds; with ``alone``, all slots for a while."""
 
     caller: Caller
     alone: bool = False
@@ -33,6 +41,10 @@ class Reservation:
     """Whether it counts against the size of the queue."""
     begun_s: float = 0.0
     """When the slot was granted."""
+    queue: deque[Reservation] = field(default_factory=deque)
+    """Where it waits."""
+    timer: asyncio.TimerHandle | None = None
+    """With ``alone``: the end of the time for which other executions are kept from beginning."""
     granted: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -92,6 +104,9 @@ class Admission:
         self._fair_queue = FairQueue()
         self._waiting_count = 0
         self._bounded_count = 0
+        self._relief_count = 0
+        """Slots beyond ``slot_count`` that keys without a slot may have."""
+        self._relief_timer: asyncio.TimerHandle | None = None
         self._retry_times = RetryTimes(queue_size)
 
     @property
@@ -110,7 +125,8 @@ class Admission:
     async def slot(
         self, caller: Caller, *, alone: bool = False, again: bool = False
     ) -> AsyncIterator[float]:
-        """Hold a slot, or with ``alone`` all of them; yields the seconds spent waiting.
+        """Hold a slot, or with ``alone`` all of them for a second at most, and then one; yields the
+        seconds spent waiting.
 
         ``again`` is for a job that has held a slot before: it is served before its key's lanes.
         The queue's bounds hold for neither ``again`` nor ``alone`` nor an admitted caller. Raises
@@ -161,9 +177,7 @@ class Admission:
     async def _enter(self, caller: Caller, *, alone: bool, again: bool) -> Reservation:
         reservation = Reservation(caller, alone, bounded=not (alone or again or caller.admitted))
         self._refuse_if_full(reservation)
-        queue = self._alone if alone else self._queue_of(reservation, again=again)
-        queue.append(reservation)
-        self._waiting_count += not alone
+        self._line_up(reservation, again=again)
         self._bounded_count += reservation.bounded
         self._dispatch()
         if reservation.granted.done():
@@ -172,7 +186,7 @@ class Admission:
             async with asyncio.timeout(self._queue_wait_max_s if reservation.bounded else None):
                 await reservation.granted
         except BaseException as error:
-            self._abandon(reservation, queue)
+            self._abandon(reservation)
             if isinstance(error, TimeoutError):
                 raise Overloaded(
                     ErrorCode.QUEUE_TIMEOUT,
@@ -200,9 +214,16 @@ class Admission:
             self._fair_queue.arrive(principal)
         return key.queue_of(reservation, again=again)
 
-    def _abandon(self, reservation: Reservation, queue: deque[Reservation]) -> None:
-        if reservation in queue:
-            queue.remove(reservation)
+    def _line_up(self, reservation: Reservation, *, again: bool) -> None:
+        alone = reservation.alone
+        reservation.queue = self._alone if alone else self._queue_of(reservation, again=again)
+        reservation.queue.append(reservation)
+        self._waiting_count += not alone
+
+    def _abandon(self, reservation: Reservation) -> None:
+        _stop_timer(reservation)
+        if reservation in reservation.queue:
+            reservation.queue.remove(reservation)
             self._waiting_count -= not reservation.alone
             self._bounded_count -= reservation.bounded
             self._tidy(reservation.caller.principal)
@@ -224,22 +245,72 @@ class Admission:
         self._fair_queue.begin(caller.principal, now_s=now_s)
 
     def _leave(self, reservation: Reservation) -> None:
+        _stop_timer(reservation)
         self._active_count -= 1
-        caller, begun_s, now_s = reservation.caller, reservation.begun_s, _now_s()
         if reservation.alone:
-            self._alone_active = False
-            self._before_alone_count = self.slot_count
-            # All slots' time: or code that is stopped on purpose would have most of the machine.
-            all_s = (now_s - begun_s) * self.slot_count
-            self._fair_queue.charge(caller.principal, used_s=all_s)
-            self._fair_queue.forget_idle(self._keys)
+            self._end_of_alone(reservation)
         else:
+            caller, begun_s, now_s = reservation.caller, reservation.begun_s, _now_s()
             key = self._keys[caller.principal]
             key.held_count -= 1
             key.fair_queue.end(caller.lane, begun_s=begun_s, now_s=now_s)
             self._fair_queue.end(caller.principal, begun_s=begun_s, now_s=now_s)
             self._tidy(caller.principal)
+        if self._active_count < self.slot_count:
+            self._relief_count = 0
         self._dispatch()
+
+    def _end_of_alone(self, reservation: Reservation) -> None:
+        self._alone_active = False
+        self._before_alone_count = self.slot_count
+        # All slots' time: or code that is stopped on purpose would have most of the machine.
+        all_s = (_now_s() - reservation.begun_s) * self.slot_count
+        self._fair_queue.charge(reservation.caller.principal, used_s=all_s)
+        self._fair_queue.forget_idle(self._keys)
+
+    def _keep_others_out(self, reservation: Reservation) -> None:
+        """Count the time for which nothing else begins because of one that is to run alone."""
+        if reservation.timer is None:
+            loop = asyncio.get_running_loop()
+            reservation.timer = loop.call_later(_ALONE_MAX_S, self._let_others_in, reservation)
+
+    def _let_others_in(self, reservation: Reservation) -> None:
+        """It has had its time alone, or the slots did not become empty in that time: from now on it
+        is an execution as any other, and the first in line if it has not begun."""
+        waits = reservation in self._alone
+        if waits:
+            self._alone.remove(reservation)
+            self._before_alone_count = self.slot_count
+        else:
+            self._end_of_alone(reservation)
+            self._active_count -= 1
+        reservation.alone = False
+        if waits:
+            self._line_up(reservation, again=True)
+        else:
+            self._begin(reservation)
+        self._dispatch()
+
+    # Relief
+
+    def _expect_relief(self) -> None:
+        """Look again after a while in which nothing was granted."""
+        if self._relief_timer is None:
+            loop = asyncio.get_running_loop()
+            after_s = min(_RELIEF_AFTER_MAX_S, self._queue_wait_max_s / 2)
+            self._relief_timer = loop.call_later(after_s, self._relieve)
+
+    def _relieve(self) -> None:
+        """Permit one slot more, for the keys that hold none, since those of the others take so
+        long: executions that sleep need no core, and no verdict depends on the load. At most as
+        many as there are slots, until one of the others is free."""
+        self._relief_timer = None
+        if self._relief_count < self.slot_count and any(self._keys_without_slot()):
+            self._relief_count += 1
+        self._dispatch()
+
+    def _keys_without_slot(self) -> Iterator[str]:
+        return (name for name, key in self._keys.items() if key.waits and not key.held_count)
 
     def _tidy(self, principal: str) -> None:
         """Drop what a key no longer needs, and the whole key if it neither waits nor holds."""
@@ -259,27 +330,53 @@ class Admission:
                 if self._active_count == 0:
                     self._alone_active = True
                     self._grant(self._alone.popleft())
+                else:
+                    self._keep_others_out(self._alone[0])
                 return
-            if self._active_count >= self.slot_count or not self._waiting_count:
+            eligible = self._eligible_keys()
+            if not eligible:
+                if self._waiting_count:
+                    self._expect_relief()
                 return
             now_s = _now_s()
-            waiting = (name for name, key in self._keys.items() if key.waits)
-            principal = self._fair_queue.next_of(waiting, now_s=now_s)
-            reservation = self._keys[principal].take_next(now_s=now_s)
-            self._waiting_count -= 1
-            self._bounded_count -= reservation.bounded
-            if reservation.bounded:
-                self._retry_times.place_freed(now_s, more_wait=self._bounded_count > 0)
-            self._before_alone_count = max(0, self._before_alone_count - 1)
-            self._grant(reservation)
+            self._grant_next_of(self._fair_queue.next_of(eligible, now_s=now_s), now_s=now_s)
+
+    def _eligible_keys(self) -> list[str]:
+        """The keys that wait and may have a slot now."""
+        if not self._waiting_count or self._active_count >= self.slot_count + self._relief_count:
+            return []
+        if self._active_count >= self.slot_count:
+            return list(self._keys_without_slot())
+        return [name for name, key in self._keys.items() if key.waits]
+
+    def _grant_next_of(self, principal: str, *, now_s: float) -> None:
+        reservation = self._keys[principal].take_next(now_s=now_s)
+        self._waiting_count -= 1
+        self._bounded_count -= reservation.bounded
+        if reservation.bounded:
+            self._retry_times.place_freed(now_s, more_wait=self._bounded_count > 0)
+        self._before_alone_count = max(0, self._before_alone_count - 1)
+        self._grant(reservation)
 
     def _grant(self, reservation: Reservation) -> None:
+        if self._relief_timer is not None:
+            self._relief_timer.cancel()
+            self._relief_timer = None
         if reservation.granted.cancelled():
+            _stop_timer(reservation)
             self._alone_active = self._alone_active and not reservation.alone
             self._tidy(reservation.caller.principal)
             return
+        if reservation.alone:
+            self._keep_others_out(reservation)
         self._begin(reservation)
         reservation.granted.set_result(None)
+
+
+def _stop_timer(reservation: Reservation) -> None:
+    if reservation.timer is not None:
+        reservation.timer.cancel()
+        reservation.timer = None
 
 
 def _now_s() -> float:

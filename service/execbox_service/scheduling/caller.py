@@ -6,8 +6,10 @@ Made where a request is received, and handed down to admission as an argument.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+from execbox_service.scheduling.memory import Hold
 
 __all__ = ["BEGUN", "SINGLES", "Caller"]
 
@@ -31,6 +33,10 @@ class Caller:
     admitted: bool = False
     """Whether the batch or request that the work belongs to has been let in. Such work is never
     refused and waits as long as it takes: its sender bounds how much of it there is."""
+
+    hold: Hold | None = field(default=None, compare=False)
+    """What the request that the work belongs to holds of the service's memory; None: not counted.
+    """
 
     def in_lane_of_its_own(self, kind: str) -> Caller:
         """The caller of the parts of a batch or large request, whose ``kind`` names the lane.

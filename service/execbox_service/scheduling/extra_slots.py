@@ -29,10 +29,13 @@ _BESIDES_S = 0.001
 class Left:
     """What is left of one run's attempts, shared by all the slots that work on it."""
 
-    def __init__(self, job: Job, attempts: Sequence[Attempt], *, apart: bool = False) -> None:
+    def __init__(
+        self, job: Job, attempts: Sequence[Attempt], *, cpu_count: float, apart: bool = False
+    ) -> None:
         self.job = job
         self.apart = apart
         """Whether they run in sandboxes in which nothing else of the job does."""
+        self._cpu_count = cpu_count
         self.attempts = attempts
         self.todo = deque(range(len(attempts)))
         self.stopped: deque[int] = deque()
@@ -63,12 +66,18 @@ class Left:
             self._ended[index] = result
             if isinstance(result, Result):
                 taken_s.append(result.measured.wall_time_ns / 1e9)
-                if outcome.is_hard_stop(result):
+                if self.was_starved(index, result):
                     self.stopped.append(index)
         self.todo.extendleft(sorted(back, reverse=True))
         if taken_s:
             mean_s = sum(taken_s) / len(taken_s) + _BESIDES_S
             self._mean_s = mean_s if self._mean_s is None else (self._mean_s + mean_s) / 2
+
+    def was_starved(self, index: int, result: Result) -> bool:
+        """Whether the machine kept this attempt from running, so that its end says nothing."""
+        factor = self.attempts[index].variation.limit_factor
+        wall_time_s = self.job.limits.wall_time_s * factor
+        return outcome.was_starved(result, wall_time_s=wall_time_s, cpu_count=self._cpu_count)
 
     def replace(self, index: int, result: Ended) -> None:
         """Exchange a result for that of a later run of the same attempt."""

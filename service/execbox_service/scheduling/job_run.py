@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Self
 
 from execbox.wire import ErrorCode
-from execbox_service.failures import ServiceFailure
-from execbox_service.judge import outcome
+from execbox_service.failures import RequestFailed, ServiceFailure
+from execbox_service.json_steps import read_bytes_max
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Attempt, Ended, Job, NotRun, SandboxDriver
 from execbox_service.sandboxes.pool import Pool
@@ -36,6 +36,8 @@ _HOLD_S = 0.25
 _CHUNK_MAX_S = 0.2
 """What has been handed out and not begun after this is taken back: another slot may be free."""
 _STARVED_RETRY_S = 10.0
+_RESULT_BYTES = 2048
+"""Of a result, and of the execution made from it, beside what the job itself wrote."""
 _SPREAD_MIN_S = 0.3
 """What is left must take this long for each further container before it is worth that."""
 
@@ -80,6 +82,8 @@ class JobRun:
             for apart in (False, True)
         }
         self._entered = False
+        self._refusal: RequestFailed | None = None
+        """Why this job may keep no more results."""
         self.effort = Effort()
 
     async def __aenter__(self) -> Self:
@@ -116,7 +120,7 @@ class JobRun:
         """
         if not attempts:
             return []
-        left = Left(job, attempts, apart=apart)
+        left = Left(job, attempts, cpu_count=self._pool.limits.cpu_count, apart=apart)
         async with self._extra_slots(left) as extra_slots:
             passed = False
             while left.todo:
@@ -126,6 +130,8 @@ class JobRun:
                 if not passed:
                     # An extra slot that had to be given up has put back what it had.
                     await extra_slots.ended()
+                    if self._refusal is not None:
+                        raise self._refusal
                 if left.stopped:
                     extra_slots.let_pass()
                     await self._again_alone(left)
@@ -163,10 +169,12 @@ class JobRun:
 
         def is_over() -> bool:
             held_long = _now_s() - began_s >= _HOLD_S and self._admission.is_wanted(self._caller)
-            return held_long or bool(left.stopped)
+            return held_long or bool(left.stopped) or self._refusal is not None
 
         while left.todo and not is_over():
             await self._run_chunk(self._drivers[left.apart], left, until=is_over)
+            if self._refusal is not None:
+                raise self._refusal
             if self._admission.waiting_count:
                 extra_slots.let_pass()
             elif self._may_spread(left):
@@ -193,7 +201,7 @@ class JobRun:
         alone; false if that failed."""
         ended_well = False
         try:
-            while left.todo and not left.stopped and not self._admission.waiting_count:
+            while self._may_go_on(left) and not self._admission.waiting_count:
                 await self._run_chunk(driver, left, until=lambda: self._admission.waiting_count > 0)
             ended_well = True
         except ServiceFailure as failure:
@@ -227,11 +235,28 @@ class JobRun:
         finally:
             left.keep(chunk, ended, final=self._time.is_over)
             self.effort.add(ended)
+            self._count(ended)
+
+    def _may_go_on(self, left: Left) -> bool:
+        return bool(left.todo) and not left.stopped and self._refusal is None
+
+    def _count(self, ended: Sequence[Ended]) -> None:
+        """Count the memory that results take, and will take once they are read."""
+        hold = self._caller.hold
+        if hold is None:
+            return
+        size_bytes = sum(_kept_bytes(result) for result in ended if isinstance(result, Result))
+        try:
+            hold.grow(size_bytes, too_large=ErrorCode.ANSWER_TOO_LARGE, what="what the calls gave")
+        except RequestFailed as failure:
+            # An extra slot has nobody to tell: the first slot of the job raises it.
+            self._refusal = self._refusal or failure
 
     # Running again
 
     async def _again_alone(self, left: Left) -> None:
-        """Run what was stopped once more, with nothing beside it, each when all slots are free.
+        """Run what was stopped once more, each when all slots are free, with nothing beside it for
+        as long as ``admission`` lets other jobs stand still.
 
         As soon as it has been stopped, so that the job's time bounds how long other jobs stand
         still for it: what that leaves out is what has not begun. Raises ServiceFailure.
@@ -245,15 +270,19 @@ class JobRun:
                 (again,) = await self._drivers[left.apart].run(left.job, [attempt])
             self.effort.add([again])
             self.effort.alone_count += 1
-            wall_time_s = left.job.limits.wall_time_s * attempt.variation.limit_factor
-            if isinstance(again, Result) and outcome.was_starved(again, wall_time_s=wall_time_s):
+            if isinstance(again, Result) and left.was_starved(index, again):
                 raise ServiceFailure(
                     ErrorCode.MACHINE_TOO_BUSY,
                     "an execution was kept from running by what else this machine does, and again "
-                    "with all slots to itself; send the request again later",
+                    "when it was run by itself; send the request again later",
                     retry_after_s=_STARVED_RETRY_S,
                 )
             left.replace(index, again)
+
+
+def _kept_bytes(result: Result) -> int:
+    streams_bytes = len(result.stdout) + len(result.stderr)
+    return _RESULT_BYTES + 2 * streams_bytes + len(result.frame) + read_bytes_max(result.frame)
 
 
 class _JobTime:

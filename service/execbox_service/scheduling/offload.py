@@ -41,12 +41,18 @@ async def read_aside(
     return await asyncio.get_running_loop().run_in_executor(_thread(), context.run, work)
 
 
-async def in_turns(work: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
-    """``work`` of every item, in order; other tasks have their turn every few milliseconds."""
+async def in_turns(
+    work: Callable[[_Item], _T],
+    items: Iterable[_Item],
+    *,
+    is_large: Callable[[_Item], bool] = lambda _item: False,
+) -> list[_T]:
+    """``work`` of every item, in order; other tasks have their turn every few milliseconds, and
+    large items are worked on in a thread."""
     done: list[_T] = []
     ends_s = time.perf_counter() + _TURN_S
     for item in items:
-        done.append(work(item))
+        done.append(await read_aside(ASIDE_BYTES, work, item) if is_large(item) else work(item))
         if time.perf_counter() >= ends_s:
             await asyncio.sleep(0)
             ends_s = time.perf_counter() + _TURN_S
