@@ -287,7 +287,7 @@ def test_long_values_and_messages_are_cut() -> None:
         limits=Limits(),
         prediction=["x" * 10**7] * 3,
         input_text=value_text(["x" * 10**7] * 3),
-        function=Function(code="raise_it(" + "1," * 10**6 + ")"),
+        function=Function(code="raise_it(" + "1," * 10**5 + ")"),
         execution=raised("E", "m" * 4000, 1),
     )
     text = feedback(judged, FeedbackTemplates(exception="$prediction $input $message $line")) or ""
@@ -323,3 +323,17 @@ def test_frames_of_ours_in_an_exceptions_message_are_left_out() -> None:
     assert "execbox" not in text
     assert "call(function)" not in text
     assert "raise ValueError(text)" in text
+
+
+def test_line_of_a_very_long_source_is_not_quoted() -> None:
+    """Looking for it would take longer than an item may; its number is said all the same."""
+    judged = Judged(
+        verdict=Verdict.EXCEPTION,
+        kind="input",
+        limits=Limits(),
+        prediction=1,
+        function=Function(code="\n" * 300_000),
+        execution=raised("E", "m", 7),
+    )
+    text = feedback(judged, FeedbackTemplates(exception="$place|$line")) or ""
+    assert text == "(line 7)|"

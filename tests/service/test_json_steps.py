@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 
 from execbox.strict_json import StrictJSONError, decode
 from execbox_service import json_steps
-from execbox_service.json_steps import decode_in_steps, encode_in_steps, free_in_steps
+from execbox_service.json_steps import (
+    decode_in_steps,
+    encode_in_steps,
+    free_in_steps,
+    read_bytes_max,
+)
 from tests.waits import collector_at_rest, longest_wait
 
 JSON_VALUES = st.recursive(
@@ -145,6 +150,13 @@ def test_every_step_of_the_worst_documents_leaves_room_for_others(shape: str) ->
     assert read.spent_s < READING_MAX_S, f"reading took {read.spent_s:.1f} s"
     waits_ms = [round(1000 * waits.longest_s) for waits in (read, written, freed)]
     assert max(waits_ms) < 1000 * GAP_MAX_S, f"read, written and freed: {waits_ms} ms"
+
+
+def test_read_bytes_of_brackets_in_strings_are_those_of_strings() -> None:
+    """A model's text of braces and quotes is no structure, and takes what its letters take."""
+    text = json.dumps({"response": '{"a": [1, "' * 1_000_000}).encode()
+    assert len(text) <= read_bytes_max(text) < 2 * len(text)
+    assert read_bytes_max(b"[" + b"[]," * 1_000_000 + b"1]") > 64_000_000
 
 
 def test_freed_value_is_empty() -> None:

@@ -180,8 +180,6 @@ def _bounded_int(literal: str) -> int:
 
 
 def _finite(literal: str) -> float:
-    if len(literal) > DIGITS_MAX:
-        raise too_many_digits()
     number = float(literal)
     if math.isinf(number):
         raise StrictJSONError(

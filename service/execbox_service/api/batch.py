@@ -164,7 +164,7 @@ class _Lines:
         deadline_s = time.monotonic() + self._services.settings.receive_timeout_s
         while True:
             try:
-                return count_reading(body, hold=hold)
+                return await count_reading(body, hold=hold)
             except Overloaded:
                 if time.monotonic() >= deadline_s:
                     raise

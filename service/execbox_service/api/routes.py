@@ -141,7 +141,7 @@ class _OperationResponse(Response):
         services, operation = self._services, self._operation
         hold = held_by(caller)
         body = await services.bodies.received(scope, receive, hold=hold)
-        count_reading(body, hold=hold)
+        await count_reading(body, hold=hold)
         asked = await read_aside(len(body), parsed, operation.request, body)
         permitted = await read_aside(len(body), operation.permitted, asked, services.settings)
         work = services.runtime.perform(operation, permitted, caller=caller)
@@ -157,10 +157,11 @@ def held_by(caller: Caller) -> Hold:
     return caller.hold
 
 
-def count_reading(body: bytes, *, hold: Hold) -> None:
+async def count_reading(body: bytes, *, hold: Hold) -> None:
     """Count what the values in a body will take, before they are made. Raises CallerMistake or
     Overloaded."""
-    hold.grow(read_bytes_max(body), too_large=ErrorCode.BODY_TOO_LARGE, what="the body, once read,")
+    size_bytes = await read_aside(len(body), read_bytes_max, body)
+    hold.grow(size_bytes, too_large=ErrorCode.BODY_TOO_LARGE, what="the body, once read,")
 
 
 async def written(answer: BaseModel, *, hold: Hold, settings: Settings) -> list[bytes]:
