@@ -27,7 +27,6 @@ __all__ = [
     "decode_any",
     "decode_in_steps",
     "encode_in_steps",
-    "free_in_steps",
     "is_light",
     "read_bytes_max",
 ]
@@ -433,23 +432,3 @@ def _sorted_in_steps(items: Iterable[tuple[str, JSON]]) -> Iterator[tuple[str, J
     left = iter(items)
     runs = iter(lambda: sorted(islice(left, _SORTED_MAX), key=itemgetter(0)), [])
     return heapq.merge(*runs, key=itemgetter(0))
-
-
-def free_in_steps(value: JSON) -> None:
-    """Take a value that nobody else will look at apart: its end would take as long as its making,
-    in one step, and in the thread that happens to let go of it last."""
-    if isinstance(value, list):
-        while value:
-            part = value[-_BATCH_MAX:]
-            del value[-_BATCH_MAX:]
-            _free_parts(part)
-    elif isinstance(value, dict):
-        while value:
-            count = min(len(value), _BATCH_MAX)
-            _free_parts([value.popitem()[1] for _ in range(count)])
-
-
-def _free_parts(parts: list[JSON]) -> None:
-    if not is_light(parts):
-        for part in parts:
-            free_in_steps(part)

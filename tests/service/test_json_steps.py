@@ -16,7 +16,6 @@ from execbox_service import json_steps
 from execbox_service.json_steps import (
     decode_in_steps,
     encode_in_steps,
-    free_in_steps,
     read_bytes_max,
 )
 from tests.waits import collector_at_rest, longest_wait
@@ -135,7 +134,7 @@ READING_MAX_S = 10
 @pytest.mark.parametrize("shape", WORST)
 def test_every_step_of_the_worst_documents_leaves_room_for_others(shape: str) -> None:
     """Another thread, as the event loop is one, is never kept waiting for 50 ms: not by reading,
-    by writing what was read, or by the end of it."""
+    nor by writing what was read."""
     body = WORST[shape].encode()
     with collector_at_rest():
         with longest_wait() as read:
@@ -145,11 +144,9 @@ def test_every_step_of_the_worst_documents_leaves_room_for_others(shape: str) ->
                 value = None
         with longest_wait() as written:
             assert sum(map(len, encode_in_steps(value))) > 0
-        with longest_wait() as freed:
-            free_in_steps(value)
     assert read.spent_s < READING_MAX_S, f"reading took {read.spent_s:.1f} s"
-    waits_ms = [round(1000 * waits.longest_s) for waits in (read, written, freed)]
-    assert max(waits_ms) < 1000 * GAP_MAX_S, f"read, written and freed: {waits_ms} ms"
+    waits_ms = [round(1000 * waits.longest_s) for waits in (read, written)]
+    assert max(waits_ms) < 1000 * GAP_MAX_S, f"read and written: {waits_ms} ms"
 
 
 def test_read_bytes_of_brackets_in_strings_are_those_of_strings() -> None:
@@ -157,11 +154,3 @@ def test_read_bytes_of_brackets_in_strings_are_those_of_strings() -> None:
     text = json.dumps({"response": '{"a": [1, "' * 1_000_000}).encode()
     assert len(text) <= read_bytes_max(text) < 2 * len(text)
     assert read_bytes_max(b"[" + b"[]," * 1_000_000 + b"1]") > 64_000_000
-
-
-def test_freed_value_is_empty() -> None:
-    """Whoever still holds it holds nothing large."""
-    value = [[[1] * 30_000, {"a": [2] * 30_000}], 3]
-    part = value[0]
-    free_in_steps(value)
-    assert (value, part) == ([], [])
