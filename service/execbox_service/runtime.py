@@ -112,8 +112,6 @@ class Runtime:
         """Whether executions can run now, from what the pool last saw of the engine."""
         if self._pool is None or self._backend is None:
             return Readiness(ready=False, reason="starting")
-        # What was lost is only noticed by looking; making a new one shows whether the engine lives.
-        self._pool.recycle()
         reason = self._pool.trouble or self._trouble
         return Readiness(ready=reason is None, reason=reason)
 

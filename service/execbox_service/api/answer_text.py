@@ -63,6 +63,8 @@ def _is_large(value: Any) -> bool:
         return any(_is_large(getattr(value, name)) for name in type(value).model_fields)
     if isinstance(value, list) and value and isinstance(value[0], BaseModel):
         return len(value) > _MODELS_AT_ONCE_MAX or any(map(_is_large, value))
+    if isinstance(value, dict) and any(isinstance(each, BaseModel) for each in value.values()):
+        return any(map(_is_large, value.values()))
     return isinstance(value, str | list | dict) and not is_light((value,))
 
 

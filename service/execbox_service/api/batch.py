@@ -130,11 +130,11 @@ class _Lines:
                 asked = _asked_unread(line)
                 raise _too_long(self._services.settings.body_bytes_max)
             with self._services.memory.hold(self._caller.principal) as hold:
-                await self._counted_reading(line.body, hold)
                 size_bytes = len(line.body)
                 try:
+                    await self._counted_reading(line.body, hold)
                     document = await read_aside(size_bytes, decoded, line.body)
-                except CallerMistake:
+                except RequestFailed:
                     asked = await read_aside(size_bytes, _asked_unread, line)
                     raise
                 asked = _asked(document, line.number)
@@ -173,12 +173,16 @@ class _Lines:
     async def _result(self, wanted: _Wanted, asked: _Asked, *, hold: Hold) -> bytes:
         operation, runtime = wanted.operation, self._services.runtime
         read_bytes, caller = hold.size_bytes, replace(self._caller, hold=hold)
+        deadline_s = time.monotonic() + self._services.settings.receive_timeout_s
         while True:
             try:
                 answer = await runtime.perform(operation, wanted.request, caller=caller)
                 pieces = await written(answer, hold=hold, settings=self._services.settings)
             except Overloaded as busy:
                 hold.shrink_to(read_bytes)
+                if busy.code is ErrorCode.BODIES_TOO_MANY and time.monotonic() >= deadline_s:
+                    # It may be that only lines which wait as well have the memory.
+                    raise
                 # The sender of a batch has asked for waiting.
                 await asyncio.sleep(min(busy.retry_after_s, _BUSY_PAUSE_MAX_S))
             else:

@@ -225,10 +225,13 @@ class _Verification:
         size_bytes = _text_bytes(item)
         if size_bytes > self._left_bytes:
             return VerifiedItem(id=item.id, verdict=None, error=self._no_room(size_bytes))
-        self._left_bytes -= size_bytes
         if self._caller.hold is not None:
             too_large = ErrorCode.ANSWER_TOO_LARGE
-            self._caller.hold.grow(2 * size_bytes, too_large=too_large, what="the answer")
+            try:
+                self._caller.hold.grow(2 * size_bytes, too_large=too_large, what="the answer")
+            except RequestFailed as failure:
+                return VerifiedItem(id=item.id, verdict=None, error=_error(failure))
+        self._left_bytes -= size_bytes
         return item
 
     def _no_room(self, size_bytes: int) -> ErrorBody:
@@ -272,11 +275,19 @@ def _text_bytes(item: VerifiedItem) -> int:
     large = (item.feedback, item.extracted, item.executed_output)
     if is_light(large) and item.execution is None:
         return len(item.model_dump_json())
-    streams = item.execution.stdout + item.execution.stderr if item.execution is not None else ""
-    texts = (encode_in_steps(value, ensure_ascii=False) for value in (*large, streams))
+    told = _told(item.execution) if item.execution is not None else ""
+    texts = (encode_in_steps(value, ensure_ascii=False) for value in (*large, told))
     # What was executed is there twice: as the item's output and as that of its execution.
     twice = sum(map(len, encode_in_steps(item.executed_output, ensure_ascii=False)))
     return _ERROR_ITEM_BYTES + twice + sum(map(len, chain.from_iterable(texts)))
+
+
+def _told(execution: Execution) -> str:
+    """Everything of an execution, beside its output, whose length is up to the code."""
+    error = execution.error
+    texts = [execution.stdout, execution.stderr, execution.output_text]
+    texts += [error.type, error.message, error.traceback] if error is not None else []
+    return "".join(text for text in texts if text)
 
 
 def _predicted(asked: VerifyItem) -> _Prediction:

@@ -26,6 +26,7 @@ from execbox_service.sandboxes.pool import Pool
 from execbox_service.scheduling.admission import Admission
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.extra_slots import ExtraSlots, Left
+from execbox_service.scheduling.offload import read_aside
 
 __all__ = ["Effort", "JobRun"]
 
@@ -84,6 +85,8 @@ class JobRun:
         self._entered = False
         self._refusal: RequestFailed | None = None
         """Why this job may keep no more results."""
+        self._counted_bytes = 0
+        """Of memory, for the results so far."""
         self.effort = Effort()
 
     async def __aenter__(self) -> Self:
@@ -98,6 +101,10 @@ class JobRun:
         for driver in self._drivers.values():
             driver.close(reusable=error is None)
             self.effort.lost_sandbox_count += driver.lost_count
+        hold = self._caller.hold
+        if error is not None and hold is not None:
+            # The results are lost with the error, and what runs again counts its own.
+            hold.shrink_to(hold.size_bytes - self._counted_bytes)
 
     def width(self, job: Job) -> int:
         """How many of a job's executions could run at once now."""
@@ -123,19 +130,28 @@ class JobRun:
         left = Left(job, attempts, cpu_count=self._pool.limits.cpu_count, apart=apart)
         async with self._extra_slots(left) as extra_slots:
             passed = False
-            while left.todo:
-                async with self._slot(job, passed=passed):
-                    await self._hold(left, extra_slots)
+            while left.todo or left.stopped:
+                if left.todo:
+                    async with self._slot(job, passed=passed):
+                        await self._hold(left, extra_slots)
+                    self._raise_refusal()
                 passed = bool(left.todo)
                 if not passed:
                     # An extra slot that had to be given up has put back what it had.
                     await extra_slots.ended()
-                    if self._refusal is not None:
-                        raise self._refusal
                 if left.stopped:
                     extra_slots.let_pass()
                     await self._again_alone(left)
+                self._raise_refusal()
+                if not left.todo:
+                    # One that went on meanwhile may have something that is to be run again.
+                    await extra_slots.ended()
         return left.results()
+
+    def _raise_refusal(self) -> None:
+        """An extra slot has no one to tell that the job may keep no more results: the first has."""
+        if self._refusal is not None:
+            raise self._refusal
 
     # Slots
 
@@ -173,8 +189,7 @@ class JobRun:
 
         while left.todo and not is_over():
             await self._run_chunk(self._drivers[left.apart], left, until=is_over)
-            if self._refusal is not None:
-                raise self._refusal
+            self._raise_refusal()
             if self._admission.waiting_count:
                 extra_slots.let_pass()
             elif self._may_spread(left):
@@ -235,21 +250,23 @@ class JobRun:
         finally:
             left.keep(chunk, ended, final=self._time.is_over)
             self.effort.add(ended)
-            self._count(ended)
+        await self._count(ended)
 
     def _may_go_on(self, left: Left) -> bool:
         return bool(left.todo) and not left.stopped and self._refusal is None
 
-    def _count(self, ended: Sequence[Ended]) -> None:
+    async def _count(self, ended: Sequence[Ended]) -> None:
         """Count the memory that results take, and will take once they are read."""
         hold = self._caller.hold
         if hold is None:
             return
-        size_bytes = sum(_kept_bytes(result) for result in ended if isinstance(result, Result))
+        results = [result for result in ended if isinstance(result, Result)]
+        frames_bytes = sum(len(result.frame) for result in results)
+        size_bytes = await read_aside(frames_bytes, _kept_bytes, results)
         try:
             hold.grow(size_bytes, too_large=ErrorCode.ANSWER_TOO_LARGE, what="what the calls gave")
+            self._counted_bytes += size_bytes
         except RequestFailed as failure:
-            # An extra slot has nobody to tell: the first slot of the job raises it.
             self._refusal = self._refusal or failure
 
     # Running again
@@ -270,6 +287,7 @@ class JobRun:
                 (again,) = await self._drivers[left.apart].run(left.job, [attempt])
             self.effort.add([again])
             self.effort.alone_count += 1
+            await self._count([again])
             if isinstance(again, Result) and left.was_starved(index, again):
                 raise ServiceFailure(
                     ErrorCode.MACHINE_TOO_BUSY,
@@ -280,9 +298,14 @@ class JobRun:
             left.replace(index, again)
 
 
-def _kept_bytes(result: Result) -> int:
-    streams_bytes = len(result.stdout) + len(result.stderr)
-    return _RESULT_BYTES + 2 * streams_bytes + len(result.frame) + read_bytes_max(result.frame)
+def _kept_bytes(results: Sequence[Result]) -> int:
+    return sum(
+        _RESULT_BYTES
+        + 2 * (len(result.stdout) + len(result.stderr))
+        + len(result.frame)
+        + read_bytes_max(result.frame)
+        for result in results
+    )
 
 
 class _JobTime:

@@ -6,6 +6,7 @@ a caller sends, or with what a caller's code returns, is counted here before it 
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +17,8 @@ __all__ = ["Hold", "Memory"]
 
 
 class Memory:
-    """The memory of all requests together, shared by the keys. Belongs to one event loop.
+    """The memory of all requests together, shared by the keys. For the event loop, and for the
+    threads that read and judge beside it.
 
     Where there are several keys, a key may hold as much as is then left for the others: the first
     a half, the next a quarter. So no key, whatever it does, takes what others need.
@@ -26,6 +28,7 @@ class Memory:
         self._bytes_max = bytes_max
         self._several_keys = several_keys
         self._held_bytes: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     @property
     def held_bytes(self) -> int:
@@ -43,23 +46,26 @@ class Memory:
 
     def take(self, principal: str, size_bytes: int) -> bool:
         """Count so many bytes more for a key; false, and nothing counted, where it has no room."""
-        own_bytes = self._held_bytes.get(principal, 0) + size_bytes
-        free_bytes = self._bytes_max - self.held_bytes - size_bytes
-        if free_bytes < (own_bytes if self._several_keys else 0):
-            return False
-        self._held_bytes[principal] = own_bytes
-        return True
+        with self._lock:
+            own_bytes = self._held_bytes.get(principal, 0) + size_bytes
+            free_bytes = self._bytes_max - self.held_bytes - size_bytes
+            if free_bytes < (own_bytes if self._several_keys else 0):
+                return False
+            self._held_bytes[principal] = own_bytes
+            return True
 
     def move(self, principal: str, size_bytes: int) -> None:
         """Count for a key, whatever room it has, what was given back a moment ago."""
-        self._held_bytes[principal] = self._held_bytes.get(principal, 0) + size_bytes
+        with self._lock:
+            self._held_bytes[principal] = self._held_bytes.get(principal, 0) + size_bytes
 
     def give_back(self, principal: str, size_bytes: int) -> None:
-        left_bytes = self._held_bytes.get(principal, 0) - size_bytes
-        if left_bytes > 0:
-            self._held_bytes[principal] = left_bytes
-        else:
-            self._held_bytes.pop(principal, None)
+        with self._lock:
+            left_bytes = self._held_bytes.get(principal, 0) - size_bytes
+            if left_bytes > 0:
+                self._held_bytes[principal] = left_bytes
+            else:
+                self._held_bytes.pop(principal, None)
 
 
 class Hold:
