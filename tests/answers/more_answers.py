@@ -158,6 +158,28 @@ DECIDED: list[tuple[str, str, Any]] = [
     ("set", "{'output': {1, 2}}", [1, 2]),
     ("set_of_one", '{"output": {"a"}}', ["a"]),
     ("double_encoded_is_text", '{"output": "[1, 2]"}', "[1, 2]"),
+    # White space of other scripts
+    ("block_of_no_break_space", '```\n\u00a0\n```\n{"output": 5}', 5),
+    ("no_break_spaces", '{\u00a0"output":\u00a0[1,\u00a02]\u00a0}', [1, 2]),
+    ("other_spaces", '{\u3000"output":\u200b\ufeff5\x1f}', 5),
+    # Large
+    ("large_array", '{"output": [' + "1, " * 5000 + "1]}", [1] * 5001),
+    ("large_array_fenced", '```json\n{"output": [' + "1, " * 5000 + "1]}\n```", [1] * 5001),
+    ("large_matrix", f'{{"output": {[[0] * 60] * 60}}}', [[0] * 60] * 60),
+    ("large_matrix_fenced", f'```\n{{"output": {[[0] * 60] * 60}}}\n```', [[0] * 60] * 60),
+    ("fenced_box_in_a_string", '```json\n{"output": "\\\\boxed{3}"}\n```', "\\boxed{3}"),
+    ("fenced_array_of_answers", '```\n[{"output": 5}]\n```', 5),
+    # Tags that are mentioned
+    ("think_in_backticks", 'The code strips `<think>` tags.\n{"output": "a"}', "a"),
+    ("reason_in_a_sentence", 'I use a <reason> column.\n{"output": 5}', 5),
+    # The answer, said again
+    ("string_restated", '{"output": "2024"}\n\n**Final answer:** 2024', "2024"),
+    ("string_restated_as_in_print", '{"output": "1,234"}\nFinal answer: 1,234', "1,234"),
+    ("string_restated_in_a_box", '{"output": "1/2"}\n\n\\boxed{1/2}', "1/2"),
+    ("number_corrected", '{"output": 4}\n\nFinal answer: 5', 5),
+    ("string_corrected", '{"output": "a"}\nFinal answer: 5', 5),
+    ("empty_string_corrected", '{"output": ""}\nFinal answer: 5', 5),
+    ("string_corrected_to_longer", '{"output": "5"}\nFinal answer: 15', 15),
 ]
 
 NOT_DECIDED: list[tuple[str, str, str]] = [
@@ -165,6 +187,13 @@ NOT_DECIDED: list[tuple[str, str, str]] = [
     ("think_and_nothing", '<think>{"output": 4}</think>\n', "outside the reasoning"),
     ("think_only_closed_and_nothing", 'so {"output": 4}</think>', "outside the reasoning"),
     ("reasoning_never_closed", '<reasoning>{"output": 4}', "outside the reasoning"),
+    ("think_cut_off_after_sure", 'Sure. <think>{"output": 4}', "no JSON object"),
+    ("think_cut_off_on_its_line", 'I see\n<think>{"output": 4}', "no JSON object"),
+    ("cut_off_in_no_break_space", 'So {"output": \u00a0', "cut off"),
+    ("cut_off_in_wide_space", "[\u3000", "no JSON object"),
+    ("cut_off_in_separator", '{"a":\x1f', "cut off"),
+    ("boxed_far_too_long", "\\boxed{1" + ",000" * 1500 + "}", "no valid JSON"),
+    ("boxed_beyond_a_double", "\\boxed{1" + ",000" * 120 + ".5}", "no valid JSON"),
     ("think_cut_off_after_prose", 'Let me see. <think>{"output": 4}', "no JSON object"),
     ("placeholder_alone", '{"output": "<your output>"}', "placeholder <your output>"),
     ("placeholder_dots_alone", '{"output": ...}', "..."),

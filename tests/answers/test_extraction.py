@@ -216,6 +216,7 @@ def test_tables_name_each_answer_once() -> None:
         ('Input: {"n": 4}\nOutput: 8', {"n": 4}),
         ('{"output": 3}', {"output": 3}),
         ("```json\n[3]\n```", [3]),
+        ('{"input": {"n": 5}}\n\nThe result is \\boxed{10}.', {"n": 5}),
     ],
 )
 def test_input_is_unwrapped_once_from_its_own_key(text: str, value: Any) -> None:

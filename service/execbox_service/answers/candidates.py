@@ -102,11 +102,12 @@ def candidates(text: str, *, kind: Kind, allowance: Allowance) -> list[Candidate
     blocks = list(_blocks(text))
     fenced = list(_fenced(text, blocks, kind=kind, allowance=allowance))
     code = [] if not blocks else _code_spans(text, blocks, fenced)
-    objects = list(_objects(text, kind=kind, code=code, allowance=allowance))
+    read = [one for one in fenced if one.reason is None and one.tier <= Tier.OBJECT]
+    objects = list(_objects(text, kind=kind, code=code, read=read, allowance=allowance))
     found = [
         *fenced,
         *objects,
-        *_boxed(text, objects, allowance=allowance),
+        *_boxed(text, [*read, *objects], allowance=allowance),
         *_tagged(text, kind=kind, allowance=allowance),
         *_labelled(text, kind=kind, allowance=allowance),
     ]
@@ -140,12 +141,22 @@ def _outermost(found: list[Candidate]) -> list[Candidate]:
 
 
 def _objects(
-    text: str, *, kind: Kind, code: list[tuple[int, int]], allowance: Allowance
+    text: str,
+    *,
+    kind: Kind,
+    code: list[tuple[int, int]],
+    read: list[Candidate],
+    allowance: Allowance,
 ) -> Iterator[Candidate]:
-    """Objects that are inside no other one, and attempts at one that cannot be read."""
+    """Objects inside no other one and none ``read`` before; attempts that cannot be read."""
     position = 0
     while (match := _OBJECT_START.search(text, position)) is not None:
         start = match.start()
+        read_end = max((one.end for one in read if one.start <= start < one.end), default=None)
+        if read_end is not None:
+            # To read a large answer twice would use up the allowance.
+            position = read_end
+            continue
         try:
             completed = read_literal(text, start, allowance=allowance)
         except Broken as broken:

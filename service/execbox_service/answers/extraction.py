@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from execbox.wire import Extraction
 from execbox_service.answers.candidates import Candidate, Kind, Tier, candidates, own_key
 from execbox_service.answers.literals import Allowance, Broken, SearchTooLong, read_literal
+from execbox_service.answers.marked_values import marked_value
 from execbox_service.answers.paper_rule import NOT_FOUND, by_the_paper
 from execbox_service.answers.thoughts import said
 
@@ -98,11 +99,37 @@ def _find(text: str, *, kind: Kind, allowance: Allowance) -> Candidate | None:
     if whole is not None:
         return whole
     found = candidates(text, kind=kind, allowance=allowance)
-    return min(found, key=lambda each: (each.tier, -each.start), default=None)
+    best = min(found, key=lambda each: (each.tier, -each.start), default=None)
+    keyed = [
+        each
+        for each in found
+        if each.tier is Tier.ANSWER and each.reason is None and own_key(each.value, kind)
+    ]
+    if best is None or best.reason is not None or not keyed or own_key(best.value, kind):
+        return best
+    last = max(keyed, key=lambda each: each.start)
+    return last if _restates(best, last, kind=kind, allowance=allowance) else best
+
+
+def _restates(best: Candidate, keyed: Candidate, *, kind: Kind, allowance: Allowance) -> bool:
+    """Whether ``best``, bare, repeats the answer of ``keyed`` or, after an input, its output."""
+    if kind == "input":
+        return not isinstance(best.value, dict)
+    text = _unwrapped(keyed.value, kind)
+    if not isinstance(text, str) or isinstance(best.value, str):
+        return False
+    if len(text) > best.end - best.start:
+        return False
+    # Not compared as text: the string "a" is in every "Final answer: 5".
+    value = marked_value(text, allowance=allowance, words=False)
+    return type(value) is type(best.value) and bool(value == best.value)
 
 
 def _whole(text: str, allowance: Allowance) -> Candidate | None:
     """The text where it is an array or a scalar and nothing more; objects are candidates."""
+    if text.lstrip().startswith("{"):
+        # To read a large answer twice would use up the allowance.
+        return None
     try:
         completed = read_literal(text, 0, allowance=allowance)
     except Broken:

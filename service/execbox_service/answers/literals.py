@@ -28,8 +28,12 @@ _CHARS_PER_UNIT = 64
 _UNITS_PER_READING = 4
 _EXCERPT_CHARS = 30
 
+# Models also write the spaces of other scripts, and those of no width, between tokens.
+_SPACE = r"[\s\x1c-\x1f\x85\u00a0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]"
+_SPACES = re.compile(_SPACE + "*+", re.ASCII)
 _TOKEN = re.compile(
-    r"""(?:\s++
+    rf"(?:{_SPACE}++"
+    r"""
       | /\*(?:[^*]++|\*(?!/))*+\*/
       # After a whole number, // may divide by what follows.
       | //(?![ \t]*+[-+\d.(\[])[^\n]*+
@@ -288,15 +292,15 @@ class _Reader:
 
     def _unreadable(self, position: int) -> Broken:
         """Neither a token nor the end: a character that begins none, or a string left open."""
-        rest = self._text[position : position + 4 * _EXCERPT_CHARS].lstrip()
-        while not rest:
-            position += 4 * _EXCERPT_CHARS
-            rest = self._text[position : position + 4 * _EXCERPT_CHARS].lstrip()
-        position = self._text.index(rest[0], position)
+        spaces = _SPACES.match(self._text, position)
+        position = position if spaces is None else spaces.end()
+        rest = self._text[position : position + _EXCERPT_CHARS]
+        if not rest:
+            return Broken("the text ends before it is complete", position, truncated=True)
         if rest[0] in _QUOTES:
             self._allowance.spend(len(self._text) - position)
             return Broken("the text ends inside a string", position, truncated=True)
-        return self._unexpected(rest[:_EXCERPT_CHARS], position)
+        return self._unexpected(rest, position)
 
 
 def _number(token: str, start: int) -> int | float:

@@ -20,6 +20,8 @@ NOTHING = object()
 """In place of a value, which may be None, where there is none."""
 
 _WORD_CHARS_MAX = 200
+_DIGITS_MAX = 300
+"""Of a number as in print; nobody writes longer ones so, and doubles end at 309."""
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})++(?:\.\d++)?+")
 _FRACTION = re.compile(
     r"(?P<sign>[-+]?)\s*+(?:\\[dt]?frac\s*+\{\s*+(?P<top>-?\d{1,15})\s*+\}"
@@ -72,6 +74,8 @@ def _number(text: str) -> JSON:
     text = text.rstrip(".")
     if _THOUSANDS.fullmatch(text):
         digits = re.sub(r"[^\d.+-]", "", text)
+        if len(digits) > _DIGITS_MAX:
+            return NOTHING
         return float(digits) if "." in digits else int(digits)
     match = _FRACTION.fullmatch(text)
     if match is None:

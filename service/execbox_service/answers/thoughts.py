@@ -23,6 +23,8 @@ _TAG = re.compile(
     r"|(?P<end3>\u25c1/?)think\u25b7",
     re.IGNORECASE,
 )
+_MENTION = re.compile(r"[\w`'\"]\s*\Z")
+_MENTION_CHARS = 80
 _OBJECTS_TRIED_MAX = 8
 _TAGS_MAX = 40
 
@@ -31,7 +33,8 @@ def said(text: str, *, allowance: Allowance) -> str:
     """``text`` without its thoughts; empty where it is nothing else.
 
     A thought that is never closed reaches to the end: it was cut off. One that is only closed
-    began in the prompt, and reaches from the beginning. A tag in a string of an object is data.
+    began in the prompt, and reaches from the beginning. A tag in a string of an object is data,
+    and one that is never closed and stands within a sentence or quotes is only mentioned.
     """
     pieces: list[str] = []
     position, is_thought = 0, False
@@ -50,9 +53,22 @@ def said(text: str, *, allowance: Allowance) -> str:
 
 def _tags(text: str, allowance: Allowance) -> Iterator[re.Match[str]]:
     # The last ones decide, and a text of nothing but tags must not cost more than one of words.
-    for tag in list(_TAG.finditer(text))[-_TAGS_MAX:]:
-        if not _is_data(text, tag.start(), allowance):
+    tags = [
+        tag
+        for tag in list(_TAG.finditer(text))[-_TAGS_MAX:]
+        if not _is_data(text, tag.start(), allowance)
+    ]
+    last_end = max((tag.start() for tag in tags if _is_end(tag)), default=-1)
+    for tag in tags:
+        if tag.start() <= last_end or not _is_mentioned(text, tag.start()):
             yield tag
+
+
+def _is_mentioned(text: str, place: int) -> bool:
+    """Whether a word or a quote mark precedes ``place`` on its line."""
+    line_start = text.rfind("\n", 0, place) + 1
+    before = text[max(line_start, place - _MENTION_CHARS) : place]
+    return _MENTION.search(before) is not None
 
 
 def _is_end(tag: re.Match[str]) -> bool:
