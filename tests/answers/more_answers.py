@@ -165,6 +165,9 @@ DECIDED: list[tuple[str, str, Any]] = [
     # Large
     ("large_array", '{"output": [' + "1, " * 5000 + "1]}", [1] * 5001),
     ("large_array_fenced", '```json\n{"output": [' + "1, " * 5000 + "1]}\n```", [1] * 5001),
+    ("large_array_in_tags", f'<answer>{{"output": {[1] * 5000}}}</answer>', [1] * 5000),
+    ("large_array_in_a_box", f'\\boxed{{{{"output": {[1] * 5000}}}}}', [1] * 5000),
+    ("large_array_in_a_box_alone", f"\\boxed{{{[1] * 5000}}}", [1] * 5000),
     ("large_matrix", f'{{"output": {[[0] * 60] * 60}}}', [[0] * 60] * 60),
     ("large_matrix_fenced", f'```\n{{"output": {[[0] * 60] * 60}}}\n```', [[0] * 60] * 60),
     ("fenced_box_in_a_string", '```json\n{"output": "\\\\boxed{3}"}\n```', "\\boxed{3}"),

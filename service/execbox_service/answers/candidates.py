@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Literal, TypeAlias
 
-from execbox_service.answers.literals import Allowance, Broken, read_literal
+from execbox_service.answers.literals import Allowance, Broken, Completed, read_literal
 from execbox_service.answers.marked_values import NOTHING, marked_value, without_latex
 
 __all__ = ["Candidate", "Kind", "Tier", "candidates", "own_key"]
@@ -108,7 +108,7 @@ def candidates(text: str, *, kind: Kind, allowance: Allowance) -> list[Candidate
         *fenced,
         *objects,
         *_boxed(text, [*read, *objects], allowance=allowance),
-        *_tagged(text, kind=kind, allowance=allowance),
+        *_tagged(text, objects, kind=kind, allowance=allowance),
         *_labelled(text, kind=kind, allowance=allowance),
     ]
     return _outermost(found)
@@ -303,21 +303,23 @@ def _boxed(text: str, objects: list[Candidate], *, allowance: Allowance) -> Iter
         for match in _BOXED.finditer(text)
         if not any(start < match.start() < end for start, end in spans)
     ]
+    by_start = {one.start: one for one in objects if one.reason is None}
     for start, inside in boxes[: -_MARKS_TRIED_MAX - 1 : -1]:
-        content = _box_content(text, inside, allowance)
-        if content is None:
-            continue
-        value = marked_value(content, allowance=allowance, words=True)
+        value, end = _box_value(text, inside, by_start, allowance=allowance)
         if value is not NOTHING:
-            yield Candidate(start, inside + len(content) + 1, Tier.ANSWER, value)
+            yield Candidate(start, end + 1, Tier.ANSWER, value)
 
 
-def _box_content(text: str, inside: int, allowance: Allowance) -> str | None:
-    """What is inside a box; a brace in a string of a value there does not close it."""
+def _box_value(
+    text: str, inside: int, objects: dict[int, Candidate], *, allowance: Allowance
+) -> tuple[JSON, int]:
+    """What is inside a box, or ``NOTHING``, and where it ends; a brace in a string closes none."""
+    read: Candidate | Completed | None = objects.get(inside)
     try:
-        value = read_literal(text, inside, allowance=allowance)
-        if text[value.end : value.end + 200].lstrip().startswith("}"):
-            return text[inside : value.end]
+        if read is None:
+            read = read_literal(text, inside, allowance=allowance)
+        if text[read.end : read.end + 200].lstrip().startswith("}"):
+            return read.value, read.end
     except Broken:
         pass
     depth = 1
@@ -325,22 +327,32 @@ def _box_content(text: str, inside: int, allowance: Allowance) -> str | None:
         allowance.spend(0)
         depth += 1 if brace[0] == "{" else -1
         if depth == 0:
-            return text[inside : brace.start()]
-    return None
+            content = text[inside : brace.start()]
+            return marked_value(content, allowance=allowance, words=True), brace.start()
+    return NOTHING, inside
 
 
-def _tagged(text: str, *, kind: Kind, allowance: Allowance) -> Iterator[Candidate]:
+def _tagged(
+    text: str, objects: list[Candidate], *, kind: Kind, allowance: Allowance
+) -> Iterator[Candidate]:
     """What stands between answer tags, or after one to the end of the text."""
+    spans = {(one.start, one.end): one for one in objects if one.reason is None}
     for tag in list(_TAGGED.finditer(text))[-_MARKS_TRIED_MAX:]:
         if (tag[1] or "").lower() in {"input", "output"} - {kind}:
             continue
         closing = f"</{tag[1]}>" if tag[1] else f"[/{tag[2]}]"
         end = text.lower().find(closing.lower(), tag.end())
-        content = text[tag.end() : end if end >= 0 else len(text)]
-        content = content.strip().strip("`").strip()
-        value = marked_value(content, allowance=allowance, words=end >= 0)
+        stop = end if end >= 0 else len(text)
+        content = text[tag.end() : stop]
+        start = stop - len(content.lstrip())
+        content = content.strip()
+        read = spans.get((start, start + len(content)))
+        if read is not None:
+            value = read.value
+        else:
+            content = content.strip("`").strip()
+            value = marked_value(content, allowance=allowance, words=end >= 0)
         if value is not NOTHING:
-            stop = end if end >= 0 else len(text)
             yield Candidate(tag.start(), stop, Tier.ANSWER, value)
 
 
