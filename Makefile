@@ -35,7 +35,7 @@ help:
 demo: venv engine
 	@EXECBOX_ENGINE=$(ENGINE) $(PYTHON_BIN) -m examples.demo
 
-# COVERAGE= leaves measuring out, which takes a tenth of the time.
+# COVERAGE= leaves measuring out, which takes a third of the time.
 test: venv engine
 ifeq ($(COVERAGE),)
 	$(PYTHON_BIN) -m pytest $(PYTEST_ARGS)
