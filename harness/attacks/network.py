@@ -43,7 +43,8 @@ import socket
 def main_solution():
     done = []
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
-        a, b = socket.socketpair(socket.AF_UNIX, kind)
+        try: a, b = socket.socketpair(socket.AF_UNIX, kind)
+        except OSError: continue  # datagrams, where containers share a network
         for name, action in (
             ("bind", lambda: a.bind("\\0meet")), ("bind path", lambda: a.bind("/tmp/meet")),
             ("connect", lambda: a.connect("\\0meet")), ("listen", lambda: a.listen()),
