@@ -611,6 +611,18 @@ def test_command_in_a_process_of_its_own_runs_a_file(server: ScriptedServer, sou
     assert "output: 42\n" in done.stdout
 
 
+@pytest.mark.parametrize("closing", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(("argument", "code"), [("--version", 0), ("--wrong", 2)])
+def test_command_without_a_standard_stream_ends_as_with_it(
+    closing: str, argument: str, code: int
+) -> None:
+    """What is written to a stream that is closed goes nowhere."""
+    argv, environment = command(argument)
+    shell = ["sh", "-c", f'exec "$@" {closing}', "sh", *argv]
+    done = subprocess.run(shell, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+
+
 def test_command_with_a_closed_pipe_ends_in_silence(server: ScriptedServer, source: str) -> None:
     """`execbox run ... | head -0` prints no complaint."""
     server.reply(200, response({"output": 42}))

@@ -115,6 +115,51 @@ def test_answer_to_questions_made_of_the_certified_file_is_found_by_place(
         assert asked(functions, theirs).pair == line["io"]
 
 
+SHOWN_BY_LINE = "Each of the 10 digits.\n\nGiven the following output:\n\n{}\n\nWhat was n?"
+SHOWN_AMONG_WORDS = "Each of the 10 digits. For which n is {} what comes out?"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "ioid", "shown", "text", "found"),
+    [
+        # Asked about the pair that was dropped, which nothing here may take the place of.
+        ([9, 1, 7], 0, 9, SHOWN_BY_LINE, "dropped_pair"),
+        ([9, "", 7], 0, 9, SHOWN_BY_LINE, "dropped_pair"),
+        ([9, 1, 7], 0, 9, SHOWN_AMONG_WORDS, "dropped_pair"),
+        # Asked about what is there now.
+        ([7, 1, 9], 1, 9, SHOWN_BY_LINE, 9),
+        ([7, 1, 0], 1, 0, SHOWN_BY_LINE, 0),
+        ([7, 1, [9, 8]], 1, [9, 8], SHOWN_AMONG_WORDS, [9, 8]),
+        # And about what was there.
+        ([7, 1, 9], 1, 1, SHOWN_BY_LINE, 1),
+        ([7, 8, 8], 1, 8, SHOWN_BY_LINE, 8),
+        # It may be either.
+        ([7, 1, 9], 1, 9, SHOWN_AMONG_WORDS, "ambiguous_pair"),
+        ([7, 1, 9], 1, 9, SHOWN_BY_LINE + "\n\n1", "ambiguous_pair"),
+    ],
+)
+def test_short_value_elsewhere_in_a_question_does_not_say_which_pair_it_is_about(
+    tmp_path: Path, outputs: list[object], ioid: int, shown: object, text: str, found: object
+) -> None:
+    """The first pair is dropped; a digit in a word, or in a longer number, shows nothing."""
+    ios = [{"input": {"n": n}, "output": output} for n, output in enumerate(outputs)]
+    value: dict[str, Any] = dict(function(ios=ios)) | {"problem_description": "Each of"}
+    checked = [
+        CheckedPair(pair, Sorted(group="kept", reason="same", output=pair["output"]))
+        for pair in ios
+    ]
+    checked[0] = CheckedPair(ios[0], Sorted(group="dropped", reason="timeout"))
+    path = write_lines(tmp_path / "f.jsonl", [certified_record(value, checked, itemid=0)])
+    question = {"role": "user", "content": text.format(shown)}
+    problem = answer(0, ioid, "i", messages=[question])
+    if isinstance(found, str):
+        with pytest.raises(BadRecord) as caught:
+            asked(path, problem)
+        assert caught.value.reason == found
+    else:
+        assert asked(path, problem).pair["output"] == found
+
+
 def test_older_certified_files_are_read_by_the_id_of_their_records(tmp_path: Path) -> None:
     """Their accounts do not say the line; where the id does not either, the file is refused."""
     lines = [certified(itemid, groups) for itemid, groups in enumerate(GROUPS)]

@@ -111,6 +111,51 @@ def certified(tmp_path: Path, service: EndlessFrom, count: int) -> tuple[Path, A
     return output, run_step(open_certify_step(service), source=source, output=output)
 
 
+@dataclass(kw_only=True)
+class TooShort(EndlessFrom):
+    """No job has time for the calls numbered ``long``; it ends where one of them begins."""
+
+    long: frozenset[int]
+
+    async def execute(  # type: ignore[override]
+        self,
+        function: wire.Function | str,
+        calls: Sequence[wire.Call],
+        **options: Any,
+    ) -> wire.ExecuteResponse:
+        numbers = [(call.kwargs or {})["n"] for call in calls]
+        reached = next((at for at, n in enumerate(numbers) if n in self.long), len(numbers))
+        self.endless_from = reached
+        response = await super().execute(function, calls, **options)
+        rest = [wire.Execution.model_validate({"status": "not_run"})] * (len(numbers) - reached)
+        return response.model_copy(update={"executions": [*response.executions[:reached], *rest]})
+
+
+@pytest.mark.parametrize(
+    ("long", "requests", "kept"),
+    [({9}, 3, 11), ({0, 6}, 4, 10), (set(range(12)), 5, 0), (set(range(2, 12)), 6, 2)],
+)
+def test_certify_drops_the_pairs_that_no_job_has_time_for_and_keeps_the_others(
+    tmp_path: Path, long: set[int], requests: int, kept: int
+) -> None:
+    """Also those behind them; after five in a row the rest is not asked for one by one."""
+    service = TooShort(endless_from=0, long=frozenset(long))
+    output, summary = certified(tmp_path, service, 12)
+    assert len(service.asked) == requests
+    if kept:
+        (value,) = read_lines(output)
+        assert len(value["ios"]) == kept
+        own = value["meta"]["execbox"]
+    else:
+        assert summary.failures == {"job_time": 1}
+        (entry,) = read_lines(errors_path(output))
+        assert "give it more with --job-time-s" in entry["message"]
+        own = entry["detail"]["execbox"]
+    assert [(one["was"], one["reason"]) for one in own["dropped"]] == [
+        (n, "job_time") for n in sorted(long)
+    ]
+
+
 @pytest.mark.parametrize(
     ("endless_from", "kept", "given_up"), [(3, 3, 12), (0, 0, 15), (14, 14, 1)]
 )

@@ -28,6 +28,7 @@ SAMPLES = [
     },
 ]
 FENCE = "```"
+SOURCE = f"{FENCE}python\ndef f(x):\n    return x\n{FENCE}"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,22 @@ FENCE = "```"
         ("'assert f(3) == 5'", "'assert f(3) == 5'"),
         ("f(3) == 6", "f(3) == 6"),
         ("'`5`'", "'`5`'"),
+        # A fence that shows the source, and one that is explained.
+        (f"{SOURCE}\nSo:\n\nassert f(1) == 2", "2"),
+        (f"{SOURCE}\nSo it is `2`, as `x` is 1.", "2"),
+        (f"{FENCE}\n6\n{FENCE}\nThe code:\n{SOURCE}", "6"),
+        (f"{FENCE}\nf(3)\n{FENCE}\ngives `6`.", "6"),
+        (f"{FENCE}\n[6]\n{FENCE}\nbecause `x` is `3`.", "[6]"),
+        (f"{FENCE}\n<Set {{1}}>\n{FENCE}\nbecause of `x`.", "<Set {1}>"),
+        # Forms of assertions.
+        ("So:\nassert f(1) == 2, 'sum'", "2"),
+        ("So:\nassert f(1) is None", "None"),
+        # Thoughts.
+        ("<reasoning>\nassert f(3) == 5\n</reasoning>\n[ANSWER] 6 [/ANSWER]", "6"),
+        ("<Thought>`5`</Thought> It is `6`.", "6"),
+        ("[ANSWER] 6 [/ANSWER]\n<reflection>\n[ANSWER] 5 [/ANSWER]</reflection>", "6"),
+        ("[ANSWER] 6 [/ANSWER]\n<scratchpad>\nor [ANSWER] 5 [/ANSWER]", "6"),
+        ("assert f('<think>') == 6", "6"),
         # Nothing that could be told to be the answer.
         ("It is six.", "It is six."),
         ("", ""),
@@ -94,6 +111,8 @@ def test_output_prediction_is_taken_out_of_a_chat_models_answer(text: str, predi
         ("f(3)", "f(3)"),
         ("f('[ANSWER] f(4) [/ANSWER]')", "f('[ANSWER] f(4) [/ANSWER]')"),
         ("[ANSWER] 3 [/ANSWER]", "3"),
+        (f"{SOURCE}\nSo `f(3)` gives `3`.", "f(3)"),
+        ("So:\nassert f(3) is None, 'nothing'", "f(3)"),
     ],
 )
 def test_input_prediction_is_the_call_of_a_chat_models_answer(text: str, prediction: str) -> None:
@@ -103,7 +122,21 @@ def test_input_prediction_is_the_call_of_a_chat_models_answer(text: str, predict
 
 @pytest.mark.parametrize(
     "piece",
-    ["[ANSWER]", "```x\n", "`", "`` ` ", "assert f(\n", "(", "-", "1+", "</think>", "\n", "~~~\n"],
+    [
+        "[ANSWER]",
+        "```x\n",
+        "`",
+        "`` ` ",
+        "assert f(\n",
+        "(",
+        "-",
+        "1+",
+        "</think>",
+        "<think>\n",
+        "\n",
+        "~~~\n",
+        "~~~\n1 1\n~~~\n",
+    ],
 )
 def test_hostile_text_is_read_to_its_end(piece: str) -> None:
     """Nothing in it makes the reader slow or deep: a hundred thousand pieces, at once."""
@@ -177,6 +210,34 @@ def test_answers_to_both_questions_are_read_for_the_mode_asked_for(tmp_path: Pat
     only = write_lines(tmp_path / "b.jsonl", lines[:2])
     with pytest.raises(DatasetError, match="score them with --mode input"):
         read_generations(only, asked_for="output")
+
+
+def test_byte_order_mark_before_the_reference_scorers_file_is_passed_over(tmp_path: Path) -> None:
+    """As it is before lines."""
+    path = tmp_path / "g.json"
+    path.write_bytes(b'\xef\xbb\xbf{"sample_0": ["1"]}')
+    assert read_generations(path, asked_for="output") == {"sample_0": ["1"]}
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ([{"id": "a~b"}, {"id": "a#b"}], {"a~b": ["0"], "a#b": ["1"]}),
+        ([{"id": "a~b#1"}, {"id": "a~b#2"}], {"a~b": ["0", "1"]}),
+        ([{"id": "a"}, {"id": "a"}, {"id": "a#1"}, {"id": "a#1"}], {"a": ["0", "1", "2", "3"]}),
+        (
+            [{"id": "x", "sample_id": "a#1"}, {"id": "y", "sample_id": "a#2"}],
+            {"a#1": ["0"], "a#2": ["1"]},
+        ),
+    ],
+)
+def test_ids_of_generations_lose_only_the_numbers_behind_them(
+    tmp_path: Path, lines: list[dict[str, object]], found: dict[str, list[str]]
+) -> None:
+    """A sample's own name may hold the same signs."""
+    numbered = [line | {"output": str(number)} for number, line in enumerate(lines)]
+    path = write_lines(tmp_path / "g.jsonl", numbered)
+    assert read_generations(path, asked_for="output") == found
 
 
 def generations(corpus: Path, mode: Mode) -> Iterator[tuple[str, list[str], list[bool]]]:

@@ -243,7 +243,9 @@ def test_steps_are_piped_into_each_other(tmp_path: Path) -> None:
         "2.0.o",
         "2.1.o",
     ]
-    assert b"standard input:4: not " in asked.stderr
+    failures = [line for line in asked.stderr.splitlines() if line.startswith(b"{")]
+    assert [json.loads(line)["line"] for line in failures] == [4]
+    assert b"standard input:4: not " in failures[0]
     assert b"6 results in standard output" in asked.stderr
     answered = command(
         *("infer", "-", "-o", "/dev/stdout", "--model-callable", "tests.dataset.files:no_answer"),

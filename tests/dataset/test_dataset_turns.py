@@ -19,7 +19,7 @@ from execbox.dataset.files.resume import errors_path
 from execbox.dataset.steps.assemble import AssembleOptions, open_assemble_step
 from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.revise import revise_step, round_counts
-from execbox.dataset.steps.turns import is_correct, turn_of, turns_of
+from execbox.dataset.steps.turns import is_correct, question_of, turn_of, turns_of
 from tests.dataset.files import read_lines, write_lines
 
 AGAIN = "\n\nPlease redo it, and your prediction should no longer be any of the wrong ones."
@@ -252,6 +252,14 @@ def test_conversation_that_does_not_fit_its_history_is_a_bad_record(
     }
     with pytest.raises(BadRecord, match=problem):
         turns_of(line | fields)
+
+
+def test_conversation_shorter_than_its_turns_has_no_question() -> None:
+    """Instead of the answer of a turn as the question."""
+    messages = [{"role": role, "content": role} for role in ("user", "assistant", "user")]
+    assert question_of({"messages": messages}, earlier_count=1) == messages[:1]
+    with pytest.raises(BadRecord, match="shorter than"):
+        question_of({"messages": messages}, earlier_count=2)
 
 
 def test_retry_count_alone_says_how_many_turns_there_were() -> None:

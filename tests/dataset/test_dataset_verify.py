@@ -5,22 +5,14 @@ from pathlib import Path
 import pytest
 
 from execbox import wire
-from execbox.dataset.files.json_lines import BadRecord, DatasetError
-from execbox.dataset.files.records import Record
+from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.resume import errors_path
-from execbox.dataset.steps.asked_pair import FunctionsFile
 from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.verdicts import VerifyOptions
-from execbox.dataset.steps.verify import item_of, open_verify_step
+from execbox.dataset.steps.verify import open_verify_step
 from execbox.errors import AuthenticationError, InvalidRequest, ServiceUnavailable
 from tests.dataset.files import DOUBLE, answered, function, read_lines, write_lines
 from tests.dataset.verifying import Doubling
-
-
-def record(value: dict[str, object]) -> Record:
-    return Record(
-        source="a.jsonl", number=1, id=str(value.get("id", "0")), value=value, end_bytes=0
-    )
 
 
 def verified(
@@ -54,16 +46,20 @@ def test_verdicts_feedback_and_codeios_own_words_are_added(tmp_path: Path) -> No
     assert errors == []
 
 
-def test_item_sends_the_response_the_known_pair_and_the_function() -> None:
+def test_item_sends_the_response_the_known_pair_and_the_function(tmp_path: Path) -> None:
     """The service extracts, compares and runs; the client only says what."""
-    options = VerifyOptions(
+    sent: list[wire.VerifyItem] = []
+    value = answered(3, "text", kind="i", funcname="f", prelude="none")
+    verified(
+        tmp_path,
+        [value],
+        Doubling(fault=sent.append),
         comparator="tolerance",
         tolerance=wire.Tolerance(rel=0.5),
         extraction="strict",
         limits=wire.Limits(memory_mb=64),
     )
-    value = answered(3, "text", kind="i", funcname="f", prelude="none")
-    item = item_of(record(value), options, functions=None)
+    (item,) = sent
     assert item.function == wire.Function(code=DOUBLE, entry_point="f", prelude="none")
     assert (item.kind, item.response, item.input, item.output) == ("input", "text", {"n": 3}, 6)
     assert (item.comparator, item.extraction, item.limits.memory_mb) == ("tolerance", "strict", 64)
@@ -95,11 +91,9 @@ def test_records_of_codeios_scripts_are_looked_up_by_line(tmp_path: Path) -> Non
 def test_record_without_function_says_how_to_give_one(tmp_path: Path) -> None:
     """The message is what to do."""
     bare = {"itemid": 1, "ioid": 1, "io_pred": "o", "output": "{}"}
-    with pytest.raises(BadRecord, match="--functions"):
-        item_of(record(bare), VerifyOptions(), functions=None)
-    functions = write_lines(tmp_path / "functions.jsonl", [function(0), function(10)])
-    with FunctionsFile(functions) as opened:
-        assert item_of(record(bare), VerifyOptions(), functions=opened).output == 22
+    results, (problem,) = verified(tmp_path, [bare], Doubling())
+    assert (results, problem["reason"]) == ([], "missing_function")
+    assert "--functions" in str(problem["message"])
 
 
 def test_one_unacceptable_item_costs_no_other_its_verdict(tmp_path: Path) -> None:

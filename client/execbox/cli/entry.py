@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 from execbox._version import client_version
 from execbox.cli import (
@@ -71,6 +72,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns the exit code. Only help and usage errors exit by themselves, as argparse does.
     """
+    with _open_streams():
+        return _run(argv)
+
+
+@contextmanager
+def _open_streams() -> Iterator[None]:
+    """What is written to a standard stream that the caller closed goes nowhere."""
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stdout(sys.stdout or nowhere),
+        redirect_stderr(sys.stderr or nowhere),
+    ):
+        yield
+
+
+def _run(argv: Sequence[str] | None) -> int:
     terminal = open_terminal(sys.stdout, sys.stderr, no_color=terminal_wants_no_color())
     try:
         args = _parser().parse_args(argv)

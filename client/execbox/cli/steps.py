@@ -133,7 +133,7 @@ def run_shown(
     terminal = beside_results(terminal, args.output)
 
     def tell(failure: Mapping[str, object]) -> None:
-        terminal.error(json.dumps(failure))
+        terminal.failure(failure)
 
     with resumable(terminal, streamed=streamed), shown_progress(terminal) as listener:
         summary = run_step(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TextIO, TypeAlias
 
@@ -46,6 +48,11 @@ class Terminal:
     def error(self, message: str) -> None:
         """A message for people, on standard error."""
         print(f"execbox: {visible(message)}", file=self.err)
+
+    def failure(self, failure: Mapping[str, object]) -> None:
+        """A line for programs, on standard error: one JSON object."""
+        # JSON escapes all that a terminal would obey, but for the one control character here.
+        print(json.dumps(failure).replace("\x7f", "\\u007f"), file=self.err)
 
     def _painted(self, text: str, style: Style) -> str:
         return f"\x1b[{_SGR_CODES[style]}m{text}\x1b[0m" if self.colored else text

@@ -6,6 +6,7 @@ Judging them is in ``cruxeval``.
 from __future__ import annotations
 
 import io
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,11 @@ __all__ = ["Generations", "read_generations"]
 Generations: TypeAlias = Mapping[str, Sequence[str]]
 """Predictions by the id of their sample."""
 
+_BOM = b"\xef\xbb\xbf"
+_SAMPLE_NUMBER = re.compile(r"#[0-9]+\Z")
+# An id that comes again is numbered, before or behind the number of its sample.
+_NUMBERS = re.compile(r"(?:~[0-9]+)?(?:#[0-9]+)?(?:~[0-9]+)?\Z")
+
 
 def read_generations(path: Path, *, asked_for: Literal["input", "output"]) -> Generations:
     """The reference scorer's file, ``{"sample_0": ["f([1])", ...], ...}``, or JSONL.
@@ -31,7 +37,7 @@ def read_generations(path: Path, *, asked_for: Literal["input", "output"]) -> Ge
     its ``id`` does not. Raises ``DatasetError``.
     """
     with open_source(path) as source, reading_errors(source.name):
-        text, file = source.file.read(), source.name
+        text, file = source.file.read().removeprefix(_BOM), source.name
     try:
         whole = strict_json.decode(text, lone_surrogates=True)
     except ValueError:
@@ -54,11 +60,12 @@ def _read_lines(text: bytes, path: str, asked_for: str) -> Generations:
         if line.value.get("io_pred", asked_for[0]) != asked_for[0]:
             others_count += 1
             continue
-        name, _, _ = str(line.value.get("sample_id", line.id)).partition("#")
+        numbers = _SAMPLE_NUMBER if "generations" in line.value else _NUMBERS
+        name = str(line.value.get("sample_id", numbers.sub("", line.id)))
         if "generations" in line.value:
             found[name].extend(_texts(path, f"line {line.number}", line.value["generations"]))
         else:
-            found[name.partition("~")[0]].append(_output(line))
+            found[name].append(_output(line))
     if others_count and not found:
         raise DatasetError(
             f"{path}: all {others_count} lines are about something else than the {asked_for}; "

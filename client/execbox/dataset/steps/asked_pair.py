@@ -7,6 +7,7 @@ answers to the file before it name. Checking answers is in ``verify``.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ from execbox.dataset.files.records import Record
 from execbox.dataset.steps.sorting import is_finite
 
 __all__ = ["AskedPair", "FunctionsFile", "asked_pair"]
+
+_NOT_SHOWN, _PERHAPS, _AMONG_WORDS, _ON_ITS_LINE = range(4)
+"""How surely a question shows a value; ``_PERHAPS`` where ordinary text has it too."""
+_SHORT_CHARS = 2
+_WITHIN_A_WORD = re.compile(r"\A[\w.-]|[\w.]\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +54,26 @@ class FunctionsFile:
         """The pair that an answer is about. Raises ``BadRecord`` where it is not there.
 
         Where pairs were dropped, a place can be one in this file or in the file it was made of.
-        It is the latter, unless the question shows that it is the former.
+        It is the latter, unless the question shows that it is the former. Raises ``BadRecord``
+        too where the question can be about both.
         """
         itemid, ioid = index_field(value, "itemid"), index_field(value, "ioid")
         if not self._is_certified:
             return _pair_at(self._lookup.at(itemid), ioid)
         here = self._found_here(itemid, ioid)
-        if here is not None and _shows(value, here):
-            before = self._found_before(value, itemid, ioid)
-            if not isinstance(before, AskedPair) or not _shows(value, before):
-                return here
         before = self._found_before(value, itemid, ioid)
+        shown_here = _NOT_SHOWN if here is None else _shown(value, here)
+        if here is not None and shown_here != _NOT_SHOWN and not _is_same(value, here, before):
+            shown_before = _shown(value, before) if isinstance(before, AskedPair) else _NOT_SHOWN
+            if shown_here > max(shown_before, _PERHAPS):
+                return here
+            if shown_here >= shown_before:
+                raise BadRecord(
+                    f"can be about pair {ioid} of function {itemid} of this file or of the file "
+                    "that it was certified from, and the question does not show which; check it "
+                    "against the file that the questions were made from",
+                    reason="ambiguous_pair",
+                )
         if isinstance(before, BadRecord):
             raise before
         return before
@@ -169,16 +184,56 @@ def _entries(account: Value, group: str) -> list[tuple[int, Value]]:
     return found
 
 
-def _shows(value: Value, asked: AskedPair) -> bool:
-    """Whether the question that was answered shows this function and this half of the pair."""
-    messages = value.get("messages")
-    text = "\n".join(
-        str(message.get("content"))
-        for message in (messages if isinstance(messages, list) else [])
-        if isinstance(message, dict)
-    )
-    half = asked.pair.get("output" if value.get("io_pred") == "i" else "input")
+def _half_shown(value: Value) -> str:
+    return "output" if value.get("io_pred") == "i" else "input"
+
+
+def _is_same(value: Value, here: AskedPair, before: AskedPair | BadRecord) -> bool:
+    """Whether an answer is worth the same, whichever of the two it is about."""
+    if isinstance(before, BadRecord) or here.function != before.function:
+        return False
+    halves = [asked.pair.get(_half_shown(value)) for asked in (here, before)]
+    return json.dumps(halves[0]) == json.dumps(halves[1])
+
+
+def _shown(value: Value, asked: AskedPair) -> int:
+    """How surely the question that was answered shows this function and this half of the pair."""
+    question = _behind_the_problem(value, asked.function)
+    half = asked.pair.get(_half_shown(value))
     # As Python writes it, in CodeI/O's questions, and as JSON does, in ours.
-    ways = (f"{half}", json.dumps(half, ensure_ascii=False), json.dumps(half))
-    problem = asked.function.get("problem_description")
-    return isinstance(problem, str) and problem in text and any(way in text for way in ways)
+    ways = {f"{half}", json.dumps(half, ensure_ascii=False), json.dumps(half)}
+    return max(_how_shown(question, way) for way in ways)
+
+
+def _behind_the_problem(value: Value, function: Value) -> str:
+    """Where the question shows half a pair: the problem, its requirements and code are left out.
+
+    Nothing where the question is about a different problem.
+    """
+    problem, messages = function.get("problem_description"), value.get("messages")
+    if not isinstance(problem, str):
+        return ""
+    for message in messages if isinstance(messages, list) else []:
+        text = str(message.get("content")) if isinstance(message, dict) else ""
+        if problem in text:
+            rest = text[text.index(problem) + len(problem) :]
+            for name in ("io_requirements", "refcode"):
+                shown = function.get(name)
+                rest = rest.replace(shown, " ", 1) if isinstance(shown, str) else rest
+            return rest
+    return ""
+
+
+def _how_shown(text: str, way: str) -> int:
+    """How surely ``text`` shows a value that is written this way; parts of words do not count."""
+    best = _NOT_SHOWN
+    start = text.find(way) if way else -1
+    while start >= 0 and best != _ON_ITS_LINE:
+        end = start + len(way)
+        before, after = text[max(start - 1, 0) : start], text[end : end + 1]
+        if before in {"", "\n"} and after in {"", "\n"}:
+            best = _ON_ITS_LINE
+        elif not _WITHIN_A_WORD.search(f"{before} {after}"):
+            best = _PERHAPS if len(way) <= _SHORT_CHARS or way.isalnum() else _AMONG_WORDS
+        start = text.find(way, start + 1)
+    return best

@@ -38,6 +38,11 @@ _GIVEN_UP = Sorted(
     reason="given_up",
     message=f"not run: the {_GIVE_UP_AFTER} pairs before took all the time or memory they may",
 )
+_JOB_TIME = Sorted(
+    group="dropped",
+    reason="job_time",
+    message="the job's time was over before it was checked; give it more with --job-time-s",
+)
 
 
 @asynccontextmanager
@@ -120,8 +125,13 @@ class _PairsOfRecord:
     async def _run_chunk(
         self, chunk: Sequence[tuple[int, Value]]
     ) -> Sequence[tuple[int, CheckedPair]]:
-        """Each pair with its index; asks again for what a job's time did not reach."""
+        """Each pair with its index; asks again for what a job's time did not reach.
+
+        A pair that a whole job's time is too short for is dropped, and after several such pairs
+        in a row the rest is, too.
+        """
         done: list[tuple[int, CheckedPair]] = []
+        too_long_count = 0
         while chunk:
             calls = [wire.Call.model_validate({"kwargs": pair["input"]}) for _, pair in chunk]
             response = await self._execute(self.function, calls, checks=self._options.checks)
@@ -134,12 +144,11 @@ class _PairsOfRecord:
                     left.append((index, pair))
                 else:
                     done.append((index, _checked(pair, execution, response.certificate)))
-            if len(left) == len(chunk):
-                raise BadRecord(
-                    "the job's time was over before one pair was checked; give it more with "
-                    "--job-time-s",
-                    reason="job_time",
-                )
+            too_long_count = too_long_count + 1 if len(left) == len(chunk) else 0
+            if too_long_count:
+                drop_count = len(left) if too_long_count == _GIVE_UP_AFTER else 1
+                done += [(index, CheckedPair(pair, _JOB_TIME)) for index, pair in left[:drop_count]]
+                left = left[drop_count:]
             chunk = left
         return done
 

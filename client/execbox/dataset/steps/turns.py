@@ -70,12 +70,15 @@ def turns_of(value: Value) -> list[Value]:
 
 
 def question_of(value: Value, *, earlier_count: int) -> list[Value]:
-    """The messages of round 1: each revision has put two behind them."""
+    """The messages of round 1: each revision has put two behind them.
+
+    Raises ``BadRecord`` where there are fewer than that.
+    """
     messages = _messages(value)
-    first = messages[: len(messages) - 2 * earlier_count]
-    if not first:
+    count = len(messages) - 2 * earlier_count
+    if count < 1:
         raise BadRecord('"messages" is shorter than "turns" says', reason="invalid_field")
-    return first
+    return messages[:count]
 
 
 def _verdict(value: Value) -> str:

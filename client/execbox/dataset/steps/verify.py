@@ -27,7 +27,7 @@ from execbox.dataset.steps.verdicts import (
     verdicts_of,
 )
 
-__all__ = ["item_of", "open_verify_step", "verify_step"]
+__all__ = ["open_verify_step", "verify_step"]
 
 
 @asynccontextmanager
@@ -80,14 +80,8 @@ def verify_step(
     )
 
 
-def item_of(
-    record: Record, options: VerifyOptions, *, functions: FunctionsFile | None
-) -> wire.VerifyItem:
-    """What is sent for one record. Raises ``BadRecord`` where it does not say what to check."""
-    return _item_about(record, asked_pair(record.value, functions), options)
-
-
 def _item_about(record: Record, asked: AskedPair, options: VerifyOptions) -> wire.VerifyItem:
+    """What is sent for one record. Raises ``BadRecord`` where it does not say what to check."""
     value, source, pair = record.value, asked.function, asked.pair
     kind = {"i": "input", "o": "output"}.get(text_field(value, "io_pred"))
     if kind is None:
