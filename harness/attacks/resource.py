@@ -366,7 +366,8 @@ def main_solution():
         "import sys\ndef main_solution():\n    sys.setrecursionlimit(10**9)\n"
         "    class D(dict):\n        def __repr__(self): return repr([self])\n"
         "    return repr(D())\n",
-        ("no_result", "exception", "memory_exceeded"),
+        # 64 MB of stack are more than a second's work.
+        ("no_result", "exception", "memory_exceeded", "timeout"),
     ),
     Attack(
         "page tables without end",
