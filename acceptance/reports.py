@@ -12,6 +12,7 @@ import json
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,10 +100,12 @@ def ask(url: str, case: Case) -> Any:
         return json.load(error)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m acceptance.reports", description=__doc__)
+def main(arguments_given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m acceptance.reports", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--cases", type=Path, default=_CASES, help="the file of cases")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments_given)
     if not arguments.cases.exists():
         print(f"reports: {arguments.cases} is not there; name the file with --cases")
         return 2
@@ -118,4 +121,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
