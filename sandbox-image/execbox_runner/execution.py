@@ -127,13 +127,20 @@ class Execution:
 
         Raises ServiceGone, ZygoteLost or MachineOutOfMemory; then the container must end.
         """
-        oom_before = meters.oom_kill_count(self._cgroup)
-        own_oom_before = meters.own_oom_count(self._cgroup)
+        self._oom_before = meters.oom_kill_count(self._cgroup)
+        self._own_oom_before = meters.own_oom_count(self._cgroup)
+        try:
+            return self._run(terms, (function_fd, call_fd), service_fd=service_fd)
+        except ZygoteLost as error:
+            self._check_machine_memory(error)
+            raise
+
+    def _run(self, terms: dict[str, Any], fds: tuple[int, int], *, service_fd: int) -> Outcome:
         self._throttled_before_ns = meters.throttled_ns(self._cgroup)
         if self._end_family is not None:
             self._container_cpu_before_ns = meters.container_cpu_ns(self._cgroup)
         self._open_streams()
-        send_packet(self._zygote, {"op": "run", **terms}, [function_fd, call_fd, *self._write_fds])
+        send_packet(self._zygote, {"op": "run", **terms}, [*fds, *self._write_fds])
         for fd in self._write_fds:
             os.close(fd)
         started = self._from_zygote()
@@ -147,14 +154,10 @@ class Execution:
         end = self._end
         if end is None:
             raise ZygoteLost("the watch ended before the execution did")
-        confined = os.lseek(call_fd, 0, os.SEEK_CUR) == CONFINED
+        confined = os.lseek(fds[1], 0, os.SEEK_CUR) == CONFINED
         if not confined and end["exit_code"] is not None and self._killed is None:
             raise ZygoteLost("a job process could not be confined, so nothing was run")
-        oom_kill_count = meters.oom_kill_count(self._cgroup) - oom_before
-        if oom_kill_count and meters.own_oom_count(self._cgroup) <= own_oom_before:
-            raise MachineOutOfMemory(
-                "the machine ran out of memory and ended a job that was within its own limit"
-            )
+        self._check_machine_memory(None)
         return Outcome(
             pid=self._pid,
             exit_code=end["exit_code"],
@@ -163,10 +166,19 @@ class Execution:
             wall_time_ns=self._ended_ns - self._started_ns,
             peak_memory_bytes=end["peak_memory_bytes"],
             killed=self._killed,
-            oom_kill_count=oom_kill_count,
+            oom_kill_count=meters.oom_kill_count(self._cgroup) - self._oom_before,
             throttled_ns=meters.throttled_ns(self._cgroup) - self._throttled_before_ns,
             drained=self._drained,
         )
+
+    def _check_machine_memory(self, cause: ZygoteLost | None) -> None:
+        """Raise MachineOutOfMemory if that ended a process here, and not the limit of ours."""
+        ended = meters.oom_kill_count(self._cgroup) > self._oom_before
+        if ended and meters.own_oom_count(self._cgroup) <= self._own_oom_before:
+            raise MachineOutOfMemory(
+                "the machine ran out of memory and ended a process of a sandbox that was within "
+                "its own limit"
+            ) from cause
 
     def close(self) -> None:
         self._drained = not any(stream.open for stream in self._streams)

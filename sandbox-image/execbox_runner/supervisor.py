@@ -323,6 +323,15 @@ def _real_uid(pid: str) -> int:
     return -1
 
 
+def fault_header(error: Exception) -> dict[str, Any]:
+    """Why the supervisor gives up. That the machine ran out of memory is said apart: the engine's
+    own record of the container may say no more than that a process was ended for want of memory."""
+    return {
+        "message": str(error),
+        "machine_out_of_memory": isinstance(error, MachineOutOfMemory),
+    }
+
+
 def main(library_path: str) -> NoReturn:
     """Take the attach stream, then run until it closes. PID 1 ending ends the container."""
     service_in = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 10)
@@ -338,7 +347,7 @@ def main(library_path: str) -> NoReturn:
     except (StreamClosed, ServiceGone, ConnectionError):
         pass
     except (ZygoteLost, MachineOutOfMemory, meters.NoCgroup) as error:
-        write_frame(service_out, Kind.FAULT, {"message": str(error)})
+        write_frame(service_out, Kind.FAULT, fault_header(error))
         code = 1
     sys.stderr.flush()
     os._exit(code)

@@ -97,6 +97,8 @@ class Refused(_Header):
 
 class _Fault(_Header):
     message: str = Field(max_length=2000)
+    machine_out_of_memory: bool = False
+    """An image of an earlier version does not say it."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class Fault:
     """The supervisor gave up; its container is finished."""
 
     message: str
+    machine_out_of_memory: bool = False
+    """A process was ended for want of memory, and it was not this container's limit."""
 
 
 SupervisorFrame = Ready | Result | Refused | Fault
@@ -181,7 +185,7 @@ def parse_answer(kind: int, header: bytes, body: bytes) -> SupervisorFrame:
         if kind == FrameKind.READY and not body:
             return Ready.model_validate_json(header)
         if kind == FrameKind.FAULT and not body:
-            return Fault(_Fault.model_validate_json(header).message)
+            return Fault(**_Fault.model_validate_json(header).model_dump())
         if kind == FrameKind.REFUSED and not body:
             return Refused.model_validate_json(header)
         if kind == FrameKind.RESULT:

@@ -257,6 +257,35 @@ async def test_sandbox_that_died_for_want_of_memory_is_the_codes_doing() -> None
         assert 0 <= ended[1].wall_time_s < 5
 
 
+def stating(fault: dict[str, Any]) -> Behaviour:
+    """Give up with this statement, in a container whose engine saw an end for want of memory."""
+
+    def behave(sandbox: FakeSandbox, _header: dict[str, Any]) -> bytes:
+        sandbox.oom_killed = True
+        return pack(FrameKind.FAULT, fault)
+
+    return behave
+
+
+OURS = {"message": "the machine ran out of memory", "machine_out_of_memory": True}
+
+
+async def test_machines_want_of_memory_is_our_failure_whatever_the_engine_saw() -> None:
+    """The supervisor has read whose limit it was; the engine knows only that a process ended."""
+    async with sandboxes(stating(OURS)) as (_engine, pool):
+        assert outputs(await run(pool, 2)) == [0, 1]
+    async with sandboxes(stating(OURS), stating(OURS)) as (_engine, pool):
+        with pytest.raises(ServiceFailure) as failure:
+            await run(pool, 2)
+        assert (failure.value.code, failure.value.retryable) == ("sandbox_lost", True)
+
+
+async def test_supervisor_that_gave_up_for_its_own_containers_memory_has_its_verdict() -> None:
+    """A zygote that the container's own limit ended: the kernel's evidence decides."""
+    async with sandboxes(stating({"message": "the zygote ended"})) as (_engine, pool):
+        assert outputs(await run(pool, 2)) == ["OutOfMemory", 1]
+
+
 async def test_sandbox_that_may_not_be_used_again_is_left_at_once() -> None:
     """After an answer that says so, what was sent ahead runs in another sandbox."""
 

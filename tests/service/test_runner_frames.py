@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox_runner import protocol
+from execbox_runner.execution import MachineOutOfMemory, ZygoteLost
+from execbox_runner.supervisor import fault_header
 from execbox_service import runner_frames
 from execbox_service.engines.frame_stream import FrameReader
 from execbox_service.runner_frames import (
@@ -120,6 +122,15 @@ def test_ready_and_fault_are_read() -> None:
     """The two answers without a body."""
     assert answer_of(pack(FrameKind.READY, READY.model_dump())) == READY
     assert answer_of(pack(FrameKind.FAULT, {"message": "why"})) == Fault("why")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_machine"), [(MachineOutOfMemory("why"), True), (ZygoteLost("why"), False)]
+)
+def test_fault_of_the_runner_says_whose_memory_it_was(error: Exception, is_machine: bool) -> None:
+    """Both halves agree on the statement that keeps the machine's failure out of a verdict."""
+    sent = pack(FrameKind.FAULT, fault_header(error))
+    assert answer_of(sent) == Fault("why", machine_out_of_memory=is_machine)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,10 @@ class NotRun:
 Ended = Result | OutOfMemory | NotRun
 
 
+class _MachineOutOfMemory(SandboxLost):
+    """The supervisor says that the machine ran out of memory, and not its container."""
+
+
 @dataclass
 class _Run:
     """One call of ``SandboxDriver.run``: what is to be done, and what has ended."""
@@ -271,7 +275,8 @@ class SandboxDriver:
         except TimeoutError as error:
             raise SandboxLost(f"no answer in {patience_s:g} s") from error
         if isinstance(answer, Fault):
-            raise SandboxLost(f"the supervisor gave up: {answer.message}")
+            lost = _MachineOutOfMemory if answer.machine_out_of_memory else SandboxLost
+            raise lost(f"the supervisor gave up: {answer.message}")
         if isinstance(answer, Ready) or _seq_of(answer) != run.sent[0][0]:
             raise SandboxLost("an answer to a different question")
         if isinstance(answer, Refused):
@@ -294,10 +299,14 @@ class SandboxDriver:
             return None
         logger.warning("lost sandbox %s: %s", lease.sandbox.name, error)
         try:
-            mortem = await lease.sandbox.post_mortem()
+            # The engine knows that a process was ended for want of memory, and not whose it was.
+            is_oom = (
+                not isinstance(error, _MachineOutOfMemory)
+                and (await lease.sandbox.post_mortem()).oom_killed
+            )
         finally:
             self._pool.give_back(lease, reusable=False)
-        if not mortem.oom_killed:
+        if not is_oom:
             self.lost_count += 1
             return None
         return OutOfMemory(
