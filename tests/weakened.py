@@ -111,7 +111,11 @@ async def weakened(
             open_file_count=spec.open_file_count,
         )
         try:
-            yield Weakened(Backend(admission, pool, facts, Metrics()), expected, spec.instance)
+            yield Weakened(
+                Backend(admission, pool, facts, Metrics(), answer_bytes_max=2**24),
+                expected,
+                spec.instance,
+            )
         finally:
             await pool.stop()
             await engine.stop()

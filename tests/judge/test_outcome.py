@@ -245,7 +245,8 @@ def test_hard_stop_is_run_again_unless_memory_was_the_cause(
     fields: dict[str, Any], expected: bool
 ) -> None:
     """Only what the machine was too busy for is run again."""
-    assert outcome.is_hard_stop(result(**fields)) is expected
+    stopped = result(cpu_time_ns=0, **fields)
+    assert outcome.was_starved(stopped, wall_time_s=1.0, cpu_count=1.0) is expected
 
 
 def test_limit_factor_widens_the_cpu_limit() -> None:

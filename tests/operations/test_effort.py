@@ -35,7 +35,7 @@ def backend_on(*behaviours: Behaviour) -> Backend:
     pool = Pool(FakeEngine(behaviours=list(behaviours)), POOL_LIMITS)
     pool.start()
     admission = Admission(slot_count=1, queue_size=0, queue_wait_max_s=1)
-    return Backend(admission, pool, FACTS, Metrics())
+    return Backend(admission, pool, FACTS, Metrics(), answer_bytes_max=2**24)
 
 
 async def execute(backend: Backend, count: int) -> None:

@@ -42,7 +42,7 @@ def test_single_request_waits_for_one_item_of_a_long_verify_of_its_key(item_s: f
         pool = Pool(FakeEngine([taking(item_s)] * 10), replace(POOL, warm_count=2))
         pool.start()
         admission = Admission(slot_count=1, queue_size=10, queue_wait_max_s=30.0)
-        backend = Backend(admission, pool, FACTS, Metrics())
+        backend = Backend(admission, pool, FACTS, Metrics(), answer_bytes_max=2**24)
         await asyncio.sleep(0.1)
         long = asyncio.create_task(verify(backend, request_of(100), caller=Caller("a")))
         await asyncio.sleep(3 * item_s)

@@ -59,7 +59,7 @@ async def verified(count: int, behaviour: Behaviour) -> VerifyResponse:
     pool = Pool(FakeEngine([behaviour] * 100), POOL_LIMITS)
     pool.start()
     admission = Admission(slot_count=2, queue_size=10, queue_wait_max_s=30.0)
-    backend = Backend(admission, pool, FACTS, Metrics())
+    backend = Backend(admission, pool, FACTS, Metrics(), answer_bytes_max=2**24)
     try:
         return await verify(backend, request_of(count), caller=Caller("p"))
     finally:

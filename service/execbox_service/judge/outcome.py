@@ -34,16 +34,13 @@ class Ending:
     limit: Limit = None
 
 
-def is_hard_stop(result: Result) -> bool:
-    """Whether the machine was too busy to tell: run it again alone before judging."""
-    return result.measured.killed == "hard_stop" and result.measured.oom_kill_count == 0
-
-
 def was_starved(result: Result, *, wall_time_s: float, cpu_count: float) -> bool:
     """Whether one that was stopped had not been given the CPU time that its wall limit has room
     for on so many cores: then it is the machine that kept it from running, and not its own
-    threads, which wait for each other."""
-    return is_hard_stop(result) and result.measured.cpu_time_ns < wall_time_s * cpu_count * 1e9
+    threads, which wait for each other. It is run again alone before it is judged."""
+    measured = result.measured
+    was_stopped = measured.killed == "hard_stop" and measured.oom_kill_count == 0
+    return was_stopped and measured.cpu_time_ns < wall_time_s * cpu_count * 1e9
 
 
 def decide(measured: Measured, report: JobReport | None, *, cpu_limit_ns: int) -> Ending:

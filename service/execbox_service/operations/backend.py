@@ -24,7 +24,7 @@ class Backend:
     pool: Pool
     facts: EngineFacts
     metrics: Metrics
-    answer_bytes_max: int = 64 * 1024 * 1024
+    answer_bytes_max: int
     """Largest answer to one request."""
 
     @asynccontextmanager
