@@ -284,7 +284,7 @@ def _connect_advice(route: Route, error: httpx.TransportError) -> str:
     reason = str(error)
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         return (
-            "if you trust whoever signed the service's certificate, put the signer's certificate "
+            "if you trust the signer of the service's certificate, put the signer's certificate "
             "(PEM) in a file and its name in SSL_CERT_FILE"
         )
     if "SSL" in reason:

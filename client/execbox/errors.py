@@ -125,7 +125,9 @@ class ServiceUnavailable(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """The queue is full or this key's rate is used up: nothing was started."""
+    """The queue is full, the service has no memory left for the request, or this key's rate is used
+    up. No result of the request is kept and all of it can be sent again; mostly nothing of it was
+    started, but a part of it may have run."""
 
 
 class TransportError(ExecboxError):

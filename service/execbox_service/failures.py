@@ -64,4 +64,6 @@ class ServiceFailure(RequestFailed):
 
 
 class Overloaded(ServiceFailure):
-    """More at once than there is room for: nothing was started."""
+    """More at once than there is room for: no result of the request is kept, so that all of it can
+    be sent again. Mostly nothing was started. Calls may have run where what they gave found no room
+    (``bodies_too_many``), and other items of a verify request before one was refused."""

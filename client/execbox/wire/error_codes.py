@@ -211,10 +211,10 @@ ERROR_CODES: Final[Mapping[ErrorCode, ErrorFacts]] = {
         remedy="send it again when one of them is answered",
     ),
     ErrorCode.QUEUE_FULL: _service(
-        429, "as many requests wait as may; nothing was started", remedy=_LATER
+        429, "as many requests wait as may; no result of this one is kept", remedy=_LATER
     ),
     ErrorCode.QUEUE_TIMEOUT: _service(
-        429, "no slot became free in time; nothing was started", remedy=_LATER
+        429, "no slot became free in time; no result of the request is kept", remedy=_LATER
     ),
     ErrorCode.BODIES_TOO_MANY: _service(
         429,
@@ -232,7 +232,7 @@ ERROR_CODES: Final[Mapping[ErrorCode, ErrorFacts]] = {
     ),
     ErrorCode.ENGINE_UNAVAILABLE: _service(
         503,
-        "no sandbox can be made; nothing was run",
+        "no sandbox can be made at the moment",
         remedy=f"{_LATER}; 'execbox doctor' on the machine says what is missing",
     ),
     ErrorCode.SELF_TEST_FAILED: _service(

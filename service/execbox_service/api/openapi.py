@@ -49,7 +49,7 @@ _MEANINGS: Final = {
     413: "The body is too large.",
     415: "The body is not of the content type this path takes.",
     422: "The body is JSON but no acceptable request; the message names field, value and range.",
-    429: "Overloaded: nothing was started. `Retry-After` says when to try again.",
+    429: "Overloaded: no result of the request is kept. `Retry-After` says when to send it again.",
     431: "The headers are too large.",
     503: "The service failed, never the code that was sent. `Retry-After` says when to try again.",
 }

@@ -71,7 +71,8 @@ class _Prediction:
 
 
 async def verify(backend: Backend, request: VerifyRequest, *, caller: Caller) -> VerifyResponse:
-    """A verdict for every item, in order. Raises Overloaded where nothing was started.
+    """A verdict for every item, in order. Raises Overloaded where one of the executions was refused
+    for want of room: then no verdict is kept, whatever else has run.
 
     Any other failure of ours is tried again once, and then is the ``error`` of the items it
     concerns.

@@ -190,8 +190,8 @@ class Admission:
             if isinstance(error, TimeoutError):
                 raise Overloaded(
                     ErrorCode.QUEUE_TIMEOUT,
-                    f"no slot became free in {self._queue_wait_max_s:g} s; nothing was started, "
-                    "send it again later",
+                    f"no slot became free in {self._queue_wait_max_s:g} s; no result of "
+                    "this request is kept, send it again later",
                     retry_after_s=self._retry_times.next_s(_now_s()),
                 ) from error
             raise
@@ -202,8 +202,8 @@ class Admission:
         if reservation.bounded and not free and self._bounded_count >= self._queue_size:
             raise Overloaded(
                 ErrorCode.QUEUE_FULL,
-                f"{self._bounded_count} requests are waiting, which is the most; nothing was "
-                "started, send it again later",
+                f"{self._bounded_count} requests are waiting, which is the most; no result "
+                "of this request is kept, send it again later",
                 retry_after_s=self._retry_times.next_s(_now_s()),
             )
 

@@ -120,8 +120,10 @@ class JobRun:
     async def run(
         self, job: Job, attempts: Sequence[Attempt], *, apart: bool = False
     ) -> list[Ended]:
-        """Run a job's attempts; the results are in their order. Raises Overloaded (the first time
-        only) and ServiceFailure.
+        """Run a job's attempts; the results are in their order. Raises ServiceFailure, and of it
+        Overloaded: the first time where no slot is to be had, before anything has run; any time
+        where results find no room in memory, after it. Raises CallerMistake where one key may not
+        hold so many results.
 
         What runs ``apart`` runs in no container in which anything else of this job does.
         """

@@ -80,7 +80,7 @@ class AppendLog:
         return ordinal
 
     def set_rank(self, ordinal: int, *, rank: int) -> None:
-        """Say where a recovered line belongs; lines nobody spoke for stay behind all others."""
+        """Say where a recovered line belongs; lines without a place stay behind all others."""
         self._ranks[ordinal] = rank
 
     def sync(self) -> None:

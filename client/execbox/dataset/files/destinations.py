@@ -54,7 +54,7 @@ def is_standard_output(output: Path) -> bool:
 
 
 def open_stream(output: Path) -> io.FileIO:
-    """A stream opened for writing; a named pipe waits until somebody reads it."""
+    """A stream opened for writing; a named pipe waits until a process reads it."""
     with as_dataset_error(output):
         if is_standard_output(output):
             return io.FileIO(1, "wb", closefd=False)

@@ -12,7 +12,7 @@ from execbox.dataset.files.json_lines import BadRecord, Value, object_field
 __all__ = ["OWN_META", "certificates_of", "own_meta_of", "packed_certificates", "with_own_meta"]
 
 OWN_META = "execbox"
-"""The member of a record's ``meta`` that everything of ours is in; nobody else's shape changes."""
+"""The member of a record's ``meta`` that everything of ours is in; the rest keeps its shape."""
 
 
 def with_own_meta(value: Value, own: Value) -> Value:

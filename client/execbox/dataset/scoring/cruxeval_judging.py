@@ -2,8 +2,8 @@
 
 Three things never meet in one execution: the function, what is predicted, and what is expected
 (docs/decisions/0011). So a prediction that rebinds ``f``, changes what was passed or forges an
-``__eq__`` fools nobody: its execution yields text, the text is read here as data, and the data is
-compared here. Files and scores are in ``cruxeval``.
+``__eq__`` deceives no comparison: its execution yields text, the text is read here as data, and the
+data is compared here. Files and scores are in ``cruxeval``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``certify``: pairs that somebody has already, run again and sorted into kept, corrected, dropped.
+"""``certify``: pairs that exist already, run again and sorted into kept, corrected, dropped.
 
 How one pair is sorted is in ``sorting``, what a record says afterwards in ``certified_record``.
 """

@@ -35,7 +35,7 @@ FailureListener: TypeAlias = Callable[[Value], None]
 
 
 def untold(_: Value) -> None:
-    """The listener where nobody wants to know of failures besides their counts."""
+    """The listener of a caller that wants the counts of failures and no more."""
 
 
 def run_step(

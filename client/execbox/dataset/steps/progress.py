@@ -79,7 +79,7 @@ Listener: TypeAlias = Callable[[Snapshot], None]
 
 
 def unheard(_: Snapshot) -> None:
-    """The listener of a run nobody watches."""
+    """The listener of a run without a display."""
 
 
 class Progress:
