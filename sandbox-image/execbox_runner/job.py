@@ -15,21 +15,27 @@ import sys
 import types
 from builtins import (
     BaseException,
-    callable,
     compile,
     eval,
     exec,
-    frozenset,
     len,
     list,
     memoryview,
     str,
-    type,
 )
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from . import complexity, elsewhere, failure_report, hints, preludes, source_text, values
+from . import (
+    complexity,
+    elsewhere,
+    entry_point,
+    failure_report,
+    hints,
+    preludes,
+    source_text,
+    values,
+)
 from .confine import RESULT_FD, Confinement, Terms
 
 MODULE_NAME = "solution"
@@ -53,7 +59,6 @@ REHEARSED = values.to_json(
     }
 )
 """A function of our own, as the service would send it."""
-_NAMED_MAX = 5
 _REHEARSAL_COUNT = 20
 """The interpreter adapts code to what it does after eight runs and some more (PEP 659)."""
 _flush_streams = (sys.stdout.flush, sys.stderr.flush)
@@ -142,6 +147,8 @@ def _execute(function: dict[str, Any], call_bytes: bytes) -> Report:
         return _call(function, call, call_bytes, namespace, target)
     except InvalidCode as invalid:
         return Report("invalid_code", error=invalid.error)
+    except entry_point.NoEntryPoint as missing:
+        return Report("invalid_code", error=_plain_error(missing.kind, missing))
     except values.Unserializable as refusal:
         return Report("unserializable", error=_plain_error("Unserializable", refusal))
     except values.TooLarge as refusal:
@@ -172,39 +179,12 @@ def _load(function: dict[str, Any], call: dict[str, Any]) -> tuple[dict[str, Any
         sources[failure_report.GENERATOR_NAME] = generator_code
     texts = [*sources.values(), call.get("expression") or ""]
     preludes.bind(function["prelude"], namespace, sources=texts)
-    given = frozenset(namespace)
     for name, source in sources.items():
         exec(_compiled(source, name, "exec"), namespace)
     if "expression" in call:
         return namespace, None
-    entry_point = call.get("entry_point") or function["entry_point"]
-    return namespace, _entry_point(namespace, entry_point, given=given)
-
-
-def _entry_point(namespace: dict[str, Any], name: str, *, given: frozenset[str]) -> Any:
-    if name not in namespace:
-        raise InvalidCode(_error("NameError", _missing_entry_point(namespace, name, given=given)))
-    target = namespace[name]
-    if not callable(target):
-        raise InvalidCode(_error("TypeError", f"the entry point {name} is not callable"))
-    return target
-
-
-def _missing_entry_point(namespace: dict[str, Any], name: str, *, given: frozenset[str]) -> str:
-    """What is missing, and what the source has instead; ``given`` was there before it ran."""
-    says = f"the source defines no {name}, which is the entry point"
-    found = [key for key in namespace if type(key) is str and key not in given]
-    classes = [key for key in found if type(namespace[key]) is type]
-    functions = [key for key in found if type(namespace[key]) is types.FunctionType]
-    if functions:
-        names = ", ".join(functions[:_NAMED_MAX])
-        return f"{says}; it defines {names}: name one of them as entry_point"
-    if classes:
-        return (
-            f"{says}; it defines the class {classes[0]}: call a method of it with an expression, "
-            f"such as {classes[0]}().method(1)"
-        )
-    return says
+    name = call.get("entry_point") or function["entry_point"]
+    return namespace, entry_point.resolve(namespace, name)
 
 
 def _call(

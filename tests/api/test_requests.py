@@ -164,8 +164,10 @@ def test_execute_unknown_field_at_any_level_is_named(server: RunningServer, name
         ({"function": {"code": "a\0b"}}, "function.code: must not contain NUL"),
         (
             {"function": {"code": "", "entry_point": "f()"}},
-            'function.entry_point: "f()" must be a Python identifier',
+            'function.entry_point: "f()" must be the name of a function, class or method',
         ),
+        ({"function": {"code": "", "entry_point": "A..f"}}, '"A..f" must be the name of'),
+        ({"function": {"code": "", "entry_point": "A.for"}}, '"A.for" must be the name of'),
         (
             {"function": {"code": "", "entry_point": "f" * 201}},
             "must be a string of 1 to 200 characters",

@@ -81,7 +81,7 @@ def test_execute_body_is_accepted_by_the_services_schema() -> None:
             SOURCE,
             [{}],
             {"entry_point": "not one"},
-            r"function\.entry_point: must be a Python identifier",
+            r"function\.entry_point: must be the name of a function",
         ),
         (SOURCE, [{}], {"isolation": "none"}, "isolation: "),
         (SOURCE, [{}], {"no_such_option": 1}, "no_such_option: "),
@@ -158,7 +158,7 @@ def test_execute_lists_and_tuples_are_positional_arguments() -> None:
         (lambda: wire.Limits(cpu_time_s=100), r"Limits\.cpu_time_s: .* equal to 60, not 100"),
         (lambda: wire.Call(args=[], expression="1"), "Call: give exactly one of kwargs"),
         (lambda: wire.Function(code="x", entry="f"), r"Function\.entry: Extra"),  # type: ignore[call-arg]
-        (lambda: wire.Function(code="x", entry_point="Solution.two"), r"such as Solution\(\)\.two"),
+        (lambda: wire.Function(code="x", entry_point="A().f"), "or Solution.twoSum; anything else"),
         (lambda: wire.ComplexityLimits(total_bytes=0), "total_bytes: .* not 0"),
         (lambda: wire.VerifyItem(id="a", kind="input"), "VerifyItem: give exactly one"),
         (lambda: wire.Checks(determinism=1), "Checks.determinism: .* not 1"),  # type: ignore[arg-type]

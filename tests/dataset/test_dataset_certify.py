@@ -94,6 +94,11 @@ CASES: dict[str, tuple[str, list[tuple[Any, Any]], list[tuple[str, Any]]]] = {
         [({"k": 2}, 2), ({"k": 3}, 5)],
         [("kept", None), ("state_between_calls", 3)],
     ),
+    "state of an instance": (
+        "class Solution:\n    n = 0\n    def add(self, k): self.n += k; return self.n",
+        [({"k": 2}, 2), ({"k": 3}, 5)],
+        [("kept", None), ("state_between_calls", 3)],
+    ),
     "not reproduced": (
         "def main_solution(n): return n + 1",
         [({"n": 1}, 3), ({"n": 1.5}, "no")],
@@ -150,7 +155,11 @@ def certified(
 ) -> dict[str, dict[str, Any]]:
     """Every case through the command, by name."""
     folder = tmp_path_factory.mktemp("certify")
-    lines = [record(code, *ios, id=name) for name, (code, ios, _) in CASES.items()]
+    lines = [
+        record(code, *ios, id=name)
+        | ({"funcname": "Solution.add"} if code.startswith("class Solution") else {})
+        for name, (code, ios, _) in CASES.items()
+    ]
     source = write_lines(folder / "in.jsonl", lines)
     command = ["certify", source, "-o", folder / "out.jsonl", "--cpu-time-s", "0.5"]
     # Little memory, or touching all of it takes a busy machine more time than there is.

@@ -71,6 +71,26 @@ async def test_generate_twice_gives_the_same_pairs(bench: Bench, generator: str)
     assert first.stopped == "attempts" or pairs_of(other) != pairs_of(first)
 
 
+async def test_generate_draws_from_a_method_and_calls_one(bench: Bench) -> None:
+    """What the generator's instance keeps moves on from draw to draw, as a module's state does."""
+    code = "class Solution:\n    def double(self, n): return 2 * n\n"
+    generator = (
+        "import random\n"
+        "class Inputs:\n"
+        "    def __init__(self): self.rng = random.Random(7)\n"
+        "    def draw(self): return {'n': self.rng.randint(0, 999)}\n"
+    )
+    response = await bench.generate(
+        code,
+        generator,
+        function={"code": code, "entry_point": "Solution"},
+        input_generator={"code": generator, "entry_point": "Inputs.draw"},
+        count=5,
+    )
+    assert len(pairs_of(response)) == 5
+    assert all(output == 2 * given["n"] for given, output in pairs_of(response))
+
+
 async def test_generate_after_a_restart_gives_the_same_pairs(bench: Bench) -> None:
     """Another service, other containers; only what was asked for decides."""
     before = await generate(bench, count=6, seed=11)

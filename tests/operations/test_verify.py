@@ -75,6 +75,25 @@ async def test_input_that_gives_the_output_is_correct(bench: Bench) -> None:
     assert "unexpected keyword argument 'm'" in (response.items[8].feedback or "")
 
 
+async def test_prediction_for_a_method_is_run_on_an_instance(bench: Bench) -> None:
+    """Inputs and outputs; a class that is no entry point is a verdict that says what to write."""
+    code = "class Solution:\n    def double(self, n): return 2 * n\n"
+    code += "    def half(self, n): return n / 2\n"
+    double: dict[str, Any] = {"function": {"code": code, "entry_point": "Solution.double"}}
+    unclear: dict[str, Any] = {"function": {"code": code, "entry_point": "Solution"}}
+    response = await verified(
+        bench,
+        on_input({"n": 2}, 4, **double),
+        on_input({"n": 3}, 4, **double),
+        {"kind": "output", "prediction": 6, "input": {"n": 3}} | double,
+        on_input({"n": 2}, 4, **unclear),
+    )
+    assert [item.verdict for item in response.items] == [
+        *("correct", "incorrect", "correct", "invalid_code")
+    ]
+    assert "Solution.double, Solution.half" in str(response.items[3].feedback)
+
+
 async def test_bare_prediction_is_never_unwrapped(bench: Bench) -> None:
     """An object with the key input is keyword arguments of that name."""
     code = "def main_solution(input):\n    return input + 1\n"

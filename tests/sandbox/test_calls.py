@@ -66,6 +66,74 @@ async def test_call_of_another_entry_point_is_the_one_named(bench: Bench) -> Non
     assert ended.output == [7, 7, [], 3, {}]
 
 
+LEETCODE = """
+class Solution:
+    def __init__(self):
+        self.seen = {}
+    def twoSum(self, nums: List[int], target: int) -> List[int]:
+        for i, n in enumerate(nums):
+            if target - n in self.seen:
+                return [self.seen[target - n], i]
+            self.seen[n] = i
+"""
+
+
+@pytest.mark.parametrize("entry_point", ["Solution.twoSum", "Solution"])
+@pytest.mark.parametrize(
+    "call", [{"kwargs": {"nums": [2, 7, 11], "target": 9}}, {"args": [[2, 7, 11], 9]}]
+)
+async def test_call_of_a_method_is_made_on_an_instance(
+    bench: Bench, entry_point: str, call: dict[str, Any]
+) -> None:
+    """As LeetCode's data has it; every execution has an instance of its own, variations too."""
+    checks = {"determinism": {"runs": 3}, "complexity": "codeio"}
+    response = await bench.request(
+        LEETCODE,
+        [call, call],
+        entry_point=entry_point,
+        prelude="codeio",
+        isolation="process",
+        checks=checks,
+    )
+    for ended in response.executions:
+        assert (ended.status, ended.output) == (Status.OK, [0, 1]), ended.error
+        assert ended.output_flags == []
+        assert ended.determinism is not None
+        assert ended.determinism.deterministic
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "output"),
+    [("Tools.Text.shout", "A!"), ("Tools.plain", "a"), ("tool.shout", "A?"), ("Pair", ["a", 2])],
+)
+async def test_call_of_a_dotted_name_reaches_what_it_names(
+    bench: Bench, entry_point: str, output: object
+) -> None:
+    """Nested classes, static methods, instances of the source; a class that makes a value."""
+    code = (
+        "import typing\n"
+        "class Tools:\n"
+        "    class Text:\n"
+        "        def __init__(self, end='!'): self.end = end\n"
+        "        def shout(self, s): return s.upper() + self.end\n"
+        "    @staticmethod\n"
+        "    def plain(s): return s\n"
+        "tool = Tools.Text('?')\n"
+        "class Pair(typing.NamedTuple):\n"
+        "    s: str\n"
+        "    n: int = 2\n"
+    )
+    ended = await run(bench, code, {"kwargs": {"s": "a"}}, entry_point=entry_point)
+    assert (ended.status, ended.output) == (Status.OK, output), ended.error
+
+
+async def test_call_of_a_method_that_changes_its_arguments_says_so(bench: Bench) -> None:
+    """The flag is about what was given, however it is called."""
+    code = "class Solution:\n    def sorted(self, x): x.sort(); return x\n"
+    ended = await run(bench, code, {"args": [[2, 1]]}, entry_point="Solution")
+    assert (ended.output, ended.output_flags) == ([1, 2], ["mutates_input"])
+
+
 async def test_call_by_expression_needs_no_entry_point(bench: Bench) -> None:
     """What an expression calls is what it names; nothing else has to be there."""
     ended = await run(bench, "def f(): return 1", {"expression": "f()"})

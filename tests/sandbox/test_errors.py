@@ -140,7 +140,7 @@ async def test_error_that_a_later_step_of_the_compiler_finds_quotes_its_line(ben
         ("```python\ndef main_solution(): return 1\n```\n", "markdown fences"),
         ("Here it is:\n```\ndef main_solution(): return 1\n```\n", "markdown fences"),
         ("def solve(n): return n\ndef more(n): return n\n", "it defines solve, more: name one"),
-        ("class Solution:\n    def two(self): return 2\n", "Solution().method(1)"),
+        ("class Solution:\n    def two(self): return 2\n", "it defines Solution.two: name one"),
         ("", "defines no main_solution"),
     ],
 )
@@ -150,6 +150,26 @@ async def test_error_of_unusable_source_says_what_to_do(bench: Bench, code: str,
     assert ended.error is not None
     assert ended.status is Status.INVALID_CODE
     assert says in ended.error.message
+
+
+async def test_error_of_a_class_with_several_methods_is_bounded_text(bench: Bench) -> None:
+    """What a class calls its methods is its own choice, and a message is sent as UTF-8."""
+    code = "names = ('a' * 10**6, 'b\\ud800')\n"
+    code += "main_solution = type('S', (), {name: lambda self: 0 for name in names})\n"
+    ended = await bench.call(code, isolation="process")
+    assert ended.error is not None
+    assert ended.status is Status.INVALID_CODE
+    assert "the entry point main_solution is a class with 2 public methods" in ended.error.message
+    assert len(ended.error.message) <= 4000
+
+
+async def test_error_in_a_constructor_is_an_exception_at_its_line(bench: Bench) -> None:
+    """The entry point's instance is made by code of the user's, and blamed as such."""
+    code = "class Solution:\n    def __init__(self):\n        self.n = 1 // 0\n"
+    code += "    def two(self): return 2\n"
+    error = error_of(await bench.call(code, entry_point="Solution.two", isolation="process"))
+    assert (error.type, error.line) == ("ZeroDivisionError", 3)
+    assert "line 3, in __init__" in str(error.traceback)
 
 
 async def test_error_in_an_expression_names_it_and_has_no_source_line(bench: Bench) -> None:

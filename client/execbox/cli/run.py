@@ -35,6 +35,7 @@ and --inputs can be repeated and mixed (the calls of --inputs come last).
 examples:
   execbox run f.py --input '{"n": 21}'                 main_solution(n=21)
   execbox run f.py --entry-point add --args '[1, 2]'   add(1, 2)
+  execbox run f.py --entry-point Solution.add --args '[1, 2]'   Solution().add(1, 2)
   execbox run f.py --expression 'repr(add(1, 2))'      any expression over the file's names
   execbox run f.py --input '{}' --runs 3               is it deterministic? 3 runs, 2 of them varied
   execbox run f.py --inputs inputs.jsonl --json        one call a line, the answer as JSON
@@ -102,7 +103,10 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 
 def _add_function_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--entry-point", metavar="NAME", help="the function to call (default main_solution)"
+        "--entry-point",
+        metavar="NAME",
+        help="what to call (default main_solution): a function, a method (Solution.twoSum, on an "
+        "instance made without arguments), or a class with one public method (Solution)",
     )
     group.add_argument(
         "--prelude",

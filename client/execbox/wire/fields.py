@@ -26,7 +26,7 @@ __all__ = [
     "CALLS_MAX",
     "JSON",
     "JSON_DEPTH_MAX",
-    "Identifier",
+    "EntryPoint",
     "Request",
     "Response",
     "Seconds",
@@ -49,16 +49,13 @@ def _no_nul(text: str) -> str:
     return text
 
 
-def _identifier(text: str) -> str:
-    if not text.isidentifier() or keyword.iskeyword(text):
-        if "." in text and all(part.isidentifier() for part in text.split(".")):
-            owner, _, method = text.rpartition(".")
-            raise ValueError(
-                f"must be a function's name, without a dot; to call the method {method}, give the "
-                f"call as an expression, such as {owner}().{method}(1), and leave entry_point out"
-            )
-        raise ValueError("must be a Python identifier, such as main_solution")
-    return text
+def _dotted_name(text: str) -> str:
+    if all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split(".")):
+        return text
+    raise ValueError(
+        "must be the name of a function, class or method, such as main_solution or "
+        "Solution.twoSum; anything else is an expression, which a call can be given as"
+    )
 
 
 def _real_number(value: object) -> object:
@@ -69,7 +66,16 @@ def _real_number(value: object) -> object:
 
 
 Text = Annotated[str, AfterValidator(_no_nul)]
-Identifier = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_identifier)]
+EntryPoint = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        description="What is called: a function; a method, such as Solution.twoSum, on an instance "
+        "made without arguments; or a class, which stands for its one public method.",
+    ),
+    AfterValidator(_dotted_name),
+]
 Seconds = Annotated[float, BeforeValidator(_real_number), Field(allow_inf_nan=False)]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from execbox.wire.fields import JSON, Identifier, Request, Seconds, Text, exactly_one_of
+from execbox.wire.fields import JSON, EntryPoint, Request, Seconds, Text, exactly_one_of
 from execbox.wire.vocabularies import Prelude
 
 __all__ = [
@@ -20,7 +20,7 @@ class Function(Request):
     """Python source and the name of its entry point."""
 
     code: Text = Field(description="Python 3.11 source. Runs as a module that is not __main__.")
-    entry_point: Identifier = "main_solution"
+    entry_point: EntryPoint = "main_solution"
     prelude: Prelude = Field(
         default="none",
         description="codeio binds the names LeetCode-style code takes for granted before the "

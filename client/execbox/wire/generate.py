@@ -8,7 +8,7 @@ from pydantic import Field
 
 from execbox.wire.checks import Certificate, Checks, Determinism, DeterminismCheck, Violation
 from execbox.wire.execute import ExecutionError
-from execbox.wire.fields import CALLS_MAX, JSON, Identifier, Request, Response, Text
+from execbox.wire.fields import CALLS_MAX, JSON, EntryPoint, Request, Response, Text
 from execbox.wire.functions import Function, Limits
 from execbox.wire.vocabularies import Conversion, Isolation, Profile, Stopped
 
@@ -25,7 +25,7 @@ class InputGenerator(Request):
     """Python source of a function without parameters that returns one input, an object."""
 
     code: Text = Field(description="Shares one namespace with the function's code.")
-    entry_point: Identifier = "input_generator"
+    entry_point: EntryPoint = "input_generator"
 
 
 class GenerateRequest(Request):

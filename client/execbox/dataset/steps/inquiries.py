@@ -1,7 +1,7 @@
 """Questions that running a function's calls one by one does not answer; source, not run here.
 
-Each is Python that is appended to a function's own source and run where that is run. What the
-answers mean is in ``certify``.
+Each is Python that is appended to a function's own source and run where that is run: in a sandbox,
+whose runner knows what an entry point's name stands for. What the answers mean is in ``certify``.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ IN_A_ROW = Inquiry(
     """
 def _execbox_in_a_row(inputs):
     import json as _json
+    from execbox_runner.entry_point import resolve as _resolve
+    function = _resolve(globals(), "ENTRY_POINT_OF_THE_FUNCTION")
     outputs = []
     for arguments in inputs:
         try:
-            outputs.append(_json.dumps(ENTRY_POINT_OF_THE_FUNCTION(**arguments), sort_keys=True))
+            outputs.append(_json.dumps(function(**arguments), sort_keys=True))
         except Exception:
             outputs.append(None)
     return outputs
@@ -53,6 +55,8 @@ CHANGES_ARGUMENTS = Inquiry(
 def _execbox_changes_arguments(inputs):
     import json as _json
     import random as _random
+    from execbox_runner.entry_point import resolve as _resolve
+    function = _resolve(globals(), "ENTRY_POINT_OF_THE_FUNCTION")
     draw, leaves = _random.Random(0), {}
 
     def collect(value):
@@ -80,7 +84,7 @@ def _execbox_changes_arguments(inputs):
         text = _json.dumps(altered(draw.choice(inputs)))
         given = _json.loads(text)
         try:
-            ENTRY_POINT_OF_THE_FUNCTION(**given)
+            function(**given)
         except Exception:
             pass
         try:
