@@ -14,7 +14,7 @@ from execbox_service.json_steps import is_light
 from execbox_service.judge import outcome
 from execbox_service.operations.checks import ActiveChecks
 from execbox_service.operations.determinism_check import Checker
-from execbox_service.operations.job_payloads import Jobs, payload_of
+from execbox_service.operations.job_payloads import Jobs, attempt_of
 from execbox_service.sandboxes.driver import Ended
 from execbox_service.scheduling.job_run import JobRun
 from execbox_service.scheduling.offload import in_turns
@@ -116,8 +116,8 @@ class _Whole:
         """The baselines of the next few calls, and where among the calls they begin."""
         first = len(self._begun)
         calls = self._calls[first : first + self._next_count()]
-        payloads = await in_turns(payload_of, calls, is_large=_is_large)
-        begun = await self._checks.baseline(self._run, self._jobs, payloads=payloads, calls=calls)
+        attempts = await in_turns(attempt_of, calls, is_large=_is_large)
+        begun = await self._checks.baseline(self._run, self._jobs, attempts=attempts, calls=calls)
         self._begun += begun
         executions = [execution for execution, _ended in begun]
         took_s = sum(each.usage.wall_time_s for each in executions if each.usage is not None)
@@ -142,8 +142,8 @@ class _Whole:
         if not is_last and self._unchecked_s < self._portion_s:
             return
         portion, self._unchecked, self._unchecked_s = self._unchecked, [], 0.0
-        payloads = [payload_of(self._calls[index]) for index in portion]
-        await self._checker.vary(payloads, [self._begun[index] for index in portion])
+        attempts = [attempt_of(self._calls[index]) for index in portion]
+        await self._checker.vary(attempts, [self._begun[index] for index in portion])
         self._checked += portion
 
     async def executions(self, *, explain: bool) -> list[Execution]:

@@ -92,12 +92,12 @@ class ActiveChecks:
         return [self.size.measured] if self.size is not None else []
 
     async def baseline(
-        self, run: JobRun, jobs: Jobs, *, payloads: Sequence[bytes], calls: Sequence[Call]
+        self, run: JobRun, jobs: Jobs, *, attempts: Sequence[Attempt], calls: Sequence[Call]
     ) -> list[tuple[Execution, Ended]]:
         """Every call once, judged, with the checks that are made in the baseline; and the raw
         result that each was judged by."""
         limits: Limits = jobs.baseline.limits
-        ended = await run.run(jobs.baseline, [Attempt(payload) for payload in payloads])
+        ended = await run.run(jobs.baseline, attempts)
         size = self.size
 
         def checked(each: tuple[Ended, Call]) -> tuple[Execution, Ended]:

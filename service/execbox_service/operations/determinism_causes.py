@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from execbox.strict_json import StrictJSONError, decode
 from execbox.wire import Execution, Hint, Status
@@ -37,7 +37,8 @@ _MOVES = 3
 class CheckedCall:
     """One call under the check: every execution of it so far, the baseline first."""
 
-    payload: bytes
+    attempt: Attempt
+    """The baseline's."""
     executions: list[Execution]
     pid: int | None
     """The process id of the baseline, in its container."""
@@ -45,6 +46,10 @@ class CheckedCall:
     hints: list[Hint] = field(default_factory=list)
     _keys: list[str] = field(default_factory=list)
     """Of the executions that have been compared: each takes as long as writing its output."""
+
+    def under(self, variation: Variation) -> Attempt:
+        """The same call once more, in other surroundings."""
+        return replace(self.attempt, variation=variation)
 
     @property
     def differs(self) -> bool:
@@ -92,7 +97,7 @@ class Causes:
     ) -> list[set[str]]:
         """The different results of each call in so many runs under one variation."""
         keys: list[set[str]] = [set() for _ in calls]
-        attempts = [Attempt(call.payload, variation) for call in calls]
+        attempts = [call.under(variation) for call in calls]
         for _ in range(count):
             if asyncio.get_running_loop().time() >= self._ends_s:
                 raise _OutOfTimeError

@@ -55,12 +55,12 @@ class Checker:
         self._calls: list[CheckedCall] = []
 
     async def vary(
-        self, payloads: Sequence[bytes], baselines: Sequence[tuple[Execution, Ended]]
+        self, attempts: Sequence[Attempt], baselines: Sequence[tuple[Execution, Ended]]
     ) -> None:
         """Run a portion of the calls again, those whose baseline is ``ok``."""
         portion = [
-            CheckedCall(payload, [execution], pid=_pid_of(ended))
-            for payload, (execution, ended) in zip(payloads, baselines, strict=True)
+            CheckedCall(attempt, [execution], pid=_pid_of(ended))
+            for attempt, (execution, ended) in zip(attempts, baselines, strict=True)
         ]
         self._calls += portion
         checked = [call for call in portion if call.executions[0].status is Status.OK]
@@ -104,7 +104,7 @@ class Checker:
     async def _varied(
         self, calls: list[CheckedCall], variation: Variation
     ) -> list[tuple[CheckedCall, Ended]]:
-        attempts = [Attempt(call.payload, variation) for call in calls]
+        attempts = [call.under(variation) for call in calls]
         ended = await self._run.run(self._job, attempts, apart=variation.apart)
         return list(zip(calls, ended, strict=True))
 

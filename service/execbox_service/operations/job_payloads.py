@@ -13,16 +13,16 @@ from execbox.wire import Call, Conversion, Function, InputGenerator, Isolation, 
 from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
 from execbox_service.json_steps import encode_in_steps
 from execbox_service.operations.package_guess import guess_packages
-from execbox_service.sandboxes.driver import Job, call_payload
+from execbox_service.sandboxes.driver import Attempt, Job, call_payload
 
 __all__ = [
     "Jobs",
     "Measured",
     "Options",
     "Runnable",
+    "attempt_of",
     "function_jobs",
     "generator_jobs",
-    "payload_of",
 ]
 
 
@@ -117,10 +117,10 @@ def generator_jobs(
     return _jobs(payload, options, texts=[function.code, generator.code], measured=measured)
 
 
-def payload_of(call: Call) -> bytes:
-    """A call as the job reads it."""
+def attempt_of(call: Call) -> Attempt:
+    """A call as the job reads it, in the baseline's surroundings."""
     (name,) = call.model_fields_set
-    return call_payload({name: getattr(call, name)})
+    return Attempt(call_payload({name: getattr(call, name)}))
 
 
 def _payload(function: Function, options: Options) -> dict[str, object]:
