@@ -343,7 +343,7 @@ def test_run_argument_that_cannot_be_is_a_usage_error(
         (["--memory-mb", "512.5"], "--memory-mb must be a whole number from 16 to 4096"),
         (["--output-bytes", "0"], "--output-bytes must be a whole number from 1 to 16 MiB, not"),
         (["--input", "{}", "--runs", "11"], "--runs must be a whole number from 2 to 10, not"),
-        (["--input", "{}", "--entry-point", "a b"], "function.entry_point: must be a Python id"),
+        (["--input", "{}", "--entry-point", "a b"], "entry_point: must be the name of a function"),
         (["--input", "{}", "--url", "ftp://x"], "base_url (EXECBOX_URL) 'ftp://x'"),
         (["--input", '{"n": NaN}'], "kwargs.n: nan has no JSON form; to give it to the function"),
         (["--inputs", "{dir}/wide.jsonl"], "wide.jsonl: is UTF-16, as PowerShell's > writes it"),
