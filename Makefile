@@ -13,7 +13,8 @@
 #
 # ENGINE=bubblewrap leaves Docker alone. EXECBOX_REQUIRE_DOCKER=1 makes it an
 # error that there is no Docker engine; without it, demo, test, serve and bench
-# go on with what there is. PYTEST_ARGS and BENCH_ARGS are passed on.
+# go on with what there is. PYTEST_ARGS and BENCH_ARGS are passed on. The tests
+# run in WORKERS processes side by side (0: in one, as `pytest` does).
 
 PORT ?= 8080
 ENGINE ?= auto
@@ -21,10 +22,13 @@ UPDATE ?=
 QUICK ?=
 UPGRADE ?=
 PYTEST_ARGS ?=
+WORKERS ?= 2
 COVERAGE ?= yes
 BENCH_ARGS ?=
 
 PYTHON_BIN := .venv/bin/python
+# A file stays whole, so that what its tests share is made once.
+PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pythons image lock serve check bench clean venv engine
@@ -38,10 +42,10 @@ demo: venv engine
 # COVERAGE= leaves measuring out, which takes a third of the time.
 test: venv engine
 ifeq ($(COVERAGE),)
-	$(PYTHON_BIN) -m pytest $(PYTEST_ARGS)
+	$(PYTHON_BIN) -m $(PYTEST) $(PYTEST_ARGS)
 else
 	@rm -rf .coverage && mkdir .coverage
-	@$(PYTHON_BIN) -m coverage run -m pytest $(PYTEST_ARGS); status=$$?; \
+	@$(PYTHON_BIN) -m coverage run -m $(PYTEST) $(PYTEST_ARGS); status=$$?; \
 	    $(PYTHON_BIN) -m tests.coverage_by_folder; exit $$status
 endif
 

@@ -61,7 +61,8 @@ if [ "$(cat "$place/stamp" 2>/dev/null)" != "$wanted" ]; then
         --root-user-action ignore --no-build-isolation --editable .
     printf "%s\n" "$wanted" >"$place/stamp"
 fi
-exec "$place/bin/python" -m pytest -q -p no:cacheprovider -m "not docker" "$@"
+exec "$place/bin/python" -m pytest -q -p no:cacheprovider --numprocesses 2 --dist loadfile \
+    -m "not docker" "$@"
 '
 
 find_python() { # VERSION

@@ -1,34 +1,64 @@
-"""What every suite may use: whether Docker is there, and a started service without HTTP.
+"""What every suite may use: whether Docker is there, a started service without HTTP, and turns.
 
 ``docker`` marks a test that needs a real daemon with the sandbox image. Without one it is skipped
 with the reason, or fails where EXECBOX_REQUIRE_DOCKER is set, so that CI cannot pass by skipping.
+
+``alone`` marks a test that runs while no other does, whichever number of workers there are.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Generator
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import pytest_asyncio
 from harness.bench import IMAGE, Bench, started_bench
 
+from tests.turns import turn
+
 REQUIRED_BY = "EXECBOX_REQUIRE_DOCKER"
 _ATTACK_SEED = pytest.StashKey[int]()
 _REQUIRED = pytest.StashKey[bool]()
+_TURNS = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the environment before any fixture changes it; let properties take their time."""
     config.stash[_REQUIRED] = bool(os.environ.get(REQUIRED_BY))
-    seed = os.environ.get("EXECBOX_ATTACK_SEED")
-    config.stash[_ATTACK_SEED] = int(seed) if seed else random.SystemRandom().randrange(10**6)
+    given: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if given is not None:
+        config.stash[_ATTACK_SEED] = given["attack_seed"]
+        config.stash[_TURNS] = Path(given["turns"])
+    else:
+        seed = os.environ.get("EXECBOX_ATTACK_SEED")
+        config.stash[_ATTACK_SEED] = int(seed) if seed else random.SystemRandom().randrange(10**6)
+        folder = tempfile.TemporaryDirectory(prefix="execbox-turns-")
+        config.add_cleanup(folder.cleanup)
+        config.stash[_TURNS] = Path(folder.name)
     # A machine under load makes any one example slow, which says nothing about the code.
     hypothesis.settings.register_profile("under load", deadline=None)
     hypothesis.settings.load_profile("under load")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker what it has in common with the others: all must see one order of the tests."""
+    node.workerinput["attack_seed"] = node.config.stash[_ATTACK_SEED]
+    node.workerinput["turns"] = str(node.config.stash[_TURNS])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Have one turn for a test and its fixtures; waiting for it is no part of the test's time."""
+    with turn(item.config.stash[_TURNS], alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -269,6 +269,7 @@ def test_batch_may_last_longer_than_a_request_may_take_to_arrive(server: Running
         assert len(stream.answers()) == 4
 
 
+@pytest.mark.alone
 def test_line_that_does_not_get_finished_ends_the_batch_with_what_is_there(
     server: RunningServer,
 ) -> None:

@@ -172,6 +172,7 @@ def main_solution():
 """
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", CLOCKS)
 async def test_waiting_under_another_clock_takes_as_long_as_ever(bench: Bench, name: str) -> None:
     """Durations are the monotonic clock's, which nobody touches."""

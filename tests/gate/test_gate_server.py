@@ -26,6 +26,7 @@ def nowhere(tmp_path: Path) -> str:
     return f"unix://{tmp_path}/no.sock"
 
 
+@pytest.mark.alone
 async def test_client_that_sends_a_byte_at_a_time_is_cut_off(
     nowhere: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from tests.live_service import LiveService, headers_of, statuses_of
 
 from .conftest import CANARY, GREEDY
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
 LOOP = "def main_solution():\n    while True: pass"
 ONE = "def main_solution(): return 1"

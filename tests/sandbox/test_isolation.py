@@ -309,6 +309,7 @@ SLOW_CLEANING: Edits = {
 }
 
 
+@pytest.mark.alone
 async def test_answer_does_not_wait_for_the_cleaning_and_the_next_call_does() -> None:
     """Cleaning made to take five seconds: only who comes next in the same container has to wait."""
     async with weakened(edits=SLOW_CLEANING) as sandboxes:
@@ -322,6 +323,7 @@ async def test_answer_does_not_wait_for_the_cleaning_and_the_next_call_does() ->
     assert both_s > 5
 
 
+@pytest.mark.alone
 async def test_container_used_once_is_not_cleaned_after_its_last_call() -> None:
     """Between calls it is; after the last, what was left goes with the container."""
     async with weakened(edits=SLOW_CLEANING) as sandboxes:

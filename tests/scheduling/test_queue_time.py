@@ -13,6 +13,7 @@ pytestmark = pytest.mark.docker
 SLEEP = "import time\ndef main_solution(duration_s):\n    time.sleep(duration_s)\n    return 1\n"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("isolation", ["process", "container"])
 async def test_wait_in_a_full_queue_is_reported_and_no_timeout(isolation: str) -> None:
     """Behind one that holds the only slot for longer than all their limits, every job ends ok and

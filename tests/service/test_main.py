@@ -86,6 +86,7 @@ def _send(port: int, *, code: str) -> socket.socket:
     return connection
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_signal_when_idle_ends_cleanly(number: signal.Signals) -> None:
     """Exit code 0, the runtime stopped, and connections that merely idle do not delay it."""
