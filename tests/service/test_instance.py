@@ -21,7 +21,7 @@ MACHINE = socket.gethostname()
         ({"port": "9000"}, "127.0.0.1:9000"),
         ({"host": "192.0.2.7"}, "192.0.2.7:8080"),
         ({"host": "::1"}, "::1:8080"),
-        ({"port": "0"}, f"127.0.0.1:0:{os.getpid()}"),
+        pytest.param({"port": "0"}, f"127.0.0.1:0:{os.getpid()}", id="any port"),
         # In a container every service listens there, on the same port.
         ({"host": "0.0.0.0"}, f"{MACHINE}:8080"),
         ({"host": "::"}, f"{MACHINE}:8080"),
