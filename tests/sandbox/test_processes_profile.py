@@ -129,6 +129,7 @@ def main_solution():
     assert len({execution.output[0] for execution in executions}) == 1
 
 
+@pytest.mark.alone
 async def test_processes_count_together_against_the_limits(bench: Bench) -> None:
     """CPU time is that of all of them, and so is memory."""
     spin = """

@@ -14,7 +14,7 @@ from harness.meters import descriptor_count, resident_mb
 from execbox.wire import Isolation, Status
 from execbox_service.failures import ServiceFailure
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.alone]
 
 QUICK = LIMITS.model_copy(update={"cpu_time_s": 0.2, "wall_time_s": 0.4})
 HONEST = "def main_solution(x):\n    print(x)\n    return [x, {'twice': x * 2}]\n"
