@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 __all__ = ["DECIDED", "NOT_DECIDED"]
 
 THOUGHT = "<think>So far\n```json\n{}\n```\nbut</think>"
+MEGABYTE = [12345] * 150_000
+OBJECT = {f"key {number}": [number, "x", {"y": 1.5}] for number in range(12_000)}
+LARGE_PAIR = {"a": [[0] * 60] * 60, "b": ["a", "]"] * 2000}
 DRAFT = '```json\n{"output": 4}\n```\n'
 
 DECIDED: list[tuple[str, str, Any]] = [
@@ -162,7 +166,91 @@ DECIDED: list[tuple[str, str, Any]] = [
     ("block_of_no_break_space", '```\n\u00a0\n```\n{"output": 5}', 5),
     ("no_break_spaces", '{\u00a0"output":\u00a0[1,\u00a02]\u00a0}', [1, 2]),
     ("other_spaces", '{\u3000"output":\u200b\ufeff5\x1f}', 5),
+    # Stray ends of thoughts
+    ("think_end_named_after", '{"output": 5}\nMy thought ended with </think> above.', 5),
+    ("think_end_named_at_the_end", '{"output": 5}\nI close my thoughts with </think>', 5),
+    ("think_end_in_backticks", '{"output": 5}\nWhat precedes `</think>` is a thought.', 5),
+    ("think_end_in_quotes", '{"output": 5} ("</think>" ends a thought)', 5),
+    ("think_end_in_parentheses", '{"output": 5} The end tag (</think>) was written.', 5),
+    ("think_end_in_a_list", '{"output": 5}\nTags: <b>, </think>, <i>', 5),
+    ("think_tags_named_around", 'I use `<think>`: {"output": 5}. Then `</think>`.', 5),
+    ("think_tags_named_together", '{"output": 5}\nTags such as `<think>` and `</think>`.', 5),
+    (
+        "think_end_named_in_a_thought",
+        'it emits </think> so {"output": 4}\n</think>\n{"output": 5}',
+        5,
+    ),
+    (
+        "think_end_named_after_a_thought",
+        '<think>4</think>{"output": 5}\nThe </think> tag ended it',
+        5,
+    ),
+    (
+        "think_ended_twice",
+        'or {"output": 3}\n</think>\n{"output": 4}\n</think>\n\n{"output": 5}',
+        5,
+    ),
+    ("think_end_indented", 'it may be {"output": 4}\n  </think>\n{"output": 5}', 5),
+    ("think_end_after_a_full_stop", 'So it may be {"output": 4}. </think>\n\n{"output": 5}', 5),
+    ("think_end_after_a_word", 'It is {"output": 4}, I guess</think>\n\n{"output": 5}', 5),
+    ("think_end_after_a_quote", 'It may be {"output": "x"} or "y"</think>\n{"output": 5}', 5),
+    ("think_end_before_prose", 'or {"output": 4}\n</think> The answer is {"output": 5}', 5),
+    # What prompts leave open, and functions return
+    ("dots_alone", '{"output": "..."}', "..."),
+    ("dots_alone_fenced", '```json\n{"output": "..."}\n```', "..."),
+    ("dots_alone_in_prose", 'The text is longer than 3, so {"output": "..."}.', "..."),
+    ("dots_alone_in_python", "So {'output': '...'}", "..."),
+    ("ellipsis_alone", '{"output": "\u2026"}', "\u2026"),
+    ("dots_in_an_answer_tag", '<answer>{"output": "..."}</answer>', "..."),
+    ("dots_in_a_box", '\\boxed{{"output": "..."}}', "..."),
+    ("dots_twice", '{"output": "..."}, that is {"output": "..."}', "..."),
+    ("dots_after_a_thought", '<think>as {"output": 4}</think>\n{"output": "..."}', "..."),
+    ("tag_of_the_prompt_alone", '{"output": "<input>"}', "<input>"),
+    ("dots_in_a_list_are_data", '{"output": ["..."]}', ["..."]),
+    ("dots_before_the_answer", '{"output": "..."} is {"output": 5}', 5),
+    ("dots_before_a_label", 'As {"output": "..."}:\n\nOutput: 5', 5),
+    ("dots_before_a_box", 'As {"output": "..."}: \\boxed{5}', 5),
+    ("dots_in_tags_before_the_answer", '{"output": 5} as <answer>{"output": "..."}</answer>', 5),
+    ("placeholder_in_tags", '{"output": 5} as <answer>{"output": "<your output>"}</answer>', 5),
+    ("dots_before_another_object", 'As {"output": "..."}: {"a": 1}', {"a": 1}),
     # Large
+    ("array_of_7000", json.dumps({"output": list(range(7000))}), list(range(7000))),
+    ("array_of_7000_in_python", str({"output": list(range(7000))}), list(range(7000))),
+    ("tuple_of_7000", str({"output": (7,) * 7000}), [7] * 7000),
+    ("words_of_7000_in_python", str({"output": [True, None] * 3500}), [True, None] * 3500),
+    ("strings_of_7000_in_python", str({"output": ["ab"] * 7000}), ["ab"] * 7000),
+    ("array_of_a_megabyte", f'So {{"output": {MEGABYTE}}}.', MEGABYTE),
+    ("array_of_a_megabyte_compact", '{"output":[' + "7," * 500_000 + "7]}", [7] * 500_001),
+    ("array_of_a_megabyte_fenced", f'```json\n{{"output": {MEGABYTE}}}\n```', MEGABYTE),
+    ("array_of_a_megabyte_in_a_box", f"Thus \\boxed{{{MEGABYTE}}}", MEGABYTE),
+    ("array_of_a_megabyte_in_tags", f"<answer>{MEGABYTE}</answer>", MEGABYTE),
+    ("array_of_a_megabyte_in_python", f"{{'output': {MEGABYTE}}}", MEGABYTE),
+    ("array_of_a_megabyte_alone", str(MEGABYTE), MEGABYTE),
+    ("array_of_a_megabyte_after_a_draft", DRAFT + f'No: {{"output": {MEGABYTE}}}', MEGABYTE),
+    ("array_of_a_megabyte_then_corrected", f'{{"output": {MEGABYTE}}}\nNo: {{"output": 5}}', 5),
+    (
+        "array_of_a_megabyte_in_a_thought",
+        f'<think>{{"output": {MEGABYTE}}}</think>{{"output": 5}}',
+        5,
+    ),
+    ("object_of_a_megabyte", json.dumps({"output": OBJECT}), OBJECT),
+    ("object_of_a_megabyte_bare", json.dumps(OBJECT), OBJECT),
+    ("object_of_a_megabyte_indented", json.dumps({"output": OBJECT}, indent=1), OBJECT),
+    ("objects_in_an_array", json.dumps({"output": [OBJECT]}), [OBJECT]),
+    ("string_of_a_megabyte", json.dumps({"output": "ab\n" * 250_000}), "ab\n" * 250_000),
+    ("large_values_side_by_side", json.dumps({"output": LARGE_PAIR}), LARGE_PAIR),
+    ("large_values_in_python", str({"output": (LARGE_PAIR, None)}), [LARGE_PAIR, None]),
+    ("large_key", json.dumps({"output": {"k" * 9000: 1}}), {"k" * 9000: 1}),
+    (
+        "large_key_indented_in_python",
+        "{'output': {\n\"" + "k" * 9000 + '": None}}',
+        {"k" * 9000: None},
+    ),
+    (
+        "large_with_a_tag_in_a_string",
+        json.dumps({"output": ["</think>"] * 3000}),
+        ["</think>"] * 3000,
+    ),
     ("large_array", '{"output": [' + "1, " * 5000 + "1]}", [1] * 5001),
     ("large_array_fenced", '```json\n{"output": [' + "1, " * 5000 + "1]}\n```", [1] * 5001),
     ("large_array_in_tags", f'<answer>{{"output": {[1] * 5000}}}</answer>', [1] * 5000),
@@ -198,6 +286,25 @@ NOT_DECIDED: list[tuple[str, str, str]] = [
     ("boxed_far_too_long", "\\boxed{1" + ",000" * 1500 + "}", "no valid JSON"),
     ("boxed_beyond_a_double", "\\boxed{1" + ",000" * 120 + ".5}", "no valid JSON"),
     ("think_cut_off_after_prose", 'Let me see. <think>{"output": 4}', "no JSON object"),
+    ("dots_in_an_echo", 'Answer in the following format: {"output": "..."}', "placeholder ..."),
+    ("dots_in_an_echo_fenced", 'The form:\n```json\n{"output": "..."}\n```', "placeholder ..."),
+    ("tag_in_an_echo", 'such as {"output": "<answer>"}', "placeholder <answer>"),
+    ("placeholder_alone_in_tags", '<answer>{"output": "<your output>"}</answer>', "placeholder"),
+    ("placeholder_alone_in_a_box", '\\boxed{{"output": "<your output>"}}', "placeholder"),
+    ("think_ended_on_its_line", 'so {"output": 4}\n</think>', "outside the reasoning"),
+    ("large_given_twice", f'{{"output": {[1] * 5000}, "output": {[2] * 5000}}}', "given twice"),
+    ("large_cut_off", '{"output": ' + str([[1, 2]] * 2000)[:-1], "cut off"),
+    ("large_and_malformed", f'{{"output": {[1] * 5000} oops}}', '"oops'),
+    (
+        "large_and_too_deep",
+        '{"output": ' + "[" * 65 + "1," * 5000 + "1" + "]" * 65 + "}",
+        "64 levels",
+    ),
+    (
+        "large_in_what_is_deep",
+        f"{{'output': {'(None, ' * 40}{'[' * 30}{'1,' * 5000}1{']' * 30}{')' * 40}}}",
+        "64 levels",
+    ),
     ("placeholder_alone", '{"output": "<your output>"}', "placeholder <your output>"),
     ("placeholder_dots_alone", '{"output": ...}', "..."),
     ("draft_then_cut_off", DRAFT + 'No: {"output": [5,', "cut off"),

@@ -297,7 +297,13 @@ def test_docs_page_and_all_it_loads_come_from_this_service(server: RunningServer
         answer = server.get(path)
         assert answer.status == 200
         assert len(answer.body) > 1000
-    assert re.search(r"url: ['\"]/openapi.json['\"]", text)
+    (document,) = re.findall(r"url: ['\"]([^'\"]+)['\"]", text)
+    assert document == "/openapi.json"
+    assert server.get(document).status == 200
+    styles = server.get("/docs/swagger-ui.css").body.decode("utf-8")
+    outside = [url for url in re.findall(r"url\(([^)]*)\)", styles) if "data:" not in url]
+    assert outside == re.findall(r"@import[^;]*", styles) == []
+    assert re.findall(r"""[\"'(=]\s*(?:https?:)?//[^\"'\s)]+""", text) == []
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "http" not in policy

@@ -20,7 +20,13 @@ from hypothesis import strategies as st
 from execbox.dataset.scoring.literals import NotALiteral, parse_literal
 from execbox.strict_json import encode
 from execbox.wire import JSON_DEPTH_MAX, Tolerance
-from execbox_service.answers.extraction import SEARCHED_CHARS_MAX, Answer, NoAnswer, extract
+from execbox_service.answers.extraction import (
+    READ_CHARS_MAX,
+    SEARCHED_CHARS_MAX,
+    Answer,
+    NoAnswer,
+    extract,
+)
 from execbox_service.answers.literals import Allowance, Broken, SearchTooLong, read_literal
 from execbox_service.judge.comparison import ComparisonTooLong, equal
 from tests.effort import EXTRACTION_LINES_MAX, lines_run, refuse_effort
@@ -150,6 +156,13 @@ def test_extract_of_an_answer_in_a_fence_is_that_answer(value: Any, prose: str) 
 def test_extract_of_a_repeated_piece_is_quick(piece: str) -> None:
     """F30: the longest text that is looked at, full of one thing; 50 ms at most are usual."""
     text = piece * (SEARCHED_CHARS_MAX // len(piece) + 1)
+    refuse_effort(lambda: extract(text, kind="output"), lines_max=EXTRACTION_LINES_MAX)
+
+
+@pytest.mark.parametrize("piece", [*PIECES, ":[1,", '\n{"a":', ':"', '>["', "`[", '\n[0,"'])
+def test_extract_of_a_megabyte_of_one_piece_is_quick(piece: str) -> None:
+    """Also the longest text in which large values are looked for: what fails is read few times."""
+    text = piece * (READ_CHARS_MAX // len(piece) + 1)
     refuse_effort(lambda: extract(text, kind="output"), lines_max=EXTRACTION_LINES_MAX)
 
 

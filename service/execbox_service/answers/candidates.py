@@ -48,10 +48,17 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _PLACEHOLDER_TEXT = re.compile(
-    r"<\s*(?:the |your )[^<>\n]{1,80}>|<(?:input|output|answer)>|\.\.\.|…"
-    r"|your[ _](?:input|output|answer)(?:[ _]here)?",
+    r"<\s*(?:the |your )[^<>\n]{1,80}>|your[ _](?:input|output|answer)(?:[ _]here)?",
     re.IGNORECASE,
 )
+# What functions also return; the words before it, or what else is in the text, tell.
+_PERHAPS_PLACEHOLDER = re.compile(r"<(?:input|output|answer)>|\.\.\.|…", re.IGNORECASE)
+_SHAPE = re.compile(
+    r"\b(?:format(?:ted)?|form|template|placeholder|schema|shape|structure|like this|such as"
+    r"|for example|e\.g\.)(?:\W|\Z)",
+    re.IGNORECASE,
+)
+_SHAPE_CHARS = 80
 _PRINTED = re.compile(
     "\\{\\s*+[\"'\u201c]?(?P<key>input|output)[\"'\u201d]?\\s*+:"
     "(?P<number>[-+\u2212 \\d,./]{1,80})\\}",
@@ -82,7 +89,9 @@ class Tier(IntEnum):
     """Any other object, and what is printed inside code."""
     BLOCK = 4
     """An array or a scalar in a block that does not say it is JSON."""
-    NOTHING = 5
+    PLACEHOLDER = 5
+    """An object whose value is also how prompts leave a place open, such as "..."."""
+    NOTHING = 6
     """Not readable, and no attempt at an answer: kept for the reason."""
 
 
@@ -107,8 +116,14 @@ def candidates(text: str, *, kind: Kind, allowance: Allowance) -> list[Candidate
     found = [
         *fenced,
         *objects,
-        *_boxed(text, [*read, *objects], allowance=allowance),
-        *_tagged(text, objects, kind=kind, allowance=allowance),
+        *(
+            one
+            for one in (
+                *_boxed(text, [*read, *objects], allowance=allowance),
+                *_tagged(text, objects, kind=kind, allowance=allowance),
+            )
+            if not _is_open_place(one.value, kind)
+        ),
         *_labelled(text, kind=kind, allowance=allowance),
     ]
     return _outermost(found)
@@ -165,21 +180,31 @@ def _objects(
                 yield attempt
             elif broken.inner is not None:
                 inner = broken.inner
-                yield _object(inner.value, (inner.start, inner.end), kind=kind, code=code)
+                span = (inner.start, inner.end)
+                yield _object(text, inner.value, span, kind=kind, code=code)
             # Everything that was open is broken with it, so nothing before that place can begin
             # an object, but what was taken for the inside of a string.
             position = max(broken.brace_in_string or broken.position, start + 1)
         else:
             position = completed.end
             if isinstance(completed.value, dict):
-                yield _object(completed.value, (start, completed.end), kind=kind, code=code)
+                span = (start, completed.end)
+                yield _object(text, completed.value, span, kind=kind, code=code)
 
 
 def _object(
-    value: JSON, span: tuple[int, int], *, kind: Kind, code: list[tuple[int, int]]
+    text: str,
+    value: JSON,
+    span: tuple[int, int],
+    *,
+    kind: Kind,
+    code: list[tuple[int, int]],
 ) -> Candidate:
     key = own_key(value, kind)
-    if key is not None and _is_placeholder(value[key]):
+    is_perhaps = key is not None and _fits(_PERHAPS_PLACEHOLDER, value[key])
+    if is_perhaps and not _SHAPE.search(text, max(0, span[0] - _SHAPE_CHARS), span[0]):
+        return Candidate(*span, Tier.PLACEHOLDER, value)
+    if key is not None and (is_perhaps or _fits(_PLACEHOLDER_TEXT, value[key])):
         tier = Tier.NOTHING
         reason = f"the last JSON object repeats the placeholder {value[key]}"
         return Candidate(*span, tier, reason=reason)
@@ -203,8 +228,15 @@ def _printed(text: str, start: int, kind: Kind, allowance: Allowance) -> Candida
     return Candidate(start, match.end(), Tier.ANSWER, {kind: value})
 
 
-def _is_placeholder(value: JSON) -> bool:
-    return isinstance(value, str) and _PLACEHOLDER_TEXT.fullmatch(value.strip()) is not None
+def _is_open_place(value: JSON, kind: Kind) -> bool:
+    """Whether the object is the prompt's, or may be: in tags or a box it is no more an answer."""
+    key = own_key(value, kind)
+    patterns = (_PLACEHOLDER_TEXT, _PERHAPS_PLACEHOLDER)
+    return key is not None and any(_fits(pattern, value[key]) for pattern in patterns)
+
+
+def _fits(pattern: re.Pattern[str], value: JSON) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value.strip()) is not None
 
 
 def _has_alias(value: JSON, kind: Kind) -> bool:
@@ -268,13 +300,13 @@ def _fenced(
                     yield Candidate(block.fence, end, Tier.ANSWER, reason=reason)
             else:
                 if not inside[completed.end :].strip():
-                    yield _block_value(block, end, completed.value, kind=kind)
+                    yield _block_value(text, block, end, value=completed.value, kind=kind)
                 break
 
 
-def _block_value(block: _Block, end: int, value: JSON, *, kind: Kind) -> Candidate:
+def _block_value(text: str, block: _Block, end: int, *, value: JSON, kind: Kind) -> Candidate:
     if isinstance(value, dict):
-        found = _object(value, (block.fence, end), kind=kind, code=[])
+        found = _object(text, value, (block.fence, end), kind=kind, code=[])
         if found.tier is Tier.OBJECT:
             return Candidate(block.fence, end, Tier.LIKELY, value)
         return found

@@ -10,21 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from execbox.wire import Extraction
+from execbox.wire import JSON_DEPTH_MAX, Extraction
 from execbox_service.answers.candidates import Candidate, Kind, Tier, candidates, own_key
+from execbox_service.answers.large_values import TooDeep, shortened, without_marks
 from execbox_service.answers.literals import Allowance, Broken, SearchTooLong, read_literal
 from execbox_service.answers.marked_values import marked_value
 from execbox_service.answers.paper_rule import NOT_FOUND, by_the_paper
 from execbox_service.answers.thoughts import said
 
-__all__ = ["SEARCHED_CHARS_MAX", "Answer", "NoAnswer", "extract"]
+__all__ = ["READ_CHARS_MAX", "SEARCHED_CHARS_MAX", "Answer", "NoAnswer", "extract"]
 
 JSON: TypeAlias = Any
 
-SEARCHED_CHARS_MAX: Final = 128 * 1024
+READ_CHARS_MAX: Final = 1024 * 1024 + 128 * 1024
 """Only so much of the end of a text is looked at: the answer is the last thing a model writes."""
+SEARCHED_CHARS_MAX: Final = 128 * 1024
+"""And so much of what is left of it, when its large values are a few characters each."""
 
-_UNITS_MAX = 12_000
+_UNITS_MIN = 13_000
+_CHARS_PER_UNIT = 16
+"""Of a longer text, which may hold thousands of items in Python's spelling, a unit more each."""
 _ENTITIES = (
     *(("&quot;", '"'), ("&#34;", '"'), ("&#x22;", '"'), ("&apos;", "'"), ("&#39;", "'")),
     *(("&#x27;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&nbsp;", " "), ("&amp;", "&")),
@@ -47,21 +52,30 @@ class NoAnswer:
 
 def extract(response: str, *, kind: Kind, rule: Extraction = "tolerant") -> Answer | NoAnswer:
     """The answer in ``response``; never raises, and in bounded time whatever the text is."""
-    text = response[-SEARCHED_CHARS_MAX:]
+    read = shortened(response[-READ_CHARS_MAX:])
+    text = read.text[-SEARCHED_CHARS_MAX:]
     if not text.strip():
         return NoAnswer("the response is empty")
-    if rule == "strict":
-        value = by_the_paper(text, kind=kind)
-        if value is NOT_FOUND:
-            return NoAnswer(f'the response has no JSON object with the key "{kind}"')
-        return Answer(value)
     try:
-        return _tolerant(text, kind=kind, allowance=Allowance(_UNITS_MAX))
+        found = _strict(text, kind=kind) if rule == "strict" else _tolerant(text, kind=kind)
+        if isinstance(found, Answer):
+            return Answer(read.restored(found.value))
+        return NoAnswer(without_marks(found.reason))
     except SearchTooLong:
         return NoAnswer("the response holds too much that looks like JSON to tell the answer")
+    except TooDeep:
+        return NoAnswer(f"the answer nests deeper than {JSON_DEPTH_MAX} levels")
 
 
-def _tolerant(text: str, *, kind: Kind, allowance: Allowance) -> Answer | NoAnswer:
+def _strict(text: str, *, kind: Kind) -> Answer | NoAnswer:
+    value = by_the_paper(text, kind=kind)
+    if value is NOT_FOUND:
+        return NoAnswer(f'the response has no JSON object with the key "{kind}"')
+    return Answer(value)
+
+
+def _tolerant(text: str, *, kind: Kind) -> Answer | NoAnswer:
+    allowance = Allowance(_UNITS_MIN + len(text) // _CHARS_PER_UNIT)
     visible = said(text, allowance=allowance)
     if not visible.strip():
         return NoAnswer("nothing stands outside the reasoning of the response")

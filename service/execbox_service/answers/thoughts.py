@@ -24,6 +24,8 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _MENTION = re.compile(r"[\w`'\"]\s*\Z")
+_MENTIONED_END = re.compile(r"[\w,;:>][ \t]+\Z")
+_QUOTES_BEFORE, _QUOTES_AFTER = "`'\"(\u201c\u2018", "`'\")\u201d\u2019"
 _MENTION_CHARS = 80
 _OBJECTS_TRIED_MAX = 8
 _TAGS_MAX = 40
@@ -33,14 +35,17 @@ def said(text: str, *, allowance: Allowance) -> str:
     """``text`` without its thoughts; empty where it is nothing else.
 
     A thought that is never closed reaches to the end: it was cut off. One that is only closed
-    began in the prompt, and reaches from the beginning. A tag in a string of an object is data,
-    and one that is never closed and stands within a sentence or quotes is only mentioned.
+    began in the prompt, and reaches from the beginning. A tag in a string of an object is data.
+    One that is never closed, or never opened, and stands within a sentence or quotes is only
+    mentioned.
     """
     pieces: list[str] = []
     position, is_thought = 0, False
     for tag in _tags(text, allowance):
         if _is_end(tag):
             if not is_thought:
+                if _is_mentioned_end(text, tag):
+                    continue
                 pieces.clear()
             position, is_thought = tag.end(), False
         elif not is_thought:
@@ -58,7 +63,8 @@ def _tags(text: str, allowance: Allowance) -> Iterator[re.Match[str]]:
         for tag in list(_TAG.finditer(text))[-_TAGS_MAX:]
         if not _is_data(text, tag.start(), allowance)
     ]
-    last_end = max((tag.start() for tag in tags if _is_end(tag)), default=-1)
+    ends = [tag for tag in tags if _is_end(tag) and not _is_quoted(text, tag)]
+    last_end = ends[-1].start() if ends else -1
     for tag in tags:
         if tag.start() <= last_end or not _is_mentioned(text, tag.start()):
             yield tag
@@ -69,6 +75,19 @@ def _is_mentioned(text: str, place: int) -> bool:
     line_start = text.rfind("\n", 0, place) + 1
     before = text[max(line_start, place - _MENTION_CHARS) : place]
     return _MENTION.search(before) is not None
+
+
+def _is_mentioned_end(text: str, tag: re.Match[str]) -> bool:
+    """Whether a sentence goes on to this tag, or quotes it. A model that ends its thought begins a
+    line with the tag, or adds it to the last word without a space."""
+    line_start = text.rfind("\n", 0, tag.start()) + 1
+    before = text[max(line_start, tag.start() - _MENTION_CHARS) : tag.start()]
+    return _is_quoted(text, tag) or _MENTIONED_END.search(before) is not None
+
+
+def _is_quoted(text: str, tag: re.Match[str]) -> bool:
+    before, after = text[max(0, tag.start() - 1) : tag.start()], text[tag.end() : tag.end() + 1]
+    return bool(before and after) and before in _QUOTES_BEFORE and after in _QUOTES_AFTER
 
 
 def _is_end(tag: re.Match[str]) -> bool:

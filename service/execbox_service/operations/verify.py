@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 _ERROR_ITEM_BYTES = 1500
 """An item that only says why there is none, with the longest id."""
+_LONG_RESPONSE_CHARS = 16 * 1024
+"""To find the answer in a longer one may take tens of milliseconds."""
 _ITEMS_PER_JOB_MAX = 50
 """Items that share a sandbox. More would leave slots idle that could share the work."""
 
@@ -98,7 +100,7 @@ class _Verification:
 
     async def run(self) -> VerifyResponse:
         # Each of these is milliseconds at worst; thousands are not, and others wait.
-        predictions = await in_turns(_predicted, self._request.items)
+        predictions = await in_turns(_predicted, self._request.items, is_large=_is_long)
         await self._execute_all(_jobs([each for each in predictions if each.must_run]))
         items = await in_turns(self._verified, predictions, is_large=_is_large)
         facts = self._backend.facts
@@ -298,6 +300,10 @@ def _predicted(asked: VerifyItem) -> _Prediction:
     if isinstance(found, NoAnswer):
         return _Prediction(asked, missing=found.reason)
     return _Prediction(asked, value=found.value)
+
+
+def _is_long(asked: VerifyItem) -> bool:
+    return asked.response is not None and len(asked.response) > _LONG_RESPONSE_CHARS
 
 
 def _jobs(predictions: Sequence[_Prediction]) -> deque[list[_Prediction]]:
