@@ -30,7 +30,7 @@ _START = re.compile(r'(?:\A|(?<=[\n:>`])|(?<=: )|(?<=boxed\{))(?P<value>[\[{"])'
 _MARKED = re.compile(rf"{_MARK}\d++")
 _READ_TIMES_MAX = 4
 """So often on average may a character be read: what fails may have been nearly at the end."""
-_ATTEMPT_CHARS = 512
+_ATTEMPT_CHARS = 1024
 """What beginning to read costs, in characters read."""
 _CUT_TOKEN_CHARS = 12
 _WRAPPER_KEYS_MAX = 8
