@@ -61,12 +61,14 @@ async def _run_all(
         for number, (target, isolation) in enumerate(runs, start=1):
             row = await ground.attack(target, isolation, first)
             rows.append(row)
-            said = "; ".join(row.faults) or "ok"
-            print(
-                f"{number}/{len(runs)} {row.id} [{isolation}] {row.statuses[-1]}: {said}",
-                flush=True,
-            )
+            print(f"{number}/{len(runs)} {told(row)}", flush=True)
     return rows, f"{able.engine} engine, Python {able.python}, image {able.image[:19]}"
+
+
+def told(row: Row) -> str:
+    """One line about an attack, which may have got no answer."""
+    status = row.statuses[-1] if row.statuses else "no answer"
+    return f"{row.id} [{row.isolation}] {status}: {'; '.join(row.faults) or 'ok'}"
 
 
 def run(*, seed: int, only: str) -> tuple[list[Row], Circumstances]:
