@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from execbox import strict_json, wire
 from execbox._exchange import Exchange, HttpAnswer
 from execbox._operations import (
+    cases_bound_s,
     encoded,
     generation_bound_s,
     items_bound_s,
@@ -62,7 +63,7 @@ _NDJSON = "application/x-ndjson"
 _OF_THESE_LINES = (ServiceError, ConnectFailed, ConnectionBroken, RequestTimedOut)
 """Failures that may concern these lines only, and not every request of this client."""
 
-LineAnswer: TypeAlias = wire.ExecuteAnswer | wire.GenerateAnswer | wire.VerifyAnswer
+LineAnswer: TypeAlias = wire.ResultAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,8 @@ def _names(line: object) -> tuple[str | None, str | None]:
 def _bound_s(line: wire.BatchLine) -> float:
     if isinstance(line, wire.VerifyLine):
         return items_bound_s(line)
+    if isinstance(line, wire.RunLine):
+        return cases_bound_s(line)
     return generation_bound_s(line) if isinstance(line, wire.GenerateLine) else job_bound_s(line)
 
 

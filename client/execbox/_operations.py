@@ -6,6 +6,7 @@ that returns an ``Exchange``.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
@@ -18,10 +19,14 @@ from execbox.wire.complaints import invalid_request
 
 __all__ = [
     "CallLike",
+    "CaseLike",
+    "ContentLike",
     "ExecuteOptions",
     "GenerateOptions",
+    "RunOptions",
     "VerifyOptions",
     "capabilities",
+    "cases_bound_s",
     "execute",
     "generate",
     "generation_bound_s",
@@ -30,6 +35,7 @@ __all__ = [
     "job_bound_s",
     "ready",
     "readyz",
+    "run",
     "set_fields",
     "verify",
 ]
@@ -39,6 +45,12 @@ T = TypeVar("T")
 CallLike: TypeAlias = wire.Call | Mapping[str, object] | list[Any] | tuple[Any, ...]
 """One call: keyword arguments as a mapping, positional ones as a list or tuple."""
 
+ContentLike: TypeAlias = wire.Content | bytes
+"""What a file or stdin holds: text, or bytes."""
+CaseLike: TypeAlias = wire.Case | Mapping[str, object] | ContentLike
+"""One case: its fields as a mapping, or its stdin alone."""
+
+_OF_PROGRAMS = ("arguments", "stdin", "files", "fetch", "language")
 _NON_FINITE_ADVICE = "; to give it to the function all the same, execute with non_finite"
 _PROBE_TIMEOUT_S = 5.0
 _COMPARING_TIMEOUT_S = 60.0
@@ -91,6 +103,25 @@ class VerifyOptions(TypedDict, total=False):
     profile: wire.Profile | None
     convert: wire.Conversion | None
     feedback_templates: wire.FeedbackTemplates | None
+
+
+class RunOptions(TypedDict, total=False):
+    """What ``run`` takes besides program and cases; what is left out is the service's choice.
+
+    ``arguments``, ``stdin``, ``files``, ``fetch`` and ``language`` belong to a program given as
+    source only.
+    """
+
+    arguments: Sequence[str] | None
+    stdin: ContentLike | None
+    files: Mapping[str, ContentLike] | None
+    fetch: Sequence[str] | None
+    language: wire.Language | None
+    expected: wire.ExpectedStdout | Mapping[str, object] | str | None
+    stop_at_first_failure: bool | None
+    limits: wire.ProgramLimits | None
+    isolation: wire.Isolation | None
+    profile: wire.Profile | None
 
 
 def execute(
@@ -172,6 +203,32 @@ def verify(
     )
 
 
+def run(
+    program: wire.Program | str,
+    cases: Sequence[CaseLike] | None = None,
+    **options: Unpack[RunOptions],
+) -> Exchange[wire.RunResponse]:
+    """``POST /v1/run``. Raises ``InvalidRequest`` or ``RequestTooLarge`` before sending."""
+    request = _run_request(program, cases, **options)
+    case_count = len(request.cases) if request.cases is not None else 1
+
+    def read(answer: HttpAnswer) -> wire.RunResponse:
+        response = read_model(wire.RunResponse, answer)
+        if len(response.runs) != case_count:
+            raise InvalidResponse(
+                f"{answer.url} answered {len(response.runs)} runs for {case_count} cases"
+            )
+        return response
+
+    return Exchange(
+        method="POST",
+        path="/v1/run",
+        body=_checked_size(encoded(request), remedy="send fewer cases or smaller files"),
+        read=read,
+        read_timeout_s=cases_bound_s(request),
+    )
+
+
 def capabilities() -> Exchange[wire.Capabilities]:
     """``GET /v1/capabilities``."""
     return _get("/v1/capabilities", lambda answer: read_model(wire.Capabilities, answer))
@@ -230,6 +287,13 @@ def items_bound_s(request: wire.VerifyRequest) -> float:
     return run_s + _COMPARING_TIMEOUT_S
 
 
+def cases_bound_s(request: wire.RunRequest) -> float:
+    """As ``job_bound_s``, for a program that is compiled once and run once per case."""
+    limits = request.limits
+    run_s = limits.wall_time_s * _HARD_STOP_FACTOR * _RERUN_FACTOR
+    return min((len(request.cases or ()) + 1) * run_s, limits.job_time_s + run_s)
+
+
 def _after_job_time_s(request: wire.ExecuteRequest | wire.GenerateRequest) -> float:
     return request.limits.job_time_s + _call_bound_s(request)
 
@@ -267,6 +331,68 @@ def _execute_request(
         return wire.ExecuteRequest.model_validate(fields | given)
     except ValidationError as error:
         raise invalid_request(error) from error
+
+
+def _run_request(
+    program: wire.Program | str,
+    cases: Sequence[CaseLike] | None,
+    **options: Unpack[RunOptions],
+) -> wire.RunRequest:
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    try:
+        fields = {"program": _program(program, given)}
+        if cases is not None:
+            fields["cases"] = [_case(case) for case in cases]
+        if "expected" in given:
+            given["expected"] = _expected(given["expected"])
+        return wire.RunRequest.model_validate(fields | given)
+    except ValidationError as error:
+        raise invalid_request(error) from error
+
+
+def _program(program: wire.Program | str, given: dict[str, Any]) -> Any:
+    """Takes what belongs to a program out of ``given``."""
+    named = {name: given.pop(name) for name in _OF_PROGRAMS if name in given}
+    if isinstance(program, wire.Program):
+        if named:
+            raise InvalidRequest(
+                f"{' and '.join(named)} cannot be given next to a wire.Program; set it there"
+            )
+        return program
+    return {"code": program, **_run_fields(named)}
+
+
+def _case(case: CaseLike) -> Any:
+    if isinstance(case, wire.Case):
+        return case
+    if isinstance(case, Mapping):
+        return _run_fields(dict(case))
+    # What is left are the two forms of stdin.
+    return _run_fields({"stdin": case})
+
+
+def _run_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Plain Python as the schema has it: bytes as base64, any sequence of text as a list."""
+    for name in ("arguments", "fetch"):
+        if isinstance(fields.get(name), tuple):
+            fields[name] = list(fields[name])
+    if "stdin" in fields:
+        fields["stdin"] = _content(fields["stdin"])
+    if isinstance(fields.get("files"), Mapping):
+        fields["files"] = {path: _content(content) for path, content in fields["files"].items()}
+    if fields.get("expected") is not None:
+        fields["expected"] = _expected(fields["expected"])
+    return fields
+
+
+def _content(content: object) -> object:
+    if isinstance(content, bytes | bytearray | memoryview):
+        return {"base64": b64encode(content).decode()}
+    return content
+
+
+def _expected(expected: object) -> object:
+    return {"stdout": expected} if isinstance(expected, str) else expected
 
 
 def _function(function: wire.Function | str, given: dict[str, object]) -> wire.Function:
@@ -348,4 +474,7 @@ def _plain(value: object) -> object:
     # Only the schema's own lists hold models, and hold nothing else.
     if isinstance(value, list) and value and isinstance(value[0], BaseModel):
         return [_plain(member) for member in value]
+    # Of its objects, those of files.
+    if isinstance(value, dict) and any(isinstance(each, BaseModel) for each in value.values()):
+        return {name: _plain(member) for name, member in value.items()}
     return value

@@ -19,7 +19,14 @@ from typing import Any, Self, TypeVar, Unpack
 
 from execbox import _batch_async, _batch_sync, _operations, wire
 from execbox._batch import BatchResult
-from execbox._operations import CallLike, ExecuteOptions, GenerateOptions, VerifyOptions
+from execbox._operations import (
+    CallLike,
+    CaseLike,
+    ExecuteOptions,
+    GenerateOptions,
+    RunOptions,
+    VerifyOptions,
+)
 from execbox._retry import Polling
 from execbox._transport import AsyncSeam, AsyncTransport, SyncSeam, SyncTransport
 from execbox.config import ClientConfig, config_from_env
@@ -114,14 +121,32 @@ class Client:
         """
         return self._transport.send(_operations.verify(items, **options))
 
+    def run(
+        self,
+        program: wire.Program | str,
+        cases: Sequence[CaseLike] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> wire.RunResponse:
+        """Run a whole program as the main module, once per case; same order in the answer.
+
+        ``program`` may be its source, then with ``arguments``, ``stdin``, ``files`` (contents by
+        path), ``fetch`` (which files are sent back) and ``language``. A case is a ``wire.Case``, a
+        mapping of its fields, or its stdin alone, as text or bytes; without ``cases`` the program
+        is run once. ``expected`` is what it has to print, compared exactly where it is plain text.
+        Other options: ``stop_at_first_failure``, ``limits`` (``wire.ProgramLimits``),
+        ``isolation``, ``profile``. What is raised: as for ``execute``.
+        """
+        return self._transport.send(_operations.run(program, cases, **options))
+
     def batch(
         self, lines: Iterable[wire.BatchLine | Mapping[str, object]], *, concurrency: int = 4
     ) -> Generator[BatchResult, None, None]:
         """Many operations, any number of them, with their results as they finish, in any order.
 
-        A line is a ``wire.ExecuteLine``, ``GenerateLine`` or ``VerifyLine``, or a mapping of its
-        fields; results carry its ``id``. ``lines`` is read in the caller's thread, no further
-        ahead than a few hundred lines or 64 MiB, and at most ``concurrency`` streams are open.
+        A line is a ``wire.ExecuteLine``, ``GenerateLine``, ``VerifyLine`` or ``RunLine``, or a
+        mapping of its fields; results carry its ``id``. ``lines`` is read in the caller's thread,
+        no further ahead than a few hundred lines or 64 MiB, and at most ``concurrency`` streams
+        are open.
         Every line gets exactly one result. What could not be sent, or stayed unanswered beyond
         the configured retries, is a result with ``error``; a line whose answer is a retryable
         error is sent again too. Raises what would be true of every line, such as
@@ -232,6 +257,15 @@ class AsyncClient:
         **options: Unpack[VerifyOptions],
     ) -> wire.VerifyResponse:
         return await self._transport.send(_operations.verify(items, **options))
+
+    async def run(
+        self,
+        program: wire.Program | str,
+        cases: Sequence[CaseLike] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> wire.RunResponse:
+        """See ``Client.run``."""
+        return await self._transport.send(_operations.run(program, cases, **options))
 
     def batch(
         self,

@@ -14,6 +14,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,17 @@ class Terms:
     elsewhere_number: int = 0
 
 
+@dataclass(frozen=True)
+class Streams:
+    """Descriptors that a job gets as its own: pipes to the supervisor, and what it may read."""
+
+    result_fd: int
+    stdout_fd: int
+    stderr_fd: int
+    stdin_fd: int | None = None
+    """A sealed memory file of this execution's own; None for an empty stdin."""
+
+
 class Confinement:
     """The prepared steps: everything that can be computed once is computed in the zygote."""
 
@@ -79,19 +91,29 @@ class Confinement:
             self._programs[profile] = (_FilterProgram(len(code) // 8, pointer), buffer)
 
     def enter(
-        self, terms: Terms, *, result_fd: int, stdout_fd: int, stderr_fd: int, mark_fd: int
+        self,
+        terms: Terms,
+        streams: Streams,
+        *,
+        mark_fd: int,
+        before_filter: Callable[[], None] | None = None,
     ) -> None:
         """Take everything away that a job must not have. Raises if any step fails.
+
+        ``before_filter`` is called as the job's user already, and a failure of it is one of ours.
 
         The position of ``mark_fd`` is moved once every step is done: the supervisor shares it, and
         can tell a job that was never confined, and so never ran, from one that ended early.
         """
         mark_fd = fcntl.fcntl(mark_fd, fcntl.F_DUPFD, RESULT_FD + 1)
-        os.dup2(stdout_fd, 1)
-        os.dup2(stderr_fd, 2)
-        os.dup2(result_fd, RESULT_FD)
+        os.dup2(streams.stdout_fd, 1)
+        os.dup2(streams.stderr_fd, 2)
         # The zygote's stdin is one open file for all: locks and flags on it would outlive a job.
-        os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
+        if streams.stdin_fd is None:
+            os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
+        else:
+            os.dup2(streams.stdin_fd, 0)
+        os.dup2(streams.result_fd, RESULT_FD)
         os.closerange(RESULT_FD + 1, mark_fd)
         os.closerange(mark_fd + 1, _FD_MAX)
         os.setsid()
@@ -108,6 +130,8 @@ class Confinement:
             elsewhere.be_elsewhere(list(terms.elsewhere), number=terms.elsewhere_number)
         if terms.frozen or terms.entropy_seed is not None:
             freeze.freeze(list(terms.frozen), entropy_seed=terms.entropy_seed)
+        if before_filter is not None:
+            before_filter()
         self._prctl(_PR_SET_NO_NEW_PRIVS, 1)
         program, _buffer = self._programs[terms.profile]
         self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))

@@ -55,6 +55,26 @@ class Allowance:
         return HARD_STOP_FACTOR * self.wall_time_ns
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """Descriptors of the sealed memory files that a job process reads."""
+
+    function_fd: int
+    call_fd: int
+    stdin_fd: int | None = None
+
+    def beside(self, stream_fds: list[int]) -> list[int]:
+        """All that a job gets, in the order of ``zygote``."""
+        stdin_fds = [] if self.stdin_fd is None else [self.stdin_fd]
+        return [self.function_fd, self.call_fd, *stream_fds, *stdin_fds]
+
+    def close(self) -> None:
+        """Close those that are of one execution only."""
+        os.close(self.call_fd)
+        if self.stdin_fd is not None:
+            os.close(self.stdin_fd)
+
+
 @dataclass
 class Stream:
     """One pipe that a job writes to: read to its end, kept up to a cap."""
@@ -120,9 +140,7 @@ class Execution:
         self._killed: str | None = None
         self._end: dict[str, Any] | None = None
 
-    def run(
-        self, terms: dict[str, Any], *, function_fd: int, call_fd: int, service_fd: int
-    ) -> Outcome:
+    def run(self, terms: dict[str, Any], inputs: Inputs, *, service_fd: int) -> Outcome:
         """Run to the end.
 
         Raises ServiceGone, ZygoteLost or MachineOutOfMemory; then the container must end.
@@ -130,17 +148,17 @@ class Execution:
         self._oom_before = meters.oom_kill_count(self._cgroup)
         self._own_oom_before = meters.own_oom_count(self._cgroup)
         try:
-            return self._run(terms, (function_fd, call_fd), service_fd=service_fd)
+            return self._run(terms, inputs, service_fd=service_fd)
         except ZygoteLost as error:
             self._check_machine_memory(error)
             raise
 
-    def _run(self, terms: dict[str, Any], fds: tuple[int, int], *, service_fd: int) -> Outcome:
+    def _run(self, terms: dict[str, Any], inputs: Inputs, *, service_fd: int) -> Outcome:
         self._throttled_before_ns = meters.throttled_ns(self._cgroup)
         if self._end_family is not None:
             self._container_cpu_before_ns = meters.container_cpu_ns(self._cgroup)
         self._open_streams()
-        send_packet(self._zygote, {"op": "run", **terms}, [*fds, *self._write_fds])
+        send_packet(self._zygote, {"op": "run", **terms}, inputs.beside(self._write_fds))
         for fd in self._write_fds:
             os.close(fd)
         started = self._from_zygote()
@@ -154,7 +172,7 @@ class Execution:
         end = self._end
         if end is None:
             raise ZygoteLost("the watch ended before the execution did")
-        confined = os.lseek(fds[1], 0, os.SEEK_CUR) == CONFINED
+        confined = os.lseek(inputs.call_fd, 0, os.SEEK_CUR) == CONFINED
         if not confined and end["exit_code"] is not None and self._killed is None:
             raise ZygoteLost("a job process could not be confined, so nothing was run")
         self._check_machine_memory(None)

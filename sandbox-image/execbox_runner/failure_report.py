@@ -43,6 +43,12 @@ def describe(error: BaseException) -> dict[str, Any]:
     }
 
 
+def in_short(error: BaseException, *, message: str, line: int | None) -> dict[str, Any]:
+    """Type, message and line only: of what has been shown already."""
+    text = _clean(message[:_MESSAGE_CHARS_MAX])
+    return {"type": type_name(error), "message": text, "traceback": None, "line": line}
+
+
 def describe_syntax_error(error: BaseException, name: str) -> dict[str, Any]:
     """The same for source that does not compile: no frames, but the place in what is so named."""
     kind = type_name(error)
@@ -63,7 +69,7 @@ def describe_syntax_error(error: BaseException, name: str) -> dict[str, Any]:
         "type": kind,
         "message": message,
         "traceback": "\n".join(lines),
-        "line": line if name == SOURCE_NAME else None,
+        "line": None if name in (EXPRESSION_NAME, GENERATOR_NAME) else line,
     }
 
 

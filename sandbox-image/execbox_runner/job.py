@@ -10,7 +10,6 @@ import contextlib
 import gc
 import linecache
 import os
-import struct
 import sys
 import types
 from builtins import (
@@ -20,7 +19,6 @@ from builtins import (
     exec,
     len,
     list,
-    memoryview,
     str,
 )
 from dataclasses import dataclass
@@ -33,16 +31,17 @@ from . import (
     failure_report,
     hints,
     preludes,
+    program,
+    program_files,
+    report,
     source_text,
     values,
 )
-from .confine import RESULT_FD, Confinement, Terms
+from .confine import Confinement, Streams, Terms
+from .report import Report
 
 MODULE_NAME = "solution"
-_FRAME_PREFIX = struct.Struct("!4sI")
-_FRAME_MAGIC = b"xbx1"
-_os_write, _os_exit = os.write, os._exit
-_pack = _FRAME_PREFIX.pack
+_os_exit = os._exit
 _setrecursionlimit = sys.setrecursionlimit
 _RECURSION_LIMIT = sys.getrecursionlimit()
 _FENCED = (
@@ -59,6 +58,8 @@ REHEARSED = values.to_json(
     }
 )
 """A function of our own, as the service would send it."""
+_PROGRAM_BEGINS = b'{"program":'
+"""What the service writes where it is a program that is run, and no function called."""
 _REHEARSAL_COUNT = 20
 """The interpreter adapts code to what it does after eight runs and some more (PEP 659)."""
 _flush_streams = (sys.stdout.flush, sys.stderr.flush)
@@ -70,17 +71,6 @@ class Payloads:
 
     function_fd: int
     call_fd: int
-
-
-@dataclass
-class Report:
-    """What the job says of itself; the supervisor and the service believe only its form."""
-
-    status: str
-    output: bytes = b""
-    flags: tuple[str, ...] = ()
-    error: dict[str, Any] | None = None
-    violations: list[dict[str, Any]] | None = None
 
 
 class InvalidCode(Exception):
@@ -96,24 +86,35 @@ def run(
     terms: Terms,
     payloads: Payloads,
     *,
-    result_fd: int,
-    stdout_fd: int,
-    stderr_fd: int,
+    streams: Streams,
 ) -> NoReturn:
-    """Confine this process, run one call, write one frame, end. Never returns."""
+    """Confine this process, run one call or one case, write one frame, end. Never returns."""
     function_bytes = _read_whole(payloads.function_fd)
     call_bytes = _read_whole(payloads.call_fd)
-    confinement.enter(
-        terms,
-        result_fd=result_fd,
-        stdout_fd=stdout_fd,
-        stderr_fd=stderr_fd,
-        mark_fd=payloads.call_fd,
-    )
+    if function_bytes.startswith(_PROGRAM_BEGINS):
+        _run_program(confinement, terms, payloads, streams=streams)
+    confinement.enter(terms, streams, mark_fd=payloads.call_fd)
     gc.enable()
-    report = _execute(values.from_json(function_bytes), call_bytes)
-    _send(report)
+    told = _execute(values.from_json(function_bytes), call_bytes)
+    _flush()
+    report.send(told)
     _os_exit(0)
+
+
+def _run_program(
+    confinement: Confinement, terms: Terms, payloads: Payloads, *, streams: Streams
+) -> NoReturn:
+    function: dict[str, Any] = values.from_json(_read_whole(payloads.function_fd))
+    case: dict[str, Any] = values.from_json(_read_whole(payloads.call_fd))
+    its_program = function["program"]
+
+    def write_given() -> None:
+        if its_program["files"] or case["files"]:
+            program_files.write_given(its_program["files"], case["files"])
+
+    confinement.enter(terms, streams, mark_fd=payloads.call_fd, before_filter=write_given)
+    gc.enable()
+    program.run(its_program, case)
 
 
 def rehearse() -> None:
@@ -125,7 +126,7 @@ def rehearse() -> None:
     main_module = sys.modules["__main__"]
     for _ in range(_REHEARSAL_COUNT):
         for call_bytes in (b'{"args": [1]}', b'{"kwargs": {"n": 1}}', b'{"kwargs": {}}'):
-            _head_of(_execute(values.from_json(REHEARSED), call_bytes))
+            report.head_of(_execute(values.from_json(REHEARSED), call_bytes))
     sys.modules["__main__"] = main_module
     del sys.modules[MODULE_NAME], linecache.cache[failure_report.SOURCE_NAME]
 
@@ -265,24 +266,7 @@ def _plain_error(kind: str, error: BaseException) -> dict[str, Any]:
     return _error(kind, failure_report.message_of(error))
 
 
-def _send(report: Report) -> None:
-    """Flush what was printed, then write the one frame that counts."""
+def _flush() -> None:
     for flush in _flush_streams:
         with contextlib.suppress(BaseException):  # the streams are the user's to break
             flush()
-    data = memoryview(_head_of(report) + report.output)
-    while data:
-        data = data[_os_write(RESULT_FD, data) :]
-
-
-def _head_of(report: Report) -> bytes:
-    header = values.to_json(
-        {
-            "status": report.status,
-            "flags": list(report.flags),
-            "error": report.error,
-            "violations": report.violations,
-            "output_bytes": len(report.output),
-        }
-    )
-    return _pack(_FRAME_MAGIC, len(header)) + header

@@ -19,10 +19,11 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from . import meters, user_ids, zygote
+from . import meters, program_files, user_ids, zygote
 from .execution import (
     Allowance,
     Execution,
+    Inputs,
     MachineOutOfMemory,
     Outcome,
     ServiceGone,
@@ -35,6 +36,7 @@ from .zygotes import Zygotes
 IDLE_MAX_S = 900
 """A container nobody speaks to ends by itself, whatever has become of the service."""
 _CLEAN_DEADLINE_S = 10.0
+_FETCH_DEADLINE_S = 10.0
 _FAMILY_DEADLINE_S = 10.0
 _FAMILY_PAUSE_S = 0.002
 _MEMORY_SLACK_BYTES = 16 * 1024 * 1024
@@ -68,6 +70,7 @@ class Supervisor:
         self._job: dict[str, Any] = {}
         with open("/proc/self/uid_map", encoding="ascii") as file:
             self._user_ids = user_ids.choose(file.read())
+        self._has_program = False
         self._free_space = meters.free_space()
         self._untidy_uid: int | None = None
         """Whose execution was the last, as long as nobody has looked at what it left."""
@@ -124,8 +127,24 @@ class Supervisor:
     def _start_job(self, header: dict[str, Any], body: bytes) -> None:
         if self._function_fd >= 0:
             os.close(self._function_fd)
-        self._function_fd = _sealed_memory("function", body)
+        program_bytes = header.get("program_bytes")
+        payload_bytes = len(body) - (program_bytes or 0)
+        self._function_fd = _sealed_memory("function", body[:payload_bytes])
+        if program_bytes is not None or self._has_program:
+            self._tidy()
+            self._put_program(body[payload_bytes:] if program_bytes is not None else None)
         self._job = header
+
+    def _put_program(self, source: bytes | None) -> None:
+        """Have this program where jobs find it, and count it as what there is without them."""
+        if self._has_program:
+            program_files.remove_source()
+        self._has_program = source is not None
+        if source is not None:
+            program_files.write_source(source)
+        if self._tidied:
+            self._free_space = meters.free_space()
+            self._note_memory()
 
     def _rehearse(self) -> None:
         """Run a call of our own before a job waits for one.
@@ -150,7 +169,8 @@ class Supervisor:
             write_frame(self._out, Kind.REFUSED, {"seq": header["seq"]})
             return False
         execution, outcome, reusable = self._run_call(header, body)
-        self._answer(header["seq"], execution, outcome, reusable=reusable)
+        files = self._fetch(header["fetch"]) if header.get("fetch") else b""
+        self._answer(header["seq"], execution, outcome, reusable=reusable, files=files)
         return reusable
 
     def _run_call(self, header: dict[str, Any], body: bytes) -> tuple[Execution, Outcome, bool]:
@@ -170,7 +190,7 @@ class Supervisor:
             allowance=allowance,
             end_family=(lambda: self._end_family(uid)) if profile == "processes" else None,
         )
-        call_fd = _sealed_memory("call", body)
+        inputs = self._inputs(header, body)
         terms = {
             "uid": uid,
             "profile": profile,
@@ -178,11 +198,9 @@ class Supervisor:
             **(header.get("surroundings") or {}),
         }
         try:
-            outcome = execution.run(
-                terms, function_fd=self._function_fd, call_fd=call_fd, service_fd=self._in
-            )
+            outcome = execution.run(terms, inputs, service_fd=self._in)
         finally:
-            os.close(call_fd)
+            inputs.close()
         self._untidy_uid = uid
         reusable = (
             outcome.drained
@@ -191,6 +209,18 @@ class Supervisor:
             and meters.read_number(self._cgroup.pids) <= process_count
         )
         return execution, outcome, reusable
+
+    def _inputs(self, header: dict[str, Any], body: bytes) -> Inputs:
+        """The call, and behind it what the job reads on stdin, if it has any."""
+        stdin_bytes = header.get("stdin_bytes")
+        if stdin_bytes is None:
+            return Inputs(self._function_fd, _sealed_memory("call", body))
+        call_bytes = len(body) - stdin_bytes
+        return Inputs(
+            self._function_fd,
+            _sealed_memory("call", body[:call_bytes]),
+            _sealed_memory("stdin", body[call_bytes:]),
+        )
 
     def _tidy(self) -> None:
         """Remove what the last execution left, and see whether all is as it was before it."""
@@ -216,7 +246,9 @@ class Supervisor:
         self._memory_bytes = memory_bytes
         return self._held_now_bytes() > self._held_bytes + _MEMORY_SLACK_BYTES
 
-    def _answer(self, seq: int, execution: Execution, outcome: Outcome, *, reusable: bool) -> None:
+    def _answer(
+        self, seq: int, execution: Execution, outcome: Outcome, *, reusable: bool, files: bytes
+    ) -> None:
         result, stdout, stderr = execution.result, execution.stdout, execution.stderr
         header = {
             "seq": seq,
@@ -227,7 +259,39 @@ class Supervisor:
             "stderr_truncated": stderr.overflowed,
             "sizes": [len(result.data), len(stdout.data), len(stderr.data)],
         }
-        write_frame(self._out, Kind.RESULT, header, result.data, stdout.data, stderr.data)
+        if files:
+            header["files_bytes"] = len(files)
+        write_frame(self._out, Kind.RESULT, header, result.data, stdout.data, stderr.data, files)
+
+    # Files that a program left
+
+    def _fetch(self, asked: dict[str, Any]) -> bytes:
+        """The files that match, read by a child under the job's identity; see ``program_files``.
+
+        Cut short, and so no whole answer, where reading them takes too long.
+        """
+        request = program_files.FetchRequest(**asked)
+        request_fd = _sealed_memory("fetch", program_files.request_bytes(request))
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        control = self._zygotes.base()
+        send_packet(control, {"op": "fetch", "uid": self._untidy_uid}, [request_fd, write_fd])
+        os.close(request_fd)
+        os.close(write_fd)
+        pid = _receive(control)["pid"]
+        data = bytearray()
+        deadline_s = time.monotonic() + _FETCH_DEADLINE_S
+        with contextlib.closing(os.fdopen(read_fd, "rb", buffering=0)) as pipe:
+            while True:
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0 or not select.select([pipe], [], [], left_s)[0]:
+                    os.kill(pid, signal.SIGKILL)
+                    break
+                part = os.read(read_fd, 1 << 20)
+                if not part:
+                    break
+                data += part
+        _receive(control)
+        return bytes(data)
 
     # Cleaning up after a job
 
@@ -287,6 +351,7 @@ def _sealed_memory(name: str, data: bytes) -> int:
     while view:
         view = view[os.write(fd, view) :]
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    os.lseek(fd, 0, os.SEEK_SET)
     return fd
 
 

@@ -13,10 +13,11 @@ import importlib
 import os
 import socket
 import time
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
-from . import job, residue
-from .confine import Confinement, Terms, settle_zygote
+from . import job, program_files, residue
+from .confine import Confinement, Streams, Terms, settle_zygote
 from .protocol import StreamClosed, receive_packet, send_packet
 
 STANDARD_LIBRARY = (
@@ -75,7 +76,9 @@ class _Zygote:
                 case "run":
                     self._run(Terms(**message), fds)
                 case "clean":
-                    self._clean(message["uid"])
+                    self._as_user(message["uid"], residue.remove_own_files)
+                case "fetch":
+                    self._fetch(message["uid"], fds)
                 case "specialize":
                     self._specialize(message["packages"], message["syscalls_path"], fds)
         finally:
@@ -83,7 +86,7 @@ class _Zygote:
                 os.close(fd)
 
     def _run(self, terms: Terms, fds: list[int]) -> None:
-        function_fd, call_fd, result_fd, stdout_fd, stderr_fd = fds
+        function_fd, call_fd, *stream_fds = fds
         # Before it, or a short job could have used more time than it seems to have had.
         started_ns = time.monotonic_ns()
         pid = os.fork()
@@ -93,9 +96,7 @@ class _Zygote:
                     self._confinement,
                     terms,
                     job.Payloads(function_fd=function_fd, call_fd=call_fd),
-                    result_fd=result_fd,
-                    stdout_fd=stdout_fd,
-                    stderr_fd=stderr_fd,
+                    streams=Streams(*stream_fds),
                 )
             finally:
                 os._exit(_FAILED_EXIT)
@@ -118,7 +119,9 @@ class _Zygote:
             },
         )
 
-    def _as_user(self, uid: int, work: Any) -> None:
+    def _as_user(
+        self, uid: int, work: Callable[[], None], *, passed_fds: list[int] | None = None
+    ) -> None:
         """Run trusted work in a child that has a job's identity, because we may not act for it."""
         pid = os.fork()
         if pid == 0:
@@ -132,11 +135,20 @@ class _Zygote:
                 code = 0
             finally:
                 os._exit(code)
+        # The reader of a pipe sees its end only when nobody else holds it.
+        while passed_fds:
+            os.close(passed_fds.pop())
         send_packet(self._sock, {"pid": pid})
         self._report_end(pid)
 
-    def _clean(self, uid: int) -> None:
-        self._as_user(uid, residue.remove_own_files)
+    def _fetch(self, uid: int, fds: list[int]) -> None:
+        request_fd, files_fd = fds
+
+        def send() -> None:
+            request = program_files.read_request(request_fd)
+            program_files.send_matching(files_fd, request)
+
+        self._as_user(uid, send, passed_fds=fds)
 
     def _specialize(self, packages: list[str], syscalls_path: str, fds: list[int]) -> None:
         """Fork a zygote that has more packages; it answers on the socket that came along."""

@@ -17,7 +17,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from execbox.wire import Execution
+from execbox.wire import Execution, ProgramRun
 from execbox_service.sandboxes.pool import Pool
 from execbox_service.scheduling.admission import Admission
 from execbox_service.scheduling.job_run import Effort
@@ -121,7 +121,7 @@ class Metrics:
         self._throttled_s.inc(effort.throttled_s)
         self._lost.inc(effort.lost_sandbox_count)
 
-    def executed(self, executions: Sequence[Execution]) -> None:
+    def executed(self, executions: Sequence[Execution] | Sequence[ProgramRun]) -> None:
         """Count the executions that one job is answered with."""
         for execution in executions:
             self._executions.labels(execution.status.value).inc()

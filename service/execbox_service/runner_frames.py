@@ -87,6 +87,7 @@ class Measured(_Header):
     stdout_truncated: bool
     stderr_truncated: bool
     sizes: tuple[_Size, _Size, _Size]
+    files_bytes: int = Field(default=0, ge=0, le=2**62)
 
 
 class Refused(_Header):
@@ -109,6 +110,8 @@ class Result:
     frame: bytes
     stdout: bytes
     stderr: bytes
+    files: bytes = b""
+    """What was fetched of the files that a program left; see ``fetched_files``."""
 
     @cached_property
     def report(self) -> JobReport | None:
@@ -197,10 +200,17 @@ def parse_answer(kind: int, header: bytes, body: bytes) -> SupervisorFrame:
 
 def _parse_result(measured: Measured, body: bytes) -> Result:
     frame_bytes, stdout_bytes, _stderr_bytes = measured.sizes
-    if sum(measured.sizes) != len(body):
+    if sum(measured.sizes) + measured.files_bytes != len(body):
         raise ProtocolViolation(f"sizes {measured.sizes} in a body of {len(body)} bytes")
     after_stdout = frame_bytes + stdout_bytes
-    return Result(measured, body[:frame_bytes], body[frame_bytes:after_stdout], body[after_stdout:])
+    after_stderr = sum(measured.sizes)
+    return Result(
+        measured,
+        frame=body[:frame_bytes],
+        stdout=body[frame_bytes:after_stdout],
+        stderr=body[after_stdout:after_stderr],
+        files=body[after_stderr:],
+    )
 
 
 def parse_report(frame: bytes) -> JobReport | None:

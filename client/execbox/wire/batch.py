@@ -10,6 +10,7 @@ from execbox.wire.error_codes import ErrorBody
 from execbox.wire.execute import ExecuteRequest, ExecuteResponse
 from execbox.wire.fields import Response
 from execbox.wire.generate import GenerateRequest, GenerateResponse
+from execbox.wire.run import RunRequest, RunResponse
 from execbox.wire.verify import VerifyRequest, VerifyResponse
 
 __all__ = [
@@ -23,6 +24,9 @@ __all__ = [
     "GenerateAnswer",
     "GenerateLine",
     "LineId",
+    "ResultAnswer",
+    "RunAnswer",
+    "RunLine",
     "VerifyAnswer",
     "VerifyLine",
 ]
@@ -52,11 +56,19 @@ class VerifyLine(VerifyRequest):
     op: Literal["verify"]
 
 
-BatchLine: TypeAlias = ExecuteLine | GenerateLine | VerifyLine
+class RunLine(RunRequest):
+    """A line of ``POST /v1/batch``: the body of ``/v1/run``, and whose answer it gets."""
+
+    id: LineId
+    op: Literal["run"]
+
+
+BatchLine: TypeAlias = ExecuteLine | GenerateLine | VerifyLine | RunLine
 BATCH_LINES: dict[str, type[BatchLine]] = {
     "execute": ExecuteLine,
     "generate": GenerateLine,
     "verify": VerifyLine,
+    "run": RunLine,
 }
 """What a line of each ``op`` is."""
 
@@ -82,6 +94,13 @@ class VerifyAnswer(VerifyResponse):
     op: Literal["verify"] = "verify"
 
 
+class RunAnswer(RunResponse):
+    """The answer line of a ``RunLine``."""
+
+    id: str
+    op: Literal["run"] = "run"
+
+
 class FailedAnswer(Response):
     """The answer line of a line that has no result."""
 
@@ -91,10 +110,12 @@ class FailedAnswer(Response):
     error: ErrorBody
 
 
-BatchAnswer: TypeAlias = ExecuteAnswer | GenerateAnswer | VerifyAnswer | FailedAnswer
-BATCH_ANSWERS: dict[str, type[ExecuteAnswer | GenerateAnswer | VerifyAnswer]] = {
+ResultAnswer: TypeAlias = ExecuteAnswer | GenerateAnswer | VerifyAnswer | RunAnswer
+BatchAnswer: TypeAlias = ResultAnswer | FailedAnswer
+BATCH_ANSWERS: dict[str, type[ResultAnswer]] = {
     "execute": ExecuteAnswer,
     "generate": GenerateAnswer,
     "verify": VerifyAnswer,
+    "run": RunAnswer,
 }
 """What a line with a result is, by its ``op``; one with ``error`` is a ``FailedAnswer``."""

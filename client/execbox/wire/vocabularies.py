@@ -14,11 +14,15 @@ __all__ = [
     "Conversion",
     "Extraction",
     "Isolation",
+    "Language",
     "OutputFlag",
     "Prelude",
     "Profile",
+    "ProgramStatus",
+    "ProgramVerdict",
     "RejectReason",
     "Status",
+    "StdoutComparator",
     "Stopped",
     "Verdict",
 ]
@@ -37,6 +41,12 @@ granted."""
 Comparator: TypeAlias = Literal["codeio", "exact", "tolerance"]
 """When two outputs are the same. ``codeio``: the paper's rule, equal JSON text or numbers within
 0.1 % with the same integer part. ``exact``: equal JSON values. ``tolerance``: within bounds."""
+StdoutComparator: TypeAlias = Literal["exact", "trimmed", "tokens", "numbers"]
+"""When a program printed what was expected. ``exact``: the same characters. ``trimmed``: but for
+white space at the ends of lines and of the whole. ``tokens``: the same words. ``numbers``: the same
+words, where a number with a point or an exponent may be off by 1e-6, absolute or relative."""
+Language: TypeAlias = Literal["python"]
+"""What a program is written in."""
 Extraction: TypeAlias = Literal["tolerant", "strict"]
 """How an answer is taken out of a text. ``tolerant``: whatever unambiguously says it is the answer,
 the last one. ``strict``: by the rule of CodeI/O's scripts, for results to compare with theirs."""
@@ -84,6 +94,46 @@ class Verdict(StrEnum):
     MEMORY_EXCEEDED = "memory_exceeded"
     OUTPUT_TOO_LARGE = "output_too_large"
     UNSERIALIZABLE = "unserializable"
+    NO_RESULT = "no_result"
+    INVALID_CODE = "invalid_code"
+    NOT_RUN = "not_run"
+
+
+class ProgramStatus(StrEnum):
+    """How one run of a program ended: always about the program, never about the service.
+
+    Where several apply, the first of this order wins: ``memory_exceeded``, ``timeout``,
+    ``output_too_large``, ``no_result``, ``invalid_code``, ``exit_nonzero``.
+    """
+
+    OK = "ok"
+    """It ended with exit code 0."""
+    EXIT_NONZERO = "exit_nonzero"
+    """It ended with a different exit code: 1 after an exception that was not caught."""
+    TIMEOUT = "timeout"
+    """It used up ``cpu_time_s``, or ``wall_time_s`` not counting time spent waiting for a core."""
+    MEMORY_EXCEEDED = "memory_exceeded"
+    """The kernel's OOM killer ended it."""
+    OUTPUT_TOO_LARGE = "output_too_large"
+    """As a verdict: it printed more than ``stdout_bytes``, so what it printed cannot be compared.
+    As a status: it flooded the descriptor on which its end is reported."""
+    NO_RESULT = "no_result"
+    """A signal ended it that nobody but itself has sent: a crash, or a kill of its own."""
+    INVALID_CODE = "invalid_code"
+    """The source does not compile; Python's own message is on stderr, the exit code is 1."""
+    NOT_RUN = "not_run"
+    """Its turn never came: ``job_time_s`` was over, or an earlier case failed. No verdict."""
+
+
+class ProgramVerdict(StrEnum):
+    """Whether a program printed what was expected: or the status of a run that is not ok."""
+
+    CORRECT = "correct"
+    INCORRECT = "incorrect"
+    EXIT_NONZERO = "exit_nonzero"
+    TIMEOUT = "timeout"
+    MEMORY_EXCEEDED = "memory_exceeded"
+    OUTPUT_TOO_LARGE = "output_too_large"
     NO_RESULT = "no_result"
     INVALID_CODE = "invalid_code"
     NOT_RUN = "not_run"

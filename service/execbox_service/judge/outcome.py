@@ -43,8 +43,8 @@ def was_starved(result: Result, *, wall_time_s: float, cpu_count: float) -> bool
     return was_stopped and measured.cpu_time_ns < wall_time_s * cpu_count * 1e9
 
 
-def decide(measured: Measured, report: JobReport | None, *, cpu_limit_ns: int) -> Ending:
-    """How the execution ended."""
+def ended_at_limit(measured: Measured, *, cpu_limit_ns: int) -> Ending | None:
+    """Which limit ended it, by the kernel's evidence alone; None where none did."""
     if measured.oom_kill_count > 0:
         return Ending(Status.MEMORY_EXCEEDED)
     if measured.killed == "cpu_time" or measured.cpu_time_ns > cpu_limit_ns:
@@ -54,6 +54,14 @@ def decide(measured: Measured, report: JobReport | None, *, cpu_limit_ns: int) -
         return Ending(Status.TIMEOUT, "wall_time")
     if measured.killed == "result_bytes" or measured.result_overflowed:
         return Ending(Status.OUTPUT_TOO_LARGE)
+    return None
+
+
+def decide(measured: Measured, report: JobReport | None, *, cpu_limit_ns: int) -> Ending:
+    """How the execution ended."""
+    at_limit = ended_at_limit(measured, cpu_limit_ns=cpu_limit_ns)
+    if at_limit is not None:
+        return at_limit
     if report is None or measured.exit_code != 0:
         return Ending(Status.NO_RESULT)
     return Ending(Status(report.header.status))
@@ -67,12 +75,12 @@ def judge(result: Result, *, limits: Limits, limit_factor: int = 1) -> Execution
     value = _Value()
     error = None
     if report is not None and ending.status == report.header.status:
-        error = _error(report)
+        error = error_of(report)
         if ending.status is Status.OK:
             value = _value(report, limit_bytes=limits.output_bytes)
             ending, error = Ending(value.status), value.error
-    stdout = _text(result.stdout, limit_bytes=limits.stdout_bytes)
-    stderr = _text(result.stderr, limit_bytes=limits.stdout_bytes)
+    stdout = stream_text(result.stdout, limit_bytes=limits.stdout_bytes)
+    stderr = stream_text(result.stderr, limit_bytes=limits.stdout_bytes)
     ended_by_us = measured.killed is not None and ending.status is not Status.MEMORY_EXCEEDED
     return Execution(
         status=ending.status,
@@ -81,7 +89,7 @@ def judge(result: Result, *, limits: Limits, limit_factor: int = 1) -> Execution
         output_flags=value.flags,
         error=error,
         limit=ending.limit,
-        signal=None if ended_by_us else _signal_name(measured.signal),
+        signal=None if ended_by_us else signal_name(measured.signal),
         exit_code=measured.exit_code,
         stdout=stdout.text,
         stderr=stderr.text,
@@ -89,7 +97,7 @@ def judge(result: Result, *, limits: Limits, limit_factor: int = 1) -> Execution
             stdout=measured.stdout_truncated or stdout.cut,
             stderr=measured.stderr_truncated or stderr.cut,
         ),
-        usage=_usage(measured),
+        usage=usage_of(measured),
     )
 
 
@@ -143,7 +151,8 @@ def _non_finite_text(output: bytes) -> str:
     return output.decode("utf-8")
 
 
-def _error(report: JobReport) -> ExecutionError | None:
+def error_of(report: JobReport) -> ExecutionError | None:
+    """What the job says went wrong in its code."""
     reported = report.header.error
     if reported is None:
         return None
@@ -155,7 +164,8 @@ def _error(report: JobReport) -> ExecutionError | None:
     )
 
 
-def _usage(measured: Measured) -> Usage:
+def usage_of(measured: Measured) -> Usage:
+    """What the kernel measured, in the API's units."""
     return Usage(
         cpu_time_s=measured.cpu_time_ns / 1e9,
         wall_time_s=measured.wall_time_ns / 1e9,
@@ -163,7 +173,8 @@ def _usage(measured: Measured) -> Usage:
     )
 
 
-def _signal_name(number: int | None) -> str | None:
+def signal_name(number: int | None) -> str | None:
+    """``SIGSEGV`` for 11; real-time signals have no name of their own."""
     if number is None:
         return None
     try:
@@ -173,15 +184,17 @@ def _signal_name(number: int | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Text:
+class StreamText:
+    """What is shown of a stream, and whether it is shorter than what was kept of it."""
+
     text: str
     cut: bool
 
 
-def _text(data: bytes, *, limit_bytes: int) -> _Text:
+def stream_text(data: bytes, *, limit_bytes: int) -> StreamText:
     """Bytes as text that is no longer than the limit in UTF-8, whatever they are."""
     text = data.decode("utf-8", "replace")
     encoded = text.encode()
     if len(encoded) <= limit_bytes:
-        return _Text(text, cut=False)
-    return _Text(encoded[:limit_bytes].decode("utf-8", "ignore"), cut=True)
+        return StreamText(text, cut=False)
+    return StreamText(encoded[:limit_bytes].decode("utf-8", "ignore"), cut=True)

@@ -6,16 +6,21 @@ are in ``execbox.wire``, and enforcing limits on a running job is the engines' b
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 from execbox.wire import (
+    Content,
     ErrorCode,
     ExecuteRequest,
     GenerateRequest,
     Isolation,
     Limits,
     Profile,
+    ProgramLimits,
+    RunRequest,
     VerifyRequest,
+    content_bytes,
 )
 from execbox_service.failures import CallerMistake
 from execbox_service.settings import Settings
@@ -25,12 +30,14 @@ __all__ = [
     "limits_default",
     "limits_max",
     "permitted_calls",
+    "permitted_cases",
     "permitted_draws",
     "permitted_items",
 ]
 
-_Request = ExecuteRequest | GenerateRequest | VerifyRequest
-LIMIT_NAMES: Final = tuple(Limits.model_fields)
+_Request = ExecuteRequest | GenerateRequest | VerifyRequest | RunRequest
+_LimitsT = TypeVar("_LimitsT", bound=Limits)
+LIMIT_NAMES: Final = tuple(ProgramLimits.model_fields)
 
 
 def limits_max(settings: Settings) -> dict[str, float]:
@@ -41,7 +48,7 @@ def limits_max(settings: Settings) -> dict[str, float]:
 def limits_default(settings: Settings) -> dict[str, float]:
     """The value of each limit for a request that does not name it, never above the maximum."""
     maxima = limits_max(settings)
-    defaults = Limits().model_dump()
+    defaults = ProgramLimits().model_dump()
     return {name: min(defaults[name], maxima[name]) for name in LIMIT_NAMES}
 
 
@@ -73,6 +80,35 @@ def permitted_items(request: VerifyRequest, settings: Settings) -> VerifyRequest
     return request.model_copy(update={"items": items, **_levels(request, settings)})
 
 
+def permitted_cases(request: RunRequest, settings: Settings) -> RunRequest:
+    """``permitted_calls``, for a request whose calls are a program's cases."""
+    _count("cases", len(request.cases or ()), settings)
+    limits = _limits(request.limits, settings)
+    own = request.program.files
+    own_bytes = _files_bytes(own)
+    _check_files("program.files", own_bytes, limits=limits)
+    for index, case in enumerate(request.cases or ()):
+        if case.files:
+            replaced = {path: own[path] for path in case.files if path in own}
+            size_bytes = own_bytes - _files_bytes(replaced) + _files_bytes(case.files)
+            _check_files(f"cases[{index}].files", size_bytes, limits=limits)
+    return request.model_copy(update={"limits": limits, **_levels(request, settings)})
+
+
+def _files_bytes(files: Mapping[str, Content]) -> int:
+    return sum(len(content_bytes(content)) for content in files.values())
+
+
+def _check_files(field: str, size_bytes: int, *, limits: ProgramLimits) -> None:
+    if size_bytes > limits.files_bytes:
+        raise CallerMistake(
+            ErrorCode.INVALID_REQUEST,
+            f"{field}: a case would be given {size_bytes} bytes of files, and limits.files_bytes "
+            f"is {limits.files_bytes}; give fewer or smaller ones, or raise the limit",
+            detail={"field": field, "value": size_bytes, "maximum": limits.files_bytes},
+        )
+
+
 def _levels(request: _Request, settings: Settings) -> dict[str, str]:
     """The isolation level and the profile that a request is run at."""
     return {"isolation": _isolation(request, settings), "profile": _profile(request, settings)}
@@ -87,18 +123,19 @@ def _count(field: str, count: int, settings: Settings) -> None:
         )
 
 
-def _limits(asked: Limits, settings: Settings, *, of: str = "") -> Limits:
-    maxima = limits_max(settings)
-    for name in LIMIT_NAMES:
+def _limits(asked: _LimitsT, settings: Settings, *, of: str = "") -> _LimitsT:
+    every = limits_max(settings)
+    maxima = {name: every[name] for name in type(asked).model_fields}
+    for name, most in maxima.items():
         value = getattr(asked, name)
-        if name in asked.model_fields_set and value > maxima[name]:
+        if name in asked.model_fields_set and value > most:
             raise CallerMistake(
                 ErrorCode.LIMIT_ABOVE_MAXIMUM,
-                f"{of}limits.{name}: {value} is above this service's maximum of {maxima[name]}; "
-                f"ask for at most {maxima[name]}",
-                detail={"field": f"{of}limits.{name}", "value": value, "maximum": maxima[name]},
+                f"{of}limits.{name}: {value} is above this service's maximum of {most}; "
+                f"ask for at most {most}",
+                detail={"field": f"{of}limits.{name}", "value": value, "maximum": most},
             )
-    lowered = {name: maxima[name] for name in LIMIT_NAMES if getattr(asked, name) > maxima[name]}
+    lowered = {name: most for name, most in maxima.items() if getattr(asked, name) > most}
     return asked.model_copy(update=lowered)
 
 

@@ -22,17 +22,22 @@ from execbox.wire import (
     GenerateLine,
     GenerateRequest,
     GenerateResponse,
+    ProgramRun,
+    RunAnswer,
+    RunLine,
+    RunRequest,
+    RunResponse,
     VerifyAnswer,
     VerifyLine,
     VerifyRequest,
     VerifyResponse,
 )
-from execbox_service.operations import execute, generate, policy, verify
+from execbox_service.operations import execute, generate, policy, run, verify
 from execbox_service.operations.backend import Backend
 from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings
 
-__all__ = ["EXECUTE", "GENERATE", "OPERATIONS", "VERIFY", "Operation"]
+__all__ = ["EXECUTE", "GENERATE", "OPERATIONS", "RUN", "VERIFY", "Operation"]
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 ResponseT = TypeVar("ResponseT", bound=BaseModel)
@@ -67,7 +72,7 @@ class Operation(Generic[RequestT, ResponseT]):
     """The request with what it left out filled in, within what the operator permits. Raises
     CallerMistake."""
     perform: Perform[RequestT, ResponseT]
-    executions_of: Callable[[ResponseT], Sequence[Execution]]
+    executions_of: Callable[[ResponseT], Sequence[Execution] | Sequence[ProgramRun]]
     """The executions that the log counts of an answer."""
 
     @property
@@ -123,7 +128,23 @@ VERIFY: Final = Operation(
     executions_of=verify.executions_of,
 )
 
+RUN: Final = Operation(
+    name="run",
+    summary="Run a whole program, once per case",
+    description="""The program is the main module, with stdin, arguments and files. Answers 200
+    whatever it did: how each case ended is its `status`, and what its output is worth its
+    `verdict`.
+    """,
+    request=RunRequest,
+    response=RunResponse,
+    line=RunLine,
+    answer=RunAnswer,
+    permitted=policy.permitted_cases,
+    perform=run.run,
+    executions_of=run.executions_of,
+)
+
 OPERATIONS: Final[Mapping[str, Operation[Any, Any]]] = {
-    operation.name: operation for operation in (EXECUTE, GENERATE, VERIFY)
+    operation.name: operation for operation in (EXECUTE, GENERATE, VERIFY, RUN)
 }
 """Every operation by name. Their types differ, so what takes one of them names its own."""

@@ -29,6 +29,16 @@ _HARD_STOP_FACTOR = 4
 _SEQ_BITS = 62
 _FRAME_OVERHEAD_BYTES = 256 * 1024
 """What the supervisor keeps of a job's frame beside the output: header, message, traceback."""
+_FETCH_OVERHEAD_BYTES = 4 * 1024 * 1024
+"""What fetched files may need beside themselves: a thousand paths, and why others are left out."""
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Which files a program's run sends back, and how many bytes of them at most."""
+
+    globs: tuple[str, ...]
+    bytes_max: int
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,9 @@ class Job:
     isolation: Isolation
     extra_memory_mb: int = 0
     """Beyond the limits' memory: what further interpreters with packages hold."""
+    program: bytes | None = None
+    """The source, where it is a program that is run and no function called."""
+    fetch: Fetch | None = None
 
 
 Surroundings = tuple[tuple[str, str | int | tuple[str, ...]], ...]
@@ -69,6 +82,8 @@ class Attempt:
 
     call_payload: bytes
     variation: Variation = BASELINE
+    stdin: bytes | None = None
+    """None is an empty one that is no file."""
 
 
 @dataclass(frozen=True)
@@ -220,14 +235,18 @@ class SandboxDriver:
         if self._told is not job:
             await self._set_memory(lease, job)
             runner_mb = self._pool.limits.runner_allowance_mb + lease.extra_memory_mb
-            header = {
+            header: dict[str, object] = {
                 "packages": list(job.packages),
                 "profile": job.profile,
                 "runner_bytes": runner_mb * 1024 * 1024,
                 # One that is thrown away after this job is not cleaned after its last call.
                 "kept": job.isolation == "process",
             }
-            lease.sandbox.send(pack(FrameKind.JOB, header, job.function_payload))
+            body = job.function_payload
+            if job.program is not None:
+                header["program_bytes"] = len(job.program)
+                body += job.program
+            lease.sandbox.send(pack(FrameKind.JOB, header, body))
             if job.packages:
                 lease.package_sets.add(frozenset(job.packages))
             self._told = job
@@ -246,7 +265,7 @@ class SandboxDriver:
         factor = variation.limit_factor
         # Not counted: an answer left over from an earlier job in the same sandbox fits no call.
         seq = secrets.randbits(_SEQ_BITS)
-        header = {
+        header: dict[str, object] = {
             "seq": seq,
             "allowance": {
                 "cpu_time_ns": round(limits.cpu_time_s * factor * 1e9),
@@ -258,7 +277,16 @@ class SandboxDriver:
             "interpreter": dict(variation.interpreter),
             "surroundings": dict(variation.surroundings),
         }
-        lease.sandbox.send(pack(FrameKind.EXECUTE, header, attempt.call_payload))
+        body = attempt.call_payload
+        if attempt.stdin is not None:
+            header["stdin_bytes"] = len(attempt.stdin)
+            body += attempt.stdin
+        if run.job.fetch is not None:
+            header["fetch"] = {
+                "globs": run.job.fetch.globs,
+                "bytes_max": run.job.fetch.bytes_max,
+            }
+        lease.sandbox.send(pack(FrameKind.EXECUTE, header, body))
         if not run.sent:
             run.turn_s = time.monotonic()
         run.sent.append((seq, index))
@@ -284,9 +312,12 @@ class SandboxDriver:
                 raise SandboxLost("it refused its first call, which nothing can have come before")
             return answer
         frame_bytes, *stream_bytes = answer.measured.sizes
+        fetch = run.job.fetch
+        files_bytes_max = 0 if fetch is None else fetch.bytes_max + _FETCH_OVERHEAD_BYTES
         if (
             frame_bytes > limits.output_bytes + _FRAME_OVERHEAD_BYTES
             or max(stream_bytes) > limits.stdout_bytes
+            or len(answer.files) > files_bytes_max
         ):
             raise SandboxLost("more output than was asked for")
         return answer

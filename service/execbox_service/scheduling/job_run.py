@@ -306,6 +306,8 @@ def _kept_bytes(results: Sequence[Result]) -> int:
         + 2 * (len(result.stdout) + len(result.stderr))
         + len(result.frame)
         + read_bytes_max(result.frame)
+        # Once more as base64, and once as part of the answer's text.
+        + 4 * len(result.files)
         for result in results
     )
 

@@ -1,0 +1,253 @@
+"""``POST /v1/run``: a whole program, its cases, and what each of them gave."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
+
+from execbox.wire.execute import ExecutionError, Truncated, Usage
+from execbox.wire.fields import CALLS_MAX, Request, Response, Text
+from execbox.wire.functions import Limits
+from execbox.wire.vocabularies import (
+    Isolation,
+    Language,
+    Profile,
+    ProgramStatus,
+    ProgramVerdict,
+    StdoutComparator,
+)
+
+__all__ = [
+    "FILES_MAX",
+    "PROGRAM_NAME",
+    "Base64Content",
+    "Case",
+    "Content",
+    "ExpectedStdout",
+    "FetchedFile",
+    "FileLeftOut",
+    "Program",
+    "ProgramLimits",
+    "ProgramRun",
+    "RunRequest",
+    "RunResponse",
+    "content_bytes",
+]
+
+PROGRAM_NAME = "program.py"
+"""The source's own file in the working directory; no given file can have its name."""
+FILES_MAX = 1000
+"""Most files that a case can be given, and that can be fetched of it."""
+_PATH_BYTES_MAX = 1024
+_NAME_BYTES_MAX = 255
+"""Of a file in Linux."""
+_GLOBS_MAX = 20
+_ARGUMENTS_MAX = 1000
+
+
+def _base64(text: str) -> str:
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as error:
+        raise ValueError(f"must be base64 with padding (RFC 4648, section 4): {error}") from error
+    return text
+
+
+class Base64Content(Request):
+    """Bytes that may be no text."""
+
+    base64: Annotated[str, AfterValidator(_base64)]
+
+
+Content: TypeAlias = str | Base64Content
+"""Text, which is sent as UTF-8, or bytes."""
+
+
+def content_bytes(content: Content) -> bytes:
+    """The bytes that a file or stdin holds."""
+    if isinstance(content, str):
+        return content.encode()
+    return binascii.a2b_base64(content.base64)
+
+
+def _names(path: str) -> list[str]:
+    if "\x00" in path:
+        raise ValueError("must not contain NUL characters (U+0000)")
+    if path.startswith("/"):
+        raise ValueError(f"{path!r:.100} is absolute; name it relative to the working directory")
+    names = path.split("/")
+    if not all(names):
+        raise ValueError(f"{path!r:.100} has an empty name in it; write it as folder/name")
+    if "." in names or ".." in names:
+        raise ValueError(f"{path!r:.100} has . or .. in it; files stay in the working directory")
+    return names
+
+
+def _path(path: str) -> str:
+    names = _names(path)
+    longest = max(len(name.encode("utf-8", "surrogatepass")) for name in names)
+    if longest > _NAME_BYTES_MAX:
+        raise ValueError(f"has a name of {longest} bytes; {_NAME_BYTES_MAX} is the most in Linux")
+    if path == PROGRAM_NAME:
+        raise ValueError(f"{PROGRAM_NAME} is reserved: it is the program's own source")
+    return path
+
+
+def _glob(glob: str) -> str:
+    _names(glob)
+    return glob
+
+
+def _argument(argument: str) -> str:
+    if "\x00" in argument:
+        raise ValueError("must not contain NUL characters (U+0000), which no argument can carry")
+    return argument
+
+
+FilePath = Annotated[str, Field(min_length=1, max_length=_PATH_BYTES_MAX), AfterValidator(_path)]
+Files: TypeAlias = Annotated[dict[FilePath, Content], Field(max_length=FILES_MAX)]
+Glob = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_glob)]
+Arguments = Annotated[
+    list[Annotated[str, AfterValidator(_argument)]], Field(max_length=_ARGUMENTS_MAX)
+]
+
+
+class ExpectedStdout(Request):
+    """What a program has to print. Compared in the service: no program ever sees it."""
+
+    stdout: str
+    comparator: StdoutComparator = "exact"
+
+
+class Program(Request):
+    """A whole program, run as the main module; what its cases leave out is theirs, too."""
+
+    code: Text = Field(description="The source. Python 3.11, unless language says otherwise.")
+    language: Language = "python"
+    arguments: Arguments = Field(
+        default_factory=list, description="What follows the program's name in sys.argv."
+    )
+    stdin: Content | None = Field(default=None, description="null is an empty stdin.")
+    files: Files = Field(
+        default_factory=dict, description="By path, relative to the working directory."
+    )
+    fetch: Annotated[list[Glob], Field(max_length=_GLOBS_MAX)] = Field(
+        default_factory=list,
+        description="Which files are sent back: * matches within a name, ** across folders.",
+    )
+
+
+class Case(Request):
+    """One run of the program. What is left out is the program's; files are added to its files."""
+
+    stdin: Content | None = None
+    arguments: Arguments | None = None
+    files: Files | None = None
+    expected: ExpectedStdout | None = None
+
+
+class ProgramLimits(Limits):
+    """What one run of a program may use."""
+
+    files_bytes: Annotated[int, Field(ge=0, le=16 * 1024 * 1024)] = Field(
+        default=16 * 1024 * 1024,
+        description="Bytes of all files that one case is given, and of all that are fetched.",
+    )
+
+
+class RunRequest(Request):
+    """Body of ``POST /v1/run``: one program, and the cases to run it on."""
+
+    program: Program
+    cases: Annotated[list[Case], Field(min_length=1, max_length=CALLS_MAX)] | None = Field(
+        default=None, description="Left out, the program is run once, as it is given."
+    )
+    expected: ExpectedStdout | None = Field(
+        default=None, description="Of every case that does not say its own."
+    )
+    stop_at_first_failure: bool = Field(
+        default=False,
+        description="true leaves the cases after the first that did not end ok, or printed "
+        "something else than expected, not_run.",
+    )
+    limits: ProgramLimits = ProgramLimits()
+    isolation: Isolation = "container"
+    profile: Profile = "default"
+
+    @model_validator(mode="after")
+    def _files_can_be_written(self) -> Self:
+        _check_tree(self.program.files, of="program.files")
+        for index, case in enumerate(self.cases or ()):
+            if case.files:
+                together = {**self.program.files, **case.files}
+                if len(together) > FILES_MAX:
+                    raise ValueError(
+                        f"cases[{index}].files: {len(together)} files with the program's own, and "
+                        f"{FILES_MAX} are the most"
+                    )
+                _check_tree(together, of=f"cases[{index}].files")
+        return self
+
+
+def _check_tree(files: Mapping[str, object], *, of: str) -> None:
+    """Raises ValueError where a path is needed both as a file and as a folder."""
+    for path in files:
+        folder = path.rpartition("/")[0]
+        while folder:
+            if folder in files or folder == PROGRAM_NAME:
+                raise ValueError(f"{of}: {folder!r:.100} is a file, and a folder of {path!r:.100}")
+            folder = folder.rpartition("/")[0]
+
+
+class FetchedFile(Response):
+    """A file as the program left it."""
+
+    base64: str
+    size_bytes: int
+
+
+class FileLeftOut(Response):
+    """A file that was asked for and is not sent."""
+
+    path: str = Field(description="Empty where the reason is about several.")
+    reason: str
+
+
+class ProgramRun(Response):
+    """What one case gave."""
+
+    status: ProgramStatus
+    exit_code: int | None = Field(default=None, description="Null where a signal ended it.")
+    signal: str | None = Field(default=None, description="Name such as SIGSEGV, if one ended it.")
+    limit: Literal["cpu_time", "wall_time"] | None = Field(
+        default=None, description="With timeout: which limit was reached."
+    )
+    stdout: str = Field(default="", description="Bytes that are no UTF-8 are shown as U+FFFD.")
+    stderr: str = ""
+    stdout_base64: str | None = Field(
+        default=None, description="The bytes themselves, where stdout is not UTF-8."
+    )
+    truncated: Truncated = Truncated()
+    files: dict[str, FetchedFile] = Field(default_factory=dict)
+    files_left_out: list[FileLeftOut] = Field(default_factory=list)
+    error: ExecutionError | None = Field(
+        default=None, description="What it raised and did not catch; the traceback is on stderr."
+    )
+    verdict: ProgramVerdict | None = Field(
+        default=None,
+        description="Null without expected. Where the program did not end ok, its status.",
+    )
+    usage: Usage | None = Field(default=None, description="Null for not_run.")
+
+
+class RunResponse(Response):
+    """Answer of ``POST /v1/run``: one run per case, in the order of the cases."""
+
+    runs: list[SerializeAsAny[ProgramRun]]
+    isolation: Isolation
+    engine: str
+    image: str = Field(description="Id of the sandbox image, which docker run accepts.")
+    queue_time_s: float = Field(description="Waiting for a free slot, before the first run.")
