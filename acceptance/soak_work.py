@@ -10,6 +10,8 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
+from pydantic import BaseModel
+
 from acceptance.attack_targets import FAULT_CHARS, Came, Target, judged
 from execbox import AsyncClient, BatchResult, wire
 
@@ -168,6 +170,8 @@ def _of_line(
             right = [item.verdict for item in result.answer.items] == verdicts
         case wire.GenerateAnswer():
             right = len(result.answer.pairs) == 2
+        case wire.RunAnswer():
+            right = all(run.status is wire.ProgramStatus.OK for run in result.answer.runs)
     return _came(name, isolation, right=right, answer=result.answer)
 
 
@@ -176,7 +180,7 @@ def _came(
     isolation: str,
     *,
     right: bool,
-    answer: wire.ExecuteResponse | wire.GenerateResponse | wire.VerifyResponse,
+    answer: BaseModel,
     status: str = "ok",
 ) -> Came:
     if right:

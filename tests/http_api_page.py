@@ -108,6 +108,18 @@ _VERIFY: Final = {
         },
     ]
 }
+_RUN: Final = {
+    "program": {
+        "code": "import sys\nn = int(input())\nopen('log', 'w').write(sys.argv[1])\nprint(n * 2)",
+        "arguments": ["seen"],
+        "fetch": ["*"],
+    },
+    "cases": [
+        {"stdin": "4\n", "expected": {"stdout": "8\n"}},
+        {"stdin": "four\n", "expected": {"stdout": "8", "comparator": "trimmed"}},
+    ],
+    "limits": {"cpu_time_s": 2},
+}
 _BATCH: Final = (
     {"id": "1", "op": "execute", "function": {"code": "def main_solution(n): return n"}}
     | {"calls": [{"args": [1]}]},
@@ -123,6 +135,7 @@ EXCHANGES: Final = (
     Exchange("execute", "POST", "/v1/execute", _json(_EXECUTE)),
     Exchange("generate", "POST", "/v1/generate", _json(_GENERATE)),
     Exchange("verify", "POST", "/v1/verify", _json(_VERIFY)),
+    Exchange("run", "POST", "/v1/run", _json(_RUN)),
     Exchange("batch", "POST", "/v1/batch", "\n".join(map(json.dumps, _BATCH)) + "\n", _NDJSON),
     Exchange("capabilities", "GET", "/v1/capabilities"),
     Exchange("healthz", "GET", "/healthz"),

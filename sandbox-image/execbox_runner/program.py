@@ -123,18 +123,20 @@ def _stream(fd: int, mode: str, name: str) -> io.TextIOWrapper:
 
 def _run_main(code: types.CodeType, namespace: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
     """Run it; returns its exit code, and what it raised and did not catch."""
-    # Of frames there are more here than below an interpreter's own main module.
-    sys.setrecursionlimit(_RECURSION_LIMIT + _depth() - 1)
+    # Below an interpreter's own main module there are no frames, and here there are ours.
+    sys.setrecursionlimit(_RECURSION_LIMIT + _depth() + 1)
     try:
         exec(code, namespace)
-    except SystemExit as ending:
-        return _exit_code(ending), None
-    except BaseException as error:  # noqa: BLE001 - whatever user code raises is its outcome
-        # Without the frame of ours that called it.
-        trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
-        described = _described(error.with_traceback(trace))
-        return _show(error, trace), described
-    return 0, None
+        return 0, None
+    except BaseException as caught:  # noqa: BLE001 - whatever user code raises is its outcome
+        error = caught
+    # Outside of that block, so that what a hook raises has not happened while handling this.
+    if isinstance(error, SystemExit):
+        return _exit_code(error), None
+    # Without the frame of ours that called it.
+    trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    described = _described(error.with_traceback(trace))
+    return _show(error, trace), described
 
 
 def _depth() -> int:
@@ -169,13 +171,17 @@ def _show(error: BaseException, trace: types.TracebackType | None) -> int:
     except SystemExit as ending:
         return _exit_code(ending)
     except BaseException as failure:  # noqa: BLE001 - the hook may be the user's
-        with contextlib.suppress(BaseException):
-            sys.stderr.write("Error in sys.excepthook:\n")
-            below = failure.__traceback__.tb_next if failure.__traceback__ is not None else None
-            sys.__excepthook__(type(failure), failure.with_traceback(below), below)
-            sys.stderr.write("\nOriginal exception was:\n")
-            sys.__excepthook__(kind, error, trace)
+        _show_failed_hook(failure, error)
     return _EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _show_failed_hook(failure: BaseException, error: BaseException) -> None:
+    with contextlib.suppress(BaseException):
+        sys.stderr.write("Error in sys.excepthook:\n")
+        below = failure.__traceback__.tb_next if failure.__traceback__ is not None else None
+        sys.__excepthook__(type(failure), failure.with_traceback(below), below)
+        sys.stderr.write("\nOriginal exception was:\n")
+        sys.__excepthook__(type(error), error, error.__traceback__)
 
 
 def _described(error: BaseException) -> dict[str, Any]:
@@ -209,7 +215,8 @@ def _finish(known: frozenset[str]) -> bool:
         with contextlib.suppress(AttributeError):
             delattr(sys, name)
     sys.excepthook = sys.__excepthook__
-    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+    if written:
+        sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
     sys.modules.pop("__main__", None)
     for name in [each for each in sys.modules if each not in known]:
         sys.modules.pop(name, None)
@@ -223,9 +230,14 @@ def _flush() -> bool:
         try:
             if stream is not None and not stream.closed:
                 stream.flush()
-        except BaseException:  # noqa: BLE001 - the streams are the user's to break
-            # That of stderr is not told of, in an interpreter's end, either.
-            flushed = flushed and stream is not sys.stdout
+        except BaseException as failure:  # noqa: BLE001 - the streams are the user's to break
+            # That of stderr is not told of in an interpreter's end, either.
+            if stream is sys.stdout:
+                flushed = False
+                with contextlib.suppress(BaseException):
+                    told = f"{type(failure).__name__}: {failure}"
+                    sys.stderr.write(f"Exception ignored in: {stream!r}\n{told}\n")
+                    sys.stdout = None
     return flushed
 
 

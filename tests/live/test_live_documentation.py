@@ -121,6 +121,15 @@ def test_verify_page_program_prints_what_the_page_says(
     assert printed == the_block("docs/verify.md", "", starts="a correct")
 
 
+def test_programs_page_program_prints_what_the_page_says(
+    service_of_examples: LiveService, tmp_path: Path
+) -> None:
+    """Statuses, exit codes and verdicts, word for word."""
+    source = the_block("docs/programs.md", "python", starts="from execbox import Client")
+    printed = run_python(source, service=service_of_examples, folder=tmp_path)
+    assert printed == the_block("docs/programs.md", "", starts="ok 0 correct")
+
+
 def test_verify_page_batch_is_answered_line_for_line(
     service_of_examples: LiveService, tmp_path: Path
 ) -> None:

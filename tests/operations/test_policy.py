@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from execbox.wire import ExecuteRequest, GenerateRequest, Limits
+from execbox.wire import ExecuteRequest, GenerateRequest, Limits, ProgramLimits, RunRequest
 from execbox_service.failures import CallerMistake
 from execbox_service.operations.policy import (
     LIMIT_NAMES,
     limits_default,
     limits_max,
     permitted_calls,
+    permitted_cases,
     permitted_draws,
 )
 from execbox_service.settings import load_settings
@@ -25,11 +26,11 @@ def _request(**fields: Any) -> ExecuteRequest:
 def test_limits_default_and_max_cover_every_limit_of_the_schema() -> None:
     """A limit added to the schema cannot be forgotten here."""
     settings = load_settings({})
-    assert set(limits_max(settings)) == set(LIMIT_NAMES) == set(Limits.model_fields)
-    assert limits_default(settings) == Limits().model_dump()
+    assert set(limits_max(settings)) == set(LIMIT_NAMES) == set(ProgramLimits.model_fields)
+    assert limits_default(settings) == ProgramLimits().model_dump()
 
 
-@pytest.mark.parametrize("name", LIMIT_NAMES)
+@pytest.mark.parametrize("name", Limits.model_fields)
 def test_permitted_limit_above_the_operators_maximum_is_refused(name: str) -> None:
     """The message names field, value and maximum."""
     settings = load_settings({f"{name}_max": "20"})
@@ -92,3 +93,51 @@ def test_permitted_level_left_out_is_the_operators_first() -> None:
     assert permitted_calls(_request(), settings).isolation == "process"
     assert permitted_calls(_request(isolation="container"), settings).isolation == "container"
     assert permitted_calls(_request(), load_settings({})).isolation == "container"
+
+
+def _program(**fields: Any) -> RunRequest:
+    return RunRequest.model_validate({"program": {"code": "pass"}} | fields)
+
+
+def test_permitted_files_bytes_above_the_operators_maximum_is_refused() -> None:
+    """The limit that only programs have is the operator's to lower, too."""
+    settings = load_settings({"files_bytes_max": "20"})
+    with pytest.raises(CallerMistake, match=r"limits\.files_bytes: 21 is above .* maximum of 20"):
+        permitted_cases(_program(limits={"files_bytes": 21}), settings)
+    assert permitted_cases(_program(), settings).limits.files_bytes == 20
+
+
+@pytest.mark.parametrize(
+    ("own", "of_case", "refused"),
+    [
+        ({"a": "12345678"}, None, False),
+        ({"a": "123456789"}, None, True),
+        ({"a": {"base64": "AAAAAAAAAAA="}}, None, False),
+        ({"a": "üüüüü"}, None, True),
+        ({"a": "1234"}, {"b": "1234"}, False),
+        ({"a": "1234"}, {"b": "12345"}, True),
+        ({"a": "12345678"}, {"a": "1234"}, False),
+        ({"a": "1234"}, {"a": "12345678"}, False),
+    ],
+)
+def test_permitted_cases_are_given_no_more_than_files_bytes(
+    own: dict[str, object], of_case: dict[str, object] | None, *, refused: bool
+) -> None:
+    """All files of one case together, where one of its own replaces one of the program's."""
+    fields: dict[str, Any] = {"program": {"code": "", "files": own}, "limits": {"files_bytes": 8}}
+    if of_case is not None:
+        fields["cases"] = [{"files": of_case}]
+    if not refused:
+        permitted_cases(_program(**fields), load_settings({}))
+        return
+    with pytest.raises(CallerMistake, match=r"files: a case would be given \d+ bytes") as caught:
+        permitted_cases(_program(**fields), load_settings({}))
+    assert caught.value.http_status == 422
+
+
+def test_permitted_cases_are_no_more_than_the_operators_maximum() -> None:
+    """As for calls."""
+    settings = load_settings({"calls_max": "2"})
+    assert permitted_cases(_program(cases=[{}, {}]), settings).cases is not None
+    with pytest.raises(CallerMistake, match="cases: 3 cases are more than"):
+        permitted_cases(_program(cases=[{}, {}, {}]), settings)

@@ -47,6 +47,6 @@ def test_zygote_ended_for_want_of_memory_is_told_by_whose_it_was(
         run = execution.Execution(ours, cgroup, allowance=ALLOWANCE)
         fd = payload.fileno()
         with pytest.raises(expected):
-            run.run({}, function_fd=fd, call_fd=fd, service_fd=fd)
+            run.run({}, execution.Inputs(fd, fd), service_fd=fd)
         run.close()
     thread.join()

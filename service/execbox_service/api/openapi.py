@@ -5,6 +5,7 @@ Describes only; what is described is enforced by ``validation.py`` and the schem
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from execbox.wire import (
     ErrorResponse,
     FailedAnswer,
     Limits,
+    ProgramLimits,
+    RunRequest,
     VerifyItem,
 )
 from execbox_service.api.auth import OPEN_PATHS
@@ -146,11 +149,11 @@ def _request_schemas() -> dict[str, Any]:
 
 def _name_maxima(schemas: dict[str, Any], settings: Settings) -> None:
     """What the operator permits, where that is less than the schema of every service."""
-    limits = schemas[Limits.__name__]["properties"]
-    for name, maximum in limits_max(settings).items():
-        limits[name]["maximum"] = maximum
-        limits[name]["default"] = limits_default(settings)[name]
-    schemas[VerifyItem.__name__]["properties"]["limits"]["default"] = limits_default(settings)
+    maxima, defaults = limits_max(settings), limits_default(settings)
+    for model in (Limits, ProgramLimits):
+        for name, described in schemas[model.__name__]["properties"].items():
+            described.update(maximum=maxima[name], default=defaults[name])
+    schemas[VerifyItem.__name__]["properties"]["limits"]["default"] = _of(Limits, defaults)
     for request in _REQUESTS:
         fields = schemas[request.__name__]["properties"]
         for name, allowed in (
@@ -160,12 +163,19 @@ def _name_maxima(schemas: dict[str, Any], settings: Settings) -> None:
             fields[name].update(enum=list(allowed), default=allowed[0])
         for name in fields.keys() & {"calls", "items"}:
             fields[name]["maxItems"] = settings.calls_max
+        if "cases" in fields:
+            fields["cases"]["anyOf"][0]["maxItems"] = settings.calls_max
         if "limits" in fields:
-            fields["limits"]["default"] = limits_default(settings)
+            model = ProgramLimits if issubclass(request, RunRequest) else Limits
+            fields["limits"]["default"] = _of(model, defaults)
         if "attempts" in fields:
             attempts = fields["attempts"]
             attempts["maximum"] = settings.calls_max
             attempts["default"] = min(attempts["default"], settings.calls_max)
+
+
+def _of(limits: type[BaseModel], values: Mapping[str, float]) -> dict[str, float]:
+    return {name: values[name] for name in limits.model_fields}
 
 
 def _answer_schemas() -> dict[str, Any]:
