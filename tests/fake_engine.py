@@ -117,9 +117,10 @@ class FakeSandbox:
     def call_count(self) -> int:
         return sum(1 for kind, _header, _body in self.received if kind == FrameKind.EXECUTE)
 
-    def send(self, frame: bytes) -> None:
+    def send(self, *parts: bytes) -> None:
         if self.lost:
             return
+        frame = b"".join(parts)
         _total, kind, header_bytes = struct.unpack_from("!IBI", frame)
         header = json.loads(frame[9 : 9 + header_bytes])
         self.received.append((kind, header, frame[9 + header_bytes :]))

@@ -1,16 +1,18 @@
 """A service whose sandboxes give whatever a call asks for, however large. No tests.
 
-Run as a program: it serves with the settings of its argument until SIGTERM, and then prints how
-long its event loop stood still at most, and the most memory it took. Everything but the sandboxes
-is the service itself.
+Run as a program: it serves with the settings of its argument until SIGTERM. At each SIGUSR1, and
+at the end, it prints how long its event loop stood still at most since it last did, and the most
+memory it took. Everything but the sandboxes is the service itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 import resource
+import secrets
 import signal
 import socket
 import struct
@@ -18,7 +20,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -34,32 +38,69 @@ _PIECE_BYTES = 64 * 1024
 _SMALL_BYTES = 4096
 
 
-def giving(unit: str, count: int) -> dict[str, Any]:
-    """The call whose output is an array of so many times this text, and a number at its end."""
-    return {"args": [{"unit": unit, "count": count}]}
+def giving(unit: str, count: int, *, varies: bool = False) -> dict[str, Any]:
+    """The call whose output is an array of so many times this text, and a number at its end, which
+    ``varies`` from one execution to the next."""
+    return {"args": [{"unit": unit, "count": count, "varies": varies}]}
+
+
+def drawing(unit: str, count: int) -> dict[str, Any]:
+    """The input generator whose draws have such an array, and differ."""
+    return {"code": _DRAWING + json.dumps({"unit": unit, "count": count, "drawn": True})}
+
+
+_DRAWING = "#"
 
 
 class GivingSandbox(FakeSandbox):
-    """Answers what ``giving`` asks for, and any other call with 1; keeps nothing it is sent."""
+    """Answers what ``giving`` or ``drawing`` asks for, and any other call with 1; keeps nothing it
+    is sent. What is large is made beside the event loop, as a real sandbox makes it."""
 
-    def send(self, frame: bytes) -> None:
-        _total, kind, header_bytes = struct.unpack_from("!IBI", frame)
+    drawn: Any = None
+    """What the generator of the job asks for."""
+
+    def send(self, *parts: bytes) -> None:
+        head, body = parts[0], parts[1]
+        _total, kind, header_bytes = struct.unpack_from("!IBI", head)
+        payload = json.loads(body) if len(body) < _SMALL_BYTES else {}
+        if kind == FrameKind.JOB:
+            generator = payload.get("generator_code", "")
+            is_ours = generator.startswith(_DRAWING)
+            self.drawn = json.loads(generator.removeprefix(_DRAWING)) if is_ours else None
         if kind != FrameKind.EXECUTE or self.lost:
             return
-        header = json.loads(frame[9 : 9 + header_bytes])
-        call = json.loads(frame[9 + header_bytes :]) if len(frame) < _SMALL_BYTES else {}
-        wanted = (call.get("args") or [None])[0]
-        text = b"1"
+        header = json.loads(head[9 : 9 + header_bytes])
+        wanted = (payload.get("args") or [self.drawn])[0] if "args" in payload else payload
+        loop = asyncio.get_running_loop()
+
+        def made(answer: Future[bytes]) -> None:
+            loop.call_soon_threadsafe(self._deliver_in_pieces, answer.result(), 0)
+
         if isinstance(wanted, dict) and "unit" in wanted:
-            text = b"[" + wanted["unit"].encode() * wanted["count"] + b"1]"
-        answer = result_frame(header["seq"], frame=report_frame(text))
-        asyncio.get_running_loop().call_soon(self._deliver_in_pieces, answer, 0)
+            _maker().submit(_answer, header, wanted).add_done_callback(made)
+        else:
+            loop.call_soon(self._deliver_in_pieces, _answer(header, None), 0)
 
     def _deliver_in_pieces(self, answer: bytes, start: int) -> None:
         self.deliver(answer[start : start + _PIECE_BYTES])
         if start + _PIECE_BYTES < len(answer):
             loop = asyncio.get_running_loop()
             loop.call_soon(self._deliver_in_pieces, answer, start + _PIECE_BYTES)
+
+
+def _answer(header: dict[str, Any], wanted: dict[str, Any] | None) -> bytes:
+    text = b"1"
+    if wanted is not None:
+        last = secrets.randbits(50) if wanted.get("varies") else 1
+        text = b"[%b%d]" % (wanted["unit"].encode() * wanted["count"], last)
+        if wanted.get("drawn"):
+            text = b'{"x":%b,"n":%d}' % (text, header["surroundings"]["entropy_seed"])
+    return result_frame(header["seq"], frame=report_frame(text))
+
+
+@cache
+def _maker() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1)
 
 
 class GivingEngine(FakeEngine):
@@ -78,7 +119,17 @@ class WatchedRuntime(Runtime):
 
     async def start(self) -> None:
         await super().start()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.tell)
         self._beat = asyncio.create_task(self._watch())
+
+    def tell(self) -> None:
+        """Print what was noted since the last time."""
+        # Not getrusage: that goes on from the process which started this one.
+        status = Path("/proc/self/status").read_text("utf-8")
+        peak_mb = int(status.split("VmHWM:")[1].split()[0]) / 1024
+        sys.stdout.write(json.dumps({"longest_s": self.longest_s, "peak_mb": peak_mb}) + "\n")
+        sys.stdout.flush()
+        self.longest_s = 0.0
 
     async def stop(self) -> None:
         if self._beat is not None:
@@ -110,16 +161,13 @@ def main(settings_json: str) -> int:
         patch("execbox_service.runtime.selftest.prove", prove),
     ):
         code = serve_runtime(settings, runtime)
-    # Not getrusage: that goes on from the process which started this one.
-    status = Path("/proc/self/status").read_text("utf-8")
-    peak_mb = int(status.split("VmHWM:")[1].split()[0]) / 1024
-    sys.stdout.write(json.dumps({"longest_s": runtime.longest_s, "peak_mb": peak_mb}) + "\n")
+    runtime.tell()
     return code
 
 
 @dataclass
 class Noted:
-    """What a service noted, once it has ended."""
+    """What a service noted."""
 
     longest_s: float = 0.0
     peak_mb: float = 0.0
@@ -129,7 +177,22 @@ class Noted:
 class HeavyService(Server):
     """One that runs."""
 
+    process: subprocess.Popen[str]
     noted: Noted = field(default_factory=Noted)
+    """The whole of it, once it has ended."""
+
+    def noted_since(self) -> Noted:
+        """What it noted since this was last asked, or since it began."""
+        assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGUSR1)
+        return Noted(**json.loads(self.process.stdout.readline()))
+
+    def post_lines(self, lines: bytes) -> list[bytes]:
+        """What a batch of these is answered with, line by line."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        with contextlib.closing(connection):
+            connection.request("POST", "/v1/batch", lines, {"Content-Type": "application/x-ndjson"})
+            return [line for line in connection.getresponse().read().split(b"\n") if line]
 
     def connect(self) -> socket.socket:
         """Patient: the largest requests take seconds."""
@@ -152,7 +215,7 @@ def heavy_service(
         cwd=Path(__file__).parents[1],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, limits),  # noqa: PLW1509
     )
-    service = HeavyService(port)
+    service = HeavyService(port, process)
     try:
         wait_until(lambda: _answers(process, service), timeout_s=60)
         time.sleep(1.5)

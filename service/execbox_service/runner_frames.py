@@ -169,8 +169,14 @@ class JobReport:
 
 def pack(kind: FrameKind, header: object, body: bytes = b"") -> bytes:
     """One frame for a supervisor."""
+    return b"".join(frame_parts(kind, header, body))
+
+
+def frame_parts(kind: FrameKind, header: object, *body: bytes) -> tuple[bytes, ...]:
+    """One frame for a supervisor, the parts of its body apart, so that they are not copied."""
     text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
-    return _PREFIX.pack(_AFTER_LENGTH_BYTES + len(text) + len(body), kind, len(text)) + text + body
+    total_bytes = _AFTER_LENGTH_BYTES + len(text) + sum(map(len, body))
+    return _PREFIX.pack(total_bytes, kind, len(text)) + text, *body
 
 
 def rest_bytes(prefix: bytes) -> tuple[int, int, int]:
@@ -182,7 +188,7 @@ def rest_bytes(prefix: bytes) -> tuple[int, int, int]:
     return kind, header_bytes, rest
 
 
-def parse_answer(kind: int, header: bytes, body: bytes) -> SupervisorFrame:
+def parse_answer(kind: int, header: bytes, body: bytes | memoryview) -> SupervisorFrame:
     """Validate a supervisor's frame. Raises ProtocolViolation."""
     try:
         if kind == FrameKind.READY and not body:
@@ -198,7 +204,7 @@ def parse_answer(kind: int, header: bytes, body: bytes) -> SupervisorFrame:
     raise ProtocolViolation(f"a frame of kind {kind} with {len(body)} bytes")
 
 
-def _parse_result(measured: Measured, body: bytes) -> Result:
+def _parse_result(measured: Measured, body: bytes | memoryview) -> Result:
     frame_bytes, stdout_bytes, _stderr_bytes = measured.sizes
     if sum(measured.sizes) + measured.files_bytes != len(body):
         raise ProtocolViolation(f"sizes {measured.sizes} in a body of {len(body)} bytes")
@@ -206,10 +212,10 @@ def _parse_result(measured: Measured, body: bytes) -> Result:
     after_stderr = sum(measured.sizes)
     return Result(
         measured,
-        frame=body[:frame_bytes],
-        stdout=body[frame_bytes:after_stdout],
-        stderr=body[after_stdout:after_stderr],
-        files=body[after_stderr:],
+        frame=bytes(body[:frame_bytes]),
+        stdout=bytes(body[frame_bytes:after_stdout]),
+        stderr=bytes(body[after_stdout:after_stderr]),
+        files=bytes(body[after_stderr:]),
     )
 
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import importlib.metadata
-import itertools
 import logging
 
 from execbox.wire import Capabilities, ErrorCode, Limits, Readiness
@@ -33,9 +31,6 @@ logger = logging.getLogger(__name__)
 _EXECUTIONS_PER_CONTAINER_MAX = 20_000
 """A new container imports again what its key's functions need: seconds."""
 _LOOK_S = 0.5
-_SWEEPS_PER_COLLECTION_MAX = 20
-"""Garbage is collected when nothing runs, and now and then all the same: it takes time in which
-nobody is answered."""
 _IDLE_PER_SLOT = 4
 """Kept for their keys between jobs. With one for each slot, two keys that take turns threw each
 other's away: a third of the throughput, and waits of seconds (measured)."""
@@ -146,10 +141,6 @@ class Runtime:
     def _facts(self) -> EngineFacts:
         return self._started.facts
 
-    @property
-    def _idle(self) -> bool:
-        return self._backend is not None and not self._backend.admission.active_count
-
     async def _look_after(self, pool: Pool) -> None:
         """On a timer, and not when somebody asks: drop sandboxes that are old or lost. Making
         another shows whether the engine lives."""
@@ -163,11 +154,9 @@ class Runtime:
                 logger.exception("looking after the sandboxes failed")
 
     async def _keep_clean(self, engine: Engine) -> None:
-        """On a timer: remove containers that no job leases, and collect garbage."""
-        for number in itertools.count(1):
+        """On a timer: remove containers that no job leases."""
+        while True:
             await asyncio.sleep(self._settings.sweep_interval_s)
-            if self._idle or number % _SWEEPS_PER_COLLECTION_MAX == 0:
-                gc.collect()
             try:
                 self.metrics.swept(await engine.sweep())
             except EngineUnavailable as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from execbox_service.api.logs import request_id
 from execbox_service.api.validation import decoded
 from execbox_service.failures import CallerMistake
-from execbox_service.scheduling.offload import ASIDE_BYTES, read_aside
+from execbox_service.scheduling.offload import ASIDE_BYTES, collect_now_and_then, read_aside
+from tests.virtual_time import now_s, run_in_virtual_time
 
 
 async def test_large_document_is_read_while_the_loop_goes_on() -> None:
@@ -48,3 +50,20 @@ async def test_objects_by_the_hundred_thousand_let_the_loop_in_many_times() -> N
         turn_count += 1
     assert len(await reading) == 300_001
     assert turn_count > 5
+
+
+@pytest.mark.parametrize(("held_bytes", "after_s"), [(0, 30), (1, 21 * 30), (2**30, 121 * 30)])
+def test_garbage_is_collected_the_later_the_more_requests_hold(
+    held_bytes: int, after_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking through what they hold keeps everybody waiting."""
+    collected_s: list[float] = []
+    monkeypatch.setattr(gc, "collect", lambda: collected_s.append(now_s()))
+
+    async def wait() -> None:
+        collecting = asyncio.create_task(collect_now_and_then(lambda: held_bytes))
+        await asyncio.sleep(after_s + 1)
+        collecting.cancel()
+
+    run_in_virtual_time(wait())
+    assert collected_s == [after_s]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+import socket
 import struct
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox_service.engines.docker.attach import AttachedStream
-from execbox_service.engines.frame_stream import FrameReader
+from execbox_service.engines.frame_stream import FrameReader, FrameStream
 from execbox_service.runner_frames import Fault, FrameKind, ProtocolViolation, pack
 
 MESSAGES = ["first", "a longer second message", "3"]
@@ -74,3 +76,23 @@ def test_stream_after_a_violation_takes_nothing_more() -> None:
     stream.data_received(struct.pack("!BxxxI", 1, len(STREAM)) + STREAM)
     assert stream.closed
     assert stream._answers.qsize() == 0
+
+
+async def test_large_frame_reaches_a_slow_reader_whole_and_in_order() -> None:
+    """It is handed to the transport as the other side takes it, and never all at once."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    loop = asyncio.get_running_loop()
+    stream = await FrameStream.open(ours)
+    frames = [b"small", bytes(3_000_000), b"x" * 1_000_000, b"last"]
+    for frame in frames:
+        stream.send(b"<", frame)
+    wanted, got = b"<" + b"<".join(frames), bytearray()
+    with theirs:
+        while len(got) < len(wanted):
+            await asyncio.sleep(0)
+            assert stream._transport is not None
+            assert stream._transport.get_write_buffer_size() <= 512 * 1024
+            got += await loop.sock_recv(theirs, 50_000)
+        stream.close()
+    assert bytes(got) == wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,11 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox.strict_json import StrictJSONError, decode
-from execbox_service import json_steps
+from execbox.wire import Execution, Status
 from execbox_service.json_steps import (
+    MEMBERS_MAX,
     decode_in_steps,
     encode_in_steps,
+    free_in_steps,
+    is_light,
     read_bytes_max,
+    reading,
+    sizes,
+    text_head,
+    writing,
 )
 from tests.waits import collector_at_rest, longest_wait
 
@@ -35,11 +43,12 @@ JSON_VALUES = st.recursive(
 def steps_of(window_chars: int) -> Iterator[None]:
     """Windows and batches of a few members, so that small documents need many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_steps, "_WINDOW_CHARS_MAX", window_chars)
-        patch.setattr(json_steps, "_WINDOW_CHARS_MIN", min(8, window_chars))
-        patch.setattr(json_steps, "_BATCH_MAX", 3)
-        patch.setattr(json_steps, "_LIGHT_MAX", 5)
-        patch.setattr(json_steps, "_SORTED_MAX", 3)
+        patch.setattr(reading, "_WINDOW_CHARS_MAX", window_chars)
+        patch.setattr(reading, "_WINDOW_CHARS_MIN", min(8, window_chars))
+        patch.setattr(writing, "_BATCH_MAX", 3)
+        patch.setattr(writing, "LIGHT_MAX", 5)
+        patch.setattr(sizes, "LIGHT_MAX", 5)
+        patch.setattr(writing, "_SORTED_MAX", 3)
         yield
 
 
@@ -154,3 +163,85 @@ def test_read_bytes_of_brackets_in_strings_are_those_of_strings() -> None:
     text = json.dumps({"response": '{"a": [1, "' * 1_000_000}).encode()
     assert len(text) <= read_bytes_max(text) < 2 * len(text)
     assert read_bytes_max(b"[" + b"[]," * 1_000_000 + b"1]") > 64_000_000
+
+
+def test_read_bytes_of_escapes_are_counted_the_same_wherever_a_part_ends() -> None:
+    """A backslash at the end of one part belongs with what begins the next."""
+    value = {"a": ["x\\", '[[[["', "\\\\", "\u00e9", [1, [2, {}]]]}
+    texts = [json.dumps(value, ensure_ascii=ascii_only).encode() for ascii_only in (True, False)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sizes, "_ROUGHLY_BYTES_MAX", 0)
+        whole = [read_bytes_max(text) for text in texts]
+        for part_bytes in range(2, 40):
+            patch.setattr(sizes, "_PART_BYTES", part_bytes)
+            assert [read_bytes_max(text) for text in texts] == whole
+
+
+def test_object_of_more_members_than_permitted_is_refused_with_the_limit() -> None:
+    """The interpreter moves all members of a growing object in one step."""
+    members = ",".join(f'"{n:x}":1' for n in range(MEMBERS_MAX + 1))
+    with pytest.raises(StrictJSONError, match="more than 500000 members") as refused:
+        decode_in_steps(b"[{%b}]" % members.encode())
+    assert refused.value.reason == "too_many_members"
+    last = members.rindex(",")
+    assert len(decode_in_steps(b"{%b}" % members[:last].encode())) == MEMBERS_MAX
+
+
+LARGE_VALUES: dict[str, Any] = {
+    "arrays": lambda: [[] for _ in range(1_000_000)],
+    "an object of arrays": lambda: {str(n): [n] for n in range(300_000)},
+    "arrays deep inside": lambda: {"a": [[{"b": [[] for _ in range(500_000)]}]]},
+    "strings": lambda: [f"{n:x}" for n in range(1_000_000)],
+}
+
+
+@pytest.mark.parametrize("shape", LARGE_VALUES)
+def test_freeing_of_large_values_leaves_room_for_others(shape: str) -> None:
+    """The interpreter's own way is one step; here nothing is left that takes one."""
+    value = LARGE_VALUES[shape]()
+    with collector_at_rest(), longest_wait() as waits:
+        free_in_steps(value)
+    assert is_light((value,))
+    assert waits.longest_s < GAP_MAX_S
+
+
+def test_freeing_goes_through_models_and_leaves_what_is_small() -> None:
+    """What a request or an answer holds; values of ordinary size are not worth it."""
+    execution = Execution(status=Status.OK, output=[0] * 100_000, stdout="kept")
+    small = Execution(status=Status.OK, output={"a": [1, 2]})
+    executions = [execution, small]
+    free_in_steps(executions)
+    assert (executions, execution.output, small.output) == ([], [], {"a": [1, 2]})
+
+
+@pytest.mark.parametrize("body", ["[" + "[]," * 400_000 + "x]", '{"a":[' + "[]," * 400_000 + "x]}"])
+def test_decode_that_fails_keeps_nothing_of_what_was_read(body: str) -> None:
+    """The exception, with its frames, goes to the event loop, which would free it in one step."""
+    with pytest.raises(StrictJSONError) as refused:
+        decode_in_steps(body.encode())
+    cause = refused.value.__cause__
+    assert cause is not None
+    held = [
+        value
+        for frame, _line in traceback.walk_tb(cause.__traceback__)
+        for value in frame.f_locals.values()
+        if isinstance(value, list | dict)
+    ]
+    assert is_light(held)
+
+
+def test_integers_of_thousands_of_digits_are_not_light() -> None:
+    """To write one takes as long as to write thousands of short ones."""
+    assert is_light([12345] * 10_000)
+    assert is_light([10**4000])
+    assert not is_light([10**4000] * 10)
+
+
+@given(value=JSON_VALUES, chars_max=st.integers(min_value=1, max_value=200))
+def test_head_of_any_text_is_how_json_writes_it(value: Any, chars_max: int) -> None:
+    """Spaces included, and no shorter than asked for where there is more."""
+    whole = json.dumps(value, ensure_ascii=False)
+    with steps_of(20):
+        head = text_head(value, chars_max, ensure_ascii=False)
+    assert whole.startswith(head)
+    assert len(head) >= min(chars_max, len(whole))

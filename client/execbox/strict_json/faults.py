@@ -28,6 +28,8 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     INTEGER_TOO_LONG = "integer_too_long"
     LONE_SURROGATE = "lone_surrogate"
+    TOO_MANY_MEMBERS = "too_many_members"
+    """Of one object."""
     NOT_JSON = "not_json"
     """A Python value that has no JSON form."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from execbox.wire.fields import JSON, Request, Response
 
@@ -23,6 +23,20 @@ __all__ = [
     "ReplayResult",
     "Violation",
 ]
+
+
+_NAMES_MAX = 1000
+"""Of variations, packages or limits in one certificate; a service writes a few."""
+
+
+def _few(value: object) -> object:
+    # Before each is looked at, which takes long where there are a million.
+    if isinstance(value, list | dict) and len(value) > _NAMES_MAX:
+        raise ValueError(f"has {len(value)} entries, and may have {_NAMES_MAX}")
+    return value
+
+
+_Few = BeforeValidator(_few), Field(max_length=_NAMES_MAX)
 
 
 class DeterminismCheck(Request):
@@ -63,7 +77,7 @@ class Certificate(Request):
     """The record that a pair is deterministic, and how that was checked."""
 
     runs: int = Field(description="Executions compared, the baseline included.")
-    variations: list[str] = Field(
+    variations: Annotated[list[str], *_Few] = Field(
         description="What differed between the runs: hash_seed, address_layout, clock, entropy, "
         "pid, cwd, timezone, locale."
     )
@@ -72,8 +86,10 @@ class Certificate(Request):
     engine: str
     image: str
     python: str
-    packages: dict[str, str] = Field(description="Packages the function may have used.")
-    limits: dict[str, float]
+    packages: Annotated[dict[str, str], *_Few] = Field(
+        description="Packages the function may have used."
+    )
+    limits: Annotated[dict[str, float], *_Few]
     execbox: str = Field(description="Version of the service that certified.")
 
 

@@ -117,7 +117,8 @@ ERROR_CODES: Final[Mapping[ErrorCode, ErrorFacts]] = {
     ),
     ErrorCode.INVALID_JSON: _caller(
         400,
-        "the body is no strict JSON (RFC 8259, no key twice, at most 64 levels deep)",
+        "the body is no strict JSON (RFC 8259, no key twice, at most 64 levels deep, at most "
+        "500,000 members in one object)",
         remedy="mend what the message names, with its line and column",
     ),
     ErrorCode.HOST_NOT_ALLOWED: _caller(

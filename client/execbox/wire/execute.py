@@ -46,7 +46,7 @@ class ExecuteRequest(Request):
         "Python's json writes. Such a request gets no certificate: what they give is no ground "
         "truth, and cannot be replayed.",
     )
-    replay: list[Replay] | None = Field(
+    replay: Annotated[list[Replay], Field(min_length=1, max_length=CALLS_MAX)] | None = Field(
         default=None,
         description="One entry per call: each execution then says whether it still gives that "
         "output, and what has changed since it was certified.",

@@ -7,18 +7,20 @@ pydantic in one go.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from execbox.wire import ErrorCode
 from execbox_service.failures import CallerMistake
-from execbox_service.json_steps import encode_in_steps, is_light
+from execbox_service.json_steps import LIGHT_MAX, encode_in_steps, light_left
 
 __all__ = ["answer_pieces"]
 
-_MODELS_AT_ONCE_MAX: Final = 50
+_MODEL_WEIGHT: Final = LIGHT_MAX // 200
+"""Writing a model takes as long as so many members of a value: 200 are written at once, with what
+they are made of."""
 _PIECE_BYTES: Final = 64 * 1024
 
 
@@ -59,26 +61,44 @@ def _parts(model: BaseModel) -> Iterator[str]:
 
 
 def _is_large(value: Any) -> bool:
+    return _left(value, LIGHT_MAX) < 0
+
+
+def _left(value: Any, left: int) -> int:
+    """How much more than this may be written in one go, of so much; below zero, this is more."""
+    members: Iterable[Any]
     if isinstance(value, BaseModel):
-        return any(_is_large(getattr(value, name)) for name in type(value).model_fields)
-    if isinstance(value, list) and value and isinstance(value[0], BaseModel):
-        return len(value) > _MODELS_AT_ONCE_MAX or any(map(_is_large, value))
-    if isinstance(value, dict) and any(isinstance(each, BaseModel) for each in value.values()):
-        return any(map(_is_large, value.values()))
-    return isinstance(value, str | list | dict) and not is_light((value,))
+        left -= _MODEL_WEIGHT
+        members = (getattr(value, name) for name in type(value).model_fields)
+    elif isinstance(value, list | dict) and _holds_models(value):
+        members = value.values() if isinstance(value, dict) else value
+    elif isinstance(value, str | list | dict):
+        return left - LIGHT_MAX + light_left((value,))
+    else:
+        return left
+    for member in members:
+        if left < 0:
+            break
+        left = _left(member, left)
+    return left
+
+
+def _holds_models(value: list[Any] | dict[str, Any]) -> bool:
+    first = next(iter(value.values() if isinstance(value, dict) else value), None)
+    return isinstance(first, BaseModel)
 
 
 def _value_parts(value: Any) -> Iterator[str]:
     if isinstance(value, BaseModel):
         yield from _parts(value)
-    elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
+    elif isinstance(value, list) and _holds_models(value):
         opening = "["
         for each in value:
             yield opening
             yield from _parts(each)
             opening = ","
         yield "]"
-    elif isinstance(value, dict) and any(isinstance(each, BaseModel) for each in value.values()):
+    elif isinstance(value, dict) and _holds_models(value):
         opening = "{"
         for key, each in value.items():
             yield opening + json.dumps(key) + ":"

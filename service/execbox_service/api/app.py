@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from execbox_service.api.routes import Services, add_routes
 from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.failures import ServiceFailure
 from execbox_service.scheduling.memory import Memory
+from execbox_service.scheduling.offload import collect_now_and_then
 from execbox_service.settings import Settings
 
 __all__ = ["create_app"]
@@ -40,11 +42,16 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
         except ServiceFailure as failure:
             app.state.startup_failure = failure
             raise
+        collector = asyncio.create_task(collect_now_and_then(lambda: memory.held_bytes))
         try:
             yield
         finally:
+            collector.cancel()
             await runtime.stop()
 
+    memory = Memory(
+        bytes_max=settings.bodies_bytes_max, several_keys=len(settings.api_key_hashes) > 1
+    )
     app = FastAPI(
         title="execbox",
         description="Runs functions nobody has read, in throwaway containers, under limits.",
@@ -59,9 +66,6 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
     )
     app.state.startup_failure = None
     app.openapi = functools.partial(describe, app, settings)  # type: ignore[method-assign]
-    memory = Memory(
-        bytes_max=settings.bodies_bytes_max, several_keys=len(settings.api_key_hashes) > 1
-    )
     add_routes(
         app,
         Services(settings=settings, runtime=runtime, bodies=Bodies(settings), memory=memory),

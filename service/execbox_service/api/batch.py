@@ -28,11 +28,11 @@ from execbox_service.api.ndjson import Line
 from execbox_service.api.openapi import lines_of, streamed_responses_of
 from execbox_service.api.request_guard import Record, record_of, stack_of
 from execbox_service.api.routes import Services, count_reading, services_of, written
-from execbox_service.api.validation import decoded, validated
+from execbox_service.api.validation import decoded, validated, validated_in_steps
 from execbox_service.failures import CallerMistake, Overloaded, RequestFailed, ServiceFailure
 from execbox_service.operations.registry import OPERATIONS, Operation
 from execbox_service.scheduling.memory import Hold
-from execbox_service.scheduling.offload import read_aside
+from execbox_service.scheduling.offload import ASIDE_BYTES, free_aside, read_aside
 
 __all__ = ["NDJSON", "add_batch_route"]
 
@@ -125,6 +125,7 @@ class _Lines:
         """Do what the line asks for. Raises nothing: whatever goes wrong is the answer."""
         asked = _Asked(line.number)
         began_s = time.monotonic()
+        used: list[Any] = []
         try:
             if line.too_long:
                 asked = _asked_unread(line)
@@ -137,9 +138,17 @@ class _Lines:
                 except RequestFailed:
                     asked = await read_aside(size_bytes, _asked_unread, line)
                     raise
-                asked = _asked(document, line.number)
-                wanted = await read_aside(size_bytes, self._wanted, document, asked.op)
-                return await self._result(wanted, asked, hold=hold)
+                try:
+                    used.append(document)
+                    asked = _asked(document, line.number)
+                    large = size_bytes >= ASIDE_BYTES
+                    wanted = await read_aside(
+                        size_bytes, self._wanted, document, asked.op, in_steps=large
+                    )
+                    used.append(wanted.request)
+                    return await self._result(wanted, asked, hold=hold, used=used)
+                finally:
+                    await free_aside(hold.size_bytes, *used)
         except RequestFailed as failure:
             return self._failed(failure, asked)
         except Exception as error:  # noqa: BLE001 - the outermost edge of a line: a bug of ours is its error
@@ -151,11 +160,11 @@ class _Lines:
             op = asked.op if asked.op is not None and asked.op in OPERATIONS else "none"
             self._metrics.line_answered(op, duration_s=time.monotonic() - began_s)
 
-    def _wanted(self, document: Any, op: str | None) -> _Wanted:
+    def _wanted(self, document: Any, op: str | None, *, in_steps: bool) -> _Wanted:
         operation = OPERATIONS.get(op or "")
         if operation is None:
             raise _no_operation(document, op)
-        line = validated(operation.line, document)
+        line = (validated_in_steps if in_steps else validated)(operation.line, document)
         return _Wanted(operation, operation.permitted(line, self._services.settings))
 
     async def _counted_reading(self, body: bytes, hold: Hold) -> None:
@@ -170,13 +179,16 @@ class _Lines:
                     raise
                 await asyncio.sleep(_MEMORY_LOOK_S)
 
-    async def _result(self, wanted: _Wanted, asked: _Asked, *, hold: Hold) -> bytes:
+    async def _result(
+        self, wanted: _Wanted, asked: _Asked, *, hold: Hold, used: list[Any]
+    ) -> bytes:
         operation, runtime = wanted.operation, self._services.runtime
         read_bytes, caller = hold.size_bytes, replace(self._caller, hold=hold)
         deadline_s = time.monotonic() + self._services.settings.receive_timeout_s
         while True:
             try:
                 answer = await runtime.perform(operation, wanted.request, caller=caller)
+                used.append(answer)
                 pieces = await written(answer, hold=hold, settings=self._services.settings)
             except Overloaded as busy:
                 hold.shrink_to(read_bytes)

@@ -5,10 +5,12 @@ What a line means is decided in ``batch.py``; nothing here decodes or waits.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 __all__ = ["Line", "LineBuffer"]
 
+_EMPTY_LINES = re.compile(rb"[ \t\n\r\x0b\x0c]*\n")
 _HEAD_BYTES = 4096
 """Kept of a line that is too long: enough for its names, which usually come first."""
 
@@ -87,14 +89,31 @@ class LineBuffer:
     def take(self) -> Line | None:
         """The next line that is complete and not empty; None if there is none (yet)."""
         while True:
+            self._drop_empty_lines()
             end = self._data.find(b"\n", self._searched_bytes)
             if end < 0:
                 return self._unfinished()
-            body = bytes(self._data[:end])
+            body = self._head(end)
             del self._data[: end + 1]
             line = self._line(body)
             if not line.empty:
                 return line
+
+    def _drop_empty_lines(self) -> None:
+        """All there are, at once: there may be millions."""
+        if self._skipping or self._searched_bytes:
+            return
+        empty = _EMPTY_LINES.match(self._data)
+        end = empty.end() if empty is not None else 0
+        # A match keeps the buffer from changing its size.
+        del empty
+        self._number += self._data.count(b"\n", 0, end)
+        del self._data[:end]
+
+    def _head(self, size_bytes: int) -> bytes:
+        # A slice of a bytearray is one: that would be a second copy.
+        with memoryview(self._data) as view:
+            return bytes(view[:size_bytes])
 
     def _unfinished(self) -> Line | None:
         self._searched_bytes = len(self._data)
@@ -106,7 +125,7 @@ class LineBuffer:
             self._skipping = True
         if not self._closed or not (self._data or self._skipping):
             return None
-        body = bytes(self._data)
+        body = self._head(len(self._data))
         self._data.clear()
         line = self._line(body)
         return None if line.empty else line

@@ -36,7 +36,7 @@ from execbox_service.json_steps import read_bytes_max
 from execbox_service.operations.registry import OPERATIONS, Operation
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.memory import Hold, Memory
-from execbox_service.scheduling.offload import read_aside
+from execbox_service.scheduling.offload import free_aside, read_aside
 from execbox_service.settings import Settings
 
 __all__ = ["Services", "add_routes", "count_reading", "held_by", "services_of", "written"]
@@ -134,20 +134,29 @@ class _OperationResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = self._record.caller
         with self._services.memory.hold(caller.principal) as hold:
-            pieces = await self._answer(scope, receive, caller=replace(caller, hold=hold))
-            await _send_pieces(pieces, send)
+            used: list[BaseModel] = []
+            try:
+                await self._answer(
+                    scope, receive, send, caller=replace(caller, hold=hold), used=used
+                )
+            finally:
+                await free_aside(hold.size_bytes, *used)
 
-    async def _answer(self, scope: Scope, receive: Receive, *, caller: Caller) -> list[bytes]:
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, *, caller: Caller, used: list[BaseModel]
+    ) -> None:
         services, operation = self._services, self._operation
         hold = held_by(caller)
         body = await services.bodies.received(scope, receive, hold=hold)
         await count_reading(body, hold=hold)
         asked = await read_aside(len(body), parsed, operation.request, body)
+        used.append(asked)
         permitted = await read_aside(len(body), operation.permitted, asked, services.settings)
         work = services.runtime.perform(operation, permitted, caller=caller)
         answer = await until_disconnect(receive, work)
+        used.append(answer)
         self._record.count(operation.executions_of(answer))
-        return await written(answer, hold=hold, settings=services.settings)
+        await _send_pieces(await written(answer, hold=hold, settings=services.settings), send)
 
 
 def held_by(caller: Caller) -> Hold:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, TypeVar, get_args
 
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -16,17 +17,18 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from execbox.strict_json import JSON, Reason, StrictJSONError, path_text, shortened
-from execbox.wire import ErrorCode
+from execbox.wire import CALLS_MAX, ErrorCode
 from execbox_service.failures import CallerMistake
-from execbox_service.json_steps import decode_any
+from execbox_service.json_steps import LARGE_BYTES, decode_any, free_in_steps
 
-__all__ = ["decoded", "parsed", "problems", "validated"]
+__all__ = ["decoded", "parsed", "problems", "validated", "validated_in_steps"]
 
 PROBLEMS_SHOWN_MAX: Final = 10
 _PROBLEM_CHARS_MAX = 280
 _PROBLEMS_BYTES_MAX = 2200
 # pydantic makes a Python object of every error; a body full of unknown fields has a million.
 _ERRORS_MAX = 20_000
+_UNKNOWN_MAX = 1000
 _MEMBERS_KEPT = 64
 _DEPTH_KEPT = 3
 _UNSHOWN_FIELDS = frozenset({"code", "expression", "stdin", "response", "prediction"})
@@ -52,7 +54,10 @@ _Path = tuple[str | int, ...]
 def parsed(model: type[_M], body: bytes) -> _M:
     """``body`` as a ``model``; raises CallerMistake, 400 if it is no JSON and 422 if it is no
     such request."""
-    return validated(model, decoded(body))
+    document = decoded(body)
+    if len(body) < LARGE_BYTES:
+        return validated(model, document)
+    return validated_in_steps(model, document)
 
 
 def decoded(body: bytes) -> JSON:
@@ -79,12 +84,54 @@ def _non_finite_document(body: bytes) -> JSON | None:
     return document if permits else None
 
 
+def validated_in_steps(model: type[_M], document: JSON) -> _M:
+    """As ``validated``, for what was read from a large body and nothing else has use for."""
+    try:
+        _refuse_crowds(model, document)
+        return validated(model, document)
+    except CallerMistake:
+        # The exception holds on to the document, and is dropped by the event loop.
+        free_in_steps(document)
+        raise
+
+
 def validated(model: type[_M], document: JSON) -> _M:
     """``document`` as a ``model``; raises CallerMistake if it is no such request."""
     try:
         return model.model_validate(document)
     except ValidationError as error:
         raise _mistake(problems(model, document, error), count=error.error_count()) from error
+
+
+def _refuse_crowds(model: type[BaseModel], document: JSON) -> None:
+    """Raises CallerMistake for more unknown fields than anybody sends who means it: pydantic makes
+    an error of every one, all in one step."""
+    unknown = _unknown_fields((model,), document, path=())
+    found = list(islice(unknown, _UNKNOWN_MAX + 1))
+    if len(found) > _UNKNOWN_MAX:
+        sentences = [
+            f"{path_text(path)}: {_unknown_field(model, path)}"[:_PROBLEM_CHARS_MAX]
+            for path in found[:PROBLEMS_SHOWN_MAX]
+        ]
+        raise _mistake(sentences, count=len(found) + sum(1 for _ in unknown))
+
+
+def _unknown_fields(
+    models: Sequence[type[BaseModel]], value: JSON, *, path: _Path
+) -> Iterator[_Path]:
+    """Where a value that is to be one of the models, or an array of them, has other fields."""
+    if isinstance(value, list):
+        for index, each in enumerate(islice(value, CALLS_MAX)):
+            yield from _unknown_fields(models, each, path=(*path, index))
+    elif isinstance(value, dict):
+        fields = {name: field for each in models for name, field in each.model_fields.items()}
+        for name, member in value.items():
+            if name not in fields:
+                yield (*path, name)
+            elif isinstance(member, list | dict):
+                inner = tuple(_models_in(fields[name].annotation))
+                if inner:
+                    yield from _unknown_fields(inner, member, path=(*path, name))
 
 
 def problems(model: type[BaseModel], document: JSON, error: ValidationError) -> list[str]:
@@ -172,8 +219,7 @@ def _has(value: JSON, piece: str | int) -> bool:
 def _requirement(model: type[BaseModel], path: _Path, item: ErrorDetails) -> str:
     kind = item["type"]
     if kind == "extra_forbidden":
-        known = ", ".join(sorted(_field_names(model, path[:-1])))
-        return f"unknown field; remove it (known here: {known})"
+        return _unknown_field(model, path)
     if kind == "missing":
         return "is required"
     if kind == "literal_error":
@@ -186,6 +232,11 @@ def _requirement(model: type[BaseModel], path: _Path, item: ErrorDetails) -> str
     if permitted_range:
         return f"must be {permitted_range}"
     return _KINDS.get(kind) or ("must " + message if message.startswith("be ") else message)
+
+
+def _unknown_field(model: type[BaseModel], path: _Path) -> str:
+    known = ", ".join(sorted(_field_names(model, path[:-1])))
+    return f"unknown field; remove it (known here: {known})"
 
 
 def _is_text(field: FieldInfo) -> bool:

@@ -63,7 +63,7 @@ class Sandbox(Protocol):
     def lost(self) -> bool:
         """Whether the stream is already known to be broken."""
 
-    def send(self, frame: bytes) -> None:
+    def send(self, *frame: bytes) -> None:
         """Queue a frame; never blocks. Frames sent to a lost sandbox are dropped."""
 
     async def receive(self) -> SupervisorFrame:

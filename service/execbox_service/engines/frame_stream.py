@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Self, cast
 
@@ -24,6 +25,7 @@ from execbox_service.runner_frames import (
 logger = logging.getLogger(__name__)
 
 _STDERR_KEPT_BYTES = 4000
+_WRITTEN_AT_ONCE_BYTES = 256 * 1024
 _ANSWERS_MAX = 4
 """Unread answers, of up to 32 MiB each. The driver sends two calls ahead: more is a lie."""
 
@@ -47,10 +49,14 @@ class FrameReader:
             end = PREFIX_BYTES + rest
             if len(self._bytes) < end:
                 return
-            frame = bytes(self._bytes[PREFIX_BYTES:end])
+            body_begin = PREFIX_BYTES + header_bytes
+            header = bytes(self._bytes[PREFIX_BYTES:body_begin])
+            # A view, so that 32 MiB are copied once and not four times.
+            with memoryview(self._bytes) as frame, frame[body_begin:end] as body:
+                answer = parse_answer(kind, header, body)
             del self._bytes[:end]
             self._needed = None
-            yield parse_answer(kind, frame[:header_bytes], frame[header_bytes:])
+            yield answer
 
 
 class FrameStream(asyncio.Protocol):
@@ -60,6 +66,8 @@ class FrameStream(asyncio.Protocol):
         self.closed = False
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
+        self._unwritten: deque[memoryview] = deque()
+        self._may_write = True
         self._answers: asyncio.Queue[SupervisorFrame | None] = asyncio.Queue()
         self._why = "the stream to the sandbox ended"
         self._reader = FrameReader()
@@ -77,20 +85,33 @@ class FrameStream(asyncio.Protocol):
         """The beginning of what the sandbox's trusted processes wrote to stderr."""
         return bytes(self._stderr).decode("utf-8", "replace").strip()
 
-    def send(self, frame: bytes) -> None:
-        """Queue a frame; dropped where the stream has ended.
+    def send(self, *frame: bytes) -> None:
+        """Queue a frame, given in parts; dropped where the stream has ended.
 
         A job and its first calls go out in one piece: each write that wakes the daemon cost 0.16 ms
         (measured), and wakes three more processes on its way.
         """
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._unsent.append(frame)
+        self._unsent.extend(frame)
 
     def _flush(self) -> None:
-        frames, self._unsent = self._unsent, []
-        if self._transport is not None and not self.closed:
-            self._transport.write(b"".join(frames))
+        parts, self._unsent = self._unsent, []
+        if sum(map(len, parts)) <= _WRITTEN_AT_ONCE_BYTES:
+            parts = [b"".join(parts)]
+        self._unwritten.extend(map(memoryview, parts))
+        self._write()
+
+    def _write(self) -> None:
+        """Write what is left, as long as the other side takes it: the transport copies what it is
+        given and cannot send yet, and with many megabytes everybody would wait for that."""
+        while self._unwritten and self._may_write and not self.closed:
+            if self._transport is None:
+                return
+            part = self._unwritten.popleft()
+            if len(part) > _WRITTEN_AT_ONCE_BYTES:
+                self._unwritten.appendleft(part[_WRITTEN_AT_ONCE_BYTES:])
+            self._transport.write(part[:_WRITTEN_AT_ONCE_BYTES])
 
     async def receive(self) -> SupervisorFrame:
         """The next answer, in order. Raises SandboxLost once the stream has ended."""
@@ -120,6 +141,13 @@ class FrameStream(asyncio.Protocol):
         if self._stderr:
             logger.warning("a runner wrote to stderr before it ended: %s", self.stderr_text)
         self._answers.put_nowait(None)
+
+    def pause_writing(self) -> None:
+        self._may_write = False
+
+    def resume_writing(self) -> None:
+        self._may_write = True
+        self._write()
 
     def data_received(self, data: bytes) -> None:
         if self.closed:

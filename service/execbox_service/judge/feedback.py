@@ -7,7 +7,6 @@ replace templates with ``feedback_templates``; the variables are documented in `
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from string import Template
 from typing import Any, Final, Literal, TypeAlias
 
 from execbox.wire import Execution, ExecutionError, FeedbackTemplates, Function, Limits, Verdict
+from execbox_service.json_steps import text_head
 
 __all__ = ["TEMPLATES", "Judged", "feedback", "output_text", "value_text"]
 
@@ -100,19 +100,7 @@ def feedback(judged: Judged, templates: FeedbackTemplates) -> str | None:
 
 def value_text(value: JSON) -> str:
     """A value as JSON text, cut after ``VALUE_CHARS_MAX`` characters; no more than that is made."""
-    pieces: list[str] = []
-    size_chars = 0
-    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(_head(value)):
-        pieces.append(piece)
-        size_chars += len(piece)
-        if size_chars > VALUE_CHARS_MAX:
-            break
-    return _cut("".join(pieces), VALUE_CHARS_MAX)
-
-
-def _head(value: JSON) -> JSON:
-    # The encoder writes a string in one piece, however long it is.
-    return value[: VALUE_CHARS_MAX + 1] if isinstance(value, str) else value
+    return _cut(text_head(value, VALUE_CHARS_MAX + 1, ensure_ascii=False), VALUE_CHARS_MAX)
 
 
 def _template_name(judged: Judged) -> str | None:

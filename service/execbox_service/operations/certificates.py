@@ -14,8 +14,10 @@ from execbox.wire import (
     Status,
 )
 from execbox_service.engines.base import EngineFacts
+from execbox_service.json_steps import is_light
 from execbox_service.judge.sameness import key_of
 from execbox_service.operations.variations import VARIED
+from execbox_service.scheduling.offload import in_turns
 
 
 def write(
@@ -49,14 +51,19 @@ def service_version() -> str:
     return importlib.metadata.version("execbox")
 
 
-def with_replays(
+async def with_replays(
     executions: Sequence[Execution], replays: Sequence[Replay], *, facts: EngineFacts
 ) -> list[Execution]:
     """Add to each execution whether it still gives what it once gave, and what drifted."""
-    return [
-        execution.model_copy(update={"replay": _compare(execution, replay, facts=facts)})
-        for execution, replay in zip(executions, replays, strict=True)
-    ]
+
+    def replayed(each: tuple[Execution, Replay]) -> Execution:
+        return each[0].model_copy(update={"replay": _compare(*each, facts=facts)})
+
+    return await in_turns(
+        replayed,
+        zip(executions, replays, strict=True),
+        is_large=lambda each: not is_light((each[0].output, each[1].output)),
+    )
 
 
 def _compare(execution: Execution, replay: Replay, *, facts: EngineFacts) -> ReplayResult | None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from execbox.wire import Call, Execution, Status
-from execbox_service.json_steps import is_light
+from execbox.wire import Call, Determinism, Execution, Status
 from execbox_service.judge import outcome
 from execbox_service.operations.checks import ActiveChecks
 from execbox_service.operations.determinism_check import Checker
-from execbox_service.operations.job_payloads import Jobs, attempt_of
+from execbox_service.operations.job_attempts import Jobs, is_large_call, attempt_of
 from execbox_service.sandboxes.driver import Ended
 from execbox_service.scheduling.job_run import JobRun
 from execbox_service.scheduling.offload import in_turns
@@ -72,10 +71,6 @@ async def run_checked(
     return await whole.executions(explain=explain)
 
 
-def _is_large(call: Call) -> bool:
-    return not is_light((call.args or call.kwargs or call.expression,))
-
-
 class _Whole:
     """The calls of one request: of how many the baseline is made, and which have been checked."""
 
@@ -116,7 +111,7 @@ class _Whole:
         """The baselines of the next few calls, and where among the calls they begin."""
         first = len(self._begun)
         calls = self._calls[first : first + self._next_count()]
-        attempts = await in_turns(attempt_of, calls, is_large=_is_large)
+        attempts = await in_turns(attempt_of, calls, is_large=is_large_call)
         begun = await self._checks.baseline(self._run, self._jobs, attempts=attempts, calls=calls)
         self._begun += begun
         executions = [execution for execution, _ended in begun]
@@ -142,7 +137,8 @@ class _Whole:
         if not is_last and self._unchecked_s < self._portion_s:
             return
         portion, self._unchecked, self._unchecked_s = self._unchecked, [], 0.0
-        attempts = [attempt_of(self._calls[index]) for index in portion]
+        calls = [self._calls[index] for index in portion]
+        attempts = await in_turns(attempt_of, calls, is_large=is_large_call)
         await self._checker.vary(attempts, [self._begun[index] for index in portion])
         self._checked += portion
 
@@ -151,7 +147,13 @@ class _Whole:
         executions = [execution for execution, _ended in self._begun]
         if self._checker is not None:
             verdicts = await self._checker.verdicts(explain=explain)
-            for index, verdict in zip(self._checked, verdicts, strict=True):
-                found = {"determinism": verdict}
-                executions[index] = executions[index].model_copy(update=found)
-        return executions + [outcome.not_run() for _ in range(self.left_count)]
+            found = zip(self._checked, verdicts, strict=True)
+            for index, execution in await in_turns(lambda each: _with(executions, *each), found):
+                executions[index] = execution
+        return executions + [outcome.not_run()] * self.left_count
+
+
+def _with(
+    executions: Sequence[Execution], index: int, verdict: Determinism | None
+) -> tuple[int, Execution]:
+    return index, executions[index].model_copy(update={"determinism": verdict})

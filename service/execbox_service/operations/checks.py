@@ -21,7 +21,7 @@ from typing import Self
 from execbox.wire import Call, Checks, ComplexityLimits, Execution, Limits, Status
 from execbox_service.judge import complexity
 from execbox_service.operations.determinism_check import Checker
-from execbox_service.operations.job_payloads import Jobs, Measured
+from execbox_service.operations.job_payloads import Jobs, Measured, is_large_call
 from execbox_service.operations.judging import is_large, judge_with, judged
 from execbox_service.runner_frames import ReportedViolation, Result
 from execbox_service.sandboxes.driver import Attempt, Ended
@@ -100,6 +100,10 @@ class ActiveChecks:
         ended = await run.run(jobs.baseline, attempts)
         size = self.size
 
+        def takes_long(each: tuple[Ended, Call]) -> bool:
+            result, call = each
+            return is_large(result) or (size is not None and is_large_call(call))
+
         def checked(each: tuple[Ended, Call]) -> tuple[Execution, Ended]:
             result, call = each
             execution = judged(result, limits=limits)
@@ -108,7 +112,7 @@ class ActiveChecks:
             return execution, result
 
         pairs = zip(ended, calls, strict=True)
-        return await in_turns(checked, pairs, is_large=lambda each: is_large(each[0]))
+        return await in_turns(checked, pairs, is_large=takes_long)
 
 
 def reported_violations(ended: Ended) -> list[ReportedViolation]:

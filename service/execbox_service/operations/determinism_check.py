@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 
 from execbox.wire import Determinism, Execution, Status
-from execbox_service.judge.sameness import distinct_outputs
 from execbox_service.operations.determinism_causes import Causes, CheckedCall
 from execbox_service.operations.job_payloads import Jobs
 from execbox_service.operations.judging import Judge, is_large
@@ -59,11 +58,11 @@ class Checker:
     ) -> None:
         """Run a portion of the calls again, those whose baseline is ``ok``."""
         portion = [
-            CheckedCall(attempt, [execution], pid=_pid_of(ended))
+            CheckedCall(attempt, execution, pid=_pid_of(ended))
             for attempt, (execution, ended) in zip(attempts, baselines, strict=True)
         ]
         self._calls += portion
-        checked = [call for call in portion if call.executions[0].status is Status.OK]
+        checked = [call for call in portion if call.baseline.status is Status.OK]
         for number in range(2, self._total_runs + 1):
             steady = [call for call in checked if number <= self._runs or not call.differs]
             differently = run_variation if number <= self._ordered_runs else further_variation
@@ -75,16 +74,16 @@ class Checker:
         None for those whose baseline is not ``ok``, and for a call that showed no difference
         before the job's time was over and before it was run ``runs`` times: that is no result.
         """
-        checked = [call for call in self._calls if call.executions[0].status is Status.OK]
+        checked = [call for call in self._calls if call.baseline.status is Status.OK]
         caught = any(call.differs for call in checked)
         if caught:
             for number in range(2, _SUSPECT_RUNS + 1):
-                steady = [c for c in checked if not c.differs and len(c.executions) < number]
+                steady = [c for c in checked if not c.differs and c.run_count < number]
                 await self._vary(steady, run_variation(number))
         if caught and explain:
             causes = Causes(self._run, self._job, judge=self._judge)
             await causes.find([call for call in checked if call.differs])
-        return [self._verdict(call) for call in self._calls]
+        return await in_turns(self._verdict, self._calls)
 
     async def _vary(self, calls: list[CheckedCall], variation: Variation) -> None:
         """Run each call once more; what the job's time did not reach is left as it is."""
@@ -92,13 +91,13 @@ class Checker:
         kept = await in_turns(
             lambda each: self._keep(*each, variation),
             varied,
-            is_large=lambda each: is_large(each[1]),
+            is_large=lambda each: is_large(each[1]) or each[0].takes_long,
         )
         again = [call for (call, _ended), keep in zip(varied, kept, strict=True) if not keep]
         await in_turns(
             lambda each: self._keep(*each, variation, whatever=True),
             await self._varied(again, variation),
-            is_large=lambda each: is_large(each[1]),
+            is_large=lambda each: is_large(each[1]) or each[0].takes_long,
         )
 
     async def _varied(
@@ -117,22 +116,20 @@ class Checker:
             return False
         execution = self._judge(ended, variation.limit_factor)
         if execution.status is not Status.NOT_RUN:
-            call.executions.append(execution)
-            # Compared here, where it may take its time.
-            _ = call.differs
+            call.keep(execution)
         return True
 
     def _verdict(self, call: CheckedCall) -> Determinism | None:
-        if call.executions[0].status is not Status.OK:
+        if call.baseline.status is not Status.OK:
             return None
-        if len(call.executions) < self._runs and not call.differs:
+        if call.run_count < self._runs and not call.differs:
             return None
         return Determinism.model_validate(
             {
                 "deterministic": not call.differs,
                 "cause": call.cause,
-                "outputs": distinct_outputs(call.executions) if call.differs else [],
-                "runs": len(call.executions),
+                "outputs": call.outputs if call.differs else [],
+                "runs": call.run_count,
                 "hints": call.hints,
             }
         )

@@ -7,11 +7,11 @@ where the sources fix their randomness, or count, at their top level: see decisi
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from execbox.wire import (
@@ -22,12 +22,14 @@ from execbox.wire import (
     Status,
     Violation,
 )
+from execbox_service.json_steps import is_light, text_head
 from execbox_service.judge.sameness import key_of
 from execbox_service.operations.checks import reported_violations
 from execbox_service.operations.job_payloads import Jobs
-from execbox_service.operations.judging import judged
+from execbox_service.operations.judging import is_large, judged
 from execbox_service.sandboxes.driver import Attempt, Ended, Variation, call_payload
 from execbox_service.scheduling.job_run import JobRun
+from execbox_service.scheduling.offload import in_turns
 
 __all__ = ["Draw", "Drawing"]
 
@@ -84,19 +86,23 @@ class Drawing:
         executions = await self._executions(run, first=first, count=count)
         if first == 0:
             for way in (_Way.RESEEDED, _Way.CONTINUED):
-                if not self._repeat([execution for execution, _ended in executions]):
+                if not await self._repeat([execution for execution, _ended in executions]):
                     break
                 self._way = way
                 executions[1:] = await self._executions(run, first=1, count=count - 1)
-        return [
-            self._drawn(attempt, execution, ended)
-            for attempt, (execution, ended) in enumerate(executions, first)
-        ]
+        return await in_turns(
+            lambda each: self._drawn(each[0], *each[1]), enumerate(executions, first)
+        )
 
-    def _repeat(self, executions: Sequence[Execution]) -> bool:
+    async def _repeat(self, executions: Sequence[Execution]) -> bool:
         """Whether draws are seen to repeat, from the first of them and how they end."""
         probe = executions[:_PROBE_COUNT]
-        if len(probe) < 2 or len({key_of(execution) for execution in probe}) > 1:
+        if len(probe) < 2:
+            return False
+        keys = await in_turns(
+            key_of, probe, is_large=lambda execution: not is_light((execution.output,))
+        )
+        if len(set(keys)) > 1:
             return False
         if probe[0].status in _LETHAL:
             return self._way is _Way.SEEDED and self._names_seeds
@@ -114,8 +120,9 @@ class Drawing:
             begin = first + len(executions)
             attempts = range(begin, min(begin + together_count, first + count))
             ended = await run.run(self._job, [self._attempt(attempt) for attempt in attempts])
-            for attempt, result in zip(attempts, ended, strict=True):
-                execution = judged(result, limits=self._limits)
+            judge = partial(judged, limits=self._limits)
+            begun = await in_turns(judge, ended, is_large=is_large)
+            for attempt, execution, result in zip(attempts, begun, ended, strict=True):
                 executions.append((execution, result))
                 if self._way is _Way.CONTINUED and execution.status in _LETHAL:
                     self._passed_over.append(attempt)
@@ -174,7 +181,7 @@ def _no_input(execution: Execution) -> ExecutionError:
     if execution.output_text is not None:
         found = f"{execution.output_text[:_SHOWN_CHARS]}, and NaN and infinities are no JSON"
     else:
-        found = json.dumps(execution.output)[:_SHOWN_CHARS]
+        found = text_head(execution.output, _SHOWN_CHARS)[:_SHOWN_CHARS]
     return ExecutionError(
         type="InvalidInput",
         message=f"the generator must return an object of keyword arguments, and returned {found}",

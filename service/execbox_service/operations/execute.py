@@ -37,7 +37,7 @@ async def execute(backend: Backend, request: ExecuteRequest, *, caller: Caller) 
         executions = await run_checked(run, jobs, checks, calls=request.calls, gives_up=gives_up)
     await in_turns(backend.metrics.executed, ([execution] for execution in executions))
     if request.replay is not None:
-        executions = certificates.with_replays(executions, request.replay, facts=facts)
+        executions = await certificates.with_replays(executions, request.replay, facts=facts)
     return ExecuteResponse(
         executions=executions,
         isolation=request.isolation,

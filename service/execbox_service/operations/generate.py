@@ -7,7 +7,7 @@ changes the cost and nothing else.
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from execbox.wire import (
     Status,
     Stopped,
 )
+from execbox_service.json_steps import encode_in_steps, is_light
 from execbox_service.operations import certificates
 from execbox_service.operations.backend import Backend
 from execbox_service.operations.checked_run import DEAR, run_checked
@@ -31,6 +32,7 @@ from execbox_service.operations.drawing import Draw, Drawing
 from execbox_service.operations.job_payloads import Options, function_jobs, generator_jobs
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.job_run import JobRun
+from execbox_service.scheduling.offload import ASIDE_BYTES, free_aside, in_turns, read_aside
 
 _DRAWN_AHEAD_MIN, _DRAWN_AHEAD_MAX = 8, 200
 
@@ -43,7 +45,8 @@ class _Account:
     pairs: list[Pair] = field(default_factory=list)
     rejected: Counter[RejectReason] = field(default_factory=Counter)
     examples: dict[RejectReason, RejectedExample] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
+    seen: set[bytes] = field(default_factory=set)
+    """Digests of the inputs that were drawn."""
     executions: list[Execution] = field(default_factory=list)
     """The last execution of every draw, for counting."""
     attempts: int = 0
@@ -59,7 +62,9 @@ async def generate(
     backend: Backend, request: GenerateRequest, *, caller: Caller
 ) -> GenerateResponse:
     """Sample pairs. Raises Overloaded or ServiceFailure."""
-    return await _Generation(backend, request, caller=caller).run()
+    sources_bytes = len(request.function.code) + len(request.input_generator.code)
+    generation = await read_aside(sources_bytes, _Generation, backend, request, caller=caller)
+    return await generation.run()
 
 
 def executions_of(_response: GenerateResponse) -> Sequence[Execution]:
@@ -95,7 +100,8 @@ class _Generation:
         async with self._backend.job_run(self._caller, job_time_s=job_time_s) as run:
             stopped = await self._until_stopped(run)
         account = self._account
-        self._backend.metrics.executed(account.executions)
+        executed = self._backend.metrics.executed
+        await in_turns(executed, ([execution] for execution in account.executions))
         return GenerateResponse(
             pairs=account.pairs,
             rejected={reason.value: n for reason, n in sorted(account.rejected.items())},
@@ -115,17 +121,12 @@ class _Generation:
             if request.give_up_after:
                 count = min(count, request.give_up_after - account.fruitless)
             draws = await self._drawing.draw(run, first=account.attempts, count=count)
-            for draw in draws:
-                self._mark_duplicate(draw)
+            await in_turns(self._mark_duplicate, draws, is_large=_is_large)
             await self._execute(run, [draw for draw in draws if draw.reason is None])
-            for draw in draws:
-                if draw.reason is RejectReason.NOT_RUN:
-                    return "job_time"
-                self._decide(draw)
-                if account.complete:
-                    return "count"
-                if request.give_up_after and account.fruitless >= request.give_up_after:
-                    return "given_up"
+            stopped = self._decide_all(draws)
+            await self._let_go(draws)
+            if stopped is not None:
+                return stopped
             if all(draw.reason in _UNUSABLE for draw in draws):
                 return "invalid_code"
         return "attempts"
@@ -144,10 +145,12 @@ class _Generation:
     def _mark_duplicate(self, draw: Draw) -> None:
         if draw.reason is not None:
             return
-        text = json.dumps(draw.input, sort_keys=True)
-        if text in self._account.seen:
+        digest = hashlib.sha256()
+        for piece in encode_in_steps(draw.input, sort_keys=True):
+            digest.update(piece.encode("ascii"))
+        if digest.digest() in self._account.seen:
             draw.reject(RejectReason.DUPLICATE_INPUT)
-        self._account.seen.add(text)
+        self._account.seen.add(digest.digest())
 
     # Running them
 
@@ -161,7 +164,7 @@ class _Generation:
             run,
             self._running,
             self._checks,
-            calls=[Call(kwargs=draw.input) for draw in draws],
+            calls=await in_turns(lambda draw: Call(kwargs=draw.input), draws),
             gives_up=fruitless.gives_up,
             is_wanted=lambda index, execution: _look_at(draws[index], execution),
             explain=RejectReason.NON_DETERMINISTIC not in account.rejected,
@@ -177,6 +180,28 @@ class _Generation:
                 draw.reject(RejectReason.NOT_RUN)
 
     # Deciding, in order
+
+    def _decide_all(self, draws: Sequence[Draw]) -> Stopped | None:
+        request, account = self._request, self._account
+        for draw in draws:
+            if draw.reason is RejectReason.NOT_RUN:
+                return "job_time"
+            self._decide(draw)
+            if account.complete:
+                return "count"
+            if request.give_up_after and account.fruitless >= request.give_up_after:
+                return "given_up"
+        return None
+
+    async def _let_go(self, draws: Sequence[Draw]) -> None:
+        """Free what was drawn and given and is not in the answer."""
+        shown = {example.attempt for example in self._account.examples.values()}
+        kept = self._account.attempts
+        for draw in draws:
+            if (draw.reason is None and draw.attempt < kept) or draw.attempt in shown:
+                continue
+            if _is_large(draw):
+                await free_aside(ASIDE_BYTES, draw.input, draw.execution)
 
     def _decide(self, draw: Draw) -> None:
         account = self._account
@@ -237,6 +262,11 @@ class _Fruitless:
         else:
             self._count += _DEAR_COUNT if execution.status in DEAR else 1
         return self._give_up_after is not None and self._count >= self._give_up_after
+
+
+def _is_large(draw: Draw) -> bool:
+    output = draw.execution.output if draw.execution is not None else None
+    return not is_light((draw.input, output))
 
 
 def _look_at(draw: Draw, execution: Execution) -> bool:

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from execbox.wire import Call, Conversion, Function, InputGenerator, Isolation, Limits, Profile
 from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
-from execbox_service.json_steps import encode_in_steps
+from execbox_service.json_steps import encode_in_steps, is_light
 from execbox_service.operations.package_guess import guess_packages
 from execbox_service.sandboxes.driver import Attempt, Job, call_payload
 
@@ -23,6 +23,7 @@ __all__ = [
     "attempt_of",
     "function_jobs",
     "generator_jobs",
+    "is_large_call",
 ]
 
 
@@ -123,6 +124,11 @@ def attempt_of(call: Call) -> Attempt:
     return Attempt(call_payload({name: getattr(call, name)}))
 
 
+def is_large_call(call: Call) -> bool:
+    """Whether working on its arguments takes so long that it is done beside the event loop."""
+    return not is_light((call.args or call.kwargs or call.expression,))
+
+
 def _payload(function: Function, options: Options) -> dict[str, object]:
     return {
         "code": function.code,
@@ -164,4 +170,4 @@ def _jobs(
 
 
 def _encoded(payload: dict[str, object]) -> bytes:
-    return "".join(encode_in_steps(payload)).encode()
+    return b"".join(piece.encode("ascii") for piece in encode_in_steps(payload))

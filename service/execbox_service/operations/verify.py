@@ -101,7 +101,7 @@ class _Verification:
     async def run(self) -> VerifyResponse:
         # Each of these is milliseconds at worst; thousands are not, and others wait.
         predictions = await in_turns(_predicted, self._request.items, is_large=_is_long)
-        await self._execute_all(_jobs([each for each in predictions if each.must_run]))
+        await self._execute_all(await _jobs([each for each in predictions if each.must_run]))
         items = await in_turns(self._verified, predictions, is_large=_is_large)
         facts = self._backend.facts
         return VerifyResponse(
@@ -175,7 +175,7 @@ class _Verification:
         """Run a job's items, in as many sandboxes as it takes: one job's time is no verdict."""
         waiting = [each for each in job if each.execution is None]
         while waiting:
-            request = self._execute_request(waiting)
+            request = await self._execute_request(waiting)
             response = await execute(self._backend, request, caller=caller)
             for prediction, execution in zip(waiting, response.executions, strict=True):
                 if execution.status is not Status.NOT_RUN:
@@ -188,13 +188,13 @@ class _Verification:
                 )
             waiting = still
 
-    def _execute_request(self, job: Sequence[_Prediction]) -> ExecuteRequest:
+    async def _execute_request(self, job: Sequence[_Prediction]) -> ExecuteRequest:
         asked = job[0].asked
         if asked.function is None:
             raise ValueError("an item without a function cannot be run")
         return ExecuteRequest(
             function=asked.function,
-            calls=[_call(each.run_on) for each in job],
+            calls=await in_turns(_call, (each.run_on for each in job), is_large=_is_heavy),
             limits=asked.limits,
             isolation=self._request.isolation,
             profile=self._request.profile,
@@ -269,8 +269,18 @@ class _Verification:
 
 def _is_large(prediction: _Prediction) -> bool:
     execution = prediction.execution
-    output = execution.output if execution is not None else None
-    return not is_light((prediction.value, prediction.asked.input, prediction.asked.output, output))
+    output, told = (execution.output, _told(execution)) if execution is not None else (None, "")
+    asked = prediction.asked
+    return not is_light((prediction.value, asked.input, asked.output, output, told))
+
+
+def _is_heavy(value: Any) -> bool:
+    return not is_light((value,))
+
+
+def _is_long(asked: VerifyItem) -> bool:
+    """Whether finding the answer takes so long that it is done beside the event loop."""
+    return asked.response is not None and len(asked.response) > _LONG_RESPONSE_CHARS
 
 
 def _text_bytes(item: VerifiedItem) -> int:
@@ -302,16 +312,15 @@ def _predicted(asked: VerifyItem) -> _Prediction:
     return _Prediction(asked, value=found.value)
 
 
-def _is_long(asked: VerifyItem) -> bool:
-    return asked.response is not None and len(asked.response) > _LONG_RESPONSE_CHARS
-
-
-def _jobs(predictions: Sequence[_Prediction]) -> deque[list[_Prediction]]:
+async def _jobs(predictions: Sequence[_Prediction]) -> deque[list[_Prediction]]:
     """Those that share function and limits, together, up to what one job takes."""
     groups: dict[tuple[Function | None, Limits], list[_Prediction]] = {}
-    for prediction in predictions:
+
+    def group(prediction: _Prediction) -> None:
         key = (prediction.asked.function, prediction.asked.limits)
         groups.setdefault(key, []).append(prediction)
+
+    await in_turns(group, predictions)
     return deque(
         group[start : start + _ITEMS_PER_JOB_MAX]
         for group in groups.values()

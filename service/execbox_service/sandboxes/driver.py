@@ -18,7 +18,7 @@ from execbox.wire import ErrorCode, Isolation, Limits, Profile
 from execbox_service.engines.base import Sandbox, SandboxLost
 from execbox_service.failures import ServiceFailure
 from execbox_service.json_steps import encode_in_steps
-from execbox_service.runner_frames import Fault, FrameKind, Ready, Refused, Result, pack
+from execbox_service.runner_frames import Fault, FrameKind, Ready, Refused, Result, frame_parts
 from execbox_service.sandboxes.pool import Lease, Pool
 
 logger = logging.getLogger(__name__)
@@ -242,11 +242,11 @@ class SandboxDriver:
                 # One that is thrown away after this job is not cleaned after its last call.
                 "kept": job.isolation == "process",
             }
-            body = job.function_payload
+            parts = [job.function_payload]
             if job.program is not None:
                 header["program_bytes"] = len(job.program)
-                body += job.program
-            lease.sandbox.send(pack(FrameKind.JOB, header, body))
+                parts.append(job.program)
+            lease.sandbox.send(*frame_parts(FrameKind.JOB, header, *parts))
             if job.packages:
                 lease.package_sets.add(frozenset(job.packages))
             self._told = job
@@ -277,16 +277,16 @@ class SandboxDriver:
             "interpreter": dict(variation.interpreter),
             "surroundings": dict(variation.surroundings),
         }
-        body = attempt.call_payload
+        parts = [attempt.call_payload]
         if attempt.stdin is not None:
             header["stdin_bytes"] = len(attempt.stdin)
-            body += attempt.stdin
+            parts.append(attempt.stdin)
         if run.job.fetch is not None:
             header["fetch"] = {
                 "globs": run.job.fetch.globs,
                 "bytes_max": run.job.fetch.bytes_max,
             }
-        lease.sandbox.send(pack(FrameKind.EXECUTE, header, body))
+        lease.sandbox.send(*frame_parts(FrameKind.EXECUTE, header, *parts))
         if not run.sent:
             run.turn_s = time.monotonic()
         run.sent.append((seq, index))
@@ -355,4 +355,4 @@ def call_payload(call: dict[str, object]) -> bytes:
 
     Infinities are written as words; where they are not permitted, none comes this far.
     """
-    return "".join(encode_in_steps(call)).encode()
+    return b"".join(piece.encode("ascii") for piece in encode_in_steps(call))

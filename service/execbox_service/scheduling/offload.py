@@ -12,14 +12,29 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
-__all__ = ["ASIDE_BYTES", "in_turns", "leave_collecting_to_us", "read_aside"]
+from execbox_service.json_steps import free_in_steps
 
-ASIDE_BYTES: Final = 256 * 1024
-"""Reading less takes a few milliseconds, and changing threads would not be worth it."""
+__all__ = [
+    "ASIDE_BYTES",
+    "collect_now_and_then",
+    "free_aside",
+    "in_turns",
+    "leave_collecting_to_us",
+    "read_aside",
+]
+
+ASIDE_BYTES: Final = 64 * 1024
+"""Reading less takes milliseconds, even thousands of items that take a dozen bytes each, and
+changing threads would not be worth it."""
 _TURN_S: Final = 0.005
 _FULL_COLLECTION_NEVER: Final = 1_000_000_000
+_COLLECTION_S: Final = 30.0
+_LITTLE_HELD_BYTES: Final = 16 * 1024 * 1024
+_LITTLE_AFTER_COUNT: Final = 20
+_ANYHOW_AFTER_COUNT: Final = 120
+"""An hour in which requests hold much every time that is looked."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -39,6 +54,12 @@ async def read_aside(
         return work()
     context = contextvars.copy_context()
     return await asyncio.get_running_loop().run_in_executor(_thread(), context.run, work)
+
+
+async def free_aside(size_bytes: int, *values: Any) -> None:
+    """Free values of so many bytes together, which nothing needs any more, where they are large."""
+    if size_bytes >= ASIDE_BYTES:
+        await read_aside(size_bytes, free_in_steps, *values)
 
 
 async def in_turns(
@@ -69,6 +90,22 @@ def leave_collecting_to_us() -> None:
     gc.freeze()
     young, middle, _old = gc.get_threshold()
     gc.set_threshold(young, middle, _FULL_COLLECTION_NEVER)
+
+
+async def collect_now_and_then(held_bytes: Callable[[], int]) -> None:
+    """Collect garbage, for ever: when requests hold nothing, and after a while when they hold
+    little, since looking through what they hold takes time in which nobody is answered. There is
+    little garbage, so it can wait; but not for hours."""
+    waited_count = 0
+    while True:
+        await asyncio.sleep(_COLLECTION_S)
+        held = held_bytes()
+        patient = waited_count < _LITTLE_AFTER_COUNT or held > _LITTLE_HELD_BYTES
+        if held and patient and waited_count < _ANYHOW_AFTER_COUNT:
+            waited_count += 1
+            continue
+        gc.collect()
+        waited_count = 0
 
 
 @cache

@@ -72,8 +72,8 @@ class DockerSandbox:
         """Whether the stream is already known to be broken."""
         return self._stream.closed
 
-    def send(self, frame: bytes) -> None:
-        self._stream.send(frame)
+    def send(self, *frame: bytes) -> None:
+        self._stream.send(*frame)
 
     async def receive(self) -> SupervisorFrame:
         return await self._stream.receive()

@@ -1,38 +1,23 @@
-"""Reading and writing large JSON in steps of milliseconds, for a thread beside the event loop.
-
-The same values and the same refusals as ``strict_json``, which is quicker and is for small texts.
-From what size on, and in which thread, is decided elsewhere.
-
-Python's own decoder and encoder do a whole document in one call, and the interpreter serves no
-other thread meanwhile: 16 MiB of ``[[],[],...`` kept the event loop waiting for 0.5 s (measured).
-Here they get windows of the text, and slices of the values, that take them a millisecond or two.
-"""
+"""Reading large JSON in steps: Python's own decoder gets windows of the text."""
 
 from __future__ import annotations
 
-import heapq
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
-from operator import itemgetter
-from typing import Final
+from typing import Final, TypeVar
 
 from execbox import strict_json
-from execbox.strict_json import JSON, reading
+from execbox.strict_json import JSON, Reason, StrictJSONError, reading
 from execbox.wire import JSON_DEPTH_MAX
+from execbox_service.json_steps.freeing import free_in_steps
 
-__all__ = [
-    "LARGE_BYTES",
-    "decode_any",
-    "decode_in_steps",
-    "encode_in_steps",
-    "is_light",
-    "read_bytes_max",
-]
+__all__ = ["LARGE_BYTES", "MEMBERS_MAX", "decode_any", "decode_in_steps"]
 
 LARGE_BYTES: Final = 256 * 1024
 """From here on one go would take too long."""
+MEMBERS_MAX: Final = 500_000
+"""Of one object. While a larger one grows, the interpreter copies it in one step that takes more
+than 50 ms (1.8 million members: 120 ms, measured)."""
 _WINDOW_CHARS_MAX: Final = 64 * 1024
 _WINDOW_CHARS_MIN: Final = 1024
 _MIRRORED: Final = str.maketrans("[{", "]}")
@@ -50,55 +35,28 @@ _AFTER_MEMBER = frozenset(",} \t\n\r")
 _LITERAL_CHARS_MAX: Final = 5000
 
 
+_Container = TypeVar("_Container", list[JSON], dict[str, JSON])
+
+
 def decode_in_steps(
     body: bytes, *, depth_max: int = JSON_DEPTH_MAX, non_finite: bool = False
 ) -> JSON:
     """As ``strict_json.decode``; raises StrictJSONError and nothing else, whatever the bytes."""
     text = reading.text_of(body)
-    with reading.refusals(depth_max=depth_max):
-        return _Reader(text, depth_max=depth_max, non_finite=non_finite).document()
+    reader = _Reader(text, depth_max=depth_max, non_finite=non_finite)
+    try:
+        with reading.refusals(depth_max=depth_max):
+            return reader.document()
+    except StrictJSONError:
+        # The exception holds on to what was read, and is dropped by the event loop.
+        free_in_steps(*reader.unfinished)
+        raise
 
 
 def decode_any(body: bytes, *, non_finite: bool = False) -> JSON:
     """In one go where it is small, which is quicker, and else in steps."""
     read = decode_in_steps if len(body) >= LARGE_BYTES else strict_json.decode
     return read(body, non_finite=non_finite)
-
-
-_ARRAY_BYTES, _OBJECT_BYTES, _STRING_BYTES = 90, 210, 60
-_SLOT_BYTES, _NUMBER_BYTES = 9, 28
-_ROUGHLY_BYTES_MAX: Final = 32 * 1024 * 1024
-"""Up to here it does not matter that more is counted than there is."""
-_BEYOND_TWO_BYTES = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4", b"\\u")
-
-
-def read_bytes_max(text: bytes) -> int:
-    """The most memory that the value of a JSON text takes once it is read, as far as counting a
-    few characters tells: up to forty times its length, where it is all brackets.
-
-    Tens of milliseconds for the largest texts, and so for a thread beside the event loop.
-    """
-    quickly = _read_bytes(text, structure=text)
-    if quickly <= _ROUGHLY_BYTES_MAX:
-        return quickly
-    # What stands in strings is no structure. Escapes first, so that a quote is always an end.
-    unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return _read_bytes(text, structure=b'""'.join(unescaped.split(b'"')[::2]))
-
-
-def _read_bytes(text: bytes, *, structure: bytes) -> int:
-    width = 4 if any(sign in text for sign in _BEYOND_TWO_BYTES) else 1 if text.isascii() else 2
-    commas = structure.count(b",")
-    # Numbers of one and two digits are made once for all, so each that is not has two more.
-    numbers = max(0, min(commas, (len(text) - 2 * commas) // 2))
-    return (
-        width * len(text)
-        + _ARRAY_BYTES * structure.count(b"[")
-        + _OBJECT_BYTES * structure.count(b"{")
-        + _STRING_BYTES * (structure.count(b'"') // 2)
-        + _SLOT_BYTES * commas
-        + _NUMBER_BYTES * numbers
-    )
 
 
 class _Reader:
@@ -110,6 +68,8 @@ class _Reader:
         self._depth_max = depth_max
         self._scan = reading.decoder_for(non_finite=non_finite).raw_decode
         self._window_chars = _WINDOW_CHARS_MAX
+        self.unfinished: list[JSON] = []
+        """The arrays and objects that are being read, each within the one before it."""
 
     def document(self) -> JSON:
         value, end = self._value(self._after_space(0), depth=0)
@@ -172,13 +132,14 @@ class _Reader:
 
     def _array(self, at: int, *, depth: int) -> tuple[list[JSON], int]:
         values: list[JSON] = []
+        self.unfinished.append(values)
         at = self._after_space(at + 1)
         if self._text.startswith("]", at):
-            return values, at + 1
+            return self._finished(values), at + 1
         while True:
             at = self._after_space(self._elements(values, at, depth=depth))
             if self._text.startswith("]", at):
-                return values, at + 1
+                return self._finished(values), at + 1
             at = self._after_comma(at)
 
     def _elements(self, values: list[JSON], at: int, *, depth: int) -> int:
@@ -227,9 +188,10 @@ class _Reader:
 
     def _object(self, at: int, *, depth: int) -> tuple[dict[str, JSON], int]:
         members: dict[str, JSON] = {}
+        self.unfinished.append(members)
         at = self._after_space(at + 1)
         if self._text.startswith("}", at):
-            return members, at + 1
+            return self._finished(members), at + 1
         while True:
             if not self._text.startswith('"', at):
                 raise json.JSONDecodeError(
@@ -237,7 +199,7 @@ class _Reader:
                 )
             at = self._after_space(self._members(members, at, depth=depth))
             if self._text.startswith("}", at):
-                return members, at + 1
+                return self._finished(members), at + 1
             at = self._after_comma(at)
 
     def _members(self, members: dict[str, JSON], at: int, *, depth: int) -> int:
@@ -283,6 +245,10 @@ class _Reader:
         return taken
 
     # What all have in common
+
+    def _finished(self, value: _Container) -> _Container:
+        self.unfinished.pop()
+        return value
 
     def _window(self, at: int) -> str:
         return self._text[at : at + self._window_chars]
@@ -333,102 +299,9 @@ def _end_before(window: str, separator: str, *, closing: str) -> int:
 def _add(members: dict[str, JSON], batch: dict[str, JSON]) -> None:
     if not members.keys().isdisjoint(batch):
         raise reading.duplicate_key(next(key for key in batch if key in members))
+    if len(members) + len(batch) > MEMBERS_MAX:
+        raise StrictJSONError(
+            f"an object has more than {MEMBERS_MAX} members; write it as an array of pairs",
+            reason=Reason.TOO_MANY_MEMBERS,
+        )
     members |= batch
-
-
-# Writing
-
-_BATCH_MAX: Final = 1000
-_SORTED_MAX: Final = 20_000
-_LIGHT_MAX: Final = 20_000
-_LIGHT_LOOKS_MAX: Final = JSON_DEPTH_MAX + 8
-
-
-def is_light(values: Sequence[JSON]) -> bool:
-    """Whether these together are written, read or freed in a millisecond or two: what they hold is
-    counted, level by level, and no further than it takes to tell."""
-    size = 0
-    level: Sequence[JSON] = values
-    for _ in range(_LIGHT_LOOKS_MAX):
-        size += len(level) + sum(len(value) for value in level if type(value) is str)
-        lists = [value for value in level if type(value) is list]
-        objects = [value for value in level if type(value) is dict]
-        size += sum(map(len, lists)) + sum(map(len, objects))
-        if size > _LIGHT_MAX:
-            return False
-        if not (lists or objects):
-            return True
-        keys = chain.from_iterable(objects)
-        members = chain.from_iterable(map(dict.values, objects))
-        level = list(chain(chain.from_iterable(lists), members, keys))
-    return False
-
-
-def encode_in_steps(
-    value: JSON, *, ensure_ascii: bool = True, sort_keys: bool = False
-) -> Iterator[str]:
-    """Pieces of compact JSON text that are ``value`` together; no piece takes long to make.
-
-    ``value`` is decoded JSON, so it has a strict form. Infinities and NaN come out as the words
-    that Python's encoder writes.
-    """
-    encoder = json.JSONEncoder(
-        ensure_ascii=ensure_ascii, sort_keys=sort_keys, separators=(",", ":")
-    )
-    return _pieces(value, encoder)
-
-
-def _pieces(value: JSON, encoder: json.JSONEncoder) -> Iterator[str]:
-    if is_light((value,)):
-        yield encoder.encode(value)
-    elif isinstance(value, str):
-        yield '"'
-        for start in range(0, len(value), _LIGHT_MAX):
-            yield encoder.encode(value[start : start + _LIGHT_MAX])[1:-1]
-        yield '"'
-    elif isinstance(value, dict):
-        yield from _members_in_pieces(value, encoder)
-    else:
-        yield from _elements_in_pieces(value, encoder)
-
-
-def _elements_in_pieces(values: Sequence[JSON], encoder: json.JSONEncoder) -> Iterator[str]:
-    opening, start, count = "[", 0, _BATCH_MAX
-    while start < len(values):
-        batch = values[start : start + count]
-        if is_light(batch):
-            yield opening + encoder.encode(batch)[1:-1]
-            start += len(batch)
-            count = min(2 * count, _BATCH_MAX)
-        elif count == 1:
-            yield opening
-            yield from _pieces(batch[0], encoder)
-            start += 1
-        else:
-            count = max(1, min(count, len(batch)) // 2)
-            continue
-        opening = ","
-    yield "]"
-
-
-def _members_in_pieces(members: dict[str, JSON], encoder: json.JSONEncoder) -> Iterator[str]:
-    opening = "{"
-    items = _sorted_in_steps(members.items()) if encoder.sort_keys else iter(members.items())
-    while batch := dict(islice(items, _BATCH_MAX)):
-        if is_light((batch,)):
-            yield opening + encoder.encode(batch)[1:-1]
-        else:
-            for key, member in batch.items():
-                yield opening
-                yield from _pieces(key, encoder)
-                yield ":"
-                yield from _pieces(member, encoder)
-                opening = ","
-        opening = ","
-    yield "}"
-
-
-def _sorted_in_steps(items: Iterable[tuple[str, JSON]]) -> Iterator[tuple[str, JSON]]:
-    left = iter(items)
-    runs = iter(lambda: sorted(islice(left, _SORTED_MAX), key=itemgetter(0)), [])
-    return heapq.merge(*runs, key=itemgetter(0))

@@ -1,0 +1,132 @@
+"""How much there is to a value, or to what a JSON text says, without reading or writing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from execbox.strict_json import JSON
+from execbox.wire import JSON_DEPTH_MAX
+
+__all__ = ["LIGHT_MAX", "is_light", "light_left", "read_bytes_max"]
+
+_ARRAY_BYTES, _OBJECT_BYTES, _STRING_BYTES = 90, 210, 60
+_SLOT_BYTES, _NUMBER_BYTES = 9, 28
+_ROUGHLY_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Up to here it does not matter that more is counted than there is."""
+_PART_BYTES: Final = 256 * 1024
+_BEYOND_TWO_BYTES = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4", b"\\u")
+
+
+def read_bytes_max(text: bytes) -> int:
+    """The most memory that the value of a JSON text takes once it is read, as far as counting a
+    few characters tells: up to forty times its length, where it is all brackets.
+
+    Tens of milliseconds for the largest texts, and so for a thread beside the event loop.
+    """
+    signs = _Signs()
+    for part in _parts(text):
+        signs.add(part)
+    quickly = signs.read_bytes(text)
+    if quickly <= _ROUGHLY_BYTES_MAX:
+        return quickly
+    # What stands in strings is no structure.
+    outside = _Signs(width=signs.width)
+    in_string = False
+    for part in _parts(text):
+        # Escapes first, so that a quote is always an end.
+        unescaped = part.replace(b"\\\\", b"").replace(b'\\"', b"")
+        pieces = unescaped.split(b'"')
+        outside.quotes += len(pieces) - 1
+        outside.add(b"".join(pieces[in_string::2]))
+        in_string ^= len(pieces) % 2 == 0
+    return outside.read_bytes(text)
+
+
+def _parts(text: bytes) -> Iterator[bytes]:
+    """The text in parts that take C a millisecond or two each; no escape lies in two of them."""
+    start = 0
+    while start < len(text):
+        part = text[start : start + _PART_BYTES]
+        backslashes = len(part) - len(part.rstrip(b"\\"))
+        if backslashes % 2 and len(part) > 1:
+            part = part[:-1]
+        yield part
+        start += len(part)
+
+
+@dataclass(slots=True)
+class _Signs:
+    """How often what tells of a value stands in a text."""
+
+    width: int = 1
+    """Bytes of a character of the text, once it is read."""
+    commas: int = 0
+    arrays: int = 0
+    objects: int = 0
+    quotes: int = 0
+
+    def add(self, part: bytes) -> None:
+        self.commas += part.count(b",")
+        self.arrays += part.count(b"[")
+        self.objects += part.count(b"{")
+        self.quotes += part.count(b'"')
+        if self.width < 4 and any(sign in part for sign in _BEYOND_TWO_BYTES):
+            self.width = 4
+        elif self.width < 2 and not part.isascii():
+            self.width = 2
+
+    def read_bytes(self, text: bytes) -> int:
+        # Numbers of one and two digits are made once for all, so each that is not has two more.
+        numbers = max(0, min(self.commas, (len(text) - 2 * self.commas) // 2))
+        return (
+            self.width * len(text)
+            + _ARRAY_BYTES * self.arrays
+            + _OBJECT_BYTES * self.objects
+            + _STRING_BYTES * (self.quotes // 2)
+            + _SLOT_BYTES * self.commas
+            + _NUMBER_BYTES * numbers
+        )
+
+
+LIGHT_MAX: Final = 20_000
+_LIGHT_LOOKS_MAX: Final = JSON_DEPTH_MAX + 8
+_FEW_BITS: Final = 1000
+"""An integer with no more is written as quickly as any; the time for others grows with the square:
+4,300 digits take as long as some thousands of short ones (measured)."""
+
+
+def is_light(values: Sequence[JSON]) -> bool:
+    """Whether these together are written, read or freed in a millisecond or two: what they hold is
+    counted, level by level, and no further than it takes to tell."""
+    return light_left(values) >= 0
+
+
+def light_left(values: Sequence[JSON]) -> int:
+    """How much more these could hold and still be light together; below zero, they are not."""
+    left = LIGHT_MAX
+    level: Sequence[JSON] = values
+    for _ in range(_LIGHT_LOOKS_MAX):
+        left -= len(level) + sum(len(value) for value in level if type(value) is str)
+        lists = [value for value in level if type(value) is list]
+        objects = [value for value in level if type(value) is dict]
+        left -= sum(map(len, lists)) + sum(map(len, objects))
+        if left >= 0:
+            left -= _of_long_integers(level)
+        if left < 0:
+            return -1
+        if not (lists or objects):
+            return left
+        keys = chain.from_iterable(objects)
+        members = chain.from_iterable(map(dict.values, objects))
+        level = list(chain(chain.from_iterable(lists), members, keys))
+    return -1
+
+
+def _of_long_integers(level: Sequence[JSON]) -> int:
+    bits = [value.bit_length() for value in level if type(value) is int]
+    if max(bits, default=0) <= _FEW_BITS:
+        return 0
+    return sum(count * count >> 15 for count in bits)
