@@ -156,7 +156,11 @@ class _OperationResponse(Response):
         answer = await until_disconnect(receive, work)
         used.append(answer)
         self._record.count(operation.executions_of(answer))
-        await _send_pieces(await written(answer, hold=hold, settings=services.settings), send)
+        pieces = await written(answer, hold=hold, settings=services.settings)
+        # Before its caller knows, who may send the next request and need the memory for it.
+        await free_aside(hold.size_bytes, *used)
+        used.clear()
+        await _send_pieces(pieces, send)
 
 
 def held_by(caller: Caller) -> Hold:

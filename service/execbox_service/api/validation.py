@@ -7,8 +7,9 @@ Knows pydantic's errors and nothing of any one request. What the operator permit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Final, TypeVar, get_args
 
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -106,32 +107,47 @@ def validated(model: type[_M], document: JSON) -> _M:
 def _refuse_crowds(model: type[BaseModel], document: JSON) -> None:
     """Raises CallerMistake for more unknown fields than anybody sends who means it: pydantic makes
     an error of every one, all in one step."""
-    unknown = _unknown_fields((model,), document, path=())
-    found = list(islice(unknown, _UNKNOWN_MAX + 1))
-    if len(found) > _UNKNOWN_MAX:
-        sentences = [
-            f"{path_text(path)}: {_unknown_field(model, path)}"[:_PROBLEM_CHARS_MAX]
-            for path in found[:PROBLEMS_SHOWN_MAX]
-        ]
-        raise _mistake(sentences, count=len(found) + sum(1 for _ in unknown))
+    crowds = [each for each in _objects((model,), document, path=()) if each.unknown_count]
+    count = sum(each.unknown_count for each in crowds)
+    if count > _UNKNOWN_MAX:
+        paths = islice(chain.from_iterable(each.unknown() for each in crowds), PROBLEMS_SHOWN_MAX)
+        sentences = [f"{path_text(path)}: {_unknown_field(model, path)}" for path in paths]
+        raise _mistake([each[:_PROBLEM_CHARS_MAX] for each in sentences], count=count)
 
 
-def _unknown_fields(
-    models: Sequence[type[BaseModel]], value: JSON, *, path: _Path
-) -> Iterator[_Path]:
-    """Where a value that is to be one of the models, or an array of them, has other fields."""
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """An object of a document where the schema has a model, or one of a few."""
+
+    path: _Path
+    members: dict[str, JSON]
+    fields: Mapping[str, FieldInfo]
+
+    @property
+    def known(self) -> list[str]:
+        return [name for name in self.fields if name in self.members]
+
+    @property
+    def unknown_count(self) -> int:
+        return len(self.members) - len(self.known)
+
+    def unknown(self) -> Iterator[_Path]:
+        return ((*self.path, name) for name in self.members if name not in self.fields)
+
+
+def _objects(models: Sequence[type[BaseModel]], value: JSON, *, path: _Path) -> Iterator[_Object]:
     if isinstance(value, list):
         for index, each in enumerate(islice(value, CALLS_MAX)):
-            yield from _unknown_fields(models, each, path=(*path, index))
+            yield from _objects(models, each, path=(*path, index))
     elif isinstance(value, dict):
         fields = {name: field for each in models for name, field in each.model_fields.items()}
-        for name, member in value.items():
-            if name not in fields:
-                yield (*path, name)
-            elif isinstance(member, list | dict):
+        found = _Object(path, value, fields)
+        yield found
+        for name in found.known:
+            if isinstance(value[name], list | dict):
                 inner = tuple(_models_in(fields[name].annotation))
                 if inner:
-                    yield from _unknown_fields(inner, member, path=(*path, name))
+                    yield from _objects(inner, value[name], path=(*path, name))
 
 
 def problems(model: type[BaseModel], document: JSON, error: ValidationError) -> list[str]:

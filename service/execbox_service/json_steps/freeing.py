@@ -15,6 +15,7 @@ from execbox_service.json_steps.sizes import is_light
 __all__ = ["free_in_steps"]
 
 _BATCH_MAX: Final = 1000
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def free_in_steps(*values: Any) -> None:
@@ -30,16 +31,18 @@ def free_in_steps(*values: Any) -> None:
 
 
 def _empty(value: list[Any] | dict[str, Any]) -> None:
-    members: list[Any]
+    if isinstance(value, dict):
+        # As many as one object may have are let go of in a step that is short enough.
+        members = [*value.values()]
+        value.clear()
+        value = members
     while value:
-        if isinstance(value, dict):
-            count = min(_BATCH_MAX, len(value))
-            members = [value.popitem()[1] for _ in range(count)]
-        else:
-            members = value[-_BATCH_MAX:]
-            del value[-_BATCH_MAX:]
-        if _holds_models(members) or not is_light(members):
-            free_in_steps(*members)
+        batch = value[-_BATCH_MAX:]
+        del value[-_BATCH_MAX:]
+        if not _PLAIN.issuperset(map(type, batch)) and (
+            _holds_models(batch) or not is_light(batch)
+        ):
+            free_in_steps(*batch)
 
 
 def _holds_models(value: list[Any] | dict[str, Any]) -> bool:
