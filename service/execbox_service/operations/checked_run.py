@@ -13,7 +13,7 @@ from execbox.wire import Call, Determinism, Execution, Status
 from execbox_service.judge import outcome
 from execbox_service.operations.checks import ActiveChecks
 from execbox_service.operations.determinism_check import Checker
-from execbox_service.operations.job_attempts import Jobs, is_large_call, attempt_of
+from execbox_service.operations.job_payloads import Jobs, attempt_of, is_large_call
 from execbox_service.sandboxes.driver import Ended
 from execbox_service.scheduling.job_run import JobRun
 from execbox_service.scheduling.offload import in_turns
