@@ -58,7 +58,7 @@ async def read_aside(
 
 async def free_aside(size_bytes: int, *values: Any) -> None:
     """Free values of so many bytes together, which nothing needs any more, where they are large."""
-    if size_bytes >= ASIDE_BYTES:
+    if values and size_bytes >= ASIDE_BYTES:
         await read_aside(size_bytes, free_in_steps, *values)
 
 
