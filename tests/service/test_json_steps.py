@@ -140,6 +140,7 @@ GAP_MAX_S = 0.05
 READING_MAX_S = 10
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("shape", WORST)
 def test_every_step_of_the_worst_documents_leaves_room_for_others(shape: str) -> None:
     """Another thread, as the event loop is one, is never kept waiting for 50 ms: not by reading,

@@ -67,15 +67,17 @@ async def test_sweep_that_fails_is_trouble_until_one_succeeds(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
     """Whatever one sweep ends in, the next one is made."""
-    fail = failing(3, error)
+    mended = False
 
     async def sweep() -> int:
-        fail()
+        if not mended:
+            raise error
         return 0
 
     monkeypatch.setattr(engine, "sweep", sweep)
     async with started() as runtime:
         await until(lambda: runtime.readiness().reason == reason)
+        mended = True
         await until(lambda: runtime.readiness().ready)
 
 
