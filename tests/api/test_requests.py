@@ -179,6 +179,12 @@ def test_execute_unknown_field_at_any_level_is_named(server: RunningServer, name
         ({"calls": [{}]}, "calls[0]: an object: give exactly one of"),
         ({"calls": [{"args": [], "kwargs": {}}]}, "give exactly one of"),
         ({"calls": [{"args": [], "expression": None}]}, "give exactly one of"),
+        ({"calls": [{"stdin": "a"}]}, "give exactly one of"),
+        (
+            {"calls": [{"args": [], "stdin": 5}]},
+            "calls[0].stdin: must be a string, or must be an object",
+        ),
+        ({"calls": [{"args": [], "stdin": {"base64": "a"}}]}, "must be base64 with padding"),
         ({"calls": [{"expression": "f(\0)"}]}, "calls[0].expression: must not contain NUL"),
         ({"isolation": "vm"}, "isolation: \"vm\" must be 'container' or 'process'"),
         ({"checks": {"complexity": "small"}}, "'codeio', or must be an object"),

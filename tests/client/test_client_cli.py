@@ -130,6 +130,46 @@ def test_run_options_reach_the_request(connected: ScriptedServer, source: str) -
     assert chosen == ["process", "processes", "codeio"]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--stdin", "3 4\n"], "3 4\n"),
+        (["--stdin", ""], ""),
+        (["--stdin-file", "{dir}/text"], "ä\r\nb"),
+        (["--stdin-file", "{dir}/bytes"], {"base64": "/wA="}),
+        (["--stdin-file", "-"], "of the command\n"),
+    ],
+)
+def test_run_stdin_is_given_to_every_call(
+    connected: ScriptedServer,
+    source: str,
+    tmp_path: Path,
+    stdin: Callable[[bytes], None],
+    options: list[str],
+    expected: object,
+) -> None:
+    """A text or a file's content, unchanged; what is no UTF-8 goes as base64."""
+    (tmp_path / "text").write_bytes("ä\r\nb".encode())
+    (tmp_path / "bytes").write_bytes(b"\xff\x00")
+    stdin(b"of the command\n")
+    connected.reply(200, response({}, {}))
+    options = [option.format(dir=tmp_path) for option in options]
+    assert main(["run", source, "--args", "[1]", "--expression", "f()", *options]) == 0
+    assert connected.received[0].json["calls"] == [
+        {"args": [1], "stdin": expected},
+        {"expression": "f()", "stdin": expected},
+    ]
+
+
+def test_run_stdin_given_twice_exits_2(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A command has one standard input, and a call one stdin."""
+    call = ["--args", "[]"]
+    error = usage_error(["run", source, *call, "--stdin", "a", "--stdin-file", "b"], capsys)
+    assert "not allowed with argument --stdin" in error
+    assert main(["run", "-", *call, "--stdin-file", "-"]) == 2
+    assert "standard input can be one of FILE, --inputs and --stdin-file" in capsys.readouterr().err
+
+
 def test_run_file_from_stdin_is_sent(
     connected: ScriptedServer, stdin: Callable[[bytes], None]
 ) -> None:

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from execbox.wire import Checks, ComplexityLimits, Function, Limits
+from execbox.wire import Call, Checks, ComplexityLimits, Function, Limits
 from execbox_service.operations.checks import ActiveChecks, SizeCheck
-from execbox_service.operations.job_payloads import Options, function_jobs
+from execbox_service.operations.job_payloads import Options, attempt_of, function_jobs
 
 OWN = ComplexityLimits(string_chars=7)
 
@@ -23,6 +23,24 @@ def test_size_check_has_the_limits_asked_for(asked: object, rule: ComplexityLimi
     """The preset, or the caller's own numbers."""
     checks = Checks.model_validate({"complexity": asked})
     assert ActiveChecks.of(checks).size == SizeCheck(rule)
+
+
+@pytest.mark.parametrize(
+    ("fields", "payload", "stdin"),
+    [
+        ({"args": [1]}, b'{"args":[1]}', None),
+        ({"args": [1], "stdin": None}, b'{"args":[1]}', None),
+        ({"kwargs": {}, "stdin": ""}, b'{"kwargs":{}}', b""),
+        ({"expression": "f()", "stdin": "ä\r\n"}, b'{"expression":"f()"}', b"\xc3\xa4\r\n"),
+        ({"args": [], "stdin": {"base64": "/wA="}}, b'{"args":[]}', b"\xff\x00"),
+    ],
+)
+def test_attempt_of_a_call_has_its_arguments_and_apart_from_them_its_stdin(
+    fields: dict[str, object], payload: bytes, stdin: bytes | None
+) -> None:
+    """The job decodes its arguments again to see whether they changed, and stdin may be large."""
+    attempt = attempt_of(Call.model_validate(fields))
+    assert (attempt.call_payload, attempt.stdin) == (payload, stdin)
 
 
 @pytest.mark.parametrize("measures", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import io
+import os
 import sys
 import tokenize
 from collections.abc import Iterator
@@ -71,6 +72,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Run the file through the service and show the result."""
     if args.file == "-" and "-" in args.inputs:
         raise CommandError("FILE and --inputs cannot both be standard input")
+    if args.stdin_file == "-" and "-" in (args.file, *args.inputs):
+        raise CommandError("standard input can be one of FILE, --inputs and --stdin-file, not more")
     calls = list(args.calls)
     for name in args.inputs:
         calls.extend(_calls_of_file(name))
@@ -79,6 +82,9 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
             "no calls given; use --input, --args, --expression or --inputs "
             "(for a function without arguments: --input '{}')"
         )
+    stdin = _stdin(args)
+    if stdin is not None:
+        calls = [call.model_copy(update={"stdin": stdin}) for call in calls]
     source = _source(args.file)
     with Client(args.url) as client:
         response = client.execute(
@@ -131,6 +137,11 @@ def _add_call_options(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="FILE.jsonl",
         help="one call a line: a JSON object is keyword, an array positional arguments; - is stdin",
+    )
+    stdin = group.add_mutually_exclusive_group()
+    stdin.add_argument("--stdin", metavar="TEXT", help="what each call reads from its stdin")
+    stdin.add_argument(
+        "--stdin-file", metavar="FILE", help="the same, of a file; - is this command's own stdin"
     )
     group.add_argument(
         "--non-finite",
@@ -230,6 +241,20 @@ def _json_lines(name: str) -> list[str]:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise CommandError(f"{name}, line {line}: is not UTF-8: {error.reason}") from error
+
+
+def _stdin(args: argparse.Namespace) -> wire.Content | None:
+    """What every call gets as its stdin."""
+    if args.stdin_file is None:
+        return None if args.stdin is None else _content(os.fsencode(args.stdin))
+    return _content(_read(args.stdin_file))
+
+
+def _content(data: bytes) -> wire.Content:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return wire.Base64Content.of(data)
 
 
 def _source(name: str) -> str:

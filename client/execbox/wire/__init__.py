@@ -46,6 +46,7 @@ from execbox.wire.checks import (
     ReplayResult,
     Violation,
 )
+from execbox.wire.content import Base64Content, Content, content_bytes
 from execbox.wire.error_codes import (
     ERROR_CODES,
     ErrorBody,
@@ -89,9 +90,7 @@ from execbox.wire.generate import (
 from execbox.wire.run import (
     FILES_MAX,
     PROGRAM_NAME,
-    Base64Content,
     Case,
-    Content,
     ExpectedStdout,
     FetchedFile,
     FileLeftOut,
@@ -100,7 +99,6 @@ from execbox.wire.run import (
     ProgramRun,
     RunRequest,
     RunResponse,
-    content_bytes,
 )
 from execbox.wire.verify import (
     Tolerance,

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from execbox.wire.content import Content
 from execbox.wire.fields import JSON, EntryPoint, Request, Seconds, Text, exactly_one_of
 from execbox.wire.vocabularies import Prelude
 
@@ -68,7 +69,7 @@ _InOrder = Annotated[
 
 
 class Call(Request):
-    """One set of arguments: exactly one of ``kwargs``, ``args`` and ``expression``."""
+    """One set of arguments: exactly one of ``kwargs``, ``args`` and ``expression``; and stdin."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one_of("kwargs", "args", "expression"))
 
@@ -78,13 +79,17 @@ class Call(Request):
         default=None,
         description="A Python expression evaluated in the function's namespace, inside the job.",
     )
+    stdin: Content | None = Field(
+        default=None,
+        description="What is read through input(), sys.stdin and open(0); null is an empty stdin.",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         given = [
             name for name in ("kwargs", "args", "expression") if getattr(self, name) is not None
         ]
-        if len(given) != 1 or self.model_fields_set != set(given):
+        if len(given) != 1 or self.model_fields_set - {"stdin"} != set(given):
             raise ValueError(
                 "give exactly one of kwargs (object), args (array), expression (string)"
             )

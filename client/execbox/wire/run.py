@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
+from execbox.wire.content import Content
 from execbox.wire.execute import ExecutionError, Truncated, Usage
 from execbox.wire.fields import CALLS_MAX, Request, Response, Text
 from execbox.wire.functions import Limits
@@ -23,9 +23,7 @@ from execbox.wire.vocabularies import (
 __all__ = [
     "FILES_MAX",
     "PROGRAM_NAME",
-    "Base64Content",
     "Case",
-    "Content",
     "ExpectedStdout",
     "FetchedFile",
     "FileLeftOut",
@@ -34,7 +32,6 @@ __all__ = [
     "ProgramRun",
     "RunRequest",
     "RunResponse",
-    "content_bytes",
 ]
 
 PROGRAM_NAME = "program.py"
@@ -46,31 +43,6 @@ _NAME_BYTES_MAX = 255
 """Of a file in Linux."""
 _GLOBS_MAX = 20
 _ARGUMENTS_MAX = 1000
-
-
-def _base64(text: str) -> str:
-    try:
-        binascii.a2b_base64(text, strict_mode=True)
-    except ValueError as error:
-        raise ValueError(f"must be base64 with padding (RFC 4648, section 4): {error}") from error
-    return text
-
-
-class Base64Content(Request):
-    """Bytes that may be no text."""
-
-    base64: Annotated[str, AfterValidator(_base64)]
-
-
-Content: TypeAlias = str | Base64Content
-"""Text, which is sent as UTF-8, or bytes."""
-
-
-def content_bytes(content: Content) -> bytes:
-    """The bytes that a file or stdin holds."""
-    if isinstance(content, str):
-        return content.encode()
-    return binascii.a2b_base64(content.base64)
 
 
 def _names(path: str) -> list[str]:

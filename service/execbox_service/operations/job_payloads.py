@@ -9,7 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
-from execbox.wire import Call, Conversion, Function, InputGenerator, Isolation, Limits, Profile
+from execbox.wire import (
+    Base64Content,
+    Call,
+    Conversion,
+    Function,
+    InputGenerator,
+    Isolation,
+    Limits,
+    Profile,
+    content_bytes,
+)
 from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
 from execbox_service.json_steps import encode_in_steps, is_light
 from execbox_service.operations.package_guess import guess_packages
@@ -120,13 +130,15 @@ def generator_jobs(
 
 def attempt_of(call: Call) -> Attempt:
     """A call as the job reads it, in the baseline's surroundings."""
-    (name,) = call.model_fields_set
-    return Attempt(call_payload({name: getattr(call, name)}))
+    (name,) = call.model_fields_set - {"stdin"}
+    stdin = None if call.stdin is None else content_bytes(call.stdin)
+    return Attempt(call_payload({name: getattr(call, name)}), stdin=stdin)
 
 
 def is_large_call(call: Call) -> bool:
-    """Whether working on its arguments takes so long that it is done beside the event loop."""
-    return not is_light((call.args or call.kwargs or call.expression,))
+    """Whether working on what it is given takes so long that it is done beside the event loop."""
+    stdin = call.stdin.base64 if isinstance(call.stdin, Base64Content) else call.stdin
+    return not is_light((call.args or call.kwargs or call.expression, stdin))
 
 
 def _payload(function: Function, options: Options) -> dict[str, object]:
