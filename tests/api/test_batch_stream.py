@@ -431,9 +431,11 @@ def test_batch_is_described_with_its_lines_and_answers(server: RunningServer) ->
         "ExecuteLine",
         "GenerateLine",
         "VerifyLine",
+        "RunLine",
         "ExecuteAnswer",
         "GenerateAnswer",
         "VerifyAnswer",
+        "RunAnswer",
         "FailedAnswer",
     }
     assert names | {"VerifyRequest", "FeedbackTemplates"} <= set(document["components"]["schemas"])
