@@ -18,6 +18,8 @@ SUBMODULES = frozenset(
         *("scipy.sparse.linalg", "scipy.sparse.csgraph", "scipy.spatial.distance"),
         *("Crypto.Cipher", "Crypto.Hash", "Crypto.Random", "Crypto.Util", "Crypto.PublicKey"),
         *("dateutil.parser", "dateutil.relativedelta", "dateutil.rrule"),
+        *("matplotlib.pyplot", "matplotlib.patches", "matplotlib.figure", "matplotlib.animation"),
+        *("PIL.Image", "PIL.ImageDraw"),
         *("sklearn.linear_model", "sklearn.metrics", "sklearn.cluster", "sklearn.preprocessing"),
     }
 )
