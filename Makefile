@@ -8,6 +8,7 @@
 #   make check     ruff, mypy, shellcheck
 #   make bench     set up, and measure
 #   make image     build the sandbox image (UPDATE=1: anew, with Debian's security updates)
+#   make image-languages   the same with bash and g++, as execbox-sandbox:languages
 #   make lock      write the lock files anew (UPGRADE=1: with the newest versions)
 #   make clean     remove what the others made here
 #
@@ -31,7 +32,7 @@ PYTHON_BIN := .venv/bin/python
 PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons image lock serve check bench clean venv engine
+.PHONY: help demo test test-pythons image image-languages lock serve check bench clean venv engine
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -56,6 +57,10 @@ image:
 	@scripts/setup-engine.sh
 	@scripts/build-image.sh sandbox $(if $(UPDATE),--update)
 
+image-languages:
+	@scripts/setup-engine.sh
+	@scripts/build-image.sh languages $(if $(UPDATE),--update)
+
 lock:
 	@scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
@@ -76,7 +81,7 @@ bench: venv engine
 clean:
 	rm -rf .venv .pythons .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
-	-docker image rm execbox-sandbox:local execbox-service:local
+	-docker image rm execbox-sandbox:languages execbox-sandbox:local execbox-service:local
 
 venv:
 	@scripts/setup-python.sh

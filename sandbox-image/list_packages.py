@@ -6,9 +6,11 @@ image's /usr/lib/execbox/packages.json:
 
     {"python": "3.11.2",
      "packages": {"python-dateutil": "2.9.0", ...},
-     "imports": {"dateutil": "python-dateutil", ...}}
+     "imports": {"dateutil": "python-dateutil", ...},
+     "languages": ["python"]}
 
-Names that begin with an underscore are private to their package and left out.
+Names that begin with an underscore are private to their package and left out. Images with more
+languages add them (add_languages.py).
 """
 
 import json
@@ -51,6 +53,7 @@ def describe(directory: str) -> dict[str, object]:
         "python": platform.python_version(),
         "packages": dict(sorted(packages.items())),
         "imports": dict(sorted(imports.items())),
+        "languages": ["python"],
     }
 
 

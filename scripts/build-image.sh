@@ -1,15 +1,28 @@
 #!/usr/bin/env bash
 #
-# Builds one of the two images: the one functions run in, or the service's own.
+# Builds an image: the one functions run in, that one with more languages, or the
+# service's own.
 #
-#   scripts/build-image.sh [sandbox | service] [--update]      (default: sandbox)
+#   scripts/build-image.sh [sandbox | languages | service] [OPTIONS]
+#                                                  (default: sandbox)
 #
-# They are tagged execbox-sandbox:local and execbox-service:local. When nothing
-# has changed, Docker's cache makes this a matter of a second. With --update
-# nothing is taken from the cache: the image gets Debian's security updates, and
-# a base image made here is made anew.
+#   --tag NAME            what to call it (default execbox-sandbox:local,
+#                         execbox-sandbox:languages, execbox-service:local)
+#   --requirements FILE   packages that functions may import beside those of
+#                         sandbox-image/requirements.lock, as pip takes them;
+#                         wheels only, and the versions of the lock stand
+#   --update              take nothing from the cache: the image gets Debian's
+#                         security updates, and a base image made here is made
+#                         anew
 #
-# Both start from debian:bookworm-slim, pulled by the digest that is the default
+# When nothing has changed, Docker's cache makes this a matter of a second.
+# `execbox image build` runs this script; an installed wheel has a copy of it,
+# beside a copy of sandbox-image/.
+#
+# The image "languages" is made of an image "sandbox" that is built first; that
+# one's tag is then execbox-sandbox:local, or with --tag NAME-sandbox.
+#
+# They start from debian:bookworm-slim, pulled by the digest that is the default
 # of BASE_IMAGE in both Dockerfiles. To renew the digest, put into both what
 #     docker pull debian:bookworm-slim
 #     docker image inspect --format '{{index .RepoDigests 0}}' debian:bookworm-slim
@@ -34,6 +47,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly root
 # What an image made here is called: it can have no digest.
 readonly made_base=debian:bookworm-slim
+# Of a build that failed. pip says in its last lines which package it was.
+readonly last_lines=40
 base=${EXECBOX_BASE_IMAGE:-$(sed -n 's/^ARG BASE_IMAGE=//p' "$root/sandbox-image/Dockerfile")}
 
 say() { printf 'build-image: %s\n' "$*"; }
@@ -41,6 +56,16 @@ say() { printf 'build-image: %s\n' "$*"; }
 fail() {
     say "$*" >&2
     exit 1
+}
+
+mistake() {
+    say "$*" >&2
+    exit 2
+}
+
+usage() {
+    mistake "usage: scripts/build-image.sh [sandbox | languages | service]" \
+        "[--tag NAME] [--requirements FILE] [--update]"
 }
 
 # The certificates this machine trusts, if it keeps them in a file.
@@ -154,9 +179,9 @@ ensure_base() {
 }
 
 # Builds the directory $work/context under the name given.
-build() {
-    local tag=$1 ca name
-    local options=(--network host --build-arg "BASE_IMAGE=$base" --tag "$tag")
+build() { # TAG OPTIONS FOR docker build...
+    local tag=$1 ca name log
+    local options=(--network host --tag "$tag" "${@:2}")
     if [[ -n $update ]]; then
         options+=(--no-cache)
     fi
@@ -171,36 +196,84 @@ build() {
     done
     say "building $tag (takes a few minutes the first time)"
     if ! docker build "${options[@]}" "$work/context" >"$work/build.log" 2>&1; then
-        cat "$work/build.log" >&2
-        fail "$tag could not be built; what the build said is above"
+        log=$(mktemp "${TMPDIR:-/tmp}/execbox-build-log-XXXXXX")
+        cp "$work/build.log" "$log"
+        tail -n "$last_lines" "$log" >&2
+        fail "$tag could not be built: the last lines of what the build said are above," \
+            "and all of it is in $log"
     fi
+    say "$tag is $(docker image inspect --format '{{.Id}}' "$tag")"
 }
 
-image=
+# Each build gets a directory of its own, holding only what it needs.
+build_sandbox() { # TAG
+    rm -rf "$work/context"
+    cp -R "$root/sandbox-image" "$work/context"
+    if [[ -n $requirements ]]; then
+        cp "$requirements" "$work/context/requirements-added.txt"
+    fi
+    build "$1" --build-arg "BASE_IMAGE=$base"
+}
+
+build_languages() { # TAG
+    local sandbox=execbox-sandbox:local
+    if [[ -n $named ]]; then
+        sandbox=$named-sandbox
+    fi
+    build_sandbox "$sandbox"
+    build "$1" --build-arg "SANDBOX_IMAGE=$sandbox" \
+        --file "$work/context/languages.Dockerfile"
+}
+
+build_service() { # TAG
+    mkdir -p "$work/context/scripts"
+    cp -R "$root/client" "$root/service" "$root/sandbox-image" "$root/requirements" "$work/context"
+    cp "$root/pyproject.toml" "$root/README.md" "$root/LICENSE" "$root/.dockerignore" \
+        "$work/context"
+    cp "$root/scripts/build-image.sh" "$work/context/scripts"
+    cp "$root/service/Dockerfile" "$work/context/Dockerfile"
+    build "$1" --build-arg "BASE_IMAGE=$base"
+}
+
+image=sandbox
+named=
+requirements=
 update=
-for argument in "$@"; do
-    case $argument in
-    sandbox | service) image=$argument ;;
+while [[ $# -gt 0 ]]; do
+    case $1 in
+    sandbox | languages | service) image=$1 ;;
+    --tag)
+        named=${2:-}
+        [[ -n $named ]] || usage
+        shift
+        ;;
+    --requirements)
+        requirements=${2:-}
+        [[ -n $requirements ]] || usage
+        shift
+        ;;
     --update) update=yes ;;
-    *) fail "usage: scripts/build-image.sh [sandbox | service] [--update]" ;;
+    *) usage ;;
     esac
+    shift
 done
-readonly image=${image:-sandbox} update
-command -v docker >/dev/null || fail "there is no docker command; see scripts/setup-engine.sh"
+readonly image named requirements update
+if [[ -n $requirements ]]; then
+    [[ $image != service ]] || mistake "--requirements is for the images that functions run in"
+    [[ -f $requirements && -r $requirements ]] || mistake "there is no file $requirements to read"
+fi
+command -v docker >/dev/null || fail "there is no docker command. Install Docker" \
+    "(Debian, Ubuntu: apt install docker.io, and on Debian 13 docker-cli, too)."
+if ! trouble=$(docker version --format '{{.Server.Version}}' 2>&1 >/dev/null); then
+    fail "no Docker daemon answers: ${trouble##*$'\n'}. Start it (systemctl start docker)," \
+        "or name the one to use in DOCKER_HOST."
+fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 ensure_base
-
-# Each build gets a directory of its own, holding only what it needs.
-mkdir "$work/context"
-if [[ $image == sandbox ]]; then
-    cp -R "$root/sandbox-image/." "$work/context"
-else
-    cp -R "$root/client" "$root/service" "$root/sandbox-image" "$root/requirements" "$work/context"
-    cp "$root/pyproject.toml" "$root/README.md" "$root/LICENSE" "$root/.dockerignore" \
-        "$work/context"
-    cp "$root/service/Dockerfile" "$work/context/Dockerfile"
-fi
-build "execbox-$image:local"
-say "execbox-$image:local is $(docker image inspect --format '{{.Id}}' "execbox-$image:local")"
+case $image in
+sandbox) build_sandbox "${named:-execbox-sandbox:local}" ;;
+languages) build_languages "${named:-execbox-sandbox:languages}" ;;
+service) build_service "${named:-execbox-service:local}" ;;
+esac

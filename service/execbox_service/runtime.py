@@ -119,6 +119,7 @@ class Runtime:
             image=facts.image,
             python=facts.python,
             packages=facts.packages,
+            languages=list(facts.languages),
             isolation=list(settings.isolation_allowed),
             profiles=list(settings.profiles_allowed),
             concurrency=settings.slot_count,

@@ -37,6 +37,10 @@ class Capabilities(Response):
     image: str
     python: str = Field(description="Version of the interpreter that runs functions.")
     packages: dict[str, str] = Field(description="Importable distributions and their versions.")
+    languages: list[str] = Field(
+        default_factory=lambda: ["python"],
+        description="What programs can be written in, as far as the image goes.",
+    )
     isolation: list[Isolation] = Field(description="Permitted levels, the default first.")
     profiles: list[Profile]
     concurrency: int = Field(description="Executions that run at once.")

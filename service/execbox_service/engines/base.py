@@ -48,6 +48,8 @@ class EngineFacts:
     packages: dict[str, str]
     imports: Mapping[str, str]
     """Top-level import names, and the distribution that each is of."""
+    languages: tuple[str, ...] = ("python",)
+    """What programs can be written in, by the image's own word."""
     weaker_than_docker: tuple[str, ...] = ()
     variations_missing: tuple[str, ...] = ()
     """Of ``variations.VARIED``: what this engine's sandboxes cannot vary."""

@@ -119,6 +119,8 @@ class DockerEngine:
             python=packages["python"],
             packages=packages["packages"],
             imports=packages["imports"],
+            # An image from before it had the entry runs what it always did.
+            languages=tuple(packages.get("languages", ["python"])),
         )
 
     async def stop(self) -> None:
@@ -166,7 +168,8 @@ class DockerEngine:
         except ImageNotFound as error:
             raise Lacking(
                 f"the Docker daemon has no image {self._spec.image}",
-                remedy="build it with 'make image' or set EXECBOX_IMAGE to one it has",
+                remedy="build it with 'execbox image build' ('make image' in a checkout), or set "
+                "EXECBOX_IMAGE to one it has",
             ) from error
         self._options = host_config(self._client, self._spec)
 
