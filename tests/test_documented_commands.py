@@ -20,7 +20,7 @@ import pytest
 
 from execbox.cli.entry import main
 from execbox_service.settings import ENV_PREFIX, Settings
-from tests import settings_table
+from tests import image_table, settings_table
 
 ROOT = Path(__file__).resolve().parents[1]
 ACTIVATION = ". .venv/bin/activate"
@@ -181,7 +181,7 @@ def test_documented_execbox_command_has_the_flags_that_are_named(
     """Within text, where the other arguments are left out."""
     names = [word for word in command.words[1:3] if re.fullmatch(r"[a-z][a-z-]*", word)]
     with pytest.raises(SystemExit) as ended:
-        main([*names[: 2 if names[:1] == ["score"] else 1], "--help"])
+        main([*names[: 2 if names[:1] in (["score"], ["image"]) else 1], "--help"])
     assert ended.value.code == 0
     help_text = capsys.readouterr().out
     for word in command.words[1:]:
@@ -264,3 +264,13 @@ def test_table_of_settings_is_that_of_the_code() -> None:
         "docs/operations.md has a different table of settings than Settings: "
         "run `python -m tests.settings_table --write`"
     )
+
+
+def test_table_of_packages_is_that_of_the_lock() -> None:
+    """What is asked for, and what comes with it, each in the version that is installed."""
+    page = image_table.PAGE.read_text("utf-8")
+    assert page == image_table.written(page), (
+        "docs/image.md has different packages than the lock: "
+        "run `python -m tests.image_table --write`"
+    )
+    assert sum(map(len, image_table.groups().values())) > 25

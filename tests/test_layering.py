@@ -16,7 +16,7 @@ CLIENT, SERVICE = ROOT / "client" / "execbox", ROOT / "service" / "execbox_servi
 RUNNER = ROOT / "sandbox-image" / "execbox_runner"
 
 FLOORS: Final = (
-    {"main", "doctor"},
+    {"main", "doctor", "image_build"},
     {"api", "runtime"},
     {"operations"},
     {"metrics"},
@@ -138,8 +138,8 @@ def test_runner_imports_nothing_of_ours_and_few_packages() -> None:
 
 
 def test_client_imports_nothing_of_the_service_but_to_start_it() -> None:
-    """The base install has no service and none of its packages; ``serve`` and ``doctor`` ask."""
-    asking = {CLIENT / "cli" / "serve.py", CLIENT / "cli" / "doctor.py"}
+    """The base install has no service and none of its packages; these commands ask."""
+    asking = {CLIENT / "cli" / f"{name}.py" for name in ("serve", "doctor", "image")}
     forbidden = {"execbox_service", "execbox_runner", *EXTRA_ONLY}
     others = [path for path in sources(CLIENT) if path not in asking]
     refuse(others, lambda path: packages(path) & forbidden)

@@ -15,12 +15,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = {
     "client/execbox": "execbox",
     "service/execbox_service": "execbox_service",
-    "sandbox-image/execbox_runner": "execbox_service/_runner/execbox_runner",
-    "sandbox-image/clock": "execbox_service/_runner/clock",
+    "sandbox-image": "execbox_service/_image/sandbox-image",
 }
 """Folders of the checkout, and where their files are in the wheel."""
-ALONE = ("start.py", "syscalls-aarch64.json", "syscalls-x86_64.json")
-"""Files of sandbox-image/ that the runner needs beside its folder."""
+BUILD_SCRIPT = "scripts/build-image.sh"
+"""What makes an image of sandbox-image/, and finds it beside its own folder."""
 IMPORT_EACH = """
 import importlib, sys
 target, *modules = sys.argv[1:]
@@ -49,8 +48,7 @@ def shipped_files() -> Iterator[tuple[Path, str]]:
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 yield path, f"{place}/{path.relative_to(ROOT / folder).as_posix()}"
-    for name in ALONE:
-        yield ROOT / "sandbox-image" / name, f"execbox_service/_runner/{name}"
+    yield ROOT / BUILD_SCRIPT, f"execbox_service/_image/{BUILD_SCRIPT}"
 
 
 def test_wheel_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
@@ -77,7 +75,7 @@ def test_each_module_of_the_wheel_can_be_imported_from_where_it_is_installed(
     modules = [
         place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for path, place in shipped_files()
-        if path.suffix == ".py" and "/_runner/" not in place and path.name != "__main__.py"
+        if path.suffix == ".py" and "/_image/" not in place and path.name != "__main__.py"
     ]
     run = subprocess.run(
         # -S: without the link to the checkout that an editable install has.

@@ -20,7 +20,7 @@ __all__ = ["Check", "checks"]
 
 _INSTALL_DOCKER = (
     "install Docker and start its daemon (Debian, Ubuntu: apt install docker.io), then run "
-    "'make image'; or use the bubblewrap engine"
+    "'execbox image build'; or use the bubblewrap engine"
 )
 
 

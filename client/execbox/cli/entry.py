@@ -15,6 +15,7 @@ from execbox.cli import (
     certify,
     doctor,
     generate,
+    image,
     infer,
     pipeline,
     prompts,
@@ -44,6 +45,7 @@ _COMMANDS = (
     assemble,
     score,
     pipeline,
+    image,
     doctor,
 )
 

@@ -35,11 +35,11 @@ _GROUPS: Final = "root:x:0:\nnogroup:x:65534:\n"
 
 
 def sources() -> Path:
-    """Where the runner is: in an installed wheel beside the service, in a checkout on its own.
+    """Where ``sandbox-image`` is: in a wheel below the service, in a checkout on its own.
 
     Raises EngineUnavailable.
     """
-    shipped = Path(str(resources.files("execbox_service"))) / "_runner"
+    shipped = Path(str(resources.files("execbox_service"))) / "_image" / "sandbox-image"
     if shipped.is_dir():
         return shipped
     found = importlib.util.find_spec(_RUNNER)
