@@ -19,8 +19,9 @@ import struct
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -52,12 +53,15 @@ def drawing(unit: str, count: int) -> dict[str, Any]:
 _DRAWING = "#"
 
 
+@dataclass
 class GivingSandbox(FakeSandbox):
     """Answers what ``giving`` or ``drawing`` asks for, and any other call with 1; keeps nothing it
     is sent. What is large is made beside the event loop, as a real sandbox makes it."""
 
     drawn: Any = None
     """What the generator of the job asks for."""
+    _due: deque[bytes | asyncio.Future[bytes]] = field(default_factory=deque)
+    _delivering: asyncio.Task[None] | None = None
 
     def send(self, *parts: bytes) -> None:
         head, body = parts[0], parts[1]
@@ -71,21 +75,23 @@ class GivingSandbox(FakeSandbox):
             return
         header = json.loads(head[9 : 9 + header_bytes])
         wanted = (payload.get("args") or [self.drawn])[0] if "args" in payload else payload
-        loop = asyncio.get_running_loop()
-
-        def made(answer: Future[bytes]) -> None:
-            loop.call_soon_threadsafe(self._deliver_in_pieces, answer.result(), 0)
-
         if isinstance(wanted, dict) and "unit" in wanted:
-            _maker().submit(_answer, header, wanted).add_done_callback(made)
-        else:
-            loop.call_soon(self._deliver_in_pieces, _answer(header, None), 0)
-
-    def _deliver_in_pieces(self, answer: bytes, start: int) -> None:
-        self.deliver(answer[start : start + _PIECE_BYTES])
-        if start + _PIECE_BYTES < len(answer):
             loop = asyncio.get_running_loop()
-            loop.call_soon(self._deliver_in_pieces, answer, start + _PIECE_BYTES)
+            self._due.append(loop.run_in_executor(_maker(), _answer, header, wanted))
+        else:
+            self._due.append(_answer(header, None))
+        if self._delivering is None or self._delivering.done():
+            self._delivering = asyncio.create_task(self._deliver_all())
+
+    async def _deliver_all(self) -> None:
+        """One answer after the other, each in pieces, as they come over a stream."""
+        while self._due:
+            answer = self._due.popleft()
+            if not isinstance(answer, bytes):
+                answer = await answer
+            for start in range(0, len(answer), _PIECE_BYTES):
+                self.deliver(answer[start : start + _PIECE_BYTES])
+                await asyncio.sleep(0)
 
 
 def _answer(header: dict[str, Any], wanted: dict[str, Any] | None) -> bytes:
