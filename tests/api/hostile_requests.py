@@ -96,8 +96,12 @@ EXECUTES: dict[str, tuple[int, Callable[[], bytes]]] = {
     "nothing but quotes": (413, lambda: b'"' * 16_000_000),
     "arrays that take 0.6 GB": (413, lambda: body(calls=[{"args": [[[]] * 5_000_000]}])),
     "arrays and then a fault": (400, lambda: call_body('{"args":[[...]]]}', "[]," * 2_500_000)),
-    "10,000 calls, checked": (
-        200, lambda: body(calls=[{"args": [n]} for n in range(10_000)], **DETERMINISM)
+    "10,000 calls": (
+        200,
+        lambda: body(calls=[{"args": [n]} for n in range(10_000)], checks={"complexity": "codeio"}),
+    ),
+    "2,000 calls, checked": (
+        200, lambda: body(calls=[{"args": [n]} for n in range(2000)], **DETERMINISM)
     ),
     "unknown fields of a call": (422, lambda: call_body("{...}", members(490_000))),
     "unknown fields of a check": (
@@ -137,6 +141,15 @@ GENERATES: dict[str, tuple[int, Callable[[], bytes]]] = {
     ),
     "inputs that are none": (200, lambda: generate_body({"code": "x"}, attempts=5000)),
 }  # fmt: skip
+RUNS: dict[str, tuple[int, Callable[[], bytes]]] = {
+    "program of 12 MB": (200, lambda: text_of({"program": SOURCE})),
+    "files of 15 MB": (
+        200, lambda: text_of({"program": {"code": "x", "files": {"a": "y" * 15_000_000}}})
+    ),
+    "10,000 cases": (
+        200, lambda: text_of({"program": {"code": "x"}, "cases": [{"stdin": "1"}] * 10_000})
+    ),
+}  # fmt: skip
 VERIFIES: dict[str, tuple[int, Callable[[], bytes]]] = {
     "10,000 items": (200, lambda: verify_body(10_000)),
     "4,700 items of 50 bytes": (200, lambda: items_body(*[{"prediction": 1, "output": 1}] * 4700)),
@@ -167,7 +180,7 @@ VERIFIES: dict[str, tuple[int, Callable[[], bytes]]] = {
 REQUESTS: dict[str, tuple[str, int, Callable[[], bytes]]] = {
     name: (f"/v1/{operation}", status, make)
     for operation, shapes in (
-        ("execute", EXECUTES), ("generate", GENERATES), ("verify", VERIFIES)
+        ("execute", EXECUTES), ("run", RUNS), ("generate", GENERATES), ("verify", VERIFIES)
     )
     for name, (status, make) in shapes.items()
 }  # fmt: skip

@@ -199,7 +199,8 @@ class _Lines:
                 await asyncio.sleep(min(busy.retry_after_s, _BUSY_PAUSE_MAX_S))
             else:
                 self._record.count(operation.executions_of(answer))
-                return _line(asked, pieces)
+                # Joining lets the event loop go on meanwhile, if it is done beside it.
+                return await read_aside(sum(map(len, pieces)), _line, asked, pieces)
 
     def failed(self, failure: RequestFailed, number: int) -> bytes:
         """The answer to a line of which nothing is known but its number."""

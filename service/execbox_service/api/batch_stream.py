@@ -32,6 +32,7 @@ _IDLE_MAX_S = 600.0
 _LOOK_S = 0.4
 _MEMORY_LOOK_S = 0.05
 _WRITE_BYTES = 64 * 1024
+_SENT_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +229,20 @@ class BatchStream:
                 answer = self._answers.get_nowait()
             more = answer is not None
             body = b"".join(pieces)
-            await send({"type": "http.response.body", "body": body, "more_body": more})
+            await _send_in_parts(body, send, more_body=more)
             self._held.answers_bytes = max(0, self._held.answers_bytes - len(body))
             self._settle()
             if not more:
                 return
+
+
+async def _send_in_parts(body: bytes, send: Send, *, more_body: bool) -> None:
+    """The server copies what it is given and cannot send yet: of many megabytes, it gets the next
+    part when the client has taken most of those before."""
+    for start in range(0, max(1, len(body)), _SENT_BYTES):
+        end = start + _SENT_BYTES
+        more = more_body or end < len(body)
+        await send({"type": "http.response.body", "body": body[start:end], "more_body": more})
 
 
 class _Held:

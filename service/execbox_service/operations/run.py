@@ -8,6 +8,7 @@ from __future__ import annotations
 from binascii import b2a_base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from execbox.wire import (
@@ -15,6 +16,7 @@ from execbox.wire import (
     Case,
     Content,
     ExpectedStdout,
+    Program,
     ProgramRun,
     ProgramStatus,
     ProgramVerdict,
@@ -54,12 +56,11 @@ async def run(backend: Backend, request: RunRequest, *, caller: Caller) -> RunRe
     """Run every case of a program. Raises RequestFailed, which is never a verdict."""
     facts = backend.facts
     cases = request.cases or [Case()]
-    job = await read_aside(
-        len(request.program.code), _job, request, available=frozenset(facts.imports)
-    )
+    size_bytes = _size_bytes(request.program)
+    job = await read_aside(size_bytes, _job, request, available=frozenset(facts.imports))
     async with backend.job_run(caller, job_time_s=request.limits.job_time_s) as job_run:
         runs = await _Cases(job_run, job, request, cases).runs()
-    backend.metrics.executed(runs)
+    await in_turns(backend.metrics.executed, ([run] for run in runs))
     return RunResponse(
         runs=runs,
         isolation=request.isolation,
@@ -92,10 +93,18 @@ def _job(request: RunRequest, *, available: frozenset[str]) -> Job:
     )
 
 
+def _size_bytes(program: Program) -> int:
+    """Roughly, of what there is to write of a program."""
+    contents = program.files.values()
+    return len(program.code) + sum(
+        len(content if isinstance(content, str) else content.base64) for content in contents
+    )
+
+
 def _program_payload(request: RunRequest, **more: object) -> bytes:
     """The keys are the contract with ``execbox_runner/program.py``."""
     payload = {"files": _encoded_files(request.program.files), **more}
-    return "".join(encode_in_steps({"program": payload})).encode()
+    return b"".join(piece.encode("ascii") for piece in encode_in_steps({"program": payload}))
 
 
 def _encoded_files(files: dict[str, Content] | None) -> dict[str, str]:
@@ -193,12 +202,18 @@ class _Cases:
 
     # Compiling once for all cases
 
+    async def _payload(self, **more: object) -> bytes:
+        size_bytes = _size_bytes(self._request.program) + sum(
+            len(value) for value in more.values() if isinstance(value, str)
+        )
+        return await read_aside(size_bytes, partial(_program_payload, self._request, **more))
+
     async def _compiled(self) -> _Compiled:
         """Compile in a process of its own, which runs nothing of the program."""
         limits = self._request.limits.model_copy(update={"output_bytes": _COMPILED_BYTES_MAX})
         job = replace(
             self._job,
-            function_payload=_program_payload(self._request, compile_only=True),
+            function_payload=await self._payload(compile_only=True),
             limits=limits,
             fetch=None,
         )
@@ -209,8 +224,8 @@ class _Cases:
         if not isinstance(ended, Result) or run.stderr:
             # The compiler's warnings are on every case's own stderr.
             return _Compiled(self._job)
-        execution = outcome.judge(ended, limits=limits)
-        payload = _program_payload(self._request, compiled=execution.output)
+        execution = await read_aside(len(ended.frame), outcome.judge, ended, limits=limits)
+        payload = await self._payload(compiled=execution.output)
         return _Compiled(replace(self._job, function_payload=payload))
 
 
