@@ -130,6 +130,50 @@ def test_programs_page_program_prints_what_the_page_says(
     assert printed == the_block("docs/programs.md", "", starts="ok 0 correct")
 
 
+def test_programs_page_commands_print_what_the_page_says(
+    service_of_examples: LiveService, tmp_path: Path
+) -> None:
+    """Pasted into a shell, but for the line that puts the commands on the path."""
+    activation, commands = the_block("docs/programs.md", "", starts=". .venv").split("\n", 1)
+    assert activation.startswith(". .venv/bin/activate ")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    run = subprocess.run(
+        ["sh", "-eu", "-c", commands],
+        env=os.environ | {"EXECBOX_URL": service_of_examples.url, "PATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == the_block("docs/programs.md", "", starts="42 a b")
+
+
+def test_exec_of_a_program_that_takes_too_long_or_too_much_says_which(
+    service_of_examples: LiveService, tmp_path: Path
+) -> None:
+    """By its exit code; what it wrote before is there, as bytes."""
+    (tmp_path / "loops.py").write_text(
+        "import sys\nsys.stdout.buffer.write(b'\\xff')\nsys.stdout.flush()\nwhile True: pass\n"
+    )
+    (tmp_path / "grows.py").write_text("x = [bytearray(2**20) for _ in range(4096)]\n")
+    (tmp_path / "crashes.py").write_text("import os\nos.abort()\n")
+    ended = []
+    for name in ("loops", "grows", "crashes"):
+        options = ["--cpu-time-s", "0.5", "--memory-mb", "64", "--isolation", "process"]
+        run = subprocess.run(
+            [sys.executable, "-m", "execbox", "exec", f"{name}.py", *options],
+            env=os.environ | {"EXECBOX_URL": service_of_examples.url},
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+            timeout=120,
+        )
+        ended.append((run.returncode, run.stdout))
+    assert ended == [(124, b"\xff"), (123, b""), (134, b"")]
+
+
 def test_verify_page_batch_is_answered_line_for_line(
     service_of_examples: LiveService, tmp_path: Path
 ) -> None:

@@ -25,6 +25,10 @@ from execbox.cli import (
     serve,
     verify,
 )
+from execbox.cli import (
+    exec as exec_,
+)
+from execbox.cli.command_parser import CommandParser
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.terminal import Terminal, open_terminal
 from execbox.config import terminal_wants_no_color
@@ -36,6 +40,7 @@ __all__ = ["main"]
 _COMMANDS = (
     serve,
     run,
+    exec_,
     generate,
     certify,
     prompts,
@@ -50,7 +55,7 @@ _COMMANDS = (
 )
 
 _DESCRIPTION = """\
-Run Python functions nobody has read, safely: in throwaway containers, under CPU, memory and
+Run Python code nobody has read, safely: in throwaway containers, under CPU, memory and
 time limits. `execbox serve` is the service that does it; every other command talks to one."""
 
 _EPILOG = """\
@@ -58,6 +63,7 @@ examples:
   execbox doctor                             what is there, what is missing, how to get it
   execbox serve                              start a service on http://127.0.0.1:8080
   execbox run f.py --input '{"n": 21}'       call main_solution(n=21) of f.py in the service
+  execbox exec program.py --stdin '4'        run a whole program, as python would
 
 environment:
   EXECBOX_URL       the service to talk to (default http://127.0.0.1:8080)
@@ -113,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"execbox {client_version()}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands: argparse._SubParsersAction[argparse.ArgumentParser] = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=CommandParser
+    )
     for command in _COMMANDS:
         command.add_parser(commands)
     return parser

@@ -18,6 +18,14 @@ class ExitCode(IntEnum):
     SERVICE_FAILURE = 3
     """No result: the service failed, is overloaded, or could not be reached."""
     BUG = 70
+    NO_END = 122
+    """Of ``exec``, whose other codes are the program's own: it ended, and cannot be said how."""
+    RAN_OUT_OF_MEMORY = 123
+    """Of ``exec``."""
+    RAN_OUT_OF_TIME = 124
+    """Of ``exec``; as the command ``timeout`` has it."""
+    NO_RUN = 125
+    """Of ``exec``, in the place of ``SERVICE_FAILURE``; as ``docker run`` has it."""
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 

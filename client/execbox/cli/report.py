@@ -27,7 +27,7 @@ def passed(execution: wire.Execution) -> bool:
     )
 
 
-def json_line(response: wire.ExecuteResponse) -> str:
+def json_line(response: wire.ExecuteResponse | wire.RunResponse) -> str:
     """The response on one line, in ASCII so that any terminal, pipe and locale carries it."""
     return json.dumps(response.model_dump(mode="json"), ensure_ascii=True)
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import codecs
-import io
-import os
-import sys
-import tokenize
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from execbox import strict_json, wire
 from execbox.cli import report
+from execbox.cli.input_files import json_lines, source_text, stdin_content
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.terminal import Terminal
 from execbox.cli.wire_options import add_limit_options, add_number_option, given_limits
@@ -82,10 +77,10 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
             "no calls given; use --input, --args, --expression or --inputs "
             "(for a function without arguments: --input '{}')"
         )
-    stdin = _stdin(args)
+    stdin = stdin_content(args.stdin, args.stdin_file)
     if stdin is not None:
         calls = [call.model_copy(update={"stdin": stdin}) for call in calls]
-    source = _source(args.file)
+    source = source_text(args.file)
     with Client(args.url) as client:
         response = client.execute(
             source,
@@ -215,7 +210,7 @@ def _json_argument(text: str) -> object:
 
 
 def _calls_of_file(name: str) -> Iterator[wire.Call]:
-    for number, line in enumerate(_json_lines(name), start=1):
+    for number, line in enumerate(json_lines(name), start=1):
         if not line.strip():
             continue
         try:
@@ -228,47 +223,3 @@ def _calls_of_file(name: str) -> Iterator[wire.Call]:
             yield wire.Call(args=value)
         else:
             raise CommandError(f"{name}, line {number}: must be a JSON object or array")
-
-
-def _json_lines(name: str) -> list[str]:
-    """Lines of a file in UTF-8, with or without a byte order mark."""
-    content = _read(name)
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise CommandError(f"{name}: is UTF-16, as PowerShell's > writes it; save it as UTF-8")
-    try:
-        # Only at line feeds: in JSON text, U+2028 and its like are characters as others are.
-        return content.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise CommandError(f"{name}, line {line}: is not UTF-8: {error.reason}") from error
-
-
-def _stdin(args: argparse.Namespace) -> wire.Content | None:
-    """What every call gets as its stdin."""
-    if args.stdin_file is None:
-        return None if args.stdin is None else _content(os.fsencode(args.stdin))
-    return _content(_read(args.stdin_file))
-
-
-def _content(data: bytes) -> wire.Content:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return wire.Base64Content.of(data)
-
-
-def _source(name: str) -> str:
-    source = _read(name)
-    try:
-        # A source may declare its encoding, as Python itself reads it.
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
-        return io.TextIOWrapper(io.BytesIO(source), encoding).read()
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise CommandError(f"{name}: not readable as Python source: {error}") from error
-
-
-def _read(name: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise CommandError(f"{name}: cannot be read: {error.strerror or error}") from error

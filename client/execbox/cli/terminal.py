@@ -31,7 +31,7 @@ def visible(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Standard output and error of one command. Everything written is made ``visible`` first."""
+    """Standard output and error of one command. Text that is written is made ``visible`` first."""
 
     out: TextIO
     err: TextIO
@@ -53,6 +53,16 @@ class Terminal:
         """A line for programs, on standard error: one JSON object."""
         # JSON escapes all that a terminal would obey, but for the one control character here.
         print(json.dumps(failure).replace("\x7f", "\\u007f"), file=self.err)
+
+    @staticmethod
+    def write_bytes(content: bytes, stream: TextIO) -> None:
+        """As they are, to a file or pipe; a terminal gets them as text, made ``visible``."""
+        if stream.isatty():
+            stream.write(visible(content.decode("utf-8", "replace")))
+            return
+        stream.flush()
+        stream.buffer.write(content)
+        stream.buffer.flush()
 
     def _painted(self, text: str, style: Style) -> str:
         return f"\x1b[{_SGR_CODES[style]}m{text}\x1b[0m" if self.colored else text
