@@ -150,8 +150,13 @@ class _Cases:
 
     async def _all_failed(self, failure: ProgramRun) -> list[ProgramRun]:
         """What does not compile does not compile for any case."""
-        runs = [program_outcome.with_verdict(failure, self._expected(case)) for case in self._cases]
-        return _ended_at_first_failure(runs) if self._request.stop_at_first_failure else runs
+
+        def failed(case: Case) -> ProgramRun:
+            return program_outcome.with_verdict(failure, self._expected(case))
+
+        if self._request.stop_at_first_failure:
+            return await self._ended([failed(self._cases[0])])
+        return await in_turns(failed, self._cases)
 
     async def _until_failure(self, job: Job) -> list[ProgramRun]:
         runs: list[ProgramRun] = []
@@ -161,11 +166,16 @@ class _Cases:
             if any(map(_failed, runs[-count:])):
                 break
             count *= _PORTION_GROWTH
-        runs += [
-            program_outcome.with_verdict(program_outcome.not_run(), self._expected(case))
-            for case in self._cases[len(runs) :]
-        ]
-        return _ended_at_first_failure(runs)
+        return await self._ended(runs)
+
+    async def _ended(self, runs: Sequence[ProgramRun]) -> list[ProgramRun]:
+        """The runs up to the first that failed, and ``not_run`` in the place of every later one."""
+        first = next((index for index, run in enumerate(runs) if _failed(run)), len(runs) - 1)
+        begun = runs[: first + 1]
+        return [*begun, *await in_turns(self._not_run, self._cases[len(begun) :])]
+
+    def _not_run(self, case: Case) -> ProgramRun:
+        return program_outcome.with_verdict(program_outcome.not_run(), self._expected(case))
 
     async def _some(self, job: Job, cases: Sequence[Case]) -> list[ProgramRun]:
         attempts = await in_turns(self._attempt, cases, is_large=_is_large)
@@ -231,19 +241,6 @@ class _Cases:
 
 def _failed(run: ProgramRun) -> bool:
     return run.status is not ProgramStatus.OK or run.verdict not in (None, ProgramVerdict.CORRECT)
-
-
-def _ended_at_first_failure(runs: Sequence[ProgramRun]) -> list[ProgramRun]:
-    """The runs, and ``not_run`` in the place of every one after the first that failed."""
-    for index, run in enumerate(runs):
-        if _failed(run):
-            return [*runs[: index + 1], *map(_not_run_like, runs[index + 1 :])]
-    return list(runs)
-
-
-def _not_run_like(run: ProgramRun) -> ProgramRun:
-    verdict = None if run.verdict is None else ProgramVerdict.NOT_RUN
-    return ProgramRun(status=ProgramStatus.NOT_RUN, verdict=verdict)
 
 
 def _is_large(case: Case) -> bool:
