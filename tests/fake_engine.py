@@ -76,12 +76,18 @@ def measured(seq: int, **fields: Any) -> dict[str, Any]:
 
 
 def result_frame(
-    seq: int, *, frame: bytes = b"", stdout: bytes = b"", stderr: bytes = b"", **fields: Any
+    seq: int,
+    *,
+    frame: bytes = b"",
+    stdout: bytes = b"",
+    stderr: bytes = b"",
+    files: bytes = b"",
+    **fields: Any,
 ) -> bytes:
     """A whole answer of a supervisor, as it comes over the stream."""
     sizes = [len(frame), len(stdout), len(stderr)]
-    header = {"sizes": sizes} | measured(seq, **fields)
-    return pack(FrameKind.RESULT, header, frame + stdout + stderr)
+    header = {"sizes": sizes, "files_bytes": len(files)} | measured(seq, **fields)
+    return pack(FrameKind.RESULT, header, frame + stdout + stderr + files)
 
 
 Behaviour = Callable[["FakeSandbox", dict[str, Any]], bytes | None]

@@ -28,6 +28,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from harness.hostile_requests import wanted_of_arguments, wanted_of_generator
+
 from execbox_service.main import serve_runtime
 from execbox_service.runner_frames import FrameKind
 from execbox_service.runtime import Runtime
@@ -39,24 +41,11 @@ _PIECE_BYTES = 64 * 1024
 _SMALL_BYTES = 4096
 
 
-def giving(unit: str, count: int, *, varies: bool = False) -> dict[str, Any]:
-    """The call whose output is an array of so many times this text, and a number at its end, which
-    ``varies`` from one execution to the next."""
-    return {"args": [{"unit": unit, "count": count, "varies": varies}]}
-
-
-def drawing(unit: str, count: int) -> dict[str, Any]:
-    """The input generator whose draws have such an array, and differ."""
-    return {"code": _DRAWING + json.dumps({"unit": unit, "count": count, "drawn": True})}
-
-
-_DRAWING = "#"
-
-
 @dataclass
 class GivingSandbox(FakeSandbox):
-    """Answers what ``giving`` or ``drawing`` asks for, and any other call with 1; keeps nothing it
-    is sent. What is large is made beside the event loop, as a real sandbox makes it."""
+    """Answers what ``giving``, ``drawing`` or ``printing`` asks for, and any other call with 1;
+    keeps nothing it is sent. What is large is made beside the event loop, as a real sandbox makes
+    it."""
 
     drawn: Any = None
     """What the generator of the job asks for."""
@@ -68,20 +57,25 @@ class GivingSandbox(FakeSandbox):
         _total, kind, header_bytes = struct.unpack_from("!IBI", head)
         payload = json.loads(body) if len(body) < _SMALL_BYTES else {}
         if kind == FrameKind.JOB:
-            generator = payload.get("generator_code", "")
-            is_ours = generator.startswith(_DRAWING)
-            self.drawn = json.loads(generator.removeprefix(_DRAWING)) if is_ours else None
+            self.drawn = wanted_of_generator(payload.get("generator_code", ""))
         if kind != FrameKind.EXECUTE or self.lost:
             return
         header = json.loads(head[9 : 9 + header_bytes])
-        wanted = (payload.get("args") or [self.drawn])[0] if "args" in payload else payload
-        if isinstance(wanted, dict) and "unit" in wanted:
+        wanted = self._wanted(payload)
+        if wanted is not None:
             loop = asyncio.get_running_loop()
             self._due.append(loop.run_in_executor(_maker(), _answer, header, wanted))
         else:
-            self._due.append(_answer(header, None))
+            plain = result_frame(header["seq"], frame=report_frame(b"1"), stdout=b"1")
+            self._due.append(plain)
         if self._delivering is None or self._delivering.done():
             self._delivering = asyncio.create_task(self._deliver_all())
+
+    def _wanted(self, payload: dict[str, Any]) -> dict[str, Any] | None:
+        if "arguments" in payload:
+            return wanted_of_arguments(payload["arguments"])
+        wanted = (payload.get("args") or [self.drawn])[0] if "args" in payload else payload
+        return wanted if isinstance(wanted, dict) and "unit" in wanted else None
 
     async def _deliver_all(self) -> None:
         """One answer after the other, each in pieces, as they come over a stream."""
@@ -94,14 +88,23 @@ class GivingSandbox(FakeSandbox):
                 await asyncio.sleep(0)
 
 
-def _answer(header: dict[str, Any], wanted: dict[str, Any] | None) -> bytes:
-    text = b"1"
-    if wanted is not None:
-        last = secrets.randbits(50) if wanted.get("varies") else 1
-        text = b"[%b%d]" % (wanted["unit"].encode() * wanted["count"], last)
-        if wanted.get("drawn"):
-            text = b'{"x":%b,"n":%d}' % (text, header["surroundings"]["entropy_seed"])
+def _answer(header: dict[str, Any], wanted: dict[str, Any]) -> bytes:
+    text = wanted["unit"].encode() * wanted["count"]
+    if "file_count" in wanted:
+        files = _files(**wanted) if "fetch" in header else b""
+        return result_frame(header["seq"], frame=report_frame(b"1"), stdout=text, files=files)
+    last = secrets.randbits(50) if wanted.get("varies") else 1
+    text = b"[%b%d]" % (text, last)
+    if wanted.get("drawn"):
+        text = b'{"x":%b,"n":%d}' % (text, header["surroundings"]["entropy_seed"])
     return result_frame(header["seq"], frame=report_frame(text))
+
+
+def _files(*, file_count: int, file_bytes: int, **_of_stdout: Any) -> bytes:
+    """What a supervisor sends of files as a program leaves them."""
+    sizes = {f"made-{number}": file_bytes for number in range(file_count)}
+    told = json.dumps({"sizes": sizes, "left_out": []}).encode()
+    return len(told).to_bytes(4) + told + b"x" * (file_count * file_bytes)
 
 
 @cache

@@ -9,17 +9,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from harness.hostile_requests import FEEDBACK_WITHOUT_END, LINES, REQUESTS, body, verify_body
 
 from execbox.wire import BODY_BYTES_MAX
 from execbox_service.settings import hash_api_key
 from tests.api.harness import assert_error
-from tests.api.hostile_requests import (
-    FEEDBACK_WITHOUT_END,
-    LINES,
-    REQUESTS,
-    body,
-    verify_body,
-)
 from tests.heavy_service import HeavyService, heavy_service
 from tests.live_service import headers_of
 

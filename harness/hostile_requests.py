@@ -1,19 +1,65 @@
-"""Requests as large as permitted, each of a shape that keeps a careless service busy. No tests."""
+"""Requests as large as permitted, each of a shape that keeps a careless service busy. Sends none.
+
+Every one of them does what it says on real sandboxes; a sandbox that only pretends to run can read
+from the call, the generator or the arguments what it would give.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.heavy_service import drawing, giving
-
-__all__ = ["FEEDBACK_WITHOUT_END", "LINES", "REQUESTS", "body", "verify_body"]
+__all__ = [
+    "FEEDBACK_WITHOUT_END",
+    "LINES",
+    "REQUESTS",
+    "body",
+    "drawing",
+    "giving",
+    "printing",
+    "verify_body",
+    "wanted_of_arguments",
+    "wanted_of_generator",
+]
 
 LARGE_OUTPUT = {"limits": {"output_bytes": 2**24}}
 ANY_SIZE = {"total_bytes": 2**40, "container_items": 2**40}
 DETERMINISM = {"checks": {"determinism": {"runs": 2}}}
-FUNCTION = {"code": "def main_solution(x):\n    return x\n"}
+FUNCTION = {
+    "code": """
+import json
+import random
+
+def main_solution(x=None, n=None, **others):
+    if not (isinstance(x, dict) and "unit" in x):
+        return 1
+    last = random.getrandbits(50) if x["varies"] else 1
+    return json.loads("[" + x["unit"] + "1]")[:-1] * x["count"] + [last]
+"""
+}
+"""Gives what ``giving`` asks for, and 1 for any other call."""
+GENERATOR = """
+import json
+import random
+
+def input_generator():
+    unit = json.loads("[" + asked["unit"] + "1]")[:-1]
+    return {"x": unit * asked["count"], "n": random.getrandbits(50)}
+"""
+PROGRAM = """
+import json
+import sys
+
+sys.stdin.buffer.read()
+asked = json.loads(sys.argv[1]) if sys.argv[1:] else {}
+sys.stdout.write(asked.get("unit", "1") * asked.get("count", 1))
+for number in range(asked.get("file_count", 0)):
+    with open(f"made-{number}", "wb") as file:
+        file.write(b"x" * asked["file_bytes"])
+"""
+"""Prints, and leaves, what ``printing`` asks for; without that it prints 1."""
 IMPORTS = "from a" + ".a" * 49 + " import " + ",".join("a" * 148) + "\n"
 SOURCE = {"code": "x = 1\n" * 2_000_000}
 FEEDBACK_WITHOUT_END = {"feedback_templates": {"wrong_output": "$expected" * 440}}
@@ -31,6 +77,39 @@ CERTIFICATE = {
 }
 EMOJI = "#\U0001f600"
 BAD_ITEM = {"id": 1, "kind": 1, "function": 1, "limits": 1, "tolerance": 1, "comparator": 1}
+
+
+def giving(unit: str, count: int, *, varies: bool = False) -> dict[str, Any]:
+    """The call whose output is an array of so many times this text, and a number at its end, which
+    ``varies`` from one execution to the next."""
+    return {"args": [{"unit": unit, "count": count, "varies": varies}]}
+
+
+def drawing(unit: str, count: int) -> dict[str, Any]:
+    """The input generator whose draws have such an array, and differ."""
+    asked = json.dumps({"unit": unit, "count": count, "drawn": True})
+    return {"code": f"#{asked}\nasked = {{'unit': {unit!r}, 'count': {count}}}\n{GENERATOR}"}
+
+
+def wanted_of_generator(code: str) -> dict[str, Any] | None:
+    """What the draws of this generator have, where ``drawing`` made it."""
+    first = code.partition("\n")[0]
+    wanted: dict[str, Any] | None = json.loads(first[1:]) if first.startswith("#{") else None
+    return wanted
+
+
+def printing(
+    unit: str = "", count: int = 1, *, file_count: int = 0, file_bytes: int = 0
+) -> list[str]:
+    """The arguments with which ``PROGRAM`` prints a text so many times, and leaves such files."""
+    files = {"file_count": file_count, "file_bytes": file_bytes}
+    return [json.dumps({"unit": unit, "count": count} | files)]
+
+
+def wanted_of_arguments(arguments: list[str]) -> dict[str, Any] | None:
+    """What the program of these arguments is to print and leave, where ``printing`` made them."""
+    wanted: dict[str, Any] | None = json.loads(arguments[0]) if arguments else None
+    return wanted
 
 
 def text_of(request: dict[str, Any]) -> bytes:
@@ -66,6 +145,23 @@ def items_body(*items: dict[str, Any]) -> bytes:
 def prediction_body(prediction: str, inner: str) -> bytes:
     text = prediction.replace("...", inner).encode()
     return items_body({"prediction": "VALUE", "output": 1}).replace(b'"VALUE"', text)
+
+
+def run_body(*, cases: list[dict[str, Any]] | None = None, **fields: Any) -> bytes:
+    """A program's; what belongs to the program itself is taken from ``fields``."""
+    of_program = ("code", "arguments", "stdin", "files", "fetch")
+    program = {"code": PROGRAM} | {name: fields.pop(name) for name in of_program if name in fields}
+    return text_of({"program": program} | ({} if cases is None else {"cases": cases}) | fields)
+
+
+def stdin_body(stdin: str, inner: str) -> bytes:
+    """The same with a stdin that is given as its text with ``...`` for what there is much of."""
+    text = stdin.replace("...", inner).encode()
+    return run_body(stdin="STDIN").replace(b'"STDIN"', text)
+
+
+def encoded(size_bytes: int) -> dict[str, str]:
+    return {"base64": base64.b64encode(b"x" * size_bytes).decode()}
 
 
 def members(count: int) -> str:
@@ -141,21 +237,6 @@ GENERATES: dict[str, tuple[int, Callable[[], bytes]]] = {
     ),
     "inputs that are none": (200, lambda: generate_body({"code": "x"}, attempts=5000)),
 }  # fmt: skip
-RUNS: dict[str, tuple[int, Callable[[], bytes]]] = {
-    "program of 12 MB": (200, lambda: text_of({"program": SOURCE})),
-    "files of 15 MB": (
-        200, lambda: text_of({"program": {"code": "x", "files": {"a": "y" * 15_000_000}}})
-    ),
-    "bytes of 12 MB": (
-        200,
-        lambda: text_of(
-            {"program": {"code": "x", "files": {"a": {"base64": "eXl5" * 3_900_000}}}}
-        ),
-    ),
-    "10,000 cases": (
-        200, lambda: text_of({"program": {"code": "x"}, "cases": [{"stdin": "1"}] * 10_000})
-    ),
-}  # fmt: skip
 VERIFIES: dict[str, tuple[int, Callable[[], bytes]]] = {
     "10,000 items": (200, lambda: verify_body(10_000)),
     "4,700 items of 50 bytes": (200, lambda: items_body(*[{"prediction": 1, "output": 1}] * 4700)),
@@ -183,10 +264,90 @@ VERIFIES: dict[str, tuple[int, Callable[[], bytes]]] = {
                               "input": giving("[],", 1_000_000)["args"]}] * 2),
     ),
 }  # fmt: skip
+STDOUT_OF_1_MB: dict[str, Any] = {"limits": {"stdout_bytes": 2**20}}
+FILES_OF_15_MB = printing(file_count=15, file_bytes=2**20)
+RUNS: dict[str, tuple[int, Callable[[], bytes]]] = {
+    "program of 12 MB": (200, lambda: text_of({"program": SOURCE})),
+    "file of 15 MB": (200, lambda: run_body(files={"a": "y" * 15_000_000})),
+    "file in base64": (200, lambda: run_body(files={"a": {"base64": "eXl5" * 3_900_000}})),
+    "10,000 cases": (200, lambda: run_body(cases=[{"stdin": "1"}] * 10_000)),
+    "stdin of 15 MB": (200, lambda: stdin_body('"..."', "y" * 15_000_000)),
+    "stdin of quotes": (200, lambda: stdin_body('"..."', '\\"' * 7_500_000)),
+    "stdin in base64": (200, lambda: run_body(stdin=encoded(11_000_000))),
+    "stdin of one case in ten thousand": (
+        200,
+        lambda: run_body(
+            cases=[{"stdin": "y" * 14_000_000}, *[{}] * 9999],
+            expected={"stdout": "2"},
+            stop_at_first_failure=True,
+        ),
+    ),
+    "10,000 cases, of which the first fails": (
+        200,
+        lambda: run_body(
+            cases=[{"stdin": "y" * 1400, "expected": {"stdout": "2"}}] * 10_000,
+            stop_at_first_failure=True,
+        ),
+    ),
+    "1,000 cases": (
+        200, lambda: run_body(cases=[{"stdin": "y" * 15_000}] * 1000, expected={"stdout": "1"})
+    ),
+    "arguments of 100 cases": (
+        200,
+        lambda: run_body(
+            cases=[{"arguments": printing("1", 1) + ["y" * 150] * 900}] * 100
+        ),
+    ),
+    "1,000 files": (
+        200, lambda: run_body(files={f"folder/{n}": encoded(11_000) for n in range(1000)})
+    ),
+    "files beyond files_bytes": (
+        422, lambda: run_body(files={"a": encoded(11_000_000)}, limits={"files_bytes": 2**20})
+    ),
+    "files given and fetched": (
+        200, lambda: run_body(files={"a": encoded(11_000_000)}, fetch=["**"])
+    ),
+    "files of 15 MB fetched": (
+        200, lambda: run_body(arguments=FILES_OF_15_MB, fetch=["**"])
+    ),
+    "files of 150 MB fetched": (
+        413,
+        lambda: run_body(arguments=FILES_OF_15_MB, fetch=["**"], cases=[{}] * 10),
+    ),
+    "stdout of 10 MB": (
+        200,
+        lambda: run_body(
+            arguments=printing("y", 2**20), cases=[{}] * 10, **STDOUT_OF_1_MB
+        ),
+    ),
+    "stdout of control characters": (
+        413,
+        lambda: run_body(
+            arguments=printing("\0", 2**20), cases=[{}] * 40, **STDOUT_OF_1_MB
+        ),
+    ),
+    "stdout of words against 14 MB of words": (
+        200,
+        lambda: run_body(
+            arguments=printing("1 ", 2**19),
+            expected={"stdout": "1 " * 7_000_000, "comparator": "tokens"},
+            **STDOUT_OF_1_MB,
+        ),
+    ),
+    "stdout of numbers": (
+        200,
+        lambda: run_body(
+            arguments=printing("1.5 ", 2**18),
+            cases=[{}] * 10,
+            expected={"stdout": "1.50 " * 2**18, "comparator": "numbers"},
+            **STDOUT_OF_1_MB,
+        ),
+    ),
+}  # fmt: skip
 REQUESTS: dict[str, tuple[str, int, Callable[[], bytes]]] = {
     name: (f"/v1/{operation}", status, make)
     for operation, shapes in (
-        ("execute", EXECUTES), ("run", RUNS), ("generate", GENERATES), ("verify", VERIFIES)
+        ("execute", EXECUTES), ("generate", GENERATES), ("verify", VERIFIES), ("run", RUNS)
     )
     for name, (status, make) in shapes.items()
 }  # fmt: skip
@@ -204,6 +365,7 @@ LINES: dict[str, Callable[[], bytes]] = {
     "a name of escapes": lambda: b'{"id":"' + b'\\"' * 4_000_000 + b"\n" + line(body()),
     "a line of 16 MB": lambda: line(EXECUTES["string in an array, checked"][1]()),
     "an answer of 16 MB": lambda: line(EXECUTES["output of a string"][1]()) * 2,
+    "files of 15 MB fetched": lambda: line(RUNS["files of 15 MB fetched"][1](), "run"),
     "a generator of 12 MB": lambda: line(GENERATES["generator of 12 MB"][1](), "generate"),
 }
 """Bodies of batches by what they begin with; their last line is answered with a result."""
