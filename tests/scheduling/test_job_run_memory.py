@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import gc
+import weakref
+from collections.abc import Iterator
 
 import pytest
 
 from execbox_service.failures import CallerMistake, RequestFailed
+from execbox_service.sandboxes.driver import Attempt, call_payload
 from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.job_run import JobRun
 from execbox_service.scheduling.memory import Memory
-from tests.scheduling.stage import Stage, on_stage
+from tests.scheduling.stage import Stage, job_at, on_stage
 
 BYTES_MAX = 200_000
 """Of some fifty results."""
@@ -50,3 +56,33 @@ def test_job_that_failed_gives_back_what_its_results_took() -> None:
             assert len(await stage.job(20, caller=caller)) == 20
 
     on_stage(play)
+
+
+def test_job_that_failed_is_freed_at_once() -> None:
+    """With all that its calls gave. It waited for the garbage collector: the job kept the refusal,
+    whose frames kept the job."""
+
+    async def play(stage: Stage) -> None:
+        memory = Memory(bytes_max=BYTES_MAX, several_keys=False)
+        attempts = [Attempt(call_payload({"args": [n]})) for n in range(300)]
+        with memory.hold("a") as hold, without_collector():
+            caller = dataclasses.replace(Caller("a"), hold=hold)
+            run = JobRun(stage.admission, stage.pool, caller=caller, job_time_s=3600)
+            with contextlib.suppress(RequestFailed):
+                async with run:
+                    await run.run(job_at("process", job_time_s=3600), attempts)
+            alive = weakref.ref(run)
+            del run
+            await asyncio.sleep(0)
+            assert alive() is None
+
+    on_stage(play)
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -10,13 +10,15 @@ import math
 from collections.abc import Callable, Sequence
 
 from execbox.wire import Call, Determinism, Execution, Status
+from execbox_service.failures import RequestFailed
+from execbox_service.json_steps import is_light
 from execbox_service.judge import outcome
 from execbox_service.operations.checks import ActiveChecks
 from execbox_service.operations.determinism_check import Checker
 from execbox_service.operations.job_payloads import Jobs, attempt_of, is_large_call
 from execbox_service.sandboxes.driver import Ended
 from execbox_service.scheduling.job_run import JobRun
-from execbox_service.scheduling.offload import in_turns
+from execbox_service.scheduling.offload import ASIDE_BYTES, free_aside, in_turns
 
 __all__ = ["DEAR", "GiveUp", "run_checked"]
 
@@ -61,14 +63,18 @@ async def run_checked(
     run again.
     """
     whole = _Whole(run, jobs, checks, calls=calls, stops_early=gives_up is not None)
-    while whole.left_count:
-        first, begun = await whole.begin_some()
-        wanted = [n for n, execution in enumerate(begun, first) if is_wanted(n, execution)]
-        stops = gives_up is not None and any(map(gives_up, begun))
-        await whole.check(wanted, is_last=stops or not whole.left_count)
-        if stops:
-            break
-    return await whole.executions(explain=explain)
+    try:
+        while whole.left_count:
+            first, begun = await whole.begin_some()
+            wanted = [n for n, execution in enumerate(begun, first) if is_wanted(n, execution)]
+            stops = gives_up is not None and any(map(gives_up, begun))
+            await whole.check(wanted, is_last=stops or not whole.left_count)
+            if stops:
+                break
+        return await whole.executions(explain=explain)
+    except RequestFailed:
+        await whole.let_go()
+        raise
 
 
 class _Whole:
@@ -141,6 +147,14 @@ class _Whole:
         attempts = await in_turns(attempt_of, calls, is_large=is_large_call)
         await self._checker.vary(attempts, [self._begun[index] for index in portion])
         self._checked += portion
+
+    async def let_go(self) -> None:
+        """Free what the calls gave, which nobody is answered with."""
+        outputs = [execution.output for execution, _ended in self._begun]
+        if self._checker is not None:
+            outputs += self._checker.outputs
+        if not is_light(outputs):
+            await free_aside(ASIDE_BYTES, outputs)
 
     async def executions(self, *, explain: bool) -> list[Execution]:
         """Of all calls, with what was found about those that were checked."""

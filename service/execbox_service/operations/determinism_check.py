@@ -68,6 +68,11 @@ class Checker:
             differently = run_variation if number <= self._ordered_runs else further_variation
             await self._vary(steady, differently(number))
 
+    @property
+    def outputs(self) -> list[object]:
+        """What the calls gave so far that differs."""
+        return [output for call in self._calls for output in call.outputs]
+
     async def verdicts(self, *, explain: bool) -> list[Determinism | None]:
         """What was found about all calls, in their order; causes are looked for with ``explain``.
 

@@ -23,6 +23,7 @@ from execbox.wire import (
     Status,
     Stopped,
 )
+from execbox_service.failures import RequestFailed
 from execbox_service.json_steps import encode_in_steps, is_light
 from execbox_service.operations import certificates
 from execbox_service.operations.backend import Backend
@@ -92,13 +93,21 @@ class _Generation:
         )
         self._running = function_jobs(request.function, options, measured=self._checks.measured)
         self._account = _Account(request.count)
+        self._draws: Sequence[Draw] = ()
+        """Those that are being looked at."""
 
     async def run(self) -> GenerateResponse:
         """Draw and run until there are enough pairs. Raises Overloaded or ServiceFailure."""
         facts = self._backend.facts
         job_time_s = self._request.limits.job_time_s
         async with self._backend.job_run(self._caller, job_time_s=job_time_s) as run:
-            stopped = await self._until_stopped(run)
+            try:
+                stopped = await self._until_stopped(run)
+            except RequestFailed:
+                pairs, executions = self._account.pairs, self._account.executions
+                inputs = [draw.input for draw in self._draws]
+                await free_aside(ASIDE_BYTES, pairs, executions, inputs)
+                raise
         account = self._account
         executed = self._backend.metrics.executed
         await in_turns(executed, ([execution] for execution in account.executions))
@@ -121,6 +130,7 @@ class _Generation:
             if request.give_up_after:
                 count = min(count, request.give_up_after - account.fruitless)
             draws = await self._drawing.draw(run, first=account.attempts, count=count)
+            self._draws = draws
             await in_turns(self._mark_duplicate, draws, is_large=_is_large)
             await self._execute(run, [draw for draw in draws if draw.reason is None])
             stopped = self._decide_all(draws)

@@ -105,6 +105,9 @@ class JobRun:
         if error is not None and hold is not None:
             # The results are lost with the error, and what runs again counts its own.
             hold.shrink_to(hold.size_bytes - self._counted_bytes)
+        # An exception holds on to the frames it came through, and they to this: in a circle, what
+        # the calls gave would stay until garbage is collected.
+        self._refusal = None
 
     def width(self, job: Job) -> int:
         """How many of a job's executions could run at once now."""
