@@ -55,7 +55,7 @@ class HostState:
 class Sent:
     """One sending of an attack, as the client saw it."""
 
-    execution: wire.Execution
+    execution: wire.Execution | wire.ProgramRun
     elapsed_s: float
     queue_time_s: float
 

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+from harness.attacks.as_program import program_limits, program_of
 from harness.attacks.attack import LIMITS, Attack
 from harness.host_view import HostView
 
@@ -143,14 +144,23 @@ class Range:
 
     async def _send(self, target: Target, isolation: wire.Isolation) -> Sent:
         begun_s = time.monotonic()
-        response = await self.attacker.execute(
-            target.attack.code,
-            [wire.Call(args=list(target.attack.arguments))],
-            limits=target.limits,
-            isolation=isolation,
-        )
-        elapsed_s = time.monotonic() - begun_s
-        return Sent(response.executions[0], elapsed_s, response.queue_time_s)
+        ended: wire.Execution | wire.ProgramRun
+        if target.kind == "program":
+            answer = await self.attacker.run(
+                program_of(target.attack),
+                limits=program_limits(target.limits),
+                isolation=isolation,
+            )
+            ended, queue_time_s = answer.runs[0], answer.queue_time_s
+        else:
+            response = await self.attacker.execute(
+                target.attack.code,
+                [wire.Call(args=list(target.attack.arguments))],
+                limits=target.limits,
+                isolation=isolation,
+            )
+            ended, queue_time_s = response.executions[0], response.queue_time_s
+        return Sent(ended, time.monotonic() - begun_s, queue_time_s)
 
     async def _canaries_beside(self, ended: asyncio.Event) -> tuple[float, bool]:
         """Canaries until the attack has ended: their median time, and whether all were right."""

@@ -6,8 +6,10 @@ by ``attacks.py`` and ``soak_work.py``; nothing here runs one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
+from harness.attacks.as_program import program_fault
 from harness.attacks.attack import LIMITS, Attack, outcome_fault, presentation_fault
 from harness.attacks.lists import (
     CLASSES,
@@ -24,15 +26,19 @@ FAULT_CHARS = 2000
 """As much is kept of an answer that is wrong."""
 
 
+Kind = Literal["function", "program"]
+
+
 @dataclass(frozen=True)
 class Target:
-    """An attack, its name in tables, and the limits it is written for."""
+    """An attack, its name in tables, the limits it is written for, and as what it is sent."""
 
     id: str
     group: str
     title: str
     attack: Attack
     limits: wire.Limits
+    kind: Kind = "function"
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,27 @@ def all_targets() -> list[Target]:
     ]
 
 
-def judged(target: Target, execution: wire.Execution, *, isolation: str) -> Came:
+def as_programs(targets: list[Target]) -> list[Target]:
+    """The same code as whole programs, which call it at their end."""
+    return [replace(each, id=f"{each.id}-program", kind="program") for each in targets]
+
+
+def judged(target: Target, execution: wire.Execution | wire.ProgramRun, *, isolation: str) -> Came:
     """Hold one execution of an attack against what it may have been."""
+    if isinstance(execution, wire.ProgramRun):
+        fault = program_fault(execution, target.attack, stdout_bytes=target.limits.stdout_bytes)
+    else:
+        fault = _function_fault(target, execution)
+    return Came(
+        f"{target.id} {target.title}",
+        isolation,
+        execution.status.value,
+        fault,
+        execution.model_dump_json()[:FAULT_CHARS] if fault else "",
+    )
+
+
+def _function_fault(target: Target, execution: wire.Execution) -> str | None:
     fault = outcome_fault(execution, target.attack) or presentation_fault(
         execution, stdout_bytes=target.limits.stdout_bytes
     )
@@ -69,10 +94,4 @@ def judged(target: Target, execution: wire.Execution, *, isolation: str) -> Came
     described = DESCRIBED.get(target.id)
     if fault is None and execution.status is wire.Status.OK and described is not None:
         fault = None if described(execution) else "not the output described"
-    return Came(
-        f"{target.id} {target.title}",
-        isolation,
-        execution.status.value,
-        fault,
-        execution.model_dump_json()[:FAULT_CHARS] if fault else "",
-    )
+    return fault

@@ -1,9 +1,11 @@
 """``python -m acceptance.attacks``: every attack program, and what must hold after each.
 
-    python -m acceptance.attacks [--seed N] [--only TEXT] [--output docs/security-results.md]
+    python -m acceptance.attacks [--seed N] [--only TEXT] [--kind function | program | both]
+                                 [--output docs/security-results.md]
 
 Starts a service with one warm container and sends it every program of ours and of
-../shared/attacks, at both isolation levels, in random order, one after another. Exits with 1 if a
+../shared/attacks, at both isolation levels, in random order, one after another: as a function, or
+as a whole program that calls it at its end. Exits with 1 if a
 post-condition did not hold. What holds is decided in ``attack_checks``, looked at in
 ``attack_range``.
 """
@@ -29,7 +31,7 @@ from harness.local_service import LocalService
 
 from acceptance.attack_range import LEVELS, POOL_SIZE, SLOT_COUNT, TRIES_MAX, Range
 from acceptance.attack_report import Circumstances, Row, render
-from acceptance.attack_targets import Target, all_targets
+from acceptance.attack_targets import Target, all_targets, as_programs
 from execbox import AsyncClient, ClientConfig, wire
 from execbox.config import RetryPolicy
 
@@ -71,9 +73,16 @@ def told(row: Row) -> str:
     return f"{row.id} [{row.isolation}] {status}: {'; '.join(row.faults) or 'ok'}"
 
 
-def run(*, seed: int, only: str) -> tuple[list[Row], Circumstances]:
+def targets_of(kind: str) -> list[Target]:
+    """All attacks as functions, as programs, or as both."""
+    functions = all_targets()
+    programs = as_programs(functions)
+    return {"function": functions, "program": programs, "both": functions + programs}[kind]
+
+
+def run(*, seed: int, only: str, kind: str) -> tuple[list[Row], Circumstances]:
     """Run what matches; the rows are in the order of the tables."""
-    targets = [each for each in all_targets() if only in f"{each.id} {each.group} {each.title}"]
+    targets = [each for each in targets_of(kind) if only in f"{each.id} {each.group} {each.title}"]
     order = [(target, isolation) for target in targets for isolation in LEVELS]
     runs = random.Random(seed).sample(order, len(order))
     keys = tuple(secrets.token_hex(16) for _ in _KEYS)
@@ -92,7 +101,7 @@ def run(*, seed: int, only: str) -> tuple[list[Row], Circumstances]:
     places = {(target.id, isolation): at for at, (target, isolation) in enumerate(order)}
     rows.sort(key=lambda row: places[row.id, row.isolation])  # type: ignore[index]
     about = Circumstances(
-        command=f"python -m acceptance.attacks --seed {seed}",
+        command=f"python -m acceptance.attacks --seed {seed} --kind {kind}",
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         machine=f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
         engine=engine,
@@ -108,10 +117,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     parser.add_argument("--only", default="", help="only attacks whose id or title has this text")
+    parser.add_argument("--kind", choices=["function", "program", "both"], default="both")
     parser.add_argument("--output", type=Path, help="write the page here")
     args = parser.parse_args(argv)
     print(f"seed {args.seed}", flush=True)
-    rows, about = run(seed=args.seed, only=args.only)
+    rows, about = run(seed=args.seed, only=args.only, kind=args.kind)
     if args.output:
         args.output.write_text(render(rows, about), "utf-8")
     failed = [row for row in rows if row.faults]

@@ -22,7 +22,7 @@ _ERROR_CHARS_MAX = 20_000
 _SHOWN_CHARS = 300
 CANARY = "def main_solution(x): return x * 2"
 _CHECKOUT = str(Path(__file__).resolve().parents[2])
-_FORBIDDEN_TEXT = (
+FORBIDDEN_TEXT = (
     *("/usr/lib/execbox", "execbox_runner", "docker", "zygote", "supervisor"),
     _CHECKOUT,
 )
@@ -113,5 +113,5 @@ def presentation_fault(execution: Execution, *, stdout_bytes: int) -> str | None
     said = f"{execution.error.message}\n{execution.error.traceback}"
     if len(said) >= _ERROR_CHARS_MAX:
         return f"an error of {len(said)} characters"
-    told = [text for text in _FORBIDDEN_TEXT if text in said]
+    told = [text for text in FORBIDDEN_TEXT if text in said]
     return f"the error mentions {told[0]}" if told else None

@@ -1,0 +1,87 @@
+"""An attack as a whole program: the same code, called at the end of the file; its fitting ends.
+
+Attacks are in the modules beside this one; running one as a function is in ``attack.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Final
+
+from execbox.wire import Isolation, Limits, ProgramLimits, ProgramRun, RunRequest, Status
+from execbox_service.operations.registry import RUN
+from execbox_service.scheduling.caller import Caller
+from harness.attacks.attack import CANARY, FORBIDDEN_TEXT, LIMITS, Attack
+from harness.bench import Bench
+
+_ENDS: Final = {
+    "ok": ("ok", "exit_nonzero"),
+    "exception": ("exit_nonzero",),
+    # What a function returns is no value that anybody has to write down.
+    "unserializable": ("ok", "exit_nonzero"),
+    "output_too_large": ("ok", "exit_nonzero"),
+    "no_result": ("no_result", "exit_nonzero", "ok"),
+}
+"""A function's status, and how a program may end that does the same. What is printed at the end
+may itself raise; ``os._exit(0)`` is a good end of a program and no result of a function."""
+
+
+def program_of(attack: Attack) -> str:
+    """Its source, and a call that prints what it returns."""
+    arguments = ", ".join(map(repr, attack.arguments))
+    return f"{attack.code}\n\nprint(main_solution({arguments}))\n"
+
+
+def program_statuses(attack: Attack) -> frozenset[str]:
+    """How it may end as a program."""
+    return frozenset(end for status in attack.statuses for end in _ENDS.get(status, (status,)))
+
+
+def program_fault(run: ProgramRun, attack: Attack, *, stdout_bytes: int) -> str | None:
+    """What is wrong with one run of an attack; None where nothing is."""
+    json.loads(run.model_dump_json().encode("utf-8"))
+    allowed = program_statuses(attack)
+    if run.status.value not in allowed:
+        return f"status {run.status.value}, not one of {', '.join(sorted(allowed))}"
+    for name in ("stdout", "stderr"):
+        # Bytes that are no UTF-8 are shown as a character of three.
+        if len(getattr(run, name)) > stdout_bytes:
+            return f"{name} is longer than {stdout_bytes} bytes"
+    if run.error is not None:
+        said = f"{run.error.message}\n{run.error.traceback}"
+        told = [text for text in FORBIDDEN_TEXT if text in said]
+        return f"the error mentions {told[0]}" if told else None
+    return None
+
+
+def program_limits(limits: Limits) -> ProgramLimits:
+    """The same limits, for a program."""
+    return ProgramLimits(**limits.model_dump())
+
+
+async def run_attack_program(
+    bench: Bench, attack: Attack, *, isolation: Isolation, limits: Limits = LIMITS
+) -> None:
+    """Run an attack as a program beside a canary and before one; both must be right."""
+    key = f"attacker-{isolation}"
+    request = RunRequest.model_validate(
+        {
+            "program": {"code": program_of(attack)},
+            "limits": program_limits(limits).model_dump(),
+            "isolation": isolation,
+        }
+    )
+    for _ in range(attack.repeat):
+        answer, beside = await asyncio.gather(
+            bench.runtime.perform(RUN, request, caller=Caller(key)),
+            bench.call(CANARY, 4, isolation="process", principal="bystander"),
+        )
+        assert (beside.status, beside.output) == (Status.OK, 8)
+        (run,) = answer.runs
+        fault = program_fault(run, attack, stdout_bytes=limits.stdout_bytes)
+        assert fault is None, f"{fault}: {run}"
+    after = await bench.call(
+        CANARY, 21, limits=limits.model_dump(), isolation=isolation, principal=key
+    )
+    assert (after.status, after.output) == (Status.OK, 42)
