@@ -23,9 +23,13 @@ for line in sys.stdin:
     with open("/tmp/program.py", "wb") as file:
         file.write(program["code"].encode())
     command = ["python3", "program.py", *program["arguments"]]
-    ended = subprocess.run(command, cwd="/tmp", input=program["stdin"].encode(),
-                           capture_output=True, timeout=60)
-    told = [ended.stdout.decode("latin-1"), ended.stderr.decode("latin-1"), ended.returncode]
+    try:
+        ended = subprocess.run(command, cwd="/tmp", input=program["stdin"].encode(),
+                               capture_output=True, timeout=60)
+        ended = ended.stdout, ended.stderr, ended.returncode
+    except subprocess.TimeoutExpired as late:
+        ended = late.stdout or b"", late.stderr or b"", -9
+    told = [ended[0].decode("latin-1"), ended[1].decode("latin-1"), ended[2]]
     print(json.dumps(told), flush=True)
 """
 
@@ -49,7 +53,10 @@ class Ended:
 
 
 def run_by_python(programs: Sequence[ReferenceProgram], *, image: str) -> list[Ended]:
-    """One result per program, in their order. Raises CalledProcessError where Docker fails."""
+    """One result per program, in their order; after a minute a program is killed.
+
+    Raises CalledProcessError where Docker fails.
+    """
     command = ["docker", "run", "-i", "--rm", "--network", "none", "--user", "nobody"]
     command += ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     command += ["--tmpfs", "/tmp:mode=1777,size=64m", "--memory", "1g", "--pids-limit", "64"]
