@@ -1,6 +1,6 @@
 """``python -m acceptance.programs``: public functions as programs, here and by ``python3``.
 
-    python -m acceptance.programs [--corpus FOLDER] [--functions N] [--output FOLDER]
+    python -m acceptance.programs [--corpus FOLDER] [--functions N] [--pairs N] [--output FOLDER]
 
 Each function of ``pyedu.jsonl.gz`` becomes a program that prints its first calls. It runs through
 ``POST /v1/run`` at level ``process``, and as ``python3 program.py`` in a container of the same
@@ -35,7 +35,9 @@ from execbox.wire import Base64Content, ProgramLimits, ProgramRun, content_bytes
 IMAGE = "execbox-sandbox:local"
 PAIRS = 3
 """How many calls a program prints; the corpus has up to ten for a function."""
-LIMITS = ProgramLimits(cpu_time_s=20, wall_time_s=40, memory_mb=1024, stdout_bytes=1024 * 1024)
+LIMITS = ProgramLimits(cpu_time_s=5, wall_time_s=10, memory_mb=1024, stdout_bytes=1024 * 1024)
+_REFERENCE_S = 20.0
+"""After which python3 is killed: far more than the service permits."""
 SAME, ITSELF, ADDRESSES, LIMIT, NOT_FOUND = (
     "nothing",
     "python3 differs from itself: random, clock",
@@ -43,6 +45,7 @@ SAME, ITSELF, ADDRESSES, LIMIT, NOT_FOUND = (
     "a limit of the run",
     "not found",
 )
+_LIMITED = ("timeout", "memory_exceeded", "not_run")
 _PROBES = 2
 _AT_ONCE = 4
 _ADDRESS = re.compile(rb"0x[0-9a-f]{6,}")
@@ -71,9 +74,9 @@ class Compared:
         )
 
 
-def program_of(function: CodeioFunction) -> ReferenceProgram:
+def program_of(function: CodeioFunction, *, pair_count: int = PAIRS) -> ReferenceProgram:
     """The function's source, and a main block that prints its first calls."""
-    calls = [json.dumps(given) for given, _output in function.pairs[:PAIRS]]
+    calls = [json.dumps(given) for given, _output in function.pairs[:pair_count]]
     lines = [
         *(function.code, "", 'if __name__ == "__main__":', "    import json as json_of_calls"),
         *(f"    print({function.entry_point}(**json_of_calls.loads({text!r})))" for text in calls),
@@ -92,15 +95,21 @@ def ended_of(run: ProgramRun) -> Ended:
     return Ended(stdout, run.stderr.encode("utf-8", "surrogatepass"), exit_code)
 
 
+def _is_unclear(compared: Compared) -> bool:
+    return bool(compared.parts) and compared.status not in _LIMITED
+
+
 def why(compared: Compared, probes: Sequence[Ended]) -> str:
     """The reason of a difference; ``probes`` are further runs by ``python3``."""
     ours, right = compared.ours, compared.right
     if not compared.parts:
         return SAME
+    if ours is None:
+        return NOT_FOUND
+    if compared.status in _LIMITED:
+        return LIMIT
     if any(probe != right for probe in probes):
         return ITSELF
-    if ours is None or compared.status in ("timeout", "memory_exceeded", "not_run"):
-        return LIMIT if ours is not None else NOT_FOUND
     if _without_addresses(ours) == _without_addresses(right):
         return ADDRESSES
     return NOT_FOUND
@@ -131,13 +140,15 @@ def _run_here(programs: Sequence[ReferenceProgram]) -> tuple[list[ProgramRun | s
             return answers, facts_text(facts)
 
 
-def compare(functions: Sequence[CodeioFunction]) -> tuple[list[tuple[Compared, str]], str]:
+def compare(
+    functions: Sequence[CodeioFunction], *, pair_count: int
+) -> tuple[list[tuple[Compared, str]], str]:
     """Every program both ways with why it differs, and a line about the run."""
-    programs = [program_of(each) for each in functions]
-    answers, about = _run_here(programs)
-    began_s = time.monotonic()
-    right = run_by_python(programs, image=IMAGE)
-    there_s = time.monotonic() - began_s
+    programs = [program_of(each, pair_count=pair_count) for each in functions]
+    with ThreadPoolExecutor(1) as beside:
+        by_python = beside.submit(run_by_python, programs, image=IMAGE, timeout_s=_REFERENCE_S)
+        answers, about = _run_here(programs)
+        right = by_python.result()
     compared = [
         Compared(
             function,
@@ -150,11 +161,10 @@ def compare(functions: Sequence[CodeioFunction]) -> tuple[list[tuple[Compared, s
             functions, programs, answers, right, strict=True
         )
     ]
-    differing = [each.program for each in compared if each.parts]
-    probes = [run_by_python(differing, image=IMAGE) for _ in range(_PROBES)]
-    of_differing = iter(zip(*probes, strict=True))
-    found = [(each, why(each, next(of_differing) if each.parts else ())) for each in compared]
-    about += f"; by python3: {there_s:.0f} s, one after the other"
+    unclear = [each.program for each in compared if _is_unclear(each)]
+    probes = [run_by_python(unclear, image=IMAGE, timeout_s=_REFERENCE_S) for _ in range(_PROBES)]
+    of_unclear = iter(zip(*probes, strict=True))
+    found = [(each, why(each, next(of_unclear) if _is_unclear(each) else ())) for each in compared]
     return found, about
 
 
@@ -210,9 +220,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER")
     parser.add_argument("--functions", type=int, metavar="N", help="only the first so many")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER")
+    parser.add_argument(
+        "--pairs", type=int, default=PAIRS, metavar="N", help="calls that each program prints"
+    )
     arguments = parser.parse_args(argv)
     try:
-        found, about = compare(read_pyedu(arguments.corpus)[: arguments.functions])
+        found, about = compare(
+            read_pyedu(arguments.corpus)[: arguments.functions], pair_count=arguments.pairs
+        )
     except (CorpusMissing, ServiceDidNotStart) as error:
         print(f"acceptance.programs: {error}", file=sys.stderr)
         return 2

@@ -25,7 +25,7 @@ for line in sys.stdin:
     command = ["python3", "program.py", *program["arguments"]]
     try:
         ended = subprocess.run(command, cwd="/tmp", input=program["stdin"].encode(),
-                               capture_output=True, timeout=60)
+                               capture_output=True, timeout=program["timeout_s"])
         ended = ended.stdout, ended.stderr, ended.returncode
     except subprocess.TimeoutExpired as late:
         ended = late.stdout or b"", late.stderr or b"", -9
@@ -52,8 +52,10 @@ class Ended:
     exit_code: int
 
 
-def run_by_python(programs: Sequence[ReferenceProgram], *, image: str) -> list[Ended]:
-    """One result per program, in their order; after a minute a program is killed.
+def run_by_python(
+    programs: Sequence[ReferenceProgram], *, image: str, timeout_s: float = 60.0
+) -> list[Ended]:
+    """One result per program, in their order; one that takes longer than ``timeout_s`` is killed.
 
     Raises CalledProcessError where Docker fails.
     """
@@ -62,7 +64,14 @@ def run_by_python(programs: Sequence[ReferenceProgram], *, image: str) -> list[E
     command += ["--tmpfs", "/tmp:mode=1777,size=64m", "--memory", "1g", "--pids-limit", "64"]
     command += ["--ulimit", "stack=67108864", "--entrypoint", "python3", image, "-c", _DRIVER]
     lines = [
-        json.dumps({"code": each.code, "stdin": each.stdin, "arguments": each.arguments})
+        json.dumps(
+            {
+                "code": each.code,
+                "stdin": each.stdin,
+                "arguments": each.arguments,
+                "timeout_s": timeout_s,
+            }
+        )
         for each in programs
     ]
     ended = subprocess.run(
