@@ -1,0 +1,62 @@
+"""Many cases of one program in one request leave nothing in the service or its sandboxes."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import pytest
+from harness.bench import Bench
+from harness.docker_daemon import docker_client
+from harness.meters import resident_mb
+
+from execbox.wire import ProgramVerdict, RunRequest
+from execbox_service.operations.registry import RUN
+from execbox_service.scheduling.caller import Caller
+
+pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
+
+FEW, MANY = 50, 600
+BYTES_MAX = 64
+"""Of the service, that a case may leave; its answer alone is some 2,000."""
+SUPERVISOR_MB_MAX = 2.0
+
+
+async def run_cases(bench: Bench, count: int) -> None:
+    """One request; every case is right, and the answer is let go."""
+    request = RunRequest.model_validate(
+        {
+            "program": {"code": "print(int(input()) * 2)\n"},
+            "cases": [
+                {"stdin": f"{n}\n", "expected": {"stdout": f"{n * 2}\n"}} for n in range(count)
+            ],
+            "isolation": "process",
+        }
+    )
+    answer = await bench.runtime.perform(RUN, request, caller=Caller("many"))
+    assert [run.verdict for run in answer.runs] == [ProgramVerdict.CORRECT] * count
+
+
+def supervisors_mb(bench: Bench) -> float:
+    """Memory of the largest supervisor there is; it is process 1 of its container."""
+    with docker_client() as client:
+        pids = [client.inspect_container(each["Id"])["State"]["Pid"] for each in bench.containers()]
+    return max(resident_mb(pid) for pid in pids if pid)
+
+
+async def test_many_cases_leave_nothing_in_service_and_supervisor(bench: Bench) -> None:
+    """Twelve times as many cases leave what few leave."""
+    await run_cases(bench, FEW)
+    before_mb = supervisors_mb(bench)
+    tracemalloc.start()
+    try:
+        await run_cases(bench, FEW)
+        gc.collect()
+        before_bytes, _peak = tracemalloc.get_traced_memory()
+        await run_cases(bench, MANY)
+        gc.collect()
+        after_bytes, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after_bytes - before_bytes < BYTES_MAX * MANY
+    assert supervisors_mb(bench) - before_mb < SUPERVISOR_MB_MAX
