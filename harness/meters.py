@@ -120,6 +120,12 @@ def resident_mb(pid: int | None = None) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / _MEBIBYTE
 
 
+def peak_resident_mb(pid: int) -> float:
+    """The most memory that a process has held so far."""
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def descriptor_count(pid: int | None = None) -> int:
     """Files that a process has open now; without an id, the one that asks."""
     return len(os.listdir(f"/proc/{pid or 'self'}/fd"))
