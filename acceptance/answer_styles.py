@@ -97,7 +97,7 @@ STYLES: dict[str, Style] = {
 
 @dataclass(frozen=True, slots=True)
 class StyledAnswer:
-    """One text, and the value that whoever wrote it meant."""
+    """One text, and the value that its writer meant."""
 
     style: str
     text: str

@@ -17,7 +17,7 @@ from execbox import wire
 ANSWER_MARGIN_S = 1.0
 CANARY_FACTOR = 2.0
 CANARY_SLACK_S = 0.05
-"""What one turn of somebody else on a core may cost anybody."""
+"""What one turn of a different process on a core may cost an execution."""
 DESCRIPTOR_SLACK = 8
 """Connections that clients and the Docker SDK keep open for a while."""
 THREAD_SLACK = 8
@@ -163,7 +163,7 @@ def outside(first: HostState, after: HostState, *, containers_max: int) -> list[
 
 
 def secrets_told(sent: Iterable[Sent], *, secrets: Sequence[str]) -> list[str]:
-    """P6: no key of anybody and no path of this checkout anywhere in an answer."""
+    """P6: no API key and no path of this checkout anywhere in an answer."""
     texts = [each.execution.model_dump_json() for each in sent]
     return [
         "P6: an answer holds a key or a path" for text in texts if any(s in text for s in secrets)

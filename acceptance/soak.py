@@ -36,7 +36,7 @@ from execbox.config import RetryPolicy
 
 _KEY_COUNT = 3
 _SPARE_CLIENTS = 4
-"""More clients than slots, so that somebody always waits."""
+"""More clients than slots, so that a request always waits."""
 _SAMPLE_EVERY_S = 10.0
 _QUIET_PART, _QUIET_EVERY_MAX_S = 0.1, 300.0
 _SETTLE_S = 4.0
@@ -71,7 +71,7 @@ class Gate:
 
     @contextlib.asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Nobody is at work inside the block."""
+        """No client is at work inside the block."""
         self.open.clear()
         await self.idle.wait()
         await asyncio.sleep(_SETTLE_S)

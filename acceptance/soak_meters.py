@@ -33,7 +33,7 @@ class Gauge:
 
 
 _ALL_CONTAINERS = "all_containers"
-"""Running containers of everybody: the daemon holds descriptors for each."""
+"""Running containers, ours and others': the daemon holds descriptors for each."""
 
 GAUGES: dict[str, Gauge] = {
     "containers": Gauge("our containers", 2, 1),

@@ -35,9 +35,9 @@ class ContainerView:
     id: str
     init_pid: int
     process_count: int
-    """Of everybody in it, zombies included."""
+    """Of all users in it, zombies included."""
     job_process_count: int
-    """Of users other than root, which are the jobs' and nobody else's; zombies included."""
+    """Of users other than root, which are the jobs' only; zombies included."""
     init_descriptor_count: int
     tmpfs_bytes: int
     """Used in every writable directory together."""

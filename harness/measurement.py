@@ -37,5 +37,5 @@ def conclude(program: str, measure: Callable[[], tuple[Findings, Draw]], *, fold
 
 
 def say(what: str) -> None:
-    """Progress, for whoever waits, on stderr."""
+    """Progress, for the person who waits, on stderr."""
     print(f"[{time.strftime('%H:%M:%S')}] {what}", file=sys.stderr, flush=True)

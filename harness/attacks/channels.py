@@ -20,7 +20,7 @@ class Channel:
     notice: str = ""
     """For the one who planted, later: an expression that is true where it sees the other look."""
     refused: bool = False
-    """Nobody can plant it: only a sandbox without its filter shows that the look sees it."""
+    """No job can plant it: only a sandbox without its filter shows that the look sees it."""
     own_control: bool = True
     """Whether a process sees what it planted itself; if not, a weakened sandbox is the control."""
 

@@ -1,4 +1,4 @@
-"""Programs that look for somebody to talk to: sockets of every family, and what stands for them."""
+"""Programs that look for a peer to talk to: sockets of every family, and what stands for them."""
 
 from __future__ import annotations
 

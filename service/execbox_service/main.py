@@ -128,7 +128,7 @@ def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 def _bound_socket(settings: Settings) -> socket.socket:
     """Bound before containers are made, so that a port in use is told at once; not listening
-    yet, so that nobody waits for an answer meanwhile."""
+    yet, so that no caller waits for an answer meanwhile."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         settings.host.strip("[]"),
         settings.port,

@@ -143,7 +143,7 @@ class Runtime:
         return self._started.facts
 
     async def _look_after(self, pool: Pool) -> None:
-        """On a timer, and not when somebody asks: drop sandboxes that are old or lost. Making
+        """On a timer, and not when a request comes: drop sandboxes that are old or lost. Making
         another shows whether the engine lives."""
         while True:
             await asyncio.sleep(_LOOK_S)

@@ -194,7 +194,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def peer_has_left(self) -> bool:
         if self.transport.is_closing():
             return True
-        # While reading is paused nobody reads the end of the stream, or the reset.
+        # While reading is paused the service does not read the end of the stream, or the reset.
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
         return bool(poll.poll(0))

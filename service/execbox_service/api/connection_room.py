@@ -20,8 +20,8 @@ class Evictable(Protocol):
 class ConnectionRoom:
     """The connections of one server on which no caller with a valid key is being answered.
 
-    Anybody can open connections and say nothing, so those never keep others out: the one that has
-    been unclaimed longest gives way. An honest caller's is unclaimed for milliseconds.
+    Any stranger can open connections and say nothing, so those never keep others out: the one that
+    has been unclaimed longest gives way. An honest caller's is unclaimed for milliseconds.
     """
 
     def __init__(self) -> None:

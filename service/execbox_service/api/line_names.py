@@ -15,7 +15,7 @@ __all__ = ["names_in"]
 _START: Final = re.compile(rb'["{}\[\]:,]')
 _STRING_PART: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _WINDOW_BYTES: Final = 256 * 1024
-"""Looked at in one step; 16 MiB in one took seconds, in which nobody was served (measured)."""
+"""Looked at in one step; 16 MiB in one took seconds, in which no request was served (measured)."""
 _TOKEN_BYTES_MAX = 8 * 1024
 
 

@@ -59,7 +59,7 @@ class _JSONFormatter(logging.Formatter):
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        # JSON-quoted where a stranger had a say, so that nobody can forge a line.
+        # JSON-quoted where a stranger had a say, so that no caller can forge a line.
         fields = " ".join(f"{name}={_plain(value)}" for name, value in _fields(record).items())
         message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r")
         line = f"{_timestamp(record)} {record.levelname:7} {message}"

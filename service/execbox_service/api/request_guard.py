@@ -187,7 +187,7 @@ def _claim(scope: Scope) -> None:
 
 
 def _route_of(scope: Scope) -> str:
-    """One of our own paths, so that nobody can make labels by asking for others."""
+    """One of our own paths, so that no caller can make labels by asking for others."""
     return str(getattr(scope.get("route"), "path", "none"))
 
 

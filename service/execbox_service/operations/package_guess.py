@@ -44,7 +44,7 @@ _PACKAGES_MAX = 12
 _SCANNED_CHARS_MAX = 1_000_000
 """Of all texts together. Imports stand at the beginning, or the guess is wrong and costs time."""
 _PLACES_MAX = 300
-"""Places where the word stands that are looked at. Nobody imports so often."""
+"""Places where the word stands that are looked at. No honest source imports so often."""
 _MARGIN_CHARS_MAX = 150
 """Of a line before the word ``import``: indentation, and the module that names come from."""
 _NAMES_MAX = 20

@@ -2,7 +2,7 @@
 
 After Goyal, Vin and Cheng, "Start-time Fair Queueing" (SIGCOMM 1996): each flow has a virtual
 time, which its use of slots moves forward; the flow with the lowest is served next; a flow that was
-idle starts at the virtual time of the flow last served, so that nobody saves up time by staying
+idle starts at the virtual time of the flow last served, so that no flow saves up time by staying
 away. Flows are API keys in one queue, and the lanes of one key in another. Who waits, and for
 what, is known in ``admission``.
 

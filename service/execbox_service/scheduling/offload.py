@@ -84,7 +84,8 @@ def leave_collecting_to_us() -> None:
     """Let the garbage collector never look at everything by itself.
 
     It would look through the documents of all requests under way, which make no garbage, and keep
-    everybody waiting: 0.16 s for a million arrays (measured). What is there now is never looked at.
+    every request waiting: 0.16 s for a million arrays (measured). What is there now is never looked
+    at.
     """
     gc.collect()
     gc.freeze()
@@ -94,8 +95,8 @@ def leave_collecting_to_us() -> None:
 
 async def collect_now_and_then(held_bytes: Callable[[], int]) -> None:
     """Collect garbage, for ever: when requests hold nothing, and after a while when they hold
-    little, since looking through what they hold takes time in which nobody is answered. There is
-    little garbage, so it can wait; but not for hours."""
+    little, since looking through what they hold takes time in which no request is answered. There
+    is little garbage, so it can wait; but not for hours."""
     waited_count = 0
     while True:
         await asyncio.sleep(_COLLECTION_S)

@@ -266,7 +266,7 @@ class BubblewrapEngine:
         return child
 
     def _not_wanted(self, launching: asyncio.Future[Child]) -> None:
-        """Whoever asked for it went away while it was being started."""
+        """The caller that asked for it went away while it was being started."""
         if not launching.cancelled() and launching.exception() is None:
             child = launching.result()
             child.stream.close()

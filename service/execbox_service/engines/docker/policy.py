@@ -23,8 +23,8 @@ MASKED_PATHS = (
     *("/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
     *("/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi"),
     *("/sys/firmware", "/sys/devices/virtual/powercap"),
-    # Tables of the whole machine, other containers included, that no function needs. Anybody can
-    # put a number of his own into the first: the range of a lock.
+    # Tables of the whole machine, other containers included, that no function needs. Any
+    # process can put a number of its own into the first: the range of a lock.
     *("/proc/locks", "/proc/interrupts", "/proc/softirqs", "/proc/schedstat", "/proc/diskstats"),
     *("/proc/vmstat", "/proc/zoneinfo", "/proc/buddyinfo", "/proc/pagetypeinfo", "/proc/pressure"),
     *("/proc/cgroups", "/proc/key-users", "/proc/fs"),
