@@ -38,14 +38,16 @@ PAIRS = 3
 LIMITS = ProgramLimits(cpu_time_s=5, wall_time_s=10, memory_mb=1024, stdout_bytes=1024 * 1024)
 _REFERENCE_S = 20.0
 """After which python3 is killed: far more than the service permits."""
-SAME, ITSELF, ADDRESSES, LIMIT, NOT_FOUND = (
+SAME, ITSELF, ADDRESSES, LIMIT, REFUSED, NOT_FOUND = (
     "nothing",
     "python3 differs from itself: random, clock",
     "an object's address in memory",
     "a limit of the run",
+    "refused by the default profile: processes, sockets",
     "not found",
 )
 _LIMITED = ("timeout", "memory_exceeded", "not_run")
+_REFUSAL = b"[Errno 1] Operation not permitted"
 _PROBES = 2
 _AT_ONCE = 4
 _ADDRESS = re.compile(rb"0x[0-9a-f]{6,}")
@@ -110,6 +112,8 @@ def why(compared: Compared, probes: Sequence[Ended]) -> str:
         return LIMIT
     if any(probe != right for probe in probes):
         return ITSELF
+    if _REFUSAL in ours.stderr and _REFUSAL not in right.stderr:
+        return REFUSED
     if _without_addresses(ours) == _without_addresses(right):
         return ADDRESSES
     return NOT_FOUND

@@ -8,6 +8,7 @@ from acceptance.programs import (
     ITSELF,
     LIMIT,
     NOT_FOUND,
+    REFUSED,
     SAME,
     Compared,
     ended_of,
@@ -54,6 +55,7 @@ def test_run_is_told_as_a_process_is(run: ProgramRun, ended: Ended) -> None:
 
 
 ONE, OTHER = Ended(b"1\n", b"", 0), Ended(b"2\n", b"", 0)
+FORKLESS = Ended(b"", b"PermissionError: [Errno 1] Operation not permitted\n", 1)
 HERE, THERE = Ended(b"<A at 0x7f0011>\n", b"", 0), Ended(b"<A at 0x7f0022>\n", b"", 0)
 
 
@@ -63,6 +65,7 @@ HERE, THERE = Ended(b"<A at 0x7f0011>\n", b"", 0), Ended(b"<A at 0x7f0022>\n", b
         (compared(ONE, ONE), (), SAME),
         (compared(ONE, OTHER), (OTHER, ONE), ITSELF),
         (compared(ONE, OTHER), (OTHER, OTHER), NOT_FOUND),
+        (compared(FORKLESS, OTHER), (OTHER, OTHER), REFUSED),
         (compared(HERE, THERE), (THERE, THERE), ADDRESSES),
         (compared(ONE, OTHER, status="timeout"), (OTHER, OTHER), LIMIT),
         (compared(None, OTHER, status="the service is gone"), (OTHER, OTHER), NOT_FOUND),
