@@ -7,6 +7,7 @@ marks that the page has. Tests hold the page to the code and send its requests a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -28,6 +29,8 @@ _ITEMS_SHOWN: Final = 6
 _CHARS_SHOWN: Final = 300
 _LINES_SHOWN: Final = 8
 LEFT_OUT: Final = "…"
+_SESSION: Final = "{session_id}"
+_BYTES: Final = "application/octet-stream"
 _MARKED: Final = "<!-- {kind}: {name} -->\n{text}<!-- end -->"
 EXCHANGE: Final = re.compile(
     r"<!-- exchange: (?P<name>\S+) -->\n(?P<text>.*?)<!-- end -->", re.DOTALL
@@ -46,10 +49,14 @@ class Exchange:
 
     def send(self, url: str) -> httpx.Response:
         """To a service that runs."""
+        if _SESSION in self.path:
+            with _begun_session(url) as session_id:
+                return self._sent(url + self.path.replace(_SESSION, session_id))
+        return self._sent(url + self.path)
+
+    def _sent(self, address: str) -> httpx.Response:
         headers = {} if self.body is None else {"Content-Type": self.content_type}
-        return httpx.request(
-            self.method, url + self.path, content=self.body, headers=headers, timeout=60
-        )
+        return httpx.request(self.method, address, content=self.body, headers=headers, timeout=60)
 
     def text(self) -> str:
         """As the page shows it."""
@@ -57,6 +64,17 @@ class Exchange:
         if self.body is not None:
             lines += [f"Content-Type: {self.content_type}", "", self.body.rstrip("\n")]
         return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def _begun_session(url: str) -> Iterator[str]:
+    """The id of a session that has the file which the page's requests speak of."""
+    body = {"files": {"numbers.txt": "1 2 3"}}
+    begun = httpx.post(f"{url}/v1/sessions", json=body, timeout=60).raise_for_status().json()
+    try:
+        yield begun["id"]
+    finally:
+        httpx.delete(f"{url}/v1/sessions/{begun['id']}", timeout=60)
 
 
 def _json(value: object) -> str:
@@ -120,6 +138,15 @@ _RUN: Final = {
     ],
     "limits": {"cpu_time_s": 2},
 }
+_SESSION_BEGUN: Final = {
+    "limits": {"cpu_time_s": 2, "memory_mb": 256},
+    "files": {"numbers.txt": "1 2 3"},
+    "idle_time_s": 60,
+}
+_CELL: Final = {
+    "code": "numbers = open('numbers.txt').read().split()\nprint(len(numbers))\nnumbers[-1]",
+    "limits": {"wall_time_s": 1},
+}
 _BATCH: Final = (
     {"id": "1", "op": "execute", "function": {"code": "def main_solution(n): return n"}}
     | {"calls": [{"args": [1]}]},
@@ -137,6 +164,12 @@ EXCHANGES: Final = (
     Exchange("verify", "POST", "/v1/verify", _json(_VERIFY)),
     Exchange("run", "POST", "/v1/run", _json(_RUN)),
     Exchange("batch", "POST", "/v1/batch", "\n".join(map(json.dumps, _BATCH)) + "\n", _NDJSON),
+    Exchange("session-begin", "POST", "/v1/sessions", _json(_SESSION_BEGUN)),
+    Exchange("session-run", "POST", f"/v1/sessions/{_SESSION}/run", _json(_CELL)),
+    Exchange("session-info", "GET", f"/v1/sessions/{_SESSION}"),
+    Exchange("session-put", "PUT", f"/v1/sessions/{_SESSION}/files/a/b.txt", "hello", _BYTES),
+    Exchange("session-get", "GET", f"/v1/sessions/{_SESSION}/files/numbers.txt"),
+    Exchange("session-end", "DELETE", f"/v1/sessions/{_SESSION}"),
     Exchange("capabilities", "GET", "/v1/capabilities"),
     Exchange("healthz", "GET", "/healthz"),
     Exchange("readyz", "GET", "/readyz"),
@@ -171,8 +204,11 @@ def shortened(value: Any) -> Any:
 
 def shown_answer(response: httpx.Response) -> str:
     """An answer as the page shows it."""
+    status = f"{response.status_code} {response.reason_phrase}"
+    if "content-type" not in response.headers:
+        return status
     media_type = response.headers["content-type"].split(";")[0]
-    head = f"{response.status_code} {response.reason_phrase}\nContent-Type: {media_type}\n\n"
+    head = f"{status}\nContent-Type: {media_type}\n\n"
     if media_type == _NDJSON:
         # Answered in any order; shown in that of the lines.
         lines = sorted(map(json.loads, response.text.splitlines()), key=lambda line: line["id"])
@@ -180,6 +216,8 @@ def shown_answer(response: httpx.Response) -> str:
     if media_type == "application/json":
         return head + _json(shortened(response.json()))
     lines = response.text.splitlines()
+    if media_type == _BYTES:
+        return head + response.text
     return head + "\n".join([*lines[:_LINES_SHOWN], LEFT_OUT])
 
 

@@ -25,6 +25,7 @@ from execbox.errors import (
     RequestTooLarge,
     ServiceError,
     ServiceUnavailable,
+    SessionGone,
     TransportError,
 )
 from execbox.wire import (
@@ -69,6 +70,7 @@ __all__ = [
     "RetryPolicy",
     "ServiceError",
     "ServiceUnavailable",
+    "SessionGone",
     "Status",
     "TransportError",
     "__version__",

@@ -26,6 +26,7 @@ from execbox.errors import (
     RequestTooLarge,
     ServiceError,
     ServiceUnavailable,
+    SessionGone,
 )
 from execbox.wire import ErrorCode, ErrorResponse
 
@@ -158,6 +159,7 @@ def _request_error_class(status: int) -> type[RequestError]:
         400: InvalidRequest,
         401: AuthenticationError,
         403: AuthenticationError,
+        410: SessionGone,
         413: RequestTooLarge,
         422: InvalidRequest,
     }

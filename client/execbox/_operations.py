@@ -27,6 +27,8 @@ __all__ = [
     "VerifyOptions",
     "capabilities",
     "cases_bound_s",
+    "content_of",
+    "encoded",
     "execute",
     "generate",
     "generation_bound_s",
@@ -377,15 +379,16 @@ def _run_fields(fields: dict[str, Any]) -> dict[str, Any]:
         if isinstance(fields.get(name), tuple):
             fields[name] = list(fields[name])
     if "stdin" in fields:
-        fields["stdin"] = _content(fields["stdin"])
+        fields["stdin"] = content_of(fields["stdin"])
     if isinstance(fields.get("files"), Mapping):
-        fields["files"] = {path: _content(content) for path, content in fields["files"].items()}
+        fields["files"] = {path: content_of(content) for path, content in fields["files"].items()}
     if fields.get("expected") is not None:
         fields["expected"] = _expected(fields["expected"])
     return fields
 
 
-def _content(content: object) -> object:
+def content_of(content: object) -> object:
+    """What a file or stdin holds as the schema has it: bytes as base64."""
     if isinstance(content, bytes | bytearray | memoryview):
         return {"base64": b64encode(content).decode()}
     return content

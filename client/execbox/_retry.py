@@ -28,7 +28,7 @@ from execbox.errors import (
     TransportError,
 )
 
-__all__ = ["Pacing", "Polling", "Retrying", "pause_before_retry_s"]
+__all__ = ["Once", "Pacing", "Polling", "Retrying", "pause_before_retry_s"]
 
 _BUSY_STATUSES = frozenset({429, 503})
 _POLL_S = 0.25
@@ -71,6 +71,13 @@ class Retrying:
 
     def remaining_s(self) -> float:
         return float("inf")
+
+
+class Once(Retrying):
+    """As ``Retrying``, for what may not be done twice: sent again only if nothing was done."""
+
+    def pause_s(self, failure: ExecboxError) -> float | None:
+        return None if isinstance(failure, ConnectionBroken) else super().pause_s(failure)
 
 
 class Polling:

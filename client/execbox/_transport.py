@@ -22,7 +22,7 @@ from execbox._exchange import Exchange, HttpAnswer, read_answer
 from execbox._retry import Pacing, Retrying
 from execbox._route import Route, route_to
 from execbox._version import client_version
-from execbox.config import ClientConfig, service_root
+from execbox.config import ClientConfig, RetryPolicy, service_root
 from execbox.errors import (
     ConfigError,
     ConnectFailed,
@@ -58,6 +58,11 @@ class SyncTransport:
         self._connections = Connections(
             lambda: httpx.Client(transport=seam, **options), count_max=config.connections_max
         )
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How often a request is sent again."""
+        return self._config.retry
 
     def send(self, exchange: Exchange[T], *, pacing: Pacing | None = None) -> T:
         """The result of one exchange, sent as often as ``pacing`` (or the config's) permits."""
@@ -132,6 +137,11 @@ class AsyncTransport:
         self._route = route_to(config.base_url, setting=_SETTING)
         options = _http_options(config, self._route)
         self._connections = AsyncConnections(lambda: httpx.AsyncClient(transport=seam, **options))
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How often a request is sent again."""
+        return self._config.retry
 
     async def send(self, exchange: Exchange[T], *, pacing: Pacing | None = None) -> T:
         """As ``SyncTransport.send``."""

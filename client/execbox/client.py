@@ -28,9 +28,11 @@ from execbox._operations import (
     VerifyOptions,
 )
 from execbox._retry import Polling
+from execbox._session_exchanges import SessionOptions
 from execbox._transport import AsyncSeam, AsyncTransport, SyncSeam, SyncTransport
 from execbox.config import ClientConfig, config_from_env
 from execbox.errors import ConfigError, InvalidRequest
+from execbox.session import AsyncSession, Session
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -137,6 +139,17 @@ class Client:
         ``isolation``, ``profile``. What is raised: as for ``execute``.
         """
         return self._transport.send(_operations.run(program, cases, **options))
+
+    def session(self, **options: Unpack[SessionOptions]) -> Session:
+        """An interpreter that keeps its variables from cell to cell, in a container of its own.
+
+        To be used in a ``with`` statement (``async with`` for asyncio), which begins and ends it.
+        Options: ``limits``
+        (``wire.SessionLimits``), ``profile``, ``prelude``, ``files`` (contents by path),
+        ``preload`` (packages to have imported before the first cell), ``idle_time_s``,
+        ``lifetime_s``; what is left out or None is the service's default.
+        """
+        return Session(self._transport, **options)
 
     def batch(
         self, lines: Iterable[wire.BatchLine | Mapping[str, object]], *, concurrency: int = 4
@@ -258,14 +271,18 @@ class AsyncClient:
     ) -> wire.VerifyResponse:
         return await self._transport.send(_operations.verify(items, **options))
 
+    @_documented_as(Client.run)
     async def run(
         self,
         program: wire.Program | str,
         cases: Sequence[CaseLike] | None = None,
         **options: Unpack[RunOptions],
     ) -> wire.RunResponse:
-        """See ``Client.run``."""
         return await self._transport.send(_operations.run(program, cases, **options))
+
+    @_documented_as(Client.session)
+    def session(self, **options: Unpack[SessionOptions]) -> AsyncSession:
+        return AsyncSession(self._transport, **options)
 
     def batch(
         self,

@@ -8,7 +8,8 @@ Whose fault it is decides the class, so that one ``except`` clause decides what 
     ├── RequestError             the caller's mistake: change the request (4xx)
     │   ├── AuthenticationError  no API key, or one that is not permitted (401, 403)
     │   ├── InvalidRequest       refused before sending, 400 or 422 (also a ValueError)
-    │   └── RequestTooLarge      the body is longer than the service takes (413)
+    │   ├── RequestTooLarge      the body is longer than the service takes (413)
+    │   └── SessionGone          a session has ended, its variables are lost (410)
     ├── ServiceError             the service's failure (5xx); see ``retryable``
     │   ├── ServiceUnavailable   it cannot run anything at the moment (503)
     │   └── Overloaded           too much at once, or at too high a rate (429)
@@ -39,6 +40,7 @@ __all__ = [
     "RequestTooLarge",
     "ServiceError",
     "ServiceUnavailable",
+    "SessionGone",
     "TransportError",
 ]
 
@@ -92,6 +94,11 @@ class InvalidRequest(RequestError, ValueError):
 
 class RequestTooLarge(RequestError):
     """The body is over the service's cap: send fewer calls per request."""
+
+
+class SessionGone(RequestError):
+    """The session has ended, or the service was started anew; the message says which. Variables
+    and files are lost: what begins a new session has to run again what they came from."""
 
 
 class ServiceError(ExecboxError):

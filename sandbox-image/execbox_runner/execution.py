@@ -164,7 +164,7 @@ class Execution:
         started = self._from_zygote()
         self._pid = started["pid"]
         self._started_ns: int = started["started_ns"]
-        self._pidfd = _open_process(self._pid)
+        self._pidfd = open_process(self._pid)
         try:
             self._watch(service_fd)
         finally:
@@ -322,7 +322,7 @@ class Execution:
         return _CHECK_MAX_S
 
 
-def _open_process(pid: int) -> int:
+def open_process(pid: int) -> int:
     """A descriptor of a process that may have ended and been reaped meanwhile; then -1."""
     try:
         return os.pidfd_open(pid)

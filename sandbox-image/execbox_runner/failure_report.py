@@ -14,6 +14,8 @@ from typing import Any
 SOURCE_NAME = "solution.py"
 EXPRESSION_NAME = "<expression>"
 GENERATOR_NAME = "input_generator.py"
+CELL_BEGINS = "<cell "
+"""Of the name of a session's cell, which has its number behind it."""
 _SOURCES = (SOURCE_NAME, EXPRESSION_NAME, GENERATOR_NAME)
 _MESSAGE_CHARS_MAX = 4000
 _FRAMES_HEAD, _FRAMES_TAIL = 10, 10
@@ -146,7 +148,7 @@ class _Frames:
     def add(self, frame: tuple[str, int, str]) -> None:
         self._count += 1
         name, number, _function = frame
-        if name == SOURCE_NAME:
+        if name == SOURCE_NAME or name.startswith(CELL_BEGINS):
             self.source_line = number if 0 < number < _LINE_MAX else None
         if len(self._head) < _FRAMES_HEAD:
             self._head.append(frame)

@@ -34,6 +34,7 @@ from . import (
     program,
     program_files,
     report,
+    session,
     source_text,
     values,
 )
@@ -60,6 +61,8 @@ REHEARSED = values.to_json(
 """A function of our own, as the service would send it."""
 _PROGRAM_BEGINS = b'{"program":'
 """What the service writes where it is a program that is run, and no function called."""
+_SESSION_BEGINS = b'{"session":'
+"""Where it is an interpreter that lives on from cell to cell."""
 _REHEARSAL_COUNT = 20
 """The interpreter adapts code to what it does after eight runs and some more (PEP 659)."""
 _flush_streams = (sys.stdout.flush, sys.stderr.flush)
@@ -93,6 +96,9 @@ def run(
     call_bytes = _read_whole(payloads.call_fd)
     if function_bytes.startswith(_PROGRAM_BEGINS):
         _run_program(confinement, terms, payloads, streams=streams)
+    if function_bytes.startswith(_SESSION_BEGINS):
+        confinement.enter(terms, streams, mark_fd=payloads.call_fd)
+        session.serve(values.from_json(function_bytes)["session"])
     confinement.enter(terms, streams, mark_fd=payloads.call_fd)
     gc.enable()
     told = _execute(values.from_json(function_bytes), call_bytes)

@@ -169,6 +169,15 @@ def process_cpu_ns(pid: int) -> int:
         return 0
 
 
+def peak_bytes(pid: int) -> int:
+    """The peak resident set of a process that lives; 0 once it is gone. proc(5): VmHWM."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb", buffering=0) as file:
+        for line in file.read(8192).splitlines():
+            if line.startswith(b"VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 def run_queue_delay_ns(pid: int) -> int:
     """How long the process has waited for a core: that of its thread that waited longest."""
     longest = 0

@@ -25,7 +25,7 @@ _os_exit, _getpid = os._exit, os.getpid
 _EXIT_FLUSH_FAILED = 120
 _EXIT_INTERRUPTED = 130
 """A shell's status for what SIGINT ended, which is how Python ends after a KeyboardInterrupt."""
-_RECURSION_LIMIT = sys.getrecursionlimit()
+RECURSION_LIMIT = sys.getrecursionlimit()
 _BUILTIN_STR = type(BaseException.__str__)
 _LONG_MAX = 2**63 - 1
 _AT_START = frozenset(
@@ -49,7 +49,7 @@ of these names is not seen there, either."""
 
 def run(program: dict[str, Any], case: dict[str, Any]) -> NoReturn:
     """Run a program as the main module, and end as it ends. Never returns."""
-    _open_streams()
+    open_streams()
     leader_pid = _getpid()
     known = frozenset(sys.modules)
     namespace = _surroundings(program, case)
@@ -99,7 +99,7 @@ def _surroundings(program: dict[str, Any], case: dict[str, Any]) -> dict[str, An
     return main.__dict__
 
 
-def _open_streams() -> None:
+def open_streams() -> None:
     """The three streams as an interpreter opens them whose output is a pipe."""
     sys.stdin = sys.__stdin__ = _stream(0, "r", "<stdin>")  # type: ignore[misc]
     sys.stdout = sys.__stdout__ = _stream(1, "w", "<stdout>")  # type: ignore[misc]
@@ -124,7 +124,7 @@ def _stream(fd: int, mode: str, name: str) -> io.TextIOWrapper:
 def _run_main(code: types.CodeType, namespace: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
     """Run it; returns its exit code, and what it raised and did not catch."""
     # Below an interpreter's own main module there are no frames, and here there are ours.
-    sys.setrecursionlimit(_RECURSION_LIMIT + _depth() + 1)
+    sys.setrecursionlimit(RECURSION_LIMIT + _depth() + 1)
     try:
         exec(code, namespace)
         return 0, None
@@ -210,7 +210,7 @@ def _finish(known: frozenset[str]) -> bool:
         with contextlib.suppress(BaseException):
             threading._shutdown()
     atexit._run_exitfuncs()
-    written = _flush()
+    written = flush()
     for name in ("last_type", "last_value", "last_traceback", "ps1", "ps2"):
         with contextlib.suppress(AttributeError):
             delattr(sys, name)
@@ -221,10 +221,10 @@ def _finish(known: frozenset[str]) -> bool:
     for name in [each for each in sys.modules if each not in known]:
         sys.modules.pop(name, None)
     gc.collect()
-    return _flush() and written
+    return flush() and written
 
 
-def _flush() -> bool:
+def flush() -> bool:
     flushed = True
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -242,7 +242,7 @@ def _flush() -> bool:
 
 
 def _end(exit_code: int, told: report.Report, *, leader_pid: int) -> NoReturn:
-    _flush()
+    flush()
     # A process that the program forked comes here, too, and has nothing to report.
     if _getpid() == leader_pid:
         with contextlib.suppress(BaseException):

@@ -31,12 +31,24 @@ class Kind(IntEnum):
     """A function that the following calls use. Body: the job payload, opaque to the supervisor."""
     EXECUTE = 2
     """Run one call. Body: the call payload, opaque to the supervisor."""
+    SESSION = 3
+    """Start the session whose settings the job's payload holds."""
+    CELL = 4
+    """Run one cell in it. Body: its code, as the session's process reads it."""
+    PUT = 5
+    """Write a file of the session. Body: its bytes."""
+    FETCH = 6
+    """Send files of the session."""
     READY = 16
     """The supervisor can take a job; the header describes what it found about itself."""
     RESULT = 17
     """One execution's measurements. Body: result frame, stdout, stderr, in this order."""
     FAULT = 18
     """The supervisor cannot go on; it ends after this."""
+    CELL_RESULT = 20
+    """What one cell gave, and whether the session lives on. Body: as of RESULT."""
+    FILES = 21
+    """Files that were asked for, or whether one was written. Body: see ``program_files``."""
     REFUSED = 19
     """A call was not begun, because what an earlier one left could not be removed. It ends, too."""
 

@@ -31,10 +31,15 @@ from .execution import (
 )
 from .job import REHEARSED
 from .protocol import Kind, StreamClosed, read_frame, receive_packet, send_packet, write_frame
+from .session_watch import SessionProcess
 from .zygotes import Zygotes
 
 IDLE_MAX_S = 900
 """A container nobody speaks to ends by itself, whatever has become of the service."""
+SESSION_IDLE_MAX_S = 4 * 3600
+"""The same for one that holds a session, whose idle time the service bounds more closely."""
+_SESSION_CPU_S = 10.0**6
+"""For the kernel's own limit, which counts over all cells: the supervisor's are closer."""
 _CLEAN_DEADLINE_S = 10.0
 _FETCH_DEADLINE_S = 10.0
 _FAMILY_DEADLINE_S = 10.0
@@ -71,6 +76,8 @@ class Supervisor:
         with open("/proc/self/uid_map", encoding="ascii") as file:
             self._user_ids = user_ids.choose(file.read())
         self._has_program = False
+        self._session: SessionProcess | None = None
+        self._session_uid = -1
         self._free_space = meters.free_space()
         self._untidy_uid: int | None = None
         """Whose execution was the last, as long as nobody has looked at what it left."""
@@ -89,7 +96,8 @@ class Supervisor:
         self._rehearse()
         write_frame(self._out, Kind.READY, self._describe())
         while True:
-            if not select.select([self._in], [], [], IDLE_MAX_S)[0]:
+            idle_max_s = IDLE_MAX_S if self._session is None else SESSION_IDLE_MAX_S
+            if not select.select([self._in], [], [], idle_max_s)[0]:
                 return
             kind, header, body = read_frame(self._in)
             if kind == Kind.JOB:
@@ -99,6 +107,16 @@ class Supervisor:
                     return
                 if self._job["kept"]:
                     self._tidy()
+            elif kind == Kind.SESSION:
+                self._start_session(header)
+            elif kind == Kind.CELL:
+                if not self._run_cell(header, body):
+                    return
+            elif kind == Kind.PUT:
+                self._put(header, body)
+            elif kind == Kind.FETCH:
+                files = self._fetch(header["fetch"], uid=self._session_uid)
+                write_frame(self._out, Kind.FILES, {"seq": header["seq"]}, files)
             else:
                 raise StreamClosed(f"a frame of kind {kind} from the service")
 
@@ -169,7 +187,9 @@ class Supervisor:
             write_frame(self._out, Kind.REFUSED, {"seq": header["seq"]})
             return False
         execution, outcome, reusable = self._run_call(header, body)
-        files = self._fetch(header["fetch"]) if header.get("fetch") else b""
+        files = b""
+        if header.get("fetch") and self._untidy_uid is not None:
+            files = self._fetch(header["fetch"], uid=self._untidy_uid)
         self._answer(header["seq"], execution, outcome, reusable=reusable, files=files)
         return reusable
 
@@ -263,9 +283,50 @@ class Supervisor:
             header["files_bytes"] = len(files)
         write_frame(self._out, Kind.RESULT, header, result.data, stdout.data, stderr.data, files)
 
+    # Sessions
+
+    def _start_session(self, header: dict[str, Any]) -> None:
+        control = self._zygotes.for_one_process(self._job["packages"])
+        uid = self._session_uid = self._user_ids.draw()
+        several = self._job["profile"] == "processes"
+        self._session = SessionProcess(
+            control,
+            self._cgroup,
+            allowance=Allowance(**header["allowance"]),
+            signal_family=(lambda number: _signal_all_of(uid, number)) if several else None,
+        )
+        terms = {"uid": uid, "profile": self._job["profile"], "cpu_time_s": _SESSION_CPU_S}
+        inputs = Inputs(self._function_fd, _sealed_memory("call", b"{}"))
+        self._session.start(terms, inputs)
+        inputs.close()
+
+    def _run_cell(self, header: dict[str, Any], body: bytes) -> bool:
+        """Run one cell and answer; say whether the session lives on."""
+        session = self._session
+        if session is None:
+            raise StreamClosed("a cell without a session")
+        allowance = Allowance(**header["allowance"])
+        outcome = session.run(body, allowance=allowance, service_fd=self._in)
+        frame, stdout, stderr = session.report(), session.stdout, session.stderr
+        told = {
+            "seq": header["seq"],
+            **vars(outcome),
+            "stdout_truncated": stdout.overflowed,
+            "stderr_truncated": stderr.overflowed,
+            "sizes": [len(frame), len(stdout.data), len(stderr.data)],
+        }
+        write_frame(self._out, Kind.CELL_RESULT, told, frame, stdout.data, stderr.data)
+        return outcome.alive
+
+    def _put(self, header: dict[str, Any], body: bytes) -> None:
+        file_fd = _sealed_memory("file", program_files.put_bytes(header["path"], body))
+        code = self._as_user("put", self._session_uid, fds=[file_fd])
+        os.close(file_fd)
+        write_frame(self._out, Kind.FILES, {"seq": header["seq"], "written": code == 0})
+
     # Files that a program left
 
-    def _fetch(self, asked: dict[str, Any]) -> bytes:
+    def _fetch(self, asked: dict[str, Any], *, uid: int) -> bytes:
         """The files that match, read by a child under the job's identity; see ``program_files``.
 
         Cut short, and so no whole answer, where reading them takes too long.
@@ -274,7 +335,7 @@ class Supervisor:
         request_fd = _sealed_memory("fetch", program_files.request_bytes(request))
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         control = self._zygotes.base()
-        send_packet(control, {"op": "fetch", "uid": self._untidy_uid}, [request_fd, write_fd])
+        send_packet(control, {"op": "fetch", "uid": uid}, [request_fd, write_fd])
         os.close(request_fd)
         os.close(write_fd)
         pid = _receive(control)["pid"]
@@ -304,7 +365,7 @@ class Supervisor:
         """End every process of a user and see that none is left."""
         deadline_s = time.monotonic() + _FAMILY_DEADLINE_S
         while True:
-            _kill_all_of(uid)
+            _signal_all_of(uid, signal.SIGKILL)
             self._reap_orphans()
             if not _has_process(uid):
                 return
@@ -312,9 +373,9 @@ class Supervisor:
                 raise ZygoteLost(f"processes of user {uid} could not be ended")
             time.sleep(_FAMILY_PAUSE_S)
 
-    def _as_user(self, operation: str, uid: int) -> int | None:
+    def _as_user(self, operation: str, uid: int, *, fds: list[int] | None = None) -> int | None:
         control = self._zygotes.base()
-        send_packet(control, {"op": operation, "uid": uid})
+        send_packet(control, {"op": operation, "uid": uid}, fds)
         pid = _receive(control)["pid"]
         if not select.select([control], [], [], _CLEAN_DEADLINE_S)[0]:
             os.kill(pid, signal.SIGKILL)
@@ -355,8 +416,8 @@ def _sealed_memory(name: str, data: bytes) -> int:
     return fd
 
 
-def _kill_all_of(uid: int) -> None:
-    """Kill every process of a user at once, without a new process, which there may be no room for.
+def _signal_all_of(uid: int, number: int) -> None:
+    """Signal every process of a user at once, without a new process, which may find no room.
 
     The kernel sends the signal to all that our effective user may signal, while none of them may
     signal us: neither our real nor our saved user is theirs. No fork can slip through in between.
@@ -364,7 +425,7 @@ def _kill_all_of(uid: int) -> None:
     os.setresuid(user_ids.REAPER_UID, uid, 0)
     try:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(-1, signal.SIGKILL)
+            os.kill(-1, number)
     finally:
         os.setresuid(0, 0, 0)
 

@@ -79,6 +79,8 @@ class _Zygote:
                     self._as_user(message["uid"], residue.remove_own_files)
                 case "fetch":
                     self._fetch(message["uid"], fds)
+                case "put":
+                    self._put(message["uid"], fds)
                 case "specialize":
                     self._specialize(message["packages"], message["syscalls_path"], fds)
         finally:
@@ -149,6 +151,10 @@ class _Zygote:
             program_files.send_matching(files_fd, request)
 
         self._as_user(uid, send, passed_fds=fds)
+
+    def _put(self, uid: int, fds: list[int]) -> None:
+        (file_fd,) = fds
+        self._as_user(uid, lambda: program_files.write_put(file_fd))
 
     def _specialize(self, packages: list[str], syscalls_path: str, fds: list[int]) -> None:
         """Fork a zygote that has more packages; it answers on the socket that came along."""

@@ -123,10 +123,20 @@ class Zygotes:
         kept = self._kept[key] = self._kept.pop(key)
         return kept
 
+    def for_one_process(self, packages: Iterable[str]) -> socket.socket:
+        """One that no other job is run in, for a process that lives long: it waits for its end."""
+        control, other = self._fork_one(((), frozenset(packages)))
+        _read_ready(control, other)
+        return control
+
     def _specialize(self, key: _Key) -> None:
+        control, other = self._fork_one(key)
+        self._added(key, control, other)
+
+    def _fork_one(self, key: _Key) -> tuple[socket.socket, socket.socket]:
         """Have the one that has most of these packages fork one that has all of them."""
         variables, packages = key
-        less = [other for other in self._kept if _is_of(other, key) and other[1] < packages]
+        less = [other for other in self._kept if _is_of(other, key) and other[1] <= packages]
         nearest = max(less, key=lambda other: len(other[1]), default=(variables, frozenset()))
         parent = self._kept.get(nearest) or self._make(nearest)
         control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -136,7 +146,7 @@ class Zygotes:
             "syscalls_path": self._syscalls_path,
         }
         send_packet(parent.control, request, [other.fileno()])
-        self._added(key, control, other)
+        return control, other
 
     def _start_interpreter(self, key: _Key) -> None:
         """Start an interpreter of its own, with other environment variables."""
@@ -155,12 +165,8 @@ class Zygotes:
     def _added(self, key: _Key, control: socket.socket, other: socket.socket) -> _Kept:
         """Keep one that has been started, once it says that it is ready."""
         begun_s = time.monotonic()
-        other.close()
-        try:
-            packet, _fds = receive_packet(control)
-        except (OSError, StreamClosed) as error:
-            raise ZygoteLost(str(error)) from error
-        kept = self._kept[key] = _Kept(control, packet["pid"], took_s=time.monotonic() - begun_s)
+        pid = _read_ready(control, other)
+        kept = self._kept[key] = _Kept(control, pid, took_s=time.monotonic() - begun_s)
         return kept
 
     # Room
@@ -184,6 +190,17 @@ class Zygotes:
                 raise ZygoteLost(f"a zygote that had to make room is still there after {_END_S} s")
         finally:
             os.close(pidfd)
+
+
+def _read_ready(control: socket.socket, other: socket.socket) -> int:
+    """Wait until one that has been started says that it is ready; returns its process id."""
+    other.close()
+    try:
+        packet, _fds = receive_packet(control)
+    except (OSError, StreamClosed) as error:
+        raise ZygoteLost(str(error)) from error
+    pid: int = packet["pid"]
+    return pid
 
 
 def _is_of(other: _Key, key: _Key) -> bool:

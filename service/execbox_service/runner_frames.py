@@ -33,10 +33,16 @@ class FrameKind(IntEnum):
 
     JOB = 1
     EXECUTE = 2
+    SESSION = 3
+    CELL = 4
+    PUT = 5
+    FETCH = 6
     READY = 16
     RESULT = 17
     FAULT = 18
     REFUSED = 19
+    CELL_RESULT = 20
+    FILES = 21
 
 
 class ProtocolViolation(Exception):
@@ -90,6 +96,51 @@ class Measured(_Header):
     files_bytes: int = Field(default=0, ge=0, le=2**62)
 
 
+class CellMeasured(_Header):
+    """What a supervisor measured of one cell of a session."""
+
+    seq: int = _Count
+    alive: bool
+    exit_code: int | None = Field(ge=0, le=255)
+    signal: int | None = Field(ge=1, le=64)
+    cpu_time_ns: int = _Count
+    wall_time_ns: int = _Count
+    peak_memory_bytes: int = _Count
+    limit: Literal["cpu_time", "wall_time", "result_bytes"] | None
+    oom_kill_count: int = _Count
+    stdout_truncated: bool
+    stderr_truncated: bool
+    sizes: tuple[_Size, _Size, _Size]
+
+
+class _FilesHeader(_Header):
+    seq: int = _Count
+    written: bool | None = None
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell as it came out of a container."""
+
+    measured: CellMeasured
+    frame: bytes
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def seq(self) -> int:
+        return self.measured.seq
+
+
+@dataclass(frozen=True)
+class FilesAnswer:
+    """Files of a session that were asked for, or whether one was written."""
+
+    seq: int
+    written: bool | None
+    files: bytes
+
+
 class Refused(_Header):
     """A call that was not begun, because what an earlier one left could not be removed."""
 
@@ -128,7 +179,7 @@ class Fault:
     """A process was ended for want of memory, and it was not this container's limit."""
 
 
-SupervisorFrame = Ready | Result | Refused | Fault
+SupervisorFrame = Ready | Result | Refused | Fault | CellResult | FilesAnswer
 
 
 class ReportedError(_Header):
@@ -195,6 +246,11 @@ def parse_answer(kind: int, header: bytes, body: bytes | memoryview) -> Supervis
             return Ready.model_validate_json(header)
         if kind == FrameKind.FAULT and not body:
             return Fault(**_Fault.model_validate_json(header).model_dump())
+        if kind == FrameKind.CELL_RESULT:
+            return _parse_cell(CellMeasured.model_validate_json(header), bytes(body))
+        if kind == FrameKind.FILES:
+            told = _FilesHeader.model_validate_json(header)
+            return FilesAnswer(told.seq, told.written, bytes(body))
         if kind == FrameKind.REFUSED and not body:
             return Refused.model_validate_json(header)
         if kind == FrameKind.RESULT:
@@ -216,6 +272,16 @@ def _parse_result(measured: Measured, body: bytes | memoryview) -> Result:
         stdout=bytes(body[frame_bytes:after_stdout]),
         stderr=bytes(body[after_stdout:after_stderr]),
         files=bytes(body[after_stderr:]),
+    )
+
+
+def _parse_cell(measured: CellMeasured, body: bytes) -> CellResult:
+    frame_bytes, stdout_bytes, _stderr_bytes = measured.sizes
+    if sum(measured.sizes) != len(body):
+        raise ProtocolViolation(f"sizes {measured.sizes} in a body of {len(body)} bytes")
+    after_stdout = frame_bytes + stdout_bytes
+    return CellResult(
+        measured, body[:frame_bytes], body[frame_bytes:after_stdout], body[after_stdout:]
     )
 
 

@@ -20,6 +20,7 @@ from execbox_service.metrics import Metrics
 from execbox_service.operations import policy
 from execbox_service.operations.backend import Backend
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
+from execbox_service.operations.sessions import Sessions
 from execbox_service.sandboxes import selftest
 from execbox_service.sandboxes.pool import Pool, PoolLimits
 from execbox_service.scheduling.admission import Admission
@@ -46,6 +47,7 @@ class Runtime:
         self._pool: Pool | None = None
         self.metrics = Metrics()
         self._backend: Backend | None = None
+        self._sessions: Sessions | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._looker: asyncio.Task[None] | None = None
         self._trouble: str | None = None
@@ -68,6 +70,11 @@ class Runtime:
             self.metrics,
             answer_bytes_max=self._settings.answer_bytes_max,
         )
+        self._sessions = Sessions(
+            self._backend,
+            count_max=self._settings.session_count_max,
+            key_count_max=self._settings.key_session_count_max,
+        )
         self.metrics.watch(self._pool, admission)
         self._pool.start()
         try:
@@ -81,6 +88,7 @@ class Runtime:
         except BaseException:
             await self.stop()
             raise
+        self._sessions.start()
         self._sweeper = asyncio.create_task(self._keep_clean(self._engine))
         self._looker = asyncio.create_task(self._look_after(self._pool))
         logger.info("engine %s ready, image %s", facts.engine, facts.image)
@@ -92,6 +100,8 @@ class Runtime:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+        if self._sessions is not None:
+            await self._sessions.stop()
         if self._pool is not None:
             await self._pool.stop()
         if self._engine is not None:
@@ -102,6 +112,13 @@ class Runtime:
     ) -> ResponseT:
         """Do what a request asks for. Raises RequestFailed; cancelling it ends its work."""
         return await operation.perform(self._started, request, caller=caller)
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions that live."""
+        if self._sessions is None:
+            raise _starting()
+        return self._sessions
 
     def readiness(self) -> Readiness:
         """Whether executions can run now, from what the pool last saw of the engine."""
@@ -133,9 +150,7 @@ class Runtime:
     @property
     def _started(self) -> Backend:
         if self._backend is None:
-            raise ServiceFailure(
-                ErrorCode.NOT_READY, "the service is starting; send it again in a moment"
-            )
+            raise _starting()
         return self._backend
 
     @property
@@ -169,6 +184,10 @@ class Runtime:
                 logger.exception("the sweep failed in an unforeseen way")
             else:
                 self._trouble = None
+
+
+def _starting() -> ServiceFailure:
+    return ServiceFailure(ErrorCode.NOT_READY, "the service is starting; send it again in a moment")
 
 
 def _pool_limits(settings: Settings) -> PoolLimits:

@@ -158,7 +158,7 @@ class Settings(BaseSettings):
         ge=1,
         le=65_536,
         description="Containers the gate lets be there at once. Unset: 256, or more where a "
-        "service of so many slots and warm containers can have more.",
+        "service of so many slots, warm containers and sessions can have more.",
     )
     oci_runtime: OptionalText = Field(
         default=None, description="OCI runtime such as runsc; unset means the daemon's default."
@@ -248,6 +248,15 @@ class Settings(BaseSettings):
     )
     stdout_bytes_max: int = Field(
         default=1024 * 1024, ge=0, le=1024 * 1024, description="Highest stdout_bytes."
+    )
+    session_count_max: int = Field(
+        default=32,
+        ge=0,
+        le=10_000,
+        description="Sessions at once, each a container that holds memory; 0 permits none.",
+    )
+    key_session_count_max: int = Field(
+        default=16, ge=0, le=10_000, description="Sessions of one API key at once."
     )
     files_bytes_max: int = Field(
         default=16 * 1024 * 1024, ge=0, le=16 * 1024 * 1024, description="Highest files_bytes."
@@ -370,6 +379,7 @@ class Settings(BaseSettings):
             return self.gate_container_count_max
         warm_count = max(self.pool_size, self.pool_size_max)
         needed_count = _CONTAINERS_PER_SLOT * self.slot_count + warm_count + _CONTAINERS_BESIDE
+        needed_count += self.session_count_max
         return max(_GATE_CONTAINERS_MIN, needed_count)
 
     @property

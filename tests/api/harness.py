@@ -34,6 +34,7 @@ from execbox_service.failures import Overloaded, ServiceFailure
 from execbox_service.main import uvicorn_config
 from execbox_service.metrics import Metrics
 from execbox_service.operations.registry import Operation
+from execbox_service.operations.sessions import Sessions
 from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings, load_settings
 
@@ -59,6 +60,10 @@ class FakeRuntime:
 
     async def stop(self) -> None:
         self.stopped += 1
+
+    @property
+    def sessions(self) -> Sessions:
+        raise AssertionError("a fake runtime has no sessions")
 
     async def perform(self, operation: Operation[Any, Any], request: Any, *, caller: Caller) -> Any:
         self.principals.append(caller.principal)

@@ -74,9 +74,11 @@ async def test_container_counts_until_its_removal_is_done_or_under_way(
     ("overrides", "count"),
     [
         ({"slot_count": "2"}, 256),
-        ({"slot_count": "18"}, 256),
-        ({"slot_count": "48"}, 10 * 48 + 12 + 64),
-        ({"slot_count": "48", "pool_size": "100"}, 10 * 48 + 100 + 64),
+        ({"slot_count": "14"}, 256),
+        ({"slot_count": "18"}, 10 * 18 + 12 + 64 + 32),
+        ({"slot_count": "48"}, 10 * 48 + 12 + 64 + 32),
+        ({"slot_count": "48", "pool_size": "100"}, 10 * 48 + 100 + 64 + 32),
+        ({"slot_count": "48", "session_count_max": "0"}, 10 * 48 + 12 + 64),
         ({"slot_count": "48", "gate_container_count_max": "7"}, 7),
     ],
 )

@@ -174,6 +174,15 @@ def test_exec_of_a_program_that_takes_too_long_or_too_much_says_which(
     assert ended == [(124, b"\xff"), (123, b""), (134, b"")]
 
 
+def test_sessions_page_program_prints_what_the_page_says(
+    service_of_examples: LiveService, tmp_path: Path
+) -> None:
+    """What lasts from cell to cell, word for word."""
+    source = the_block("docs/sessions.md", "python", starts="from execbox import Client")
+    printed = run_python(source, service=service_of_examples, folder=tmp_path)
+    assert printed == the_block("docs/sessions.md", "", starts="ok '3")
+
+
 def test_verify_page_batch_is_answered_line_for_line(
     service_of_examples: LiveService, tmp_path: Path
 ) -> None:

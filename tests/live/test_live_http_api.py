@@ -40,7 +40,7 @@ def fields_of(value: Any, path: str = "") -> set[str]:
 def answer_of(shown: str) -> tuple[str, str, list[Any]]:
     """Status line, media type and JSON texts of an answer as the page shows it."""
     head, _, body = shown.partition("\n\n")
-    status, media_type = head.split("\n")
+    status, _, media_type = head.partition("\n")
     if media_type.endswith("ndjson"):
         return status, media_type, [json.loads(line) for line in body.splitlines()]
     return status, media_type, [json.loads(body)] if media_type.endswith("/json") else []

@@ -108,8 +108,8 @@ def test_descriptor_of_a_process_that_is_gone_is_none() -> None:
     """A job may end, and be reaped, before the supervisor has asked for it."""
     process = started("")
     process.communicate()
-    assert execution._open_process(process.pid) == -1
-    own = execution._open_process(os.getpid())
+    assert execution.open_process(process.pid) == -1
+    own = execution.open_process(os.getpid())
     assert own >= 0
     os.close(own)
 

@@ -84,7 +84,13 @@ class ErrorCode(StrEnum):
     PROFILE_NOT_PERMITTED = "profile_not_permitted"
     COMPARISON_TOO_LONG = "comparison_too_long"
 
+    # Sessions
+    SESSION_GONE = "session_gone"
+    SESSION_FILE_MISSING = "session_file_missing"
+    SESSION_FILE_REFUSED = "session_file_refused"
+
     # Too much at once
+    SESSIONS_TOO_MANY = "sessions_too_many"
     KEY_RATE_EXCEEDED = "key_rate_exceeded"
     KEY_CONCURRENCY_EXCEEDED = "key_concurrency_exceeded"
     QUEUE_FULL = "queue_full"
@@ -202,7 +208,27 @@ ERROR_CODES: Final[Mapping[ErrorCode, ErrorFacts]] = {
         "the two outputs of an item cannot be compared in the time permitted",
         remedy="compare smaller values",
     ),
+    # Sessions
+    ErrorCode.SESSION_GONE: _caller(
+        410,
+        "there is no such session, or no more: its time was over, a cell ended it, or the service "
+        "has been started anew; its variables and files are lost",
+        remedy="begin a new session",
+    ),
+    ErrorCode.SESSION_FILE_MISSING: _caller(
+        404, "the session has no such file", remedy="look at the path; links are not followed"
+    ),
+    ErrorCode.SESSION_FILE_REFUSED: _caller(
+        422,
+        "the file cannot be written or sent: it is too large, no regular file, or its path is none",
+        remedy="change what the message names",
+    ),
     # Too much at once
+    ErrorCode.SESSIONS_TOO_MANY: _service(
+        429,
+        "the key, or the service, has as many sessions as it may",
+        remedy="end a session that is no longer needed, or send it again later",
+    ),
     ErrorCode.KEY_RATE_EXCEEDED: _too_slow_or_fast(
         429, "this API key sends more requests a second than it may", remedy=_LATER
     ),

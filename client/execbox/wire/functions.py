@@ -13,6 +13,7 @@ from execbox.wire.vocabularies import Prelude
 
 __all__ = [
     "Call",
+    "ExecutionLimits",
     "Function",
     "Limits",
 ]
@@ -96,7 +97,7 @@ class Call(Request):
         return self
 
 
-class Limits(Request):
+class ExecutionLimits(Request):
     """What one execution may use. The operator may lower the maxima that stand here."""
 
     cpu_time_s: Annotated[Seconds, Field(ge=0.01, le=60)] = Field(
@@ -114,6 +115,11 @@ class Limits(Request):
     stdout_bytes: Annotated[int, Field(ge=0, le=1024 * 1024)] = Field(
         default=64 * 1024, description="What is kept of stdout and of stderr, each."
     )
+
+
+class Limits(ExecutionLimits):
+    """What a job may use: each of its executions, and all of them together."""
+
     job_time_s: Annotated[Seconds, Field(ge=1, le=3600)] = Field(
         default=300.0,
         description="Seconds for the whole job, from its first execution; calls after it are "

@@ -27,6 +27,8 @@ __all__ = [
     "ExpectedStdout",
     "FetchedFile",
     "FileLeftOut",
+    "FilePath",
+    "Files",
     "Program",
     "ProgramLimits",
     "ProgramRun",

@@ -21,6 +21,7 @@ from execbox_service.api.openapi import describe
 from execbox_service.api.request_guard import Edge
 from execbox_service.api.routes import Services, add_routes
 from execbox_service.api.runtime_protocol import ExecutionRuntime
+from execbox_service.api.session_routes import add_session_routes
 from execbox_service.failures import ServiceFailure
 from execbox_service.scheduling.memory import Memory
 from execbox_service.scheduling.offload import collect_now_and_then
@@ -71,6 +72,7 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
         Services(settings=settings, runtime=runtime, bodies=Bodies(settings), memory=memory),
     )
     add_batch_route(app)
+    add_session_routes(app)
     if settings.docs_enabled:
         add_docs_page(app)
     app.add_middleware(Edge, settings=settings, metrics=runtime.metrics)

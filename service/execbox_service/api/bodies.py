@@ -35,6 +35,11 @@ CONNECTION_STATE_KEY: Final = "execbox_connection"
 """Where the protocol leaves, in ``scope["state"]``, the ``Connection`` of the request."""
 
 _JSON: Final = "application/json"
+_MEDIA_TYPES: Final = {
+    _JSON: "JSON",
+    "application/x-ndjson": "lines of JSON",
+    "application/octet-stream": "it is",
+}
 _T = TypeVar("_T")
 
 
@@ -61,12 +66,14 @@ class Bodies:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def received(self, scope: Scope, receive: Receive, *, hold: Hold) -> bytes:
+    async def received(
+        self, scope: Scope, receive: Receive, *, hold: Hold, media_type: str = _JSON
+    ) -> bytes:
         """The whole body, counted in ``hold`` as it arrives: what is only declared costs nobody
         anything. Raises CallerMistake, Overloaded, ReceiveTimeout, or ClientGone if it breaks off.
         """
         headers = Headers(scope=scope)
-        require_media_type(headers, _JSON)
+        require_media_type(headers, media_type)
         self._refuse_too_large(int(headers.get("content-length", "0")))
         timeout_s = self._settings.receive_timeout_s
         loop_time_s = asyncio.get_running_loop().time()
@@ -125,7 +132,7 @@ def require_media_type(headers: Headers, expected: str) -> None:
     content_type = headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != expected:
-        what = "JSON" if expected == _JSON else "lines of JSON"
+        what = _MEDIA_TYPES[expected]
         raise _unsupported(f"send the body as {what}, with the header 'Content-Type: {expected}'")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise _unsupported("compressed bodies are not accepted; send without Content-Encoding")

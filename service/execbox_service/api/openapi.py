@@ -15,11 +15,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from execbox.wire import (
+    CellRequest,
     ErrorResponse,
     FailedAnswer,
     Limits,
     ProgramLimits,
     RunRequest,
+    SessionLimits,
+    SessionRequest,
     VerifyItem,
 )
 from execbox_service.api.auth import OPEN_PATHS
@@ -35,6 +38,8 @@ _REQUESTS: Final[tuple[type[BaseModel], ...]] = (
     *(operation.request for operation in OPERATIONS.values()),
     *_LINES,
 )
+_DESCRIBED: Final[tuple[type[BaseModel], ...]] = (*_REQUESTS, SessionRequest, CellRequest)
+"""Bodies that handlers read by themselves."""
 _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     *(operation.answer for operation in OPERATIONS.values()),
     FailedAnswer,
@@ -48,6 +53,8 @@ _BOUNDS: Final = {
 _MEANINGS: Final = {
     400: "The request is no well-formed HTTP, or its body no strict JSON.",
     401: "No API key, or an unknown one.",
+    404: "There is no such file.",
+    410: "The session is gone, with its variables and files; the message says why.",
     408: "The request was not received in time.",
     413: "The body is too large.",
     415: "The body is not of the content type this path takes.",
@@ -138,7 +145,7 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
 
 def _request_schemas() -> dict[str, Any]:
     _, schema = models_json_schema(
-        [(model, "validation") for model in _REQUESTS], ref_template=_REFERENCE
+        [(model, "validation") for model in _DESCRIBED], ref_template=_REFERENCE
     )
     definitions: dict[str, Any] = schema["$defs"]
     for definition in definitions.values():
@@ -150,17 +157,21 @@ def _request_schemas() -> dict[str, Any]:
 def _name_maxima(schemas: dict[str, Any], settings: Settings) -> None:
     """What the operator permits, where that is less than the schema of every service."""
     maxima, defaults = limits_max(settings), limits_default(settings)
-    for model in (Limits, ProgramLimits):
+    for model in (Limits, ProgramLimits, SessionLimits):
         for name, described in schemas[model.__name__]["properties"].items():
             described.update(maximum=maxima[name], default=defaults[name])
     schemas[VerifyItem.__name__]["properties"]["limits"]["default"] = _of(Limits, defaults)
+    session = schemas[SessionRequest.__name__]["properties"]
+    session["limits"]["default"] = _of(SessionLimits, defaults)
+    allowed = settings.profiles_allowed
+    session["profile"].update(enum=list(allowed), default=allowed[0])
     for request in _REQUESTS:
         fields = schemas[request.__name__]["properties"]
-        for name, allowed in (
+        for name, permitted in (
             ("isolation", settings.isolation_allowed),
             ("profile", settings.profiles_allowed),
         ):
-            fields[name].update(enum=list(allowed), default=allowed[0])
+            fields[name].update(enum=list(permitted), default=permitted[0])
         for name in fields.keys() & {"calls", "items"}:
             fields[name]["maxItems"] = settings.calls_max
         if "cases" in fields:

@@ -20,7 +20,7 @@ from typing import Final, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from execbox.wire import ErrorCode, Execution, ProgramRun
+from execbox.wire import CellResponse, ErrorCode, Execution, ProgramRun
 from execbox_service.api.auth import OPEN_PATHS, Principal, authenticate
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, ClientGone, Connection
 from execbox_service.api.error_responses import error_response, internal_error, shutting_down
@@ -57,7 +57,9 @@ class Record:
         """On whose behalf the request is."""
         return Caller(self.principal.name if self.principal else "")
 
-    def count(self, executions: Sequence[Execution] | Sequence[ProgramRun]) -> None:
+    def count(
+        self, executions: Sequence[Execution] | Sequence[ProgramRun] | Sequence[CellResponse]
+    ) -> None:
         """Count what a request is answered with."""
         self.execution_count = (self.execution_count or 0) + len(executions)
         for execution in executions:

@@ -39,7 +39,15 @@ from execbox_service.scheduling.memory import Hold, Memory
 from execbox_service.scheduling.offload import free_aside, read_aside
 from execbox_service.settings import Settings
 
-__all__ = ["Services", "add_routes", "count_reading", "held_by", "services_of", "written"]
+__all__ = [
+    "Services",
+    "add_routes",
+    "count_reading",
+    "held_by",
+    "send_pieces",
+    "services_of",
+    "written",
+]
 
 _JSON: Final = "application/json"
 
@@ -160,7 +168,7 @@ class _OperationResponse(Response):
         # Before its caller knows, who may send the next request and need the memory for it.
         await free_aside(hold.size_bytes, *used)
         used.clear()
-        await _send_pieces(pieces, send)
+        await send_pieces(pieces, send)
 
 
 def held_by(caller: Caller) -> Hold:
@@ -187,7 +195,7 @@ async def written(answer: BaseModel, *, hold: Hold, settings: Settings) -> list[
     return pieces
 
 
-async def _send_pieces(pieces: list[bytes], send: Send) -> None:
+async def send_pieces(pieces: list[bytes], send: Send) -> None:
     """One after the other, each when the client has taken most of those before."""
     size_bytes = sum(map(len, pieces))
     headers = [

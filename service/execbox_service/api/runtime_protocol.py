@@ -7,6 +7,7 @@ from typing import Protocol
 from execbox.wire import Capabilities, Readiness
 from execbox_service.metrics import Metrics
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
+from execbox_service.operations.sessions import Sessions
 from execbox_service.scheduling.caller import Caller
 
 __all__ = ["ExecutionRuntime"]
@@ -30,6 +31,10 @@ class ExecutionRuntime(Protocol):
 
         ``request`` is within the operator's maxima already.
         """
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions that live. Raises ServiceFailure before it is started."""
 
     def readiness(self) -> Readiness:
         """Whether executions can run now, without asking anything that may block."""

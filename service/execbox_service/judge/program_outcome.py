@@ -5,14 +5,11 @@ Pure. How a function's call ended is in ``outcome``; what the two have in common
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
-from dataclasses import dataclass
 
 from execbox.wire import (
     ExpectedStdout,
     FetchedFile,
-    FileLeftOut,
     Limits,
     ProgramRun,
     ProgramStatus,
@@ -21,15 +18,11 @@ from execbox.wire import (
     Usage,
 )
 from execbox_service.judge import outcome
+from execbox_service.judge.fetched_files import FetchedFiles, fetched_files
 from execbox_service.judge.stdout_comparison import same_stdout
 from execbox_service.runner_frames import JobReport, Measured, Result
 
 __all__ = ["judge", "memory_exceeded", "not_run", "with_verdict"]
-
-_HEADER_LENGTH_BYTES = 4
-_PATH_CHARS_MAX = 4096
-_REASON_CHARS_MAX = 500
-_UNREADABLE = FileLeftOut(path="", reason="the files could not be read in time")
 
 
 def decide(measured: Measured, report: JobReport | None, *, cpu_limit_ns: int) -> ProgramStatus:
@@ -56,7 +49,7 @@ def judge(result: Result, *, limits: Limits, fetched: bool) -> ProgramRun:
     stdout = outcome.stream_text(result.stdout, limit_bytes=limits.stdout_bytes)
     stderr = outcome.stream_text(result.stderr, limit_bytes=limits.stdout_bytes)
     ended_by_us = measured.killed is not None and status is not ProgramStatus.MEMORY_EXCEEDED
-    files = _fetched_files(result.files) if fetched else _Files({}, [])
+    files = fetched_files(result.files) if fetched else FetchedFiles()
     return ProgramRun(
         status=status,
         exit_code=measured.exit_code,
@@ -69,7 +62,7 @@ def judge(result: Result, *, limits: Limits, fetched: bool) -> ProgramRun:
             stdout=measured.stdout_truncated or stdout.cut,
             stderr=measured.stderr_truncated or stderr.cut,
         ),
-        files=files.by_path,
+        files={path: _as_sent(content) for path, content in files.contents.items()},
         files_left_out=files.left_out,
         error=outcome.error_of(report) if report is not None and reports_error else None,
         usage=outcome.usage_of(measured),
@@ -109,41 +102,8 @@ def _verdict(run: ProgramRun, expected: ExpectedStdout) -> ProgramVerdict:
     return ProgramVerdict.CORRECT if same else ProgramVerdict.INCORRECT
 
 
-@dataclass(frozen=True)
-class _Files:
-    by_path: dict[str, FetchedFile]
-    left_out: list[FileLeftOut]
-
-
-def _fetched_files(data: bytes) -> _Files:
-    """What a sandbox sent of a program's files: cut short, where reading them took too long.
-
-    The names are the program's, and the form only as good as the container: nothing is believed
-    that does not add up.
-    """
-    try:
-        start = _HEADER_LENGTH_BYTES + int.from_bytes(data[:_HEADER_LENGTH_BYTES])
-        told = json.loads(data[_HEADER_LENGTH_BYTES:start])
-        sizes = [(str(path), int(size)) for path, size in told["sizes"].items()]
-        left_out = [(str(path), str(reason)) for path, reason in told["left_out"]]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return _Files({}, [_UNREADABLE])
-    if min((size for _path, size in sizes), default=0) < 0 or len(data) != start + sum(
-        size for _path, size in sizes
-    ):
-        return _Files({}, [_UNREADABLE])
-    by_path = {}
-    for path, size in sizes:
-        content = b64encode(data[start : start + size]).decode()
-        by_path[path] = FetchedFile(base64=content, size_bytes=size)
-        start += size
-    return _Files(
-        by_path,
-        [
-            FileLeftOut(path=path[:_PATH_CHARS_MAX], reason=reason[:_REASON_CHARS_MAX])
-            for path, reason in left_out
-        ],
-    )
+def _as_sent(content: bytes) -> FetchedFile:
+    return FetchedFile(base64=b64encode(content).decode(), size_bytes=len(content))
 
 
 def _is_text(data: bytes) -> bool:

@@ -13,12 +13,14 @@ from execbox.wire import (
     Content,
     ErrorCode,
     ExecuteRequest,
+    ExecutionLimits,
     GenerateRequest,
     Isolation,
-    Limits,
     Profile,
     ProgramLimits,
     RunRequest,
+    SessionLimits,
+    SessionRequest,
     VerifyRequest,
     content_bytes,
 )
@@ -33,10 +35,11 @@ __all__ = [
     "permitted_cases",
     "permitted_draws",
     "permitted_items",
+    "permitted_session",
 ]
 
 _Request = ExecuteRequest | GenerateRequest | VerifyRequest | RunRequest
-_LimitsT = TypeVar("_LimitsT", bound=Limits)
+_LimitsT = TypeVar("_LimitsT", bound=ExecutionLimits)
 LIMIT_NAMES: Final = tuple(ProgramLimits.model_fields)
 
 
@@ -95,11 +98,19 @@ def permitted_cases(request: RunRequest, settings: Settings) -> RunRequest:
     return request.model_copy(update={"limits": limits, **_levels(request, settings)})
 
 
+def permitted_session(request: SessionRequest, settings: Settings) -> SessionRequest:
+    """``permitted_calls``, for a session: its limits are those of its cells."""
+    limits = _limits(request.limits, settings)
+    _check_files("files", _files_bytes(request.files), limits=limits)
+    profile = _profile(request, settings)
+    return request.model_copy(update={"limits": limits, "profile": profile})
+
+
 def _files_bytes(files: Mapping[str, Content]) -> int:
     return sum(len(content_bytes(content)) for content in files.values())
 
 
-def _check_files(field: str, size_bytes: int, *, limits: ProgramLimits) -> None:
+def _check_files(field: str, size_bytes: int, *, limits: ProgramLimits | SessionLimits) -> None:
     if size_bytes > limits.files_bytes:
         raise CallerMistake(
             ErrorCode.INVALID_REQUEST,
@@ -150,7 +161,7 @@ def _isolation(request: _Request, settings: Settings) -> Isolation:
     return request.isolation
 
 
-def _profile(request: _Request, settings: Settings) -> Profile:
+def _profile(request: _Request | SessionRequest, settings: Settings) -> Profile:
     allowed = settings.profiles_allowed
     if "profile" not in request.model_fields_set:
         return allowed[0]

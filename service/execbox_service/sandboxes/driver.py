@@ -18,7 +18,7 @@ from execbox.wire import ErrorCode, Isolation, Limits, Profile
 from execbox_service.engines.base import Sandbox, SandboxLost
 from execbox_service.failures import ServiceFailure
 from execbox_service.json_steps import encode_in_steps
-from execbox_service.runner_frames import Fault, FrameKind, Ready, Refused, Result, frame_parts
+from execbox_service.runner_frames import Fault, FrameKind, Refused, Result, frame_parts
 from execbox_service.sandboxes.pool import Lease, Pool
 
 logger = logging.getLogger(__name__)
@@ -305,7 +305,7 @@ class SandboxDriver:
         if isinstance(answer, Fault):
             lost = _MachineOutOfMemory if answer.machine_out_of_memory else SandboxLost
             raise lost(f"the supervisor gave up: {answer.message}")
-        if isinstance(answer, Ready) or _seq_of(answer) != run.sent[0][0]:
+        if not isinstance(answer, Result | Refused) or _seq_of(answer) != run.sent[0][0]:
             raise SandboxLost("an answer to a different question")
         if isinstance(answer, Refused):
             if lease.execution_count == 0:

@@ -1,0 +1,221 @@
+"""One session's interpreter, in its own process: cell after cell in one namespace. Untrusted code.
+
+Entered in a job process that is confined already, and lives until its session ends. Cells arrive
+on the descriptor that a program would read as stdin, which user code does not get to see under
+that number; how long a cell may take, and that nothing runs between two, is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import gc
+import inspect
+import io
+import linecache
+import os
+import signal
+import sys
+import types
+from base64 import b64encode
+from builtins import BaseException, KeyboardInterrupt, compile, eval, len, str, type
+from typing import Any, NoReturn
+
+from . import failure_report, preludes, program, report, source_text, values
+from .confine import RESULT_FD
+
+_REPR_CHARS_MAX = 20_000
+_MEDIA_BYTES_MAX = 8 * 1024 * 1024
+_MEDIA_MAX = 20
+_CELL_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+NONCE_BYTES, LENGTH_BYTES = 8, 4
+"""Before a cell and before its report, so that neither is taken for that of a different cell."""
+_os_exit, _os_read, _os_write = os._exit, os.read, os.write
+_in_cell = False
+
+
+def serve(settings: dict[str, Any]) -> NoReturn:
+    """Run cells until the supervisor closes their descriptor. Never returns."""
+    cells_fd = _hide_cells()
+    program.open_streams()
+    main = types.ModuleType("__main__")
+    main.__dict__["__builtins__"] = sys.modules["builtins"]
+    sys.modules["__main__"] = main
+    sys.argv = [""]
+    sys.path.insert(0, "/tmp")
+    signal.signal(signal.SIGINT, _interrupt)
+    preludes.bind(settings["prelude"], main.__dict__, sources=[])
+    cells = _Cells(main.__dict__, output_bytes=settings["output_bytes"])
+    gc.enable()
+    while True:
+        nonce, cell = _next_cell(cells_fd)
+        told = cells.run(cell["code"], number=cell["cell"])
+        program.flush()
+        _send(told, nonce=nonce)
+
+
+def _hide_cells() -> int:
+    """Where cells come from moves away from stdin, which becomes empty."""
+    import fcntl
+
+    cells_fd: int = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 64)
+    null_fd = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null_fd, 0)
+    os.close(null_fd)
+    return cells_fd
+
+
+def _interrupt(_number: int, _frame: types.FrameType | None) -> None:
+    """A cell is over its limit. What is not of a cell is not interrupted."""
+    if _in_cell:
+        raise KeyboardInterrupt
+
+
+def _next_cell(fd: int) -> tuple[bytes, dict[str, Any]]:
+    """The next cell, and what its report has to begin with."""
+    nonce = _exactly(fd, NONCE_BYTES)
+    length = int.from_bytes(_exactly(fd, LENGTH_BYTES))
+    cell: dict[str, Any] = values.from_json(_exactly(fd, length))
+    return nonce, cell
+
+
+def _exactly(fd: int, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = _os_read(fd, count - len(data))
+        if not part:
+            _os_exit(0)
+        data += part
+    return data
+
+
+def _send(told: report.Report, *, nonce: bytes) -> None:
+    head = report.head_of(told)
+    length = len(head) + len(told.output)
+    data = memoryview(nonce + length.to_bytes(LENGTH_BYTES) + head + told.output)
+    while data:
+        data = data[_os_write(RESULT_FD, data) :]
+
+
+class _Cells:
+    """The namespace that cells share, and the loop that their awaits run in."""
+
+    def __init__(self, namespace: dict[str, Any], *, output_bytes: int) -> None:
+        self._namespace = namespace
+        self._output_bytes = output_bytes
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, code: str, *, number: int) -> report.Report:
+        """Run one cell; whatever it raises is its outcome."""
+        global _in_cell
+        name = f"{failure_report.CELL_BEGINS}{number}>"
+        source = source_text.without_mark(code)
+        linecache.cache[name] = (len(source), None, source_text.lines(source), name)
+        try:
+            statements, last = _compiled(source, name)
+        except BaseException as error:  # noqa: BLE001 - the compiler also raises MemoryError, ValueError…
+            described = failure_report.describe_syntax_error(error, name)
+            return report.Report("invalid_code", error=described)
+        try:
+            try:
+                _in_cell = True
+                self._run_code(statements)
+                value = self._run_code(last) if last is not None else None
+                told = report.Report(
+                    "ok", output=self._value_text(value, has_value=last is not None)
+                )
+            finally:
+                _in_cell = False
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is its outcome
+            sys.setrecursionlimit(program.RECURSION_LIMIT)
+            return report.Report("exception", error=failure_report.describe(error))
+        return told
+
+    def _run_code(self, code: types.CodeType) -> Any:
+        value = eval(code, self._namespace)
+        if code.co_flags & inspect.CO_COROUTINE:
+            if self._loop is None or self._loop.is_closed():
+                self._loop = asyncio.new_event_loop()
+            return self._loop.run_until_complete(value)
+        return value
+
+    def _value_text(self, value: Any, *, has_value: bool) -> bytes:
+        """The value of the last expression, and the figures that are open, as JSON."""
+        shown: dict[str, Any] | None = None
+        media = _figures()
+        if has_value and value is not None:
+            sys.modules["builtins"].__dict__["_"] = value
+            text = repr(value)
+            shown = {"repr": _cut(str(text))}
+            image = _own_image(value)
+            media = [*([image] if image else []), *media]
+        if shown is None and not media:
+            return b"null"
+        shown = shown or {"repr": None}
+        shown["media"] = _within_bounds(media)
+        if shown["repr"] is not None:
+            try:
+                encoded = values.encode(value, limit_bytes=self._output_bytes, convert="none")
+            except (values.Unserializable, values.TooLarge):
+                pass
+            else:
+                if not encoded.non_finite:
+                    return values.to_json(shown)[:-1] + b',"json":' + encoded.text + b"}"
+        return values.to_json(shown)
+
+
+def _compiled(source: str, name: str) -> tuple[types.CodeType, types.CodeType | None]:
+    """The cell without its last expression, and that expression, if it ends in one."""
+    tree = compile(source, name, "exec", ast.PyCF_ONLY_AST | _CELL_FLAGS, dont_inherit=True)
+    last = None
+    if tree.body and isinstance(tree.body[-1], ast.Expr) and not _is_silenced(source):
+        expression = ast.Expression(tree.body.pop().value)
+        last = compile(expression, name, "eval", _CELL_FLAGS, dont_inherit=True)
+    return compile(tree, name, "exec", _CELL_FLAGS, dont_inherit=True), last
+
+
+def _is_silenced(source: str) -> bool:
+    """A semicolon at a cell's end keeps its value from being shown, as in notebooks."""
+    return source.rstrip().endswith(";")
+
+
+def _cut(text: str) -> str:
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= _REPR_CHARS_MAX else f"{text[:_REPR_CHARS_MAX]}…"
+
+
+def _figures() -> list[dict[str, str]]:
+    """matplotlib's open figures as PNG; they are closed."""
+    pyplot: Any = sys.modules.get("matplotlib.pyplot")
+    if pyplot is None:
+        return []
+    found = []
+    for number in pyplot.get_fignums()[:_MEDIA_MAX]:
+        buffer = io.BytesIO()
+        pyplot.figure(number).savefig(buffer, format="png", bbox_inches="tight")
+        found.append(_png(buffer.getvalue()))
+    pyplot.close("all")
+    return found
+
+
+def _own_image(value: Any) -> dict[str, str] | None:
+    draw = getattr(type(value), "_repr_png_", None)
+    if draw is None:
+        return None
+    data = draw(value)
+    return _png(data) if isinstance(data, bytes) else None
+
+
+def _png(data: bytes) -> dict[str, str]:
+    return {"type": "image/png", "base64": b64encode(data).decode()}
+
+
+def _within_bounds(media: list[dict[str, str]]) -> list[dict[str, str]]:
+    kept = []
+    size_bytes = 0
+    for each in media:
+        size_bytes += len(each["base64"])
+        if size_bytes > _MEDIA_BYTES_MAX:
+            break
+        kept.append(each)
+    return kept

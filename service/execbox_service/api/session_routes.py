@@ -1,0 +1,227 @@
+"""The paths below ``/v1/sessions``: from a request to a session and back. Decides nothing.
+
+Sessions are no operations: they have an identity, and files that travel as raw bytes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from execbox.wire import (
+    CellRequest,
+    CellResponse,
+    ErrorCode,
+    FilePath,
+    SessionInfo,
+    SessionRequest,
+)
+from execbox_service.api.openapi import body_of, responses_of
+from execbox_service.api.request_guard import Record, record_of
+from execbox_service.api.routes import (
+    Services,
+    count_reading,
+    held_by,
+    send_pieces,
+    services_of,
+    written,
+)
+from execbox_service.api.validation import parsed
+from execbox_service.failures import CallerMistake
+from execbox_service.operations import policy
+from execbox_service.operations.sessions import Sessions
+from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.offload import read_aside
+
+__all__ = ["add_session_routes"]
+
+_BYTES: Final = "application/octet-stream"
+_JSON: Final = "application/json"
+_PATH = TypeAdapter[str](FilePath)
+Answer = Callable[["_Asked"], Awaitable[BaseModel | bytes | None]]
+
+
+class _Asked:
+    """One request: what its handler may read of it."""
+
+    def __init__(
+        self, services: Services, scope: Scope, receive: Receive, caller: Caller, record: Record
+    ) -> None:
+        self.services = services
+        self.caller = caller
+        self.record = record
+        self.session_id: str = scope["path_params"].get("session_id", "")
+        self.file_path: str = scope["path_params"].get("path", "")
+        self._scope = scope
+        self._receive = receive
+
+    @property
+    def sessions(self) -> Sessions:
+        return self.services.runtime.sessions
+
+    async def body(self, *, media_type: str) -> bytes:
+        """The body as it was sent. Raises RequestFailed."""
+        return await self.services.bodies.received(
+            self._scope, self._receive, hold=held_by(self.caller), media_type=media_type
+        )
+
+    async def document(self, model: type[Any]) -> Any:
+        """The body as one of the API's requests. Raises RequestFailed."""
+        body = await self.body(media_type=_JSON)
+        await count_reading(body, hold=held_by(self.caller))
+        return await read_aside(len(body), parsed, model, body)
+
+    def path(self) -> str:
+        """The file's path, checked. Raises CallerMistake."""
+        try:
+            return _PATH.validate_python(self.file_path)
+        except ValidationError as error:
+            why = error.errors(include_url=False, include_input=False)[0]["msg"]
+            raise CallerMistake(
+                ErrorCode.SESSION_FILE_REFUSED, f"path: {why.removeprefix('Value error, ')}"
+            ) from error
+
+
+class _SessionResponse(Response):
+    """Receives, works and answers; what there is of the request is counted for its key."""
+
+    def __init__(self, answer: Answer, services: Services, record: Record) -> None:
+        super().__init__()
+        self._answer = answer
+        self._services = services
+        self._record = record
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services = self._services
+        caller = self._record.caller
+        with services.memory.hold(caller.principal) as hold:
+            caller = replace(caller, hold=hold)
+            asked = _Asked(services, scope, receive, caller, self._record)
+            answer = await self._answer(asked)
+            if answer is None:
+                await Response(status_code=HTTPStatus.NO_CONTENT)(scope, receive, send)
+            elif isinstance(answer, bytes):
+                await Response(answer, media_type=_BYTES)(scope, receive, send)
+            else:
+                pieces = await written(answer, hold=hold, settings=services.settings)
+                await send_pieces(pieces, send)
+
+
+async def _open(asked: _Asked) -> SessionInfo:
+    request = await asked.document(SessionRequest)
+    permitted = policy.permitted_session(request, asked.services.settings)
+    return await asked.sessions.open(permitted, caller=asked.caller)
+
+
+async def _info(asked: _Asked) -> SessionInfo:
+    return asked.sessions.info(asked.session_id, caller=asked.caller)
+
+
+async def _close(asked: _Asked) -> None:
+    asked.sessions.close(asked.session_id, caller=asked.caller)
+
+
+async def _run(asked: _Asked) -> CellResponse:
+    request = await asked.document(CellRequest)
+    response = await asked.sessions.run(asked.session_id, request, caller=asked.caller)
+    asked.record.count([response])
+    return response
+
+
+async def _put_file(asked: _Asked) -> None:
+    path = asked.path()
+    content = await asked.body(media_type=_BYTES)
+    await asked.sessions.put_file(asked.session_id, path, content, caller=asked.caller)
+
+
+async def _get_file(asked: _Asked) -> bytes:
+    return await asked.sessions.get_file(asked.session_id, asked.path(), caller=asked.caller)
+
+
+_ERRORS: Final = (400, 401, 408, 410, 413, 415, 422, 429, 431, 503)
+_ONE: Final = "/v1/sessions/{session_id}"
+_FILE: Final = _ONE + "/files/{path:path}"
+
+
+def add_session_routes(app: FastAPI) -> None:
+    _add(
+        app,
+        "POST",
+        "/v1/sessions",
+        _open,
+        summary="Begin a session: an interpreter that keeps its variables",
+        responses=responses_of(SessionInfo, *_ERRORS),
+        openapi_extra=body_of(SessionRequest),
+    )
+    _add(
+        app,
+        "POST",
+        _ONE + "/run",
+        _run,
+        summary="Run one cell in a session",
+        description="""Answers 200 whatever the cell did. A cell over its limit is interrupted, and
+        its session lives; `session_lost` says where it does not.
+        """,
+        responses=responses_of(CellResponse, *_ERRORS),
+        openapi_extra=body_of(CellRequest),
+    )
+    _add(
+        app,
+        "GET",
+        _ONE,
+        _info,
+        summary="How a session is",
+        responses=responses_of(SessionInfo, 401, 410, 503),
+    )
+    empty = {204: {"description": "Done."}}
+    errors = responses_of(SessionInfo, *_ERRORS)
+    del errors[200]
+    _add(app, "DELETE", _ONE, _close, summary="End a session", responses={**empty, **errors})
+    _add(
+        app,
+        "PUT",
+        _FILE,
+        _put_file,
+        summary="Write a file into a session's working directory",
+        responses={**empty, **errors},
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}},
+            }
+        },
+    )
+    _add(
+        app,
+        "GET",
+        _FILE,
+        _get_file,
+        summary="A file of a session's working directory",
+        responses={
+            200: {"description": "The file's bytes", "content": {_BYTES: {}}},
+            **responses_of(SessionInfo, 404) | errors,
+        },
+    )
+
+
+def _add(app: FastAPI, method: str, path: str, answer: Answer, **described: Any) -> None:
+    async def handle(request: Request) -> Response:
+        return _SessionResponse(answer, services_of(request), record_of(request.scope))
+
+    described["description"] = inspect.cleandoc(described.get("description", ""))
+    app.add_api_route(
+        path,
+        handle,
+        methods=[method],
+        name=f"session{answer.__name__}",
+        response_class=Response,
+        **described,
+    )

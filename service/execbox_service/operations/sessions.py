@@ -1,0 +1,358 @@
+"""``Sessions``: interpreters that live from cell to cell, each in a container of its own.
+
+Who may have how many, whose they are, and when they end. A cell holds a slot while it runs, an
+idle session none. No HTTP; what happens in a sandbox is in ``sandboxes/session_sandbox``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+from execbox.wire import (
+    CellRequest,
+    CellResponse,
+    ErrorCode,
+    SessionInfo,
+    SessionRequest,
+    content_bytes,
+)
+from execbox_service.engines.base import SandboxLost
+from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
+from execbox_service.failures import CallerMistake, Overloaded, ServiceFailure
+from execbox_service.judge import cell_outcome
+from execbox_service.judge.fetched_files import fetched_files
+from execbox_service.operations.backend import Backend
+from execbox_service.sandboxes.session_sandbox import CellTimes, SessionSandbox
+from execbox_service.scheduling.caller import Caller
+
+__all__ = ["Sessions"]
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_ID_BYTES: Final = 24
+_LOOK_S: Final = 0.5
+_RETRY_S: Final = 10.0
+_REMEMBERED_MAX: Final = 10_000
+"""Of sessions that ended, why: the oldest are forgotten first."""
+_GLOB_SPECIAL: Final = str.maketrans({char: f"[{char}]" for char in "*?["})
+
+
+@dataclass
+class _Session:
+    id: str
+    principal: str
+    request: SessionRequest
+    sandbox: SessionSandbox
+    ends_s: float
+    """When its lifetime is over, on the loop's clock."""
+    idle_since_s: float
+    cells: int = 0
+    running: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Cells and files one after the other, in the order in which they came."""
+
+    def ends_at_s(self) -> float:
+        """When it ends if nothing more is asked of it."""
+        idle_s = self.idle_since_s + self.request.idle_time_s
+        return self.ends_s if self.running else min(self.ends_s, idle_s)
+
+
+class Sessions:
+    """Every session of this service. Belongs to one event loop."""
+
+    def __init__(self, backend: Backend, *, count_max: int, key_count_max: int) -> None:
+        self._backend = backend
+        self._count_max = count_max
+        self._key_count_max = key_count_max
+        self._sessions: dict[str, _Session] = {}
+        self._starting: list[str] = []
+        """The keys of sessions that are being started."""
+        self._why_gone: dict[str, str] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def count(self) -> int:
+        return len(self._sessions)
+
+    def start(self) -> None:
+        """Begin to end sessions whose time is over."""
+        self._watch = asyncio.create_task(self._end_those_over())
+
+    async def stop(self) -> None:
+        """End all of them."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        for session in list(self._sessions.values()):
+            self._end(session, "the service was shut down")
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # What requests ask for. All of these raise RequestFailed.
+
+    async def open(self, request: SessionRequest, *, caller: Caller) -> SessionInfo:
+        """Begin a session."""
+        self._refuse_too_many(caller.principal)
+        self._starting.append(caller.principal)
+        try:
+            async with self._backend.admission.slot(caller):
+                sandbox = await self._start_sandbox(request, principal=caller.principal)
+                try:
+                    for path, content in request.files.items():
+                        await self._put(sandbox, path, content_bytes(content))
+                except BaseException:
+                    sandbox.close()
+                    raise
+        finally:
+            self._starting.remove(caller.principal)
+        now_s = _now_s()
+        session = _Session(
+            id=secrets.token_urlsafe(_ID_BYTES),
+            principal=caller.principal,
+            request=request,
+            sandbox=sandbox,
+            ends_s=now_s + request.lifetime_s,
+            idle_since_s=now_s,
+        )
+        self._sessions[session.id] = session
+        return self._info(session)
+
+    def info(self, session_id: str, *, caller: Caller) -> SessionInfo:
+        """How a session is."""
+        return self._info(self._of(session_id, caller=caller))
+
+    def close(self, session_id: str, *, caller: Caller) -> None:
+        """End a session, and what runs in it."""
+        self._end(self._of(session_id, caller=caller), "it was ended by its own key")
+
+    async def run(self, session_id: str, request: CellRequest, *, caller: Caller) -> CellResponse:
+        """Run one cell, after those that were sent before it."""
+        session = self._of(session_id, caller=caller)
+        times = self._times(session, request)
+        # Memory is counted for a request that waits for it, and this may outlive its request.
+        work = self._run_cell(session, request.code, times, caller=replace(caller, hold=None))
+        return await self._to_its_end(work)
+
+    async def _run_cell(
+        self, session: _Session, code: str, times: CellTimes, *, caller: Caller
+    ) -> CellResponse:
+        async with self._turn(session), self._backend.admission.slot(caller):
+            self._refuse_gone(session)
+            session.cells += 1
+            session.running = True
+            cell: dict[str, object] = {"code": code, "cell": session.cells}
+            with self._lost_is_gone(session):
+                result = await session.sandbox.run(cell, times)
+        limits = session.request.limits
+        response = cell_outcome.judge(result, cell=session.cells, stdout_bytes=limits.stdout_bytes)
+        if response.session_lost:
+            self._end(session, response.lost_reason or "")
+        return response
+
+    async def put_file(self, session_id: str, path: str, content: bytes, *, caller: Caller) -> None:
+        """Write a file into the session's working directory."""
+        session = self._of(session_id, caller=caller)
+        limit_bytes = session.request.limits.files_bytes
+        if len(content) > limit_bytes:
+            raise _refused(
+                f"the file has {len(content)} bytes, and limits.files_bytes of the session is "
+                f"{limit_bytes}; send a smaller one"
+            )
+        await self._to_its_end(self._put_in_turn(session, path, content))
+
+    async def get_file(self, session_id: str, path: str, *, caller: Caller) -> bytes:
+        """A file of the session's working directory."""
+        session = self._of(session_id, caller=caller)
+        data = await self._to_its_end(self._fetch_in_turn(session, path))
+        fetched = fetched_files(data)
+        content = fetched.contents.get(path)
+        if content is not None:
+            return content
+        reasons = [each.reason for each in fetched.left_out if each.path in (path, "")]
+        if reasons:
+            raise _refused(f"{path!r:.100} cannot be sent: {reasons[0]}")
+        raise CallerMistake(
+            ErrorCode.SESSION_FILE_MISSING,
+            f"the session has no file {path!r:.100}; paths are relative to its working directory",
+        )
+
+    # Inside
+
+    async def _to_its_end(self, work: Coroutine[None, None, _T]) -> _T:
+        """What is asked of a session goes on when its caller goes away: it ends by its limits, and
+        a session that was left in the middle of an answer could not be used again."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            # Looked at, or asyncio reports what its caller, who has gone, would have been told.
+            task.exception()
+
+    async def _put_in_turn(self, session: _Session, path: str, content: bytes) -> None:
+        async with self._turn(session):
+            self._refuse_gone(session)
+            with self._lost_is_gone(session):
+                await self._put(session.sandbox, path, content)
+
+    async def _fetch_in_turn(self, session: _Session, path: str) -> bytes:
+        async with self._turn(session):
+            self._refuse_gone(session)
+            with self._lost_is_gone(session):
+                return await session.sandbox.fetch(path.translate(_GLOB_SPECIAL))
+
+    def _of(self, session_id: str, *, caller: Caller) -> _Session:
+        session = self._sessions.get(session_id)
+        # One of a different key is answered as one that never was: ids are nobody else's business.
+        if session is None or session.principal != caller.principal:
+            raise self._gone(session_id, principal=caller.principal)
+        return session
+
+    def _gone(self, session_id: str, *, principal: str) -> CallerMistake:
+        why = self._why_gone.get(f"{principal} {session_id}")
+        said = why or "there is none of this id, or the service has been started anew since"
+        return CallerMistake(
+            ErrorCode.SESSION_GONE,
+            f"the session is gone: {said}; its variables and files are lost, begin a new one",
+        )
+
+    def _refuse_gone(self, session: _Session) -> None:
+        """What waited for its turn may find that the session has ended meanwhile."""
+        if session.id not in self._sessions:
+            raise self._gone(session.id, principal=session.principal)
+
+    def _refuse_too_many(self, principal: str) -> None:
+        own_count = self._starting.count(principal) + sum(
+            each.principal == principal for each in self._sessions.values()
+        )
+        all_count = len(self._starting) + len(self._sessions)
+        if own_count >= self._key_count_max or all_count >= self._count_max:
+            whose = "this key has" if own_count >= self._key_count_max else "the service has"
+            count = own_count if own_count >= self._key_count_max else all_count
+            raise Overloaded(
+                ErrorCode.SESSIONS_TOO_MANY,
+                f"{whose} {count} sessions, which is the most; end one, or send it again later",
+                retry_after_s=_RETRY_S,
+            )
+
+    async def _start_sandbox(self, request: SessionRequest, *, principal: str) -> SessionSandbox:
+        imports = self._backend.facts.imports
+        unknown = [name for name in request.preload if name.split(".")[0] not in imports]
+        if unknown:
+            raise CallerMistake(
+                ErrorCode.INVALID_REQUEST,
+                f"preload: {unknown[0]} is not in the sandbox image; /v1/capabilities lists what "
+                "is, and modules of the standard library need no preloading",
+            )
+        try:
+            return await SessionSandbox.start(
+                self._backend.pool,
+                principal=principal,
+                limits=request.limits,
+                profile=request.profile,
+                prelude=request.prelude,
+                packages=tuple(request.preload),
+                extra_memory_mb=EXTRA_MEMORY_MB if request.preload else 0,
+            )
+        except SandboxLost as error:
+            raise ServiceFailure(
+                ErrorCode.SANDBOX_LOST,
+                f"the session's container was lost at its start: {error}; send it again",
+            ) from error
+
+    async def _put(self, sandbox: SessionSandbox, path: str, content: bytes) -> None:
+        if not await sandbox.put(path, content):
+            raise _refused(
+                f"{path!r:.100} cannot be written: something of the session's own is in its place, "
+                "or its working directory is full"
+            )
+
+    def _times(self, session: _Session, request: CellRequest) -> CellTimes:
+        """What the cell asks for, within what the session has."""
+        of_session = session.request.limits
+        for name in ("cpu_time_s", "wall_time_s"):
+            asked, most = getattr(request.limits, name), getattr(of_session, name)
+            if asked is not None and asked > most:
+                raise CallerMistake(
+                    ErrorCode.LIMIT_ABOVE_MAXIMUM,
+                    f"limits.{name}: {asked} is above the session's own {most}; ask for at most "
+                    "that, or begin a session with more",
+                    detail={"field": f"limits.{name}", "value": asked, "maximum": most},
+                )
+        asked_limits = request.limits
+        return CellTimes(
+            cpu_time_s=asked_limits.cpu_time_s or of_session.cpu_time_s,
+            wall_time_s=asked_limits.wall_time_s or of_session.wall_time_s,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, session: _Session) -> AsyncIterator[None]:
+        """The session to oneself."""
+        async with session.lock:
+            try:
+                yield
+            finally:
+                session.running = False
+                session.idle_since_s = _now_s()
+
+    @contextlib.contextmanager
+    def _lost_is_gone(self, session: _Session) -> Iterator[None]:
+        try:
+            yield
+        except SandboxLost as error:
+            logger.warning("lost session %s: %s", session.sandbox.sandbox.name, error)
+            self._end(session, "its container was lost, which is a failure of the service")
+            raise self._gone(session.id, principal=session.principal) from error
+
+    def _end(self, session: _Session, why: str) -> None:
+        if self._sessions.pop(session.id, None) is None:
+            return
+        self._why_gone[f"{session.principal} {session.id}"] = why
+        while len(self._why_gone) > _REMEMBERED_MAX:
+            del self._why_gone[next(iter(self._why_gone))]
+        session.sandbox.close()
+
+    def _info(self, session: _Session) -> SessionInfo:
+        facts = self._backend.facts
+        return SessionInfo(
+            id=session.id,
+            engine=facts.engine,
+            image=facts.image,
+            profile=session.request.profile,
+            limits=session.request.limits.model_dump(),
+            cells=session.cells,
+            running=session.running,
+            ends_in_s=max(0.0, session.ends_at_s() - _now_s()),
+        )
+
+    async def _end_those_over(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            now_s = _now_s()
+            for session in list(self._sessions.values()):
+                if session.sandbox.lost and not session.running:
+                    self._end(session, "its container was lost, which is a failure of the service")
+                elif now_s >= session.ends_s:
+                    self._end(session, "its lifetime_s was over")
+                elif now_s >= session.ends_at_s():
+                    self._end(session, "no cell was run in idle_time_s")
+
+
+def _refused(message: str) -> CallerMistake:
+    return CallerMistake(ErrorCode.SESSION_FILE_REFUSED, message)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
