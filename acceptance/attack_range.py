@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.attacks.as_program import program_limits, program_of
 from harness.attacks.attack import LIMITS, Attack
-from harness.host_view import HostView
+from harness.host_view import ContainerView, HostView
 
 from acceptance import attack_checks as checks
 from acceptance.attack_checks import HostState, Sent, ServiceState
@@ -32,6 +32,9 @@ _CANARY = "def main_solution(x): return x * 2"
 _USUAL_COUNT = 5
 _CANARY_PAUSE_S = 0.05
 _SETTLE_MAX_S = 60.0
+_PAGE_BYTES = 4096
+_ROOT_INODES = 2
+"""Each of a container's two file systems has a root of its own."""
 _SETTLE_PAUSE_S = 0.1
 _HONEST = Target(
     "honest",
@@ -65,6 +68,8 @@ class Range:
     bystander: AsyncClient
     secrets: tuple[str, ...]
     usual: dict[wire.Isolation, deque[Seen]] = field(default_factory=dict)
+    source_bytes: set[int] = field(default_factory=set)
+    """What each program that was sent takes as a file, in whole pages."""
 
     async def warm_up(self) -> HostState:
         """Learn the usual times; returns the state that is held against all later ones."""
@@ -146,8 +151,10 @@ class Range:
         begun_s = time.monotonic()
         ended: wire.Execution | wire.ProgramRun
         if target.kind == "program":
+            source = program_of(target.attack)
+            self.source_bytes.add(-(-len(source.encode()) // _PAGE_BYTES) * _PAGE_BYTES)
             answer = await self.attacker.run(
-                program_of(target.attack),
+                source,
                 limits=program_limits(target.limits),
                 isolation=isolation,
             )
@@ -199,13 +206,24 @@ class Range:
             last = state
             await asyncio.sleep(_SETTLE_PAUSE_S)
 
+    def _holds_a_source(self, container: ContainerView) -> bool:
+        """Whether all that its files hold is the one program that it was given last, which stays
+        at level ``process`` until the next job of the same key begins."""
+        source_only = replace(container, tmpfs_bytes=0, tmpfs_inode_count=_ROOT_INODES)
+        return (
+            container.tmpfs_inode_count == _ROOT_INODES + 1
+            and container.tmpfs_bytes in self.source_bytes
+            and not residue_of(source_only)
+        )
+
     def _look(self) -> HostState:
         containers = {each.id: each for each in self.view.look()}
         residue: list[str] = []
         for each in containers.values():
             # A container may be removed while it is looked at.
             with contextlib.suppress(OSError):
-                residue += [f"{left} in {each.id[:12]}" for left in residue_of(each)]
+                if not self._holds_a_source(each):
+                    residue += [f"{left} in {each.id[:12]}" for left in residue_of(each)]
         gauges = service_gauges(self.service_pid)
         return HostState(
             containers,

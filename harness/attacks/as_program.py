@@ -20,7 +20,8 @@ _ENDS: Final = {
     "exception": ("exit_nonzero",),
     # What a function returns is no value that anybody has to write down.
     "unserializable": ("ok", "exit_nonzero"),
-    "output_too_large": ("ok", "exit_nonzero"),
+    # A flood of the descriptor on which its end is reported is that status for programs, too.
+    "output_too_large": ("ok", "exit_nonzero", "output_too_large"),
     "no_result": ("no_result", "exit_nonzero", "ok"),
 }
 """A function's status, and how a program may end that does the same. What is printed at the end

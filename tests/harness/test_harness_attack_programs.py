@@ -22,6 +22,7 @@ def test_program_of_an_attack_calls_it_at_the_end() -> None:
         (("exception",), {"exit_nonzero"}),
         (("timeout", "memory_exceeded"), {"timeout", "memory_exceeded"}),
         (("invalid_code",), {"invalid_code"}),
+        (("output_too_large",), {"ok", "exit_nonzero", "output_too_large"}),
         (("no_result",), {"no_result", "exit_nonzero", "ok"}),
     ],
 )
