@@ -19,6 +19,7 @@ from execbox.cli import (
     infer,
     pipeline,
     prompts,
+    repl,
     revise,
     run,
     score,
@@ -41,6 +42,7 @@ _COMMANDS = (
     serve,
     run,
     exec_,
+    repl,
     generate,
     certify,
     prompts,
@@ -64,6 +66,7 @@ examples:
   execbox serve                              start a service on http://127.0.0.1:8080
   execbox run f.py --input '{"n": 21}'       call main_solution(n=21) of f.py in the service
   execbox exec program.py --stdin '4'        run a whole program, as python would
+  execbox repl                               type Python that runs in the service
 
 environment:
   EXECBOX_URL       the service to talk to (default http://127.0.0.1:8080)

@@ -1,0 +1,206 @@
+"""Sessions over HTTP, through both clients and ``execbox repl``, on real containers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from execbox import AsyncClient, Client, ClientMisused, InvalidRequest, SessionGone
+from execbox.wire import CellLimits, SessionLimits
+from tests.live_service import LiveService, live_service
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def running(_no_settings_from_outside: None) -> Iterator[LiveService]:
+    """One that permits few sessions."""
+    with live_service({"pool_size": "2", "key_session_count_max": "3"}) as service:
+        yield service
+
+
+def test_session_keeps_variables_and_files_until_its_end(running: LiveService) -> None:
+    """Through the blocking client; afterwards it is gone, and the object says how to use it."""
+    with Client(running.url) as client:
+        session = client.session(files={"a.txt": "1 2"}, limits=SessionLimits(memory_mb=128))
+        with pytest.raises(ClientMisused, match="with statement"):
+            session.run("1")
+        with session:
+            assert session.run("x = open('a.txt').read().split()").status == "ok"
+            value = session.run("x").value
+            assert value is not None
+            assert value.json_value == ["1", "2"]
+            session.put_file("d/b.bin", bytes(range(256)))
+            assert session.get_file("d/b.bin") == bytes(range(256))
+            assert session.info().cells == 2
+            ended = session.run("while True: x", limits=CellLimits(cpu_time_s=0.2))
+            assert (ended.status, ended.session_lost) == ("timeout", False)
+            address = f"{running.url}/v1/sessions/{session.id}"
+        assert httpx.get(address).json()["error"]["code"] == "session_gone"
+
+
+async def test_async_session_is_the_same(running: LiveService) -> None:
+    """For asyncio."""
+    async with AsyncClient(running.url) as client, client.session() as session:
+        await session.run("n = 20")
+        value = (await session.run("n + 1")).value
+        assert value is not None
+        assert value.repr == "21"
+        await session.put_file("x", "text")
+        assert await session.get_file("x") == b"text"
+        assert (await session.info()).cells == 2
+
+
+def test_session_that_a_cell_ended_is_gone_with_the_reason(running: LiveService) -> None:
+    """Never an empty one in its place; leaving the with statement is no error."""
+    with Client(running.url) as client, client.session() as session:
+        ended = session.run("import os\nos._exit(1)")
+        assert (ended.status, ended.session_lost) == ("no_result", True)
+        with pytest.raises(SessionGone, match="ended the session's process"):
+            session.run("1")
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a"])
+def test_file_outside_of_the_session_is_refused_before_it_is_sent(
+    running: LiveService, path: str
+) -> None:
+    """HTTP clients take .. out of an address, so the client says it."""
+    with Client(running.url) as client, client.session() as session:
+        with pytest.raises(InvalidRequest, match="no path of a session's file"):
+            session.get_file(path)
+        with pytest.raises(InvalidRequest, match="no path of a session's file"):
+            session.put_file(path, b"")
+
+
+def test_session_that_is_not_there_says_so_for_everything(running: LiveService) -> None:
+    """410 with a code of its own, for an id of any form."""
+    address = f"{running.url}/v1/sessions/nothing-of-this-id"
+    headers = {"Content-Type": "application/octet-stream"}
+    answers = [
+        httpx.get(address),
+        httpx.delete(address),
+        httpx.post(f"{address}/run", json={"code": "1"}),
+        httpx.get(f"{address}/files/a"),
+        httpx.put(f"{address}/files/a", content=b"x", headers=headers),
+    ]
+    assert [answer.status_code for answer in answers] == [410] * 5
+    assert {answer.json()["error"]["code"] for answer in answers} == {"session_gone"}
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"limits": {"job_time_s": 5}}, "limits.job_time_s"),
+        ({"limits": {"memory_mb": 10**6}}, "limits.memory_mb"),
+        ({"preload": ["nothing_of_this_name"]}, "not in the sandbox image"),
+        ({"files": {"../x": ""}}, "stay in the working directory"),
+        ({"idle_time_s": 0}, "idle_time_s"),
+        ({"profile": "processes"}, "not permitted"),
+        ({"isolation": "process"}, "isolation"),
+    ],
+)
+def test_session_that_cannot_be_is_refused_with_the_field(
+    running: LiveService, body: dict[str, object], says: str
+) -> None:
+    """A 422 that says what to change; no container is taken."""
+    answer = httpx.post(f"{running.url}/v1/sessions", json=body, timeout=30)
+    assert answer.status_code == 422
+    assert says in answer.json()["error"]["message"]
+
+
+def test_sessions_beyond_a_keys_are_refused_until_one_ends(running: LiveService) -> None:
+    """With the number, and a time to wait."""
+    with Client(running.url) as client:
+        held = [client.session() for _ in range(3)]
+        for session in held:
+            session.__enter__()
+        try:
+            answer = httpx.post(f"{running.url}/v1/sessions", json={}, timeout=30)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (
+                429,
+                "sessions_too_many",
+            )
+            assert "3 sessions" in answer.json()["error"]["message"]
+            assert int(answer.headers["retry-after"]) >= 1
+        finally:
+            for session in held:
+                session.close()
+        with client.session() as after:
+            assert after.run("1").status == "ok"
+
+
+def test_raw_path_with_dots_reaches_no_file(running: LiveService) -> None:
+    """A client that sends .. as it is gets a 4xx, and never a file of the container."""
+    with Client(running.url) as client, client.session() as session:
+        for path in ("..%2f..%2fetc%2fpasswd", "a%2f..%2f..%2fx", "%2fetc%2fpasswd", "a%00b"):
+            answer = httpx.get(f"{running.url}/v1/sessions/{session.id}/files/{path}")
+            assert answer.status_code in (404, 422), path
+            assert answer.json()["error"]["code"] in ("session_file_refused", "not_found")
+
+
+def repl(running: LiveService, text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """The command with this standard input."""
+    command = [sys.executable, "-m", "execbox", "repl", "--url", running.url, *options]
+    return subprocess.run(
+        command, input=text, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_repl_runs_statements_as_they_become_whole(running: LiveService) -> None:
+    """Blocks end with an empty line; what is wrong is said and ends nothing."""
+    text = "x = 20\nfor n in range(2):\n    print(n)\n\nx + 1\n1 / 0\n1 +\nawait_ = 1\nx\n"
+    ended = repl(running, text)
+    assert (ended.returncode, ended.stdout) == (0, "0\n1\n21\n20\n")
+    assert "ZeroDivisionError: division by zero" in ended.stderr
+    assert "SyntaxError: invalid syntax" in ended.stderr
+
+
+def test_repl_takes_files_and_writes_figures(running: LiveService, tmp_path: Path) -> None:
+    """Into a directory that is there, replacing nothing."""
+    (tmp_path / "local.txt").write_text("5", "utf-8")
+    (tmp_path / "out").mkdir()
+    text = "import matplotlib.pyplot as plt\nplt.plot([1, int(open('given').read())])\n"
+    options = (
+        *("--file", f"given={tmp_path / 'local.txt'}", "--preload", "matplotlib"),
+        *("--media", str(tmp_path / "out"), "--cpu-time-s", "10"),
+    )
+    ended = repl(running, text, *options)
+    assert ended.returncode == 0, ended.stderr
+    (image,) = (tmp_path / "out").iterdir()
+    assert image.read_bytes().startswith(b"\x89PNG")
+    assert str(image) in ended.stdout
+    again = repl(running, text, *options)
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+def test_repl_whose_session_ends_says_why(running: LiveService) -> None:
+    """And leaves with a code of its own."""
+    ended = repl(running, "import os\nos._exit(3)\nprint('never')\n")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "the session is gone: the cell ended the session's process" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--file", "x"), "must be PATH=LOCAL"),
+        (("--file", "a=/nothing/there"), "/nothing/there"),
+        (("--media", "/nothing/there"), "is no directory"),
+        (("--memory-mb", "1"), "--memory-mb must be"),
+        (("--preload", "nothing_of_this_name"), "not in the sandbox image"),
+    ],
+)
+def test_repl_with_what_cannot_be_says_so(
+    running: LiveService, options: tuple[str, ...], says: str
+) -> None:
+    """The caller's mistake, in one line."""
+    ended = repl(running, "1\n", *options)
+    assert ended.returncode == 2
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr
