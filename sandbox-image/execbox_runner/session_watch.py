@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import meters
+from .confine import CONFINED
 from .execution import (
     RESULT_OVERHEAD_BYTES,
     Allowance,
@@ -32,7 +33,6 @@ from .session import LENGTH_BYTES, NONCE_BYTES
 
 _GRACE_S = 2.0
 """How long a cell that is over its limit may take to react to being interrupted."""
-_DRAIN_S = 1.0
 _CHECK_MIN_S, _CHECK_MAX_S = 0.001, 0.25
 _PREFIX_BYTES = NONCE_BYTES + LENGTH_BYTES
 _MEDIA_BYTES = 12 * 1024 * 1024
@@ -91,6 +91,7 @@ class SessionProcess:
         started = self._from_zygote()
         self.pid: int = started["pid"]
         self._pidfd = open_process(self.pid)
+        self._mark_fd = os.dup(inputs.call_fd)
 
     def run(self, cell: bytes, *, allowance: Allowance, service_fd: int) -> CellOutcome:
         """Run one cell to its end, or to that of the process.
@@ -120,6 +121,8 @@ class SessionProcess:
             )
         end = self._end or {}
         if end:
+            if os.lseek(self._mark_fd, 0, os.SEEK_CUR) != CONFINED:
+                raise ZygoteLost("a session's process could not be confined, so nothing was run")
             cpu_time_ns = max(cpu_time_ns, end["cpu_time_ns"] - self._cpu_before_ns)
         return CellOutcome(
             alive=self._end is None,
