@@ -1,0 +1,63 @@
+"""Sessions without one of their protections: what then happens is what the protection is for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from execbox.wire import CellRequest, SessionRequest
+from execbox_service.failures import CallerMistake
+from execbox_service.operations.sessions import Sessions
+from execbox_service.scheduling.caller import Caller
+from tests.weakened import Edits, Weakened, weakened
+
+pytestmark = pytest.mark.docker
+
+OWN = Caller("test")
+JOB, WATCH = "job.py", "session_watch.py"
+COUNT = (
+    "import threading\nn = 0\ndef count():\n    global n\n    while True: n += 1\n"
+    "threading.Thread(target=count, daemon=True).start()\n"
+)
+
+
+async def shown(sessions: Sessions, session_id: str, code: str) -> str | None:
+    """What the last expression of a cell shows."""
+    ended = await sessions.run(session_id, CellRequest(code=code), caller=OWN)
+    return ended.value.repr if ended.value is not None else None
+
+
+async def counted_between_cells(sandboxes: Weakened) -> int:
+    """How far a thread of a session counts while no cell runs."""
+    sessions = Sessions(sandboxes.backend, count_max=1, key_count_max=1)
+    session_id = (await sessions.open(SessionRequest(), caller=OWN)).id
+    try:
+        await shown(sessions, session_id, f"{COUNT}before = None")
+        await shown(sessions, session_id, "before = n")
+        await asyncio.sleep(0.5)
+        return int(await shown(sessions, session_id, "n - before") or 0)
+    finally:
+        sessions.close(session_id, caller=OWN)
+
+
+async def test_threads_of_a_session_count_on_where_nothing_stops_it() -> None:
+    """With the signal that stops a session between cells they do not; without it they do."""
+    async with weakened() as whole:
+        stopped = await counted_between_cells(whole)
+    edits: Edits = {WATCH: (("self._signal(signal.SIGSTOP)", "pass"),)}
+    async with weakened(edits=edits) as sandboxes:
+        running = await counted_between_cells(sandboxes)
+    assert running > 10 * max(stopped, 1)
+
+
+async def test_session_that_cannot_be_confined_is_our_failure() -> None:
+    """Nothing is run in it, and no cell is told that it ended its session."""
+    confined = "confinement.enter(terms, streams, mark_fd=payloads.call_fd)\n        session.serve("
+    not_confined = "os.chdir('/nowhere')\n        session.serve("
+    edits: Edits = {JOB: ((confined, not_confined),)}
+    async with weakened(edits=edits) as sandboxes:
+        sessions = Sessions(sandboxes.backend, count_max=1, key_count_max=1)
+        info = await sessions.open(SessionRequest(), caller=OWN)
+        with pytest.raises(CallerMistake, match="a failure of the service"):
+            await sessions.run(info.id, CellRequest(code="1"), caller=OWN)
