@@ -34,7 +34,6 @@ from . import (
     program,
     program_files,
     report,
-    session,
     source_text,
     values,
 )
@@ -98,6 +97,9 @@ def run(
         _run_program(confinement, terms, payloads, streams=streams)
     if function_bytes.startswith(_SESSION_BEGINS):
         confinement.enter(terms, streams, mark_fd=payloads.call_fd)
+        # Imported here: few jobs are sessions, and each fork pays for every page of a zygote.
+        from . import session
+
         session.serve(values.from_json(function_bytes)["session"])
     confinement.enter(terms, streams, mark_fd=payloads.call_fd)
     gc.enable()

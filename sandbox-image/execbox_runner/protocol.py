@@ -21,6 +21,8 @@ _PREFIX = struct.Struct("!IBI")
 _AFTER_LENGTH_BYTES = _PREFIX.size - 4
 _PACKET_BYTES_MAX = 16 * 1024
 _PACKET_FDS_MAX = 8
+NONCE_BYTES, LENGTH_BYTES = 8, 4
+"""Before a session's cell and before its report, so that neither is taken for a different one's."""
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 

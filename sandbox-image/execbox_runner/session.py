@@ -23,13 +23,12 @@ from typing import Any, NoReturn
 
 from . import failure_report, preludes, program, report, source_text, values
 from .confine import RESULT_FD
+from .protocol import LENGTH_BYTES, NONCE_BYTES
 
 _REPR_CHARS_MAX = 20_000
 _MEDIA_BYTES_MAX = 8 * 1024 * 1024
 _MEDIA_MAX = 20
 _CELL_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-NONCE_BYTES, LENGTH_BYTES = 8, 4
-"""Before a cell and before its report, so that neither is taken for that of a different cell."""
 _os_exit, _os_read, _os_write = os._exit, os.read, os.write
 _in_cell = False
 

@@ -28,8 +28,7 @@ from .execution import (
     ZygoteLost,
     open_process,
 )
-from .protocol import StreamClosed, receive_packet, send_packet
-from .session import LENGTH_BYTES, NONCE_BYTES
+from .protocol import LENGTH_BYTES, NONCE_BYTES, StreamClosed, receive_packet, send_packet
 
 _GRACE_S = 2.0
 """How long a cell that is over its limit may take to react to being interrupted."""

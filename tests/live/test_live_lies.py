@@ -16,7 +16,7 @@ pytestmark = pytest.mark.docker
 WRITES = "    while data:\n        data = data[os.write(fd, data) :]\n"
 # Honest until a function prints which lie it wants: the self-test and every canary see no lies.
 LIES = """
-    shown = bytes(parts[1][:40]) if len(parts) == 3 else b""
+    shown = bytes(parts[1][:40]) if len(parts) >= 3 else b""
     if shown.startswith(b"LIE "):
         honest, lie = bytes(data), shown.split()[1].decode()
         other = dict(header, seq=header["seq"] + 1000)

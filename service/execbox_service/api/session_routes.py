@@ -6,7 +6,8 @@ Sessions are no operations: they have an identity, and files that travel as raw 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
@@ -90,6 +91,12 @@ class _Asked:
             ) from error
 
 
+def _parameter(name: str) -> dict[str, Any]:
+    """A part of a path, in the OpenAPI document."""
+    schema = {"type": "string", "minLength": 1}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
 class _SessionResponse(Response):
     """Receives, works and answers; what there is of the request is counted for its key."""
 
@@ -149,16 +156,23 @@ async def _get_file(asked: _Asked) -> bytes:
 _ERRORS: Final = (400, 401, 408, 410, 413, 415, 422, 429, 431, 503)
 _ONE: Final = "/v1/sessions/{session_id}"
 _FILE: Final = _ONE + "/files/{path:path}"
+_ANSWERS: Final[Mapping[str, Mapping[str, Answer]]] = {
+    "/v1/sessions": {"POST": _open},
+    _ONE + "/run": {"POST": _run},
+    _ONE: {"GET": _info, "DELETE": _close},
+    _FILE: {"PUT": _put_file, "GET": _get_file},
+}
 
 
 def add_session_routes(app: FastAPI) -> None:
+    _add_handlers(app)
     _add(
         app,
         "POST",
         "/v1/sessions",
         _open,
         summary="Begin a session: an interpreter that keeps its variables",
-        responses=responses_of(SessionInfo, *_ERRORS),
+        responses=responses_of(SessionInfo, *(code for code in _ERRORS if code != 410)),
         openapi_extra=body_of(SessionRequest),
     )
     _add(
@@ -206,20 +220,42 @@ def add_session_routes(app: FastAPI) -> None:
         _get_file,
         summary="A file of a session's working directory",
         responses={
+            **errors,
+            404: responses_of(SessionInfo, 404)[404],
             200: {"description": "The file's bytes", "content": {_BYTES: {}}},
-            **responses_of(SessionInfo, 404) | errors,
         },
     )
 
 
-def _add(app: FastAPI, method: str, path: str, answer: Answer, **described: Any) -> None:
+def _add_handlers(app: FastAPI) -> None:
+    """One route for each path, so that a method that it does not have is told all that it has."""
+    for path, answers in _ANSWERS.items():
+        app.add_api_route(
+            path,
+            _handler(answers),
+            methods=list(answers),
+            include_in_schema=False,
+            response_class=Response,
+        )
+
+
+def _handler(answers: Mapping[str, Answer]) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
+        answer = answers[request.method]
         return _SessionResponse(answer, services_of(request), record_of(request.scope))
 
+    return handle
+
+
+def _add(app: FastAPI, method: str, path: str, answer: Answer, **described: Any) -> None:
+    """What is documented; never reached, because the path's own route comes before it."""
     described["description"] = inspect.cleandoc(described.get("description", ""))
+    parts = [_parameter(name) for name in re.findall(r"{(\w+)", path)]
+    extra = described.pop("openapi_extra", {}) | ({"parameters": parts} if parts else {})
     app.add_api_route(
         path,
-        handle,
+        _handler({method: answer}),
+        openapi_extra=extra,
         methods=[method],
         name=f"session{answer.__name__}",
         response_class=Response,
