@@ -114,5 +114,8 @@ def docker_missing() -> str | None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def bench() -> AsyncIterator[Bench]:
     """A started service on Docker, shared by the whole run; tests need the session's loop."""
-    async with started_bench(profiles_allowed="default,processes") as started:
+    # Longer than a run takes: a test that looks at one container twice must not find it replaced.
+    async with started_bench(
+        profiles_allowed="default,processes", container_age_max_s="86400"
+    ) as started:
         yield started
