@@ -90,7 +90,7 @@ def _surroundings(program: dict[str, Any], case: dict[str, Any]) -> dict[str, An
         __loader__=SourceFileLoader("__main__", program_files.PATH),
     )
     sys.modules["__main__"] = main
-    sys.argv = [program_files.NAME, *case["arguments"]]
+    sys.argv = [program_files.NAME, *case.get("arguments", program["arguments"])]
     sys.path.insert(0, program_files.DIRECTORY)
     for name in program_files.module_names([*program["files"], *case["files"]]):
         if name not in _AT_START:

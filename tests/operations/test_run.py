@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import zlib
 from typing import Any
 
 import pytest
 from harness.bench import Bench
+from harness.meters import resident_mb
 
 from execbox.wire import ProgramRun, RunRequest, RunResponse
 from execbox_service.operations.registry import RUN
@@ -81,6 +83,34 @@ async def test_cases_take_from_the_program_what_they_leave_out(bench: Bench) -> 
     assert [run.stdout for run in found] == [
         "p ['p'] p p\n", "c ['p'] p p\n", "p [] p p\n", "p ['p'] c p\n",
     ]  # fmt: skip
+
+
+async def test_stdin_and_arguments_of_the_program_are_held_once_for_all_cases(
+    bench: Bench,
+) -> None:
+    """Four megabytes each, for 300 cases, half of which have an argument of their own."""
+    code = "import sys\nprint(len(sys.stdin.read()), len(sys.argv[1]))"
+    cases: list[dict[str, Any]] = [{}, {"arguments": ["own"]}] * 150
+    before_mb = resident_mb()
+    peak_mb = before_mb
+
+    async def watch() -> None:
+        nonlocal peak_mb
+        while True:
+            peak_mb = max(peak_mb, resident_mb())
+            await asyncio.sleep(0.02)
+
+    watcher = asyncio.create_task(watch())
+    try:
+        found = await runs(
+            bench, code, cases=cases, stdin="x" * 2**22, arguments=["y" * 100_000] * 40,
+            limits={"job_time_s": 3},
+        )  # fmt: skip
+    finally:
+        watcher.cancel()
+    printed = [run.stdout for run in found if run.status != "not_run"]
+    assert printed[:2] == [f"{2**22} 100000\n", f"{2**22} 3\n"]
+    assert peak_mb - before_mb < 200
 
 
 async def test_cases_share_nothing(bench: Bench) -> None:

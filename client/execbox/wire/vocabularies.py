@@ -118,7 +118,7 @@ class ProgramStatus(StrEnum):
     """As a verdict: it printed more than ``stdout_bytes``, so what it printed cannot be compared.
     As a status: it flooded the descriptor on which its end is reported."""
     NO_RESULT = "no_result"
-    """A signal ended it that nobody but itself has sent: a crash, or a kill of its own."""
+    """A signal ended it that the service did not send: a crash, or a kill of its own."""
     INVALID_CODE = "invalid_code"
     """The source does not compile; Python's own message is on stderr, the exit code is 1."""
     NOT_RUN = "not_run"

@@ -95,15 +95,20 @@ def _job(request: RunRequest, *, available: frozenset[str]) -> Job:
 
 def _size_bytes(program: Program) -> int:
     """Roughly, of what there is to write of a program."""
-    contents = program.files.values()
-    return len(program.code) + sum(
-        len(content if isinstance(content, str) else content.base64) for content in contents
-    )
+    files_length = sum(map(_length, program.files.values()))
+    return len(program.code) + files_length + sum(map(len, program.arguments))
+
+
+def _length(content: Content | None) -> int:
+    if content is None:
+        return 0
+    return len(content if isinstance(content, str) else content.base64)
 
 
 def _program_payload(request: RunRequest, **more: object) -> bytes:
     """The keys are the contract with ``execbox_runner/program.py``."""
-    payload = {"files": _encoded_files(request.program.files), **more}
+    program = request.program
+    payload = {"files": _encoded_files(program.files), "arguments": program.arguments, **more}
     return b"".join(piece.encode("ascii") for piece in encode_in_steps({"program": payload}))
 
 
@@ -135,9 +140,14 @@ class _Cases:
         self._job = job
         self._request = request
         self._cases = cases
+        self._stdin: bytes | None = None
+        """The program's own: one for all cases, because there can be 10,000 of them."""
 
     async def runs(self) -> list[ProgramRun]:
         """One run per case, in their order."""
+        stdin = self._request.program.stdin
+        if stdin is not None:
+            self._stdin = await read_aside(_length(stdin), content_bytes, stdin)
         job = self._job
         if len(self._cases) >= _COMPILED_FROM_CASES:
             compiled = await self._compiled()
@@ -201,11 +211,12 @@ class _Cases:
                 return program_outcome.judge(ended, limits=self._request.limits, fetched=fetched)
 
     def _attempt(self, case: Case) -> Attempt:
-        program = self._request.program
-        stdin = program.stdin if case.stdin is None else case.stdin
-        arguments = program.arguments if case.arguments is None else case.arguments
-        payload = call_payload({"arguments": arguments, "files": _encoded_files(case.files)})
-        return Attempt(payload, stdin=None if stdin is None else content_bytes(stdin))
+        """What the case leaves out is not repeated for it: the runner takes it from the program."""
+        call: dict[str, object] = {"files": _encoded_files(case.files)}
+        if case.arguments is not None:
+            call["arguments"] = case.arguments
+        stdin = self._stdin if case.stdin is None else content_bytes(case.stdin)
+        return Attempt(call_payload(call), stdin=stdin)
 
     def _expected(self, case: Case) -> ExpectedStdout | None:
         return case.expected or self._request.expected
@@ -244,8 +255,8 @@ def _failed(run: ProgramRun) -> bool:
 
 
 def _is_large(case: Case) -> bool:
-    stdin_length = len(case.stdin) if isinstance(case.stdin, str) else 0
-    return bool(case.files) or isinstance(case.stdin, Base64Content) or stdin_length >= LARGE_BYTES
+    arguments_length = sum(map(len, case.arguments or ()))
+    return bool(case.files) or _length(case.stdin) + arguments_length >= LARGE_BYTES
 
 
 def _is_large_result(ended: Ended) -> bool:
