@@ -23,6 +23,8 @@ _PACKET_BYTES_MAX = 16 * 1024
 _PACKET_FDS_MAX = 8
 NONCE_BYTES, LENGTH_BYTES = 8, 4
 """Before a session's cell and before its report, so that neither is taken for a different one's."""
+SESSION_READY = b"\x01"
+"""What a session's process writes once, when it is confined and waits for its first cell."""
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 

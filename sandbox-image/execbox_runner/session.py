@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from . import failure_report, preludes, program, report, source_text, values
 from .confine import RESULT_FD
-from .protocol import LENGTH_BYTES, NONCE_BYTES
+from .protocol import LENGTH_BYTES, NONCE_BYTES, SESSION_READY
 
 _REPR_CHARS_MAX = 20_000
 _MEDIA_BYTES_MAX = 8 * 1024 * 1024
@@ -46,6 +46,7 @@ def serve(settings: dict[str, Any]) -> NoReturn:
     preludes.bind(settings["prelude"], main.__dict__, sources=[])
     cells = _Cells(main.__dict__, output_bytes=settings["output_bytes"])
     gc.enable()
+    _os_write(RESULT_FD, SESSION_READY)
     while True:
         nonce, cell = _next_cell(cells_fd)
         told = cells.run(cell["code"], number=cell["cell"])

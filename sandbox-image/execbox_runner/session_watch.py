@@ -28,8 +28,16 @@ from .execution import (
     ZygoteLost,
     open_process,
 )
-from .protocol import LENGTH_BYTES, NONCE_BYTES, StreamClosed, receive_packet, send_packet
+from .protocol import (
+    LENGTH_BYTES,
+    NONCE_BYTES,
+    SESSION_READY,
+    StreamClosed,
+    receive_packet,
+    send_packet,
+)
 
+_START_S = 30.0
 _GRACE_S = 2.0
 """How long a cell that is over its limit may take to react to being interrupted."""
 _CHECK_MIN_S, _CHECK_MAX_S = 0.001, 0.25
@@ -76,7 +84,8 @@ class SessionProcess:
         self._killed = False
 
     def start(self, terms: dict[str, Any], inputs: Inputs) -> None:
-        """Have the zygote fork it; it then waits for its first cell."""
+        """Have the zygote fork it, and wait until it can take its first cell: what it does before
+        is none of that cell's time. Raises ZygoteLost where it was not confined or not started."""
         cap_bytes = self._allowance.output_bytes + _MEDIA_BYTES + RESULT_OVERHEAD_BYTES
         self.result, write_result = _pipe(cap_bytes)
         self.stdout, write_stdout = _pipe(self._allowance.stdout_bytes)
@@ -90,7 +99,15 @@ class SessionProcess:
         started = self._from_zygote()
         self.pid: int = started["pid"]
         self._pidfd = open_process(self.pid)
-        self._mark_fd = os.dup(inputs.call_fd)
+        self._wait_until_ready()
+        if os.lseek(inputs.call_fd, 0, os.SEEK_CUR) != CONFINED:
+            raise ZygoteLost("a session's process could not be confined, so nothing was run")
+        self._signal(signal.SIGSTOP)
+
+    def _wait_until_ready(self) -> None:
+        readable, _, _ = select.select([self.result.fd, self._zygote.fileno()], [], [], _START_S)
+        if self.result.fd not in readable or os.read(self.result.fd, 1) != SESSION_READY:
+            raise ZygoteLost("a session's process did not start")
 
     def run(self, cell: bytes, *, allowance: Allowance, service_fd: int) -> CellOutcome:
         """Run one cell to its end, or to that of the process.
@@ -120,8 +137,6 @@ class SessionProcess:
             )
         end = self._end or {}
         if end:
-            if os.lseek(self._mark_fd, 0, os.SEEK_CUR) != CONFINED:
-                raise ZygoteLost("a session's process could not be confined, so nothing was run")
             cpu_time_ns = max(cpu_time_ns, end["cpu_time_ns"] - self._cpu_before_ns)
         return CellOutcome(
             alive=self._end is None,

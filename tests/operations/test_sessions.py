@@ -250,6 +250,14 @@ async def test_nothing_of_a_session_runs_between_its_cells(bench: Bench, profile
         assert second - first < 0.25
 
 
+async def test_first_cell_is_charged_for_nothing_but_itself(bench: Bench) -> None:
+    """What starting the interpreter takes is not its time, which can be as short as any."""
+    async with opened(bench) as session:
+        ended = await session.cell("1", cpu_time_s=0.015)
+        assert (ended.status, ended.limit) == ("ok", None)
+        assert ended.usage.cpu_time_s < 0.015
+
+
 # Files
 
 

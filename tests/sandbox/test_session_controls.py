@@ -45,7 +45,7 @@ async def test_threads_of_a_session_count_on_where_nothing_stops_it() -> None:
     """With the signal that stops a session between cells they do not; without it they do."""
     async with weakened() as whole:
         stopped = await counted_between_cells(whole)
-    edits: Edits = {WATCH: (("self._signal(signal.SIGSTOP)", "pass"),)}
+    edits: Edits = {WATCH: (("            self._signal(signal.SIGSTOP)", "            pass"),)}
     async with weakened(edits=edits) as sandboxes:
         running = await counted_between_cells(sandboxes)
     assert running > 10 * max(stopped, 1)
