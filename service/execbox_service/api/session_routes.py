@@ -198,13 +198,22 @@ def add_session_routes(app: FastAPI) -> None:
     empty = {204: {"description": "Done."}}
     errors = responses_of(SessionInfo, *_ERRORS)
     del errors[200]
-    _add(app, "DELETE", _ONE, _close, summary="End a session", responses={**empty, **errors})
+    _add(
+        app,
+        "DELETE",
+        _ONE,
+        _close,
+        summary="End a session",
+        status_code=HTTPStatus.NO_CONTENT,
+        responses={**empty, **errors},
+    )
     _add(
         app,
         "PUT",
         _FILE,
         _put_file,
         summary="Write a file into a session's working directory",
+        status_code=HTTPStatus.NO_CONTENT,
         responses={**empty, **errors},
         openapi_extra={
             "requestBody": {
