@@ -143,3 +143,16 @@ def test_no_key_right_or_wrong_is_in_any_log(
     assert "tester" in text
     assert KEY not in text
     assert "wrong-key" not in text
+
+
+def test_log_holds_no_id_of_a_session(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service without keys asks for nothing else, so a log's reader must not learn it."""
+    caplog.set_level("INFO")
+    server.get("/v1/sessions/an-id-to-guess")
+    server.get("/v1/sessions/an-id-to-guess/files/a-name")
+    wait_until(lambda: [r.name for r in caplog.records].count("execbox_service.access") == 2)
+    lines = [str(r.__dict__) for r in caplog.records if r.name == "execbox_service.access"]
+    assert not any("an-id-to-guess" in line or "a-name" in line for line in lines)
+    assert "/v1/sessions/{session_id}" in lines[0]

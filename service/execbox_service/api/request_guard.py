@@ -193,6 +193,13 @@ def _route_of(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "none"))
 
 
+def _logged_path(scope: Scope) -> str:
+    """As it was asked for; but of a path with parts that are the caller's, such as the id of a
+    session, which is all that a service without keys asks for, only the form."""
+    route = _route_of(scope)
+    return route if "{" in route else str(scope["path"][:_LOGGED_PATH_CHARS_MAX])
+
+
 def _announces_body(scope: Scope) -> bool:
     return any(
         name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
@@ -232,7 +239,7 @@ def stack_of(error: BaseException) -> str:
 def _log(scope: Scope, record: Record, *, duration_s: float) -> None:
     fields: dict[str, object] = {
         "method": scope["method"],
-        "path": scope["path"][:_LOGGED_PATH_CHARS_MAX],
+        "path": _logged_path(scope),
         "status": record.status_code,
         "duration_ms": round(duration_s * 1000, 1),
         "key_name": record.principal.name if record.principal else None,
