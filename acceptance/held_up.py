@@ -14,7 +14,6 @@ import resource
 import secrets
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.beside import beside
 from harness.exported import exported
 from harness.local_service import LocalService
 from harness.measurement import conclude, machine_of, say
@@ -117,23 +117,17 @@ class _Place:
     @contextmanager
     def asking(self, case: Case) -> Iterator[None]:
         """The honest key asks again and again inside the block."""
-        done = threading.Event()
         began_s = time.monotonic()
 
         def ask() -> None:
-            while not done.is_set():
-                # Each on a connection of its own, which nothing has shown to be honest before.
-                with self.client("honest") as client:
-                    case.small.append(_ask(client, began_s))
-                done.wait(_SMALL_EVERY_S)
+            # Each on a connection of its own, which nothing has shown to be honest before.
+            with self.client("honest") as client:
+                case.small.append(_ask(client, began_s))
 
-        thread = threading.Thread(target=ask)
-        thread.start()
         try:
-            yield
+            with beside(_SMALL_EVERY_S, ask):
+                yield
         finally:
-            done.set()
-            thread.join()
             case.took_s = time.monotonic() - began_s
 
 

@@ -18,12 +18,13 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.beside import beside
 from harness.hostile_requests import REQUESTS, body
 from harness.local_service import LocalService
 from harness.measurement import conclude, machine_of, say
@@ -144,25 +145,6 @@ class _Sender:
         return Answered(asked, status, took_s, fault_of(status, text, expected=expected))
 
 
-@contextmanager
-def _beside(every_s: float, work: Callable[[], None]) -> Iterator[None]:
-    """Do this again and again in a thread inside the ``with`` block."""
-    done = threading.Event()
-
-    def again() -> None:
-        while not done.is_set():
-            work()
-            done.wait(every_s)
-
-    thread = threading.Thread(target=again)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
 def run_mix(service: LocalService, keys: dict[str, str], mix: Sequence[Asked]) -> Mix:
     """Send all of it; the service keeps running."""
     found, sender = Mix(), _Sender(service.url, keys)
@@ -174,8 +156,8 @@ def run_mix(service: LocalService, keys: dict[str, str], mix: Sequence[Asked]) -
         found.sampled_mb.append((time.monotonic() - began_s, resident_mb(service.pid)))
 
     with (
-        _beside(0.1, sample),
-        _beside(_SMALL_EVERY_S, lambda: found.small.append(sender.small())),
+        beside(0.1, sample),
+        beside(_SMALL_EVERY_S, lambda: found.small.append(sender.small())),
         ThreadPoolExecutor(_SENDER_COUNT) as senders,
     ):
         try:

@@ -44,21 +44,6 @@ def source(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.fixture
-def connected(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
-    """The scripted server, as the one EXECBOX_URL names."""
-    monkeypatch.setenv("EXECBOX_URL", server.url)
-    return server
-
-
-@pytest.fixture
-def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
-    def give(data: bytes) -> None:
-        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
-
-    return give
-
-
 def usage_error(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as caught:
         main(argv)

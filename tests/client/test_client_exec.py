@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,21 +46,6 @@ def source(tmp_path: Path) -> str:
     path = tmp_path / "program.py"
     path.write_text(SOURCE)
     return str(path)
-
-
-@pytest.fixture
-def connected(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
-    """The scripted server, as the one EXECBOX_URL names."""
-    monkeypatch.setenv("EXECBOX_URL", server.url)
-    return server
-
-
-@pytest.fixture
-def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
-    def give(data: bytes) -> None:
-        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
-
-    return give
 
 
 def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
