@@ -7,19 +7,17 @@ decided in ``zygotes``.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import platform
 import resource
 import select
 import signal
-import socket
 import sys
 import time
 from typing import Any, NoReturn
 
-from . import meters, program_files, user_ids, zygote
+from . import as_user, families, meters, program_files, user_ids, zygote
 from .execution import (
     Allowance,
     Execution,
@@ -30,7 +28,8 @@ from .execution import (
     ZygoteLost,
 )
 from .job import REHEARSED
-from .protocol import Kind, StreamClosed, read_frame, receive_packet, send_packet, write_frame
+from .memory_files import sealed_memory
+from .protocol import Kind, StreamClosed, read_frame, write_frame
 from .session_watch import SessionProcess
 from .zygotes import Zygotes
 
@@ -40,8 +39,6 @@ SESSION_IDLE_MAX_S = 4 * 3600
 """The same for one that holds a session, whose idle time the service bounds more closely."""
 _SESSION_CPU_S = 10.0**6
 """For the kernel's own limit, which counts over all cells: the supervisor's are closer."""
-_CLEAN_DEADLINE_S = 10.0
-_FETCH_DEADLINE_S = 10.0
 _FAMILY_DEADLINE_S = 10.0
 _FAMILY_PAUSE_S = 0.002
 _MEMORY_SLACK_BYTES = 16 * 1024 * 1024
@@ -55,7 +52,6 @@ _REHEARSED_CALL = {
         "cpu_count": 1.0,
     }
 }
-_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 class Supervisor:
@@ -115,7 +111,7 @@ class Supervisor:
             elif kind == Kind.PUT:
                 self._put(header, body)
             elif kind == Kind.FETCH:
-                files = self._fetch(header["fetch"], uid=self._session_uid)
+                files = self._fetched(header["fetch"], uid=self._session_uid)
                 write_frame(self._out, Kind.FILES, {"seq": header["seq"]}, files)
             else:
                 raise StreamClosed(f"a frame of kind {kind} from the service")
@@ -147,7 +143,7 @@ class Supervisor:
             os.close(self._function_fd)
         program_bytes = header.get("program_bytes")
         payload_bytes = len(body) - (program_bytes or 0)
-        self._function_fd = _sealed_memory("function", body[:payload_bytes])
+        self._function_fd = sealed_memory("function", body[:payload_bytes])
         if program_bytes is not None or self._has_program:
             self._tidy()
             self._put_program(body[payload_bytes:] if program_bytes is not None else None)
@@ -189,7 +185,7 @@ class Supervisor:
         execution, outcome, reusable = self._run_call(header, body)
         files = b""
         if header.get("fetch") and self._untidy_uid is not None:
-            files = self._fetch(header["fetch"], uid=self._untidy_uid)
+            files = self._fetched(header["fetch"], uid=self._untidy_uid)
         self._answer(header["seq"], execution, outcome, reusable=reusable, files=files)
         return reusable
 
@@ -234,12 +230,12 @@ class Supervisor:
         """The call, and behind it what the job reads on stdin, if it has any."""
         stdin_bytes = header.get("stdin_bytes")
         if stdin_bytes is None:
-            return Inputs(self._function_fd, _sealed_memory("call", body))
+            return Inputs(self._function_fd, sealed_memory("call", body))
         call_bytes = len(body) - stdin_bytes
         return Inputs(
             self._function_fd,
-            _sealed_memory("call", body[:call_bytes]),
-            _sealed_memory("stdin", body[call_bytes:]),
+            sealed_memory("call", body[:call_bytes]),
+            sealed_memory("stdin", body[call_bytes:]),
         )
 
     def _tidy(self) -> None:
@@ -293,10 +289,10 @@ class Supervisor:
             control,
             self._cgroup,
             allowance=Allowance(**header["allowance"]),
-            signal_family=(lambda number: _signal_all_of(uid, number)) if several else None,
+            signal_family=(lambda number: families.signal_all_of(uid, number)) if several else None,
         )
         terms = {"uid": uid, "profile": self._job["profile"], "cpu_time_s": _SESSION_CPU_S}
-        inputs = Inputs(self._function_fd, _sealed_memory("call", b"{}"))
+        inputs = Inputs(self._function_fd, sealed_memory("call", b"{}"))
         self._session.start(terms, inputs)
         inputs.close()
 
@@ -319,68 +315,32 @@ class Supervisor:
         return outcome.alive
 
     def _put(self, header: dict[str, Any], body: bytes) -> None:
-        file_fd = _sealed_memory("file", program_files.put_bytes(header["path"], body))
-        code = self._as_user("put", self._session_uid, fds=[file_fd])
-        os.close(file_fd)
-        write_frame(self._out, Kind.FILES, {"seq": header["seq"], "written": code == 0})
+        control, uid = self._zygotes.base(), self._session_uid
+        written = as_user.put(control, uid, path=header["path"], content=body)
+        write_frame(self._out, Kind.FILES, {"seq": header["seq"], "written": written})
 
-    # Files that a program left
-
-    def _fetch(self, asked: dict[str, Any], *, uid: int) -> bytes:
-        """The files that match, read by a child under the job's identity; see ``program_files``.
-
-        Cut short, and so no whole answer, where reading them takes too long.
-        """
+    def _fetched(self, asked: dict[str, Any], *, uid: int) -> bytes:
         request = program_files.FetchRequest(**asked)
-        request_fd = _sealed_memory("fetch", program_files.request_bytes(request))
-        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        control = self._zygotes.base()
-        send_packet(control, {"op": "fetch", "uid": uid}, [request_fd, write_fd])
-        os.close(request_fd)
-        os.close(write_fd)
-        pid = _receive(control)["pid"]
-        data = bytearray()
-        deadline_s = time.monotonic() + _FETCH_DEADLINE_S
-        with contextlib.closing(os.fdopen(read_fd, "rb", buffering=0)) as pipe:
-            while True:
-                left_s = deadline_s - time.monotonic()
-                if left_s <= 0 or not select.select([pipe], [], [], left_s)[0]:
-                    os.kill(pid, signal.SIGKILL)
-                    break
-                part = os.read(read_fd, 1 << 20)
-                if not part:
-                    break
-                data += part
-        _receive(control)
-        return bytes(data)
+        return as_user.fetch(self._zygotes.base(), uid, request)
 
     # Cleaning up after a job
 
     def _clean(self, uid: int) -> bool:
         """Have the job's own identity remove its files; say whether everything is as before."""
-        code = self._as_user("clean", uid)
-        return code == 0 and meters.free_space() == self._free_space
+        cleaned = as_user.clean(self._zygotes.base(), uid)
+        return cleaned and meters.free_space() == self._free_space
 
     def _end_family(self, uid: int) -> None:
         """End every process of a user and see that none is left."""
         deadline_s = time.monotonic() + _FAMILY_DEADLINE_S
         while True:
-            _signal_all_of(uid, signal.SIGKILL)
+            families.signal_all_of(uid, signal.SIGKILL)
             self._reap_orphans()
-            if not _has_process(uid):
+            if not families.has_process(uid):
                 return
             if time.monotonic() > deadline_s:
                 raise ZygoteLost(f"processes of user {uid} could not be ended")
             time.sleep(_FAMILY_PAUSE_S)
-
-    def _as_user(self, operation: str, uid: int, *, fds: list[int] | None = None) -> int | None:
-        control = self._zygotes.base()
-        send_packet(control, {"op": operation, "uid": uid}, fds)
-        pid = _receive(control)["pid"]
-        if not select.select([control], [], [], _CLEAN_DEADLINE_S)[0]:
-            os.kill(pid, signal.SIGKILL)
-        code: int | None = _receive(control)["exit_code"]
-        return code
 
     def _reap_orphans(self) -> None:
         while True:
@@ -395,58 +355,6 @@ class Supervisor:
 def _interfaces() -> list[str]:
     with open("/proc/net/dev", encoding="utf-8") as file:
         return sorted(line.partition(":")[0].strip() for line in file if ":" in line)
-
-
-def _receive(control: socket.socket) -> dict[str, Any]:
-    try:
-        packet, _fds = receive_packet(control)
-    except (OSError, StreamClosed) as error:
-        raise ZygoteLost(str(error)) from error
-    return packet
-
-
-def _sealed_memory(name: str, data: bytes) -> int:
-    """A memory file that nobody can change any more: jobs inherit it, one after another."""
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
-
-
-def _signal_all_of(uid: int, number: int) -> None:
-    """Signal every process of a user at once, without a new process, which may find no room.
-
-    The kernel sends the signal to all that our effective user may signal, while none of them may
-    signal us: neither our real nor our saved user is theirs. No fork can slip through in between.
-    """
-    os.setresuid(user_ids.REAPER_UID, uid, 0)
-    try:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(-1, number)
-    finally:
-        os.setresuid(0, 0, 0)
-
-
-def _has_process(uid: int) -> bool:
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                if os.stat(f"/proc/{name}").st_uid == uid or _real_uid(name) == uid:
-                    return True
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    return False
-
-
-def _real_uid(pid: str) -> int:
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.startswith("Uid:"):
-                return int(line.split()[1])
-    return -1
 
 
 def fault_header(error: Exception) -> dict[str, Any]:

@@ -16,7 +16,7 @@ LAST_UID = 60_000
 USERS_MAX = 40_000
 """User ids are used once in a container's life; when they run out, so does the container."""
 REAPER_UID = FIRST_UID - 1
-"""No job ever has it: see the supervisor's ``_kill_all_of``."""
+"""No job ever has it: see ``families.signal_all_of``."""
 _WIDE_FIRST_UID, _WIDE_LAST_UID = 1 << 20, 1 << 31
 """Above what systems give out, below what some programs take for -1."""
 
