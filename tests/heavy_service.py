@@ -49,6 +49,8 @@ class GivingSandbox(FakeSandbox):
 
     drawn: Any = None
     """What the generator of the job asks for."""
+    printed: dict[str, Any] | None = None
+    """What the program of the job asks for, where a case has no arguments of its own."""
     _due: deque[bytes | asyncio.Future[bytes]] = field(default_factory=deque)
     _delivering: asyncio.Task[None] | None = None
 
@@ -58,6 +60,7 @@ class GivingSandbox(FakeSandbox):
         payload = json.loads(body) if len(body) < _SMALL_BYTES else {}
         if kind == FrameKind.JOB:
             self.drawn = wanted_of_generator(payload.get("generator_code", ""))
+            self.printed = wanted_of_arguments(payload.get("program", {}).get("arguments", []))
         if kind != FrameKind.EXECUTE or self.lost:
             return
         header = json.loads(head[9 : 9 + header_bytes])
@@ -74,6 +77,8 @@ class GivingSandbox(FakeSandbox):
     def _wanted(self, payload: dict[str, Any]) -> dict[str, Any] | None:
         if "arguments" in payload:
             return wanted_of_arguments(payload["arguments"])
+        if "files" in payload:
+            return self.printed
         wanted = (payload.get("args") or [self.drawn])[0] if "args" in payload else payload
         return wanted if isinstance(wanted, dict) and "unit" in wanted else None
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections.abc import AsyncIterator
 
 import pytest
-from harness.bench import Bench
+import pytest_asyncio
+from harness.bench import Bench, started_bench
 from harness.docker_daemon import docker_client
 from harness.meters import resident_mb
 
@@ -44,8 +46,16 @@ def supervisors_mb(bench: Bench) -> float:
     return max(resident_mb(pid) for pid in pids if pid)
 
 
-async def test_many_cases_leave_nothing_in_service_and_supervisor(bench: Bench) -> None:
+@pytest_asyncio.fixture(loop_scope="session")
+async def quiet_bench() -> AsyncIterator[Bench]:
+    """One that nobody else uses, so that no container of it ends while the test looks at it."""
+    async with started_bench(slot_count="1", pool_size="1") as started:
+        yield started
+
+
+async def test_many_cases_leave_nothing_in_service_and_supervisor(quiet_bench: Bench) -> None:
     """Twelve times as many cases leave what few leave."""
+    bench = quiet_bench
     await run_cases(bench, FEW)
     before_mb = supervisors_mb(bench)
     tracemalloc.start()

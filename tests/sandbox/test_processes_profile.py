@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from harness.bench import Bench
+from harness.bench import Bench, started_bench
 
 from execbox.wire import Status
 from execbox_service.failures import ServiceFailure
@@ -106,8 +106,10 @@ def main_solution():
     assert (after.status, after.output) == (Status.OK, [])
 
 
-async def test_processes_in_the_background_end_with_their_execution(bench: Bench) -> None:
-    """A daemon that left its session neither holds up the answer nor lives on, nor costs more."""
+async def test_processes_in_the_background_end_with_their_execution() -> None:
+    """A daemon that left its session neither holds up the answer nor lives on, nor costs more.
+
+    With one slot all calls follow each other in one container, as long as it lasts."""
     code = """
 import os, time
 def main_solution():
@@ -120,11 +122,12 @@ def main_solution():
     os.wait()
     return [os.readlink("/proc/self/ns/pid"), sorted(uids - {0, os.getuid()})]
 """
-    started_s = time.monotonic()
-    executions = await bench.calls(
-        code, *([] for _ in range(10)), profile="processes", isolation="process", limits=QUICK
-    )
-    assert time.monotonic() - started_s < 10
+    async with started_bench(slot_count="1", profiles_allowed="default,processes") as bench:
+        started_s = time.monotonic()
+        executions = await bench.calls(
+            code, *([] for _ in range(10)), profile="processes", isolation="process", limits=QUICK
+        )
+        assert time.monotonic() - started_s < 10
     assert [execution.output[1] for execution in executions] == [[]] * 10
     assert len({execution.output[0] for execution in executions}) == 1
 

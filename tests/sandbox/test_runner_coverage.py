@@ -14,8 +14,10 @@ from typing import Any
 import coverage
 import pytest
 
-from execbox.wire import GenerateRequest
+from execbox.wire import CellRequest, GenerateRequest, RunRequest, SessionRequest
 from execbox_service.operations.generate import generate
+from execbox_service.operations.run import run
+from execbox_service.operations.sessions import Sessions
 from execbox_service.scheduling.caller import Caller
 from tests.weakened import RUNNER, Edits, Weakened, edited_runner, weakened
 
@@ -75,6 +77,7 @@ _sys.settrace(_trace)
 """
 EDITS: Edits = {"__init__.py": ((DOCSTRING_END, DOCSTRING_END + TRACER),)}
 FULL_CHECKS = {"determinism": {"runs": 3}, "complexity": "codeio"}
+CALLER = Caller("test")
 LIMITS = {"cpu_time_s": 0.5, "wall_time_s": 1, "memory_mb": 64}
 
 CODES: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -117,6 +120,25 @@ GENERATE: dict[str, Any] = {
     "attempts": 9,
     "isolation": "process",
 }
+PROGRAM: dict[str, Any] = {
+    "program": {
+        "code": "import sys, helper\nopen('made', 'w').write(input())\nsys.exit(helper.code)",
+        "stdin": "read",
+        "files": {"helper.py": "code = 3"},
+        "fetch": ["*"],
+    },
+    "cases": [{}] * 3,
+    "isolation": "process",
+}
+CELLS = (
+    "import sys\nx = [1, 2]\nx",
+    "1 / 0",
+    "def f(:",
+    "await __import__('asyncio').sleep(0)",
+    "while True: pass",
+    # A session is ended with its container, and what it went through is written at an exit.
+    "__import__('os')._exit(0)",
+)
 
 
 @pytest.fixture
@@ -136,8 +158,23 @@ async def go_through(sandboxes: Weakened) -> list[str]:
         execution = await sandboxes.call(code, **fields)
         statuses.append(str(execution.status.value))
     request = GenerateRequest.model_validate(GENERATE)
-    answer = await generate(sandboxes.backend, request, caller=Caller("test"))
+    answer = await generate(sandboxes.backend, request, caller=CALLER)
     assert len(answer.pairs) == 3
+    program = RunRequest.model_validate(PROGRAM)
+    answered = await run(sandboxes.backend, program, caller=CALLER)
+    statuses += [str(each.status.value) for each in answered.runs]
+    return statuses + await go_through_cells(sandboxes)
+
+
+async def go_through_cells(sandboxes: Weakened) -> list[str]:
+    """A session from its first cell to its end, and what each cell ended as."""
+    sessions = Sessions(sandboxes.backend, count_max=1, key_count_max=1)
+    info = await sessions.open(SessionRequest.model_validate({"limits": LIMITS}), caller=CALLER)
+    statuses = []
+    for code in CELLS:
+        ended = await sessions.run(info.id, CellRequest(code=code), caller=CALLER)
+        statuses.append(str(ended.status.value))
+    assert ended.session_lost
     return statuses
 
 
@@ -156,7 +193,10 @@ async def test_runner_is_gone_through_in_real_sandboxes(written: Path) -> None:
         binds = [f"{runner}:/usr/lib/execbox/execbox_runner:ro", f"{written}:/coverage:rw"]
         async with weakened(options={"Binds": binds}) as sandboxes:
             statuses = await go_through(sandboxes)
-    assert set(statuses) >= {"ok", "exception", "timeout", "memory_exceeded", "no_result"}
+    assert set(statuses) >= {
+        *("ok", "exception", "exit_nonzero", "invalid_code"),
+        *("timeout", "memory_exceeded", "no_result"),
+    }
     found = steps_of(written)
     del found["__init__.py"]
     modules = {path.name for path in RUNNER.glob("*.py")} - {"__init__.py"}
