@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from execbox.strict_json import JSON, Reason, StrictJSONError, path_text, shortened
 from execbox.wire import CALLS_MAX, ErrorCode
+from execbox_service.api.long_arrays import with_models
 from execbox_service.failures import CallerMistake
 from execbox_service.json_steps import LARGE_BYTES, decode_any, free_in_steps
 
@@ -89,7 +90,9 @@ def validated_in_steps(model: type[_M], document: JSON) -> _M:
     """As ``validated``, for what was read from a large body and nothing else has use for."""
     try:
         _refuse_crowds(model, document)
-        return validated(model, document)
+        mixed = with_models(model, document)
+        made = validated(model, mixed.document)
+        return validated(model, document) if mixed.faulty else made
     except CallerMistake:
         # The exception holds on to the document, and is dropped by the event loop.
         free_in_steps(document)
