@@ -36,7 +36,11 @@ def program_of(attack: Attack) -> str:
 
 def program_statuses(attack: Attack) -> frozenset[str]:
     """How it may end as a program."""
-    return frozenset(end for status in attack.statuses for end in _ENDS.get(status, (status,)))
+    ends = {end for status in attack.statuses for end in _ENDS.get(status, (status,))}
+    if "atexit" in attack.code:
+        # A program's exit handlers are run, within its limits; a function's are not.
+        ends.add("timeout")
+    return frozenset(ends)
 
 
 def program_fault(run: ProgramRun, attack: Attack, *, stdout_bytes: int) -> str | None:

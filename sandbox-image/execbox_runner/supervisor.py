@@ -37,6 +37,9 @@ IDLE_MAX_S = 900
 """A container nobody speaks to ends by itself, whatever has become of the service."""
 SESSION_IDLE_MAX_S = 4 * 3600
 """The same for one that holds a session, whose idle time the service bounds more closely."""
+_UNTIDY_IDLE_MAX_S = 0.5
+"""The same for one in which something was left: long enough for a call on its way to be refused, so
+that it is run elsewhere at once."""
 _SESSION_CPU_S = 10.0**6
 """For the kernel's own limit, which counts over all cells: the supervisor's are closer."""
 _FAMILY_DEADLINE_S = 10.0
@@ -92,8 +95,7 @@ class Supervisor:
         self._rehearse()
         write_frame(self._out, Kind.READY, self._describe())
         while True:
-            idle_max_s = IDLE_MAX_S if self._session is None else SESSION_IDLE_MAX_S
-            if not select.select([self._in], [], [], idle_max_s)[0]:
+            if not select.select([self._in], [], [], self._idle_max_s())[0]:
                 return
             kind, header, body = read_frame(self._in)
             if kind == Kind.JOB:
@@ -115,6 +117,11 @@ class Supervisor:
                 write_frame(self._out, Kind.FILES, {"seq": header["seq"]}, files)
             else:
                 raise StreamClosed(f"a frame of kind {kind} from the service")
+
+    def _idle_max_s(self) -> float:
+        if not self._tidied:
+            return _UNTIDY_IDLE_MAX_S
+        return IDLE_MAX_S if self._session is None else SESSION_IDLE_MAX_S
 
     def _describe(self) -> dict[str, Any]:
         """Facts about this container that the service holds against what it asked for."""
