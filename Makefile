@@ -42,6 +42,7 @@ demo: venv engine
 
 # COVERAGE= leaves measuring out, which takes a third of the time.
 test: venv engine
+	@scripts/setup-python.sh integrations
 ifeq ($(COVERAGE),)
 	$(PYTHON_BIN) -m $(PYTEST) $(PYTEST_ARGS)
 else

@@ -11,6 +11,7 @@
 #   requirements/service.lock      the client and the service (service/Dockerfile)
 #   requirements/dev.lock          both of these, and what tests and checks need (.venv)
 #   requirements/benchmarks.lock   what is added for the plots
+#   requirements/integrations.lock what is added to test with other projects' packages
 #   sandbox-image/requirements.lock   what functions may import, from requirements.in
 #
 # Environment:
@@ -78,8 +79,9 @@ lock dev pyproject.toml --extra service --extra dev --group build "$@"
 same=(--constraints requirements/dev.lock)
 lock service pyproject.toml --extra service "${same[@]}" "$@"
 lock benchmarks pyproject.toml --extra benchmarks "${same[@]}" "$@"
+lock integrations pyproject.toml --group integrations "${same[@]}" "$@"
 lock build --group build "${same[@]}" "$@"
-for name in dev service benchmarks build; do
+for name in dev service benchmarks integrations build; do
     check "$name"
 done
 

@@ -45,6 +45,9 @@ PACKAGE_HOMES: Final = {
     "httpx": (),
 }
 """Where in the service each package that may be exchanged is known."""
+OTHER_PROJECTS: Final = {"PIL", "inspect_ai", "mcp", "smolagents", "trl", "verl"}
+PROJECT_OF: Final = {"PIL": "smolagents"}
+"""Packages that come with a project's own."""
 IMPURE: Final = {"asyncio", "os", "socket", "subprocess", "time", "logging", "random", "threading"}
 NETWORK: Final = {"httpx", "httpcore", "socket", "urllib", "http"}
 
@@ -239,6 +242,24 @@ def test_packages_that_may_be_exchanged_are_each_known_in_one_place() -> None:
     speaking = {CLIENT / name for name in senders}
     others = [path for path in sources(CLIENT) if path not in speaking]
     refuse(others, lambda path: packages(path) & {"httpx", "httpcore"})
+
+
+def test_other_projects_packages_are_imported_in_their_integration_only() -> None:
+    """Whoever has none of them installed imports everything else; and nothing else of the client
+    needs an integration, but for the command that serves one."""
+    integrations = CLIENT / "integrations"
+
+    def foreign(path: Path) -> set[str]:
+        found = packages(path) & OTHER_PROJECTS
+        if path.parent == integrations:
+            return {name for name in found if PROJECT_OF.get(name, name) not in path.stem}
+        return found | {
+            name
+            for name in imports(path)
+            if name.startswith("execbox.integrations") and path != CLIENT / "cli" / "mcp.py"
+        }
+
+    refuse(sources(CLIENT, SERVICE), foreign)
 
 
 def test_dataset_steps_know_no_network() -> None:

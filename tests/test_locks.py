@@ -26,11 +26,13 @@ def project() -> dict[str, Any]:
 def asked_for(lock: str) -> list[Requirement]:
     """What pyproject.toml wants to be in the lock of that name."""
     extras = project()["project"]["optional-dependencies"]
-    build = project()["dependency-groups"]["build"]
+    groups = project()["dependency-groups"]
+    build = groups["build"]
     wanted = {
         "build": build,
         "service": extras["service"],
         "benchmarks": extras["benchmarks"],
+        "integrations": groups["integrations"],
         "dev": extras["service"] + extras["dev"] + build,
     }[lock]
     base = [] if lock == "build" else project()["project"]["dependencies"]
@@ -53,7 +55,13 @@ def locked(lock: Path) -> dict[str, str]:
 
 def test_locks_are_there() -> None:
     """The next tests rest on it."""
-    assert [lock.stem for lock in LOCKS] == ["benchmarks", "build", "dev", "service"]
+    assert [lock.stem for lock in LOCKS] == [
+        "benchmarks",
+        "build",
+        "dev",
+        "integrations",
+        "service",
+    ]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: str(lock.stem))

@@ -16,7 +16,8 @@ def test_import_of_the_client_loads_nothing_of_the_service(module: str) -> None:
     """The client works, and starts quickly, where only httpx and pydantic are installed."""
     program = f"""
 import sys, {module}
-for name in ("fastapi", "uvicorn", "docker", "pydantic_settings", "execbox_service"):
+for name in ("fastapi", "uvicorn", "docker", "pydantic_settings", "execbox_service",
+             "execbox.integrations", "mcp", "smolagents"):
     assert name not in sys.modules, name
 assert "httpx" in sys.modules
 """
