@@ -36,7 +36,8 @@ _REPEATS = 5
 """Runs that must agree before a call counts as steady: a coin shows the same side five times in
 one of sixteen."""
 _MOVES = 3
-"""Runs that must all be another with a source elsewhere: what seldom changes may do so once."""
+"""Runs with a source moved that must all give a different output: what seldom changes may do so in
+one of them."""
 
 
 @dataclass(eq=False)

@@ -32,7 +32,7 @@ _TRIALS_MIN = 5
 order of its own: two members of a set come in the same order again every other time."""
 _ENTROPY_RUNS = 6
 """Runs of every call if the source names randomness or threads: what one call draws for says
-nothing about another, and a draw may well come out the same."""
+nothing about the other calls, and two draws may well be the same."""
 
 
 class Checker:

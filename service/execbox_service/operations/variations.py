@@ -69,7 +69,7 @@ def run_variation(run: int) -> Variation:
 def further_variation(run: int) -> Variation:
     """As ``run_variation``, in the interpreter of run 2, which is there already.
 
-    For what differs from one execution to the next, as draws do: another interpreter, which takes
+    For what differs from one execution to the next, as draws do: a third interpreter, which takes
     as long to start as ten executions, would show nothing more of it.
     """
     return replace(run_variation(run), interpreter=run_variation(2).interpreter)
@@ -110,8 +110,9 @@ def _entropy(seed: int, *, interpreter: tuple[tuple[str, str], ...] = ()) -> Var
 class Stillness:
     """One source held still, and the same source elsewhere.
 
-    What is the same under ``held``, again and again, and another under one of ``moved``, depends
-    on this source. The second half is for what only rarely changes: it may seem to hold still.
+    An output that is the same in every run under ``held``, and different under one of ``moved``,
+    depends on this source. ``moved`` is for outputs that rarely change: under ``held`` alone they
+    would seem to hold still.
     """
 
     cause: str
