@@ -45,6 +45,8 @@ def _shown_default(value: object) -> str:
 def _values(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
         schema = next(kind for kind in schema["anyOf"] if kind.get("type") != "null")
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     match schema.get("type"):

@@ -14,7 +14,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -22,8 +22,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from execbox.wire import BODY_BYTES_MAX, CALLS_MAX, Isolation, Profile
 
 __all__ = [
+    "COMPAT_CONTRACTS",
     "ApiKeyHash",
     "ConfigurationError",
+    "Contract",
     "Settings",
     "hash_api_key",
     "load_settings",
@@ -58,6 +60,9 @@ _OF_KUBERNETES = re.compile(ENV_PREFIX + r"(?:SERVICE_(?:HOST|PORT.*)|PORT_\d+_(
 _DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 _SENDABLE_KEY = re.compile(r"[\x21-\x7e]+")
 
+Contract: TypeAlias = Literal["sandboxfusion"]
+"""Another project's HTTP contract that is answered as well; see docs/integrations.md."""
+COMPAT_CONTRACTS: Final[tuple[Contract, ...]] = get_args(Contract)
 ApiKeyHash: TypeAlias = tuple[str, str]
 """A key's name, which appears in logs, and the hex SHA-256 of the key, which does not."""
 
@@ -104,6 +109,24 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def _contracts(value: object) -> object:
+    """Names, in any spelling that the projects themselves use; or ``none``, or ``all``."""
+    names = _split(value)
+    if not isinstance(names, tuple):
+        return names
+    plain = tuple(re.sub(r"[^a-z]", "", name.lower()) for name in names)
+    if plain in (("none",), ("all",)):
+        return () if plain == ("none",) else COMPAT_CONTRACTS
+    known = {re.sub(r"[^a-z]", "", name): name for name in COMPAT_CONTRACTS}
+    for name, spelled in zip(plain, names, strict=True):
+        if name not in known:
+            raise ValueError(
+                f"{_shown(spelled)} is no contract; known are {', '.join(COMPAT_CONTRACTS)}, "
+                "and none or all by itself"
+            )
+    return tuple(dict.fromkeys(known[name] for name in plain))
+
+
 CommaSeparated = (NoDecode, BeforeValidator(_split))
 OptionalText = Annotated[str | None, BeforeValidator(_blank_to_none)]
 
@@ -131,6 +154,12 @@ class Settings(BaseSettings):
         )
     )
     docs_enabled: bool = Field(default=True, description="Serve /docs and /openapi.json.")
+
+    compat: Annotated[tuple[Contract, ...], NoDecode, BeforeValidator(_contracts)] = Field(
+        default=COMPAT_CONTRACTS,
+        description="Other projects' HTTP contracts that are answered, separated by commas; none "
+        "for none of them (docs/integrations.md).",
+    )
 
     engine: Literal["auto", "docker", "bubblewrap"] = Field(
         default="auto",

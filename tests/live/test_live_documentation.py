@@ -183,6 +183,28 @@ def test_sessions_page_program_prints_what_the_page_says(
     assert printed == the_block("docs/sessions.md", "", starts="ok '3")
 
 
+@pytest.mark.parametrize(
+    ("starts", "printed"),
+    [
+        (
+            'import requests\n\nanswer = requests.post(\n    "http://127.0.0.1:8080/run_code"',
+            "Success 0 42",
+        )
+    ],
+)
+def test_integrations_page_program_prints_what_the_page_says(
+    service_of_examples: LiveService, tmp_path: Path, path: str, printed: str
+) -> None:
+    """What a contract's client sends and reads, word for word."""
+    (source,) = (
+        block
+        for block in blocks("docs/integrations.md", "python")
+        if f"{README_URL}/{path}" in block
+    )
+    found = run_python(source, service=service_of_examples, folder=tmp_path)
+    assert found.strip() == the_block("docs/integrations.md", "", starts=printed).strip()
+
+
 def test_verify_page_batch_is_answered_line_for_line(
     service_of_examples: LiveService, tmp_path: Path
 ) -> None:

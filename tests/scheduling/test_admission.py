@@ -243,3 +243,53 @@ async def test_no_slot_is_lost_whoever_is_cancelled_when(seed: int) -> None:
     assert (hall.active_count, hall.waiting_count) == (0, 0)
     async with asyncio.timeout(1), hall.slot(Caller("after"), alone=True):
         pass
+
+
+async def test_caller_with_less_patience_than_the_service_waits_no_longer_than_that() -> None:
+    """And is told how long that was."""
+    hall = admission()
+    holder = Holder(hall)
+    await settle()
+    with pytest.raises(Overloaded, match=r"no slot became free in 0.06 s"):
+        async with hall.slot(Caller("p", wait_max_s=0.06)):
+            pass
+    assert hall.waiting_count == 0
+    await holder.leave()
+
+
+async def test_caller_for_whom_the_queue_moves_too_slowly_is_refused_at_once() -> None:
+    """One that waits as long as the service has it wait is let in all the same."""
+    hall = admission()
+    holder = Holder(hall)
+    waiting = [Holder(hall) for _ in range(3)]
+    await settle()
+    # Nothing has been seen yet: 50 ms for each is what is expected.
+    with pytest.raises(Overloaded, match=r"expected in 0\.2 s"):
+        async with hall.slot(Caller("p", wait_max_s=0.19)):
+            pass
+    assert hall.waiting_count == 3
+    patient = Holder(hall)
+    await settle()
+    assert hall.waiting_count == 4
+    for each in (holder, *waiting, patient):
+        await each.leave()
+
+
+async def test_caller_whose_key_has_the_next_turn_is_not_refused_for_the_others_queue() -> None:
+    """Keys take turns, however many requests of one of them wait."""
+    hall = admission()
+    holder = Holder(hall)
+    waiting = [Holder(hall, principal="many") for _ in range(50)]
+    await settle()
+
+    async def enter() -> None:
+        async with hall.slot(Caller("few", wait_max_s=5.0 / 2 - 0.1)):
+            pass
+
+    few = asyncio.create_task(enter())
+    await settle()
+    assert not few.done()
+    await holder.leave()
+    for each in waiting:
+        await each.leave()
+    await few

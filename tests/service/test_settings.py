@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from execbox_service.settings import (
+    COMPAT_CONTRACTS,
     ENV_PREFIX,
     ConfigurationError,
     Settings,
@@ -93,6 +94,8 @@ def test_load_settings_listening_beyond_loopback_with_keys_answers_any_host() ->
         ("isolation_allowed", "container,none", "'process'"),
         ("isolation_allowed", ",", "at least 1 item"),
         ("log_format", "xml", "'json'"),
+        ("compat", "sandboxfusion,judge0", "sandboxfusion"),
+        ("compat", "none,sandboxfusion", "by itself"),
         ("container_cpu_count", "nan", "number"),
         ("receive_timeout_s", "inf", "3600"),
     ],
@@ -194,3 +197,20 @@ def test_variables_that_execbox_or_kubernetes_reads_are_not_unknown(
     for name in ("URL", "API_KEY", "MODEL_URL", "SERVICE_HOST", "PORT_8080_TCP_ADDR", "NO_INSTALL"):
         monkeypatch.setenv(ENV_PREFIX + name, "1")
     assert unknown_variables() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "contracts"),
+    [
+        ("none", ()),
+        ("all", COMPAT_CONTRACTS),
+        ("", COMPAT_CONTRACTS),
+        ("sandboxfusion", ("sandboxfusion",)),
+        (" SandboxFusion, sandbox-fusion,sandbox_fusion ", ("sandboxfusion",)),
+    ],
+)
+def test_load_settings_contracts_are_known_in_any_spelling(
+    given: str, contracts: tuple[str, ...]
+) -> None:
+    """Each once, as their projects write them."""
+    assert load_settings({"compat": given} if given else {}).compat == contracts

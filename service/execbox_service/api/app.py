@@ -15,6 +15,11 @@ from starlette.responses import Response
 
 from execbox_service.api.batch import add_batch_route
 from execbox_service.api.bodies import Bodies
+from execbox_service.api.compat.registry import (
+    add_compat_routes,
+    failure_form_at,
+    requests_described,
+)
 from execbox_service.api.docs_page import add_docs_page
 from execbox_service.api.error_responses import routing_failure
 from execbox_service.api.openapi import describe
@@ -66,16 +71,24 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
         exception_handlers={HTTPException: _as_our_failure},
     )
     app.state.startup_failure = None
-    app.openapi = functools.partial(describe, app, settings)  # type: ignore[method-assign]
+    app.openapi = functools.partial(  # type: ignore[method-assign]
+        describe, app, settings, others=requests_described(settings)
+    )
     add_routes(
         app,
         Services(settings=settings, runtime=runtime, bodies=Bodies(settings), memory=memory),
     )
     add_batch_route(app)
     add_session_routes(app)
+    add_compat_routes(app, settings)
     if settings.docs_enabled:
         add_docs_page(app)
-    app.add_middleware(Edge, settings=settings, metrics=runtime.metrics)
+    app.add_middleware(
+        Edge,
+        settings=settings,
+        metrics=runtime.metrics,
+        failure_form_at=failure_form_at(settings),
+    )
     return app
 
 

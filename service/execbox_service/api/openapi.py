@@ -5,7 +5,7 @@ Describes only; what is described is enforced by ``validation.py`` and the schem
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -114,9 +114,11 @@ def _one_of(*models: type[BaseModel]) -> dict[str, Any]:
     return {"oneOf": [{"$ref": _REFERENCE.format(model=model.__name__)} for model in models]}
 
 
-def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
+def describe(
+    app: FastAPI, settings: Settings, *, others: Sequence[type[BaseModel]] = ()
+) -> dict[str, Any]:
     """The whole document, made at the first request for it and kept. It says what this service
-    accepts, the operator's maxima included."""
+    accepts, the operator's maxima included; ``others`` are bodies besides the API's own."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -125,7 +127,7 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
             routes=app.routes,
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(_request_schemas())
+        schemas.update(_request_schemas(others))
         for name, schema in _answer_schemas().items():
             schemas.setdefault(name, schema)
         document["components"]["securitySchemes"] = {
@@ -143,9 +145,9 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _request_schemas() -> dict[str, Any]:
+def _request_schemas(others: Sequence[type[BaseModel]]) -> dict[str, Any]:
     _, schema = models_json_schema(
-        [(model, "validation") for model in _DESCRIBED], ref_template=_REFERENCE
+        [(model, "validation") for model in (*_DESCRIBED, *others)], ref_template=_REFERENCE
     )
     definitions: dict[str, Any] = schema["$defs"]
     for definition in definitions.values():

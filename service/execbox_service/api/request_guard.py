@@ -12,12 +12,13 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, cast
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from execbox.wire import CellResponse, ErrorCode, Execution, ProgramRun
@@ -31,11 +32,14 @@ from execbox_service.metrics import Metrics
 from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings
 
-__all__ = ["Edge", "Record", "record_of", "stack_of"]
+__all__ = ["Edge", "FailureForm", "Record", "record_of", "stack_of"]
 
 _RECORD_STATE_KEY: Final = "execbox_record"
 _CLIENT_GONE_STATUS: Final = 499
 _LOGGED_PATH_CHARS_MAX: Final = 100
+
+FailureForm = Callable[[RequestFailed], Response]
+"""How a request without a result is answered."""
 
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger(ACCESS_LOGGER)
@@ -74,8 +78,18 @@ def record_of(scope: Scope) -> Record:
 class Edge:
     """ASGI middleware; must be the outermost, so that nothing is answered round it."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        metrics: Metrics,
+        failure_form_at: Callable[[str], FailureForm | None],
+    ) -> None:
+        """``failure_form_at`` says for a path in which form its failures are told, where that is
+        not the API's own."""
         self._app = app
+        self._failure_form_at = failure_form_at
         self._metrics = metrics
         self._settings = settings
         self._key_limits = KeyLimits(
@@ -113,6 +127,8 @@ class Edge:
             if scope["path"] not in OPEN_PATHS:
                 record.principal = authenticate(scope["headers"], settings=self._settings)
                 _claim(scope)
+            # Not before: which paths there are is no business of a caller without a key.
+            exchange.failure_form = self._failure_form_at(scope["path"]) or error_response
             with self._counted(scope, record):
                 await self._app(scope, exchange.receive, exchange.send)
         except ClientGone:
@@ -150,6 +166,7 @@ class _Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, record: Record) -> None:
         self.scope = scope
+        self.failure_form: FailureForm = error_response
         self.record = record
         self._receive = receive
         self._send = send
@@ -178,7 +195,7 @@ class _Exchange:
     async def fail(self, failure: RequestFailed) -> None:
         self.record.error_code = failure.code
         if self.record.status_code is None:
-            response = error_response(failure)
+            response = self.failure_form(failure)
             await response(self.scope, self.receive, self.send)
 
 

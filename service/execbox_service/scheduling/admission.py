@@ -177,28 +177,38 @@ class Admission:
     async def _enter(self, caller: Caller, *, alone: bool, again: bool) -> Reservation:
         reservation = Reservation(caller, alone, bounded=not (alone or again or caller.admitted))
         self._refuse_if_full(reservation)
+        self._refuse_if_too_late(reservation)
         self._line_up(reservation, again=again)
         self._bounded_count += reservation.bounded
         self._dispatch()
         if reservation.granted.done():
             return reservation
+        wait_max_s = self._wait_max_s(caller)
         try:
-            async with asyncio.timeout(self._queue_wait_max_s if reservation.bounded else None):
+            async with asyncio.timeout(wait_max_s if reservation.bounded else None):
                 await reservation.granted
         except BaseException as error:
             self._abandon(reservation)
             if isinstance(error, TimeoutError):
                 raise Overloaded(
                     ErrorCode.QUEUE_TIMEOUT,
-                    f"no slot became free in {self._queue_wait_max_s:g} s; no result of "
+                    f"no slot became free in {wait_max_s:g} s; no result of "
                     "this request is kept, send it again later",
                     retry_after_s=self._retry_times.next_s(_now_s()),
                 ) from error
             raise
         return reservation
 
+    def _wait_max_s(self, caller: Caller) -> float:
+        wait_max_s = caller.wait_max_s
+        return (
+            self._queue_wait_max_s
+            if wait_max_s is None
+            else min(wait_max_s, self._queue_wait_max_s)
+        )
+
     def _refuse_if_full(self, reservation: Reservation) -> None:
-        free = self._active_count < self.slot_count and not (self._alone_active or self._alone)
+        free = self._has_free_slot()
         if reservation.bounded and not free and self._bounded_count >= self._queue_size:
             raise Overloaded(
                 ErrorCode.QUEUE_FULL,
@@ -206,6 +216,30 @@ class Admission:
                 "of this request is kept, send it again later",
                 retry_after_s=self._retry_times.next_s(_now_s()),
             )
+
+    def _refuse_if_too_late(self, reservation: Reservation) -> None:
+        """Refuse at once what its sender would wait for in vain, as far as can be told."""
+        caller = reservation.caller
+        if caller.wait_max_s is None or not reservation.bounded or self._has_free_slot():
+            return
+        expected_s = self._expected_wait_s(caller)
+        if expected_s > caller.wait_max_s:
+            raise Overloaded(
+                ErrorCode.QUEUE_TIMEOUT,
+                f"a slot is expected in {expected_s:.1f} s, and this request's sender waits for "
+                f"one no longer than {caller.wait_max_s:g} s; nothing was run, send it again later",
+                retry_after_s=self._retry_times.next_s(_now_s()),
+            )
+
+    def _expected_wait_s(self, caller: Caller) -> float:
+        """Keys take turns, so a key with few that wait is served before the others' are."""
+        waiting_keys = {name for name, key in self._keys.items() if key.waits} | {caller.principal}
+        in_turns_count = (self.waiting_in_lane_count(caller) + 1) * len(waiting_keys) - 1
+        ahead_count = min(self._bounded_count, in_turns_count)
+        return self._retry_times.wait_s(_now_s(), ahead_count=ahead_count)
+
+    def _has_free_slot(self) -> bool:
+        return self._active_count < self.slot_count and not (self._alone_active or self._alone)
 
     def _queue_of(self, reservation: Reservation, *, again: bool) -> deque[Reservation]:
         principal = reservation.caller.principal

@@ -34,6 +34,9 @@ class Caller:
     """Whether the batch or request that the work belongs to has been let in. Such work is never
     refused and waits as long as it takes: its sender bounds how much of it there is."""
 
+    wait_max_s: float | None = field(default=None, compare=False)
+    """How long its request may wait for its first slot, where that is less than the service has it
+    wait: its sender listens no longer. None: as long as the service has it wait."""
     hold: Hold | None = field(default=None, compare=False)
     """What the request that the work belongs to holds of the service's memory; None: not counted.
     """

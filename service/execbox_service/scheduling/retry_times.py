@@ -29,17 +29,25 @@ class RetryTimes:
             self._interval_s += _INTERVAL_WEIGHT * (now_s - self._freed_s - self._interval_s)
         self._freed_s = now_s if more_wait else None
 
+    def wait_s(self, now_s: float, *, ahead_count: int) -> float:
+        """How long a caller behind so many others will wait for its slot, as things have gone."""
+        return (ahead_count + 1) * self._interval_now_s(now_s)
+
     def next_s(self, now_s: float) -> float:
         """In how many seconds, 1 to 60, a caller that is refused now should come back.
 
         Each refused caller is told of a different place, one after the other: they must not all
         come back for the same one.
         """
-        since_s = 0.0 if self._freed_s is None else now_s - self._freed_s
-        # An interval that takes so much longer than the last ones is a change, and no chance.
-        interval_s = max(self._interval_s, since_s / _CHANGE_FACTOR)
+        interval_s = self._interval_now_s(now_s)
         promised_s = max(self._promised_s, now_s) + interval_s
         # No further than until the whole queue has moved on: callers that ask again at once, or
         # never, must not push the others' times away.
         self._promised_s = min(promised_s, now_s + max(1, self._queue_size) * interval_s)
         return min(max(_RETRY_AFTER_MIN_S, self._promised_s - now_s), _RETRY_AFTER_MAX_S)
+
+    def _interval_now_s(self, now_s: float) -> float:
+        """The time between two places, as it is now."""
+        since_s = 0.0 if self._freed_s is None else now_s - self._freed_s
+        # An interval that takes so much longer than the last ones is a change, and no chance.
+        return max(self._interval_s, since_s / _CHANGE_FACTOR)

@@ -1,0 +1,148 @@
+"""One request of a contract: what its handler may read of it, and what it may have run for it.
+
+Knows no contract. Receiving, memory, permissions and the log are the same as for the API's own
+paths.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from execbox.wire import CellResponse, ErrorCode
+from execbox_service.api.bodies import until_disconnect
+from execbox_service.api.request_guard import Record
+from execbox_service.api.routes import Services, count_reading, held_by, send_pieces, written
+from execbox_service.api.validation import parsed, validated
+from execbox_service.failures import Overloaded
+from execbox_service.operations.registry import Operation, RequestT, ResponseT
+from execbox_service.operations.sessions import Sessions
+from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.offload import read_aside
+from execbox_service.settings import Settings
+
+__all__ = ["Exchange", "ExchangeResponse"]
+
+_JSON: Final = "application/json"
+_T = TypeVar("_T")
+_ModelT = TypeVar("_ModelT", bound=BaseModel)
+
+
+class Exchange:
+    """What a contract's handler has of its request."""
+
+    def __init__(
+        self, services: Services, scope: Scope, receive: Receive, *, caller: Caller, record: Record
+    ) -> None:
+        self._services = services
+        self._scope = scope
+        self._receive = receive
+        self._record = record
+        self.caller = caller
+        self.began_s = asyncio.get_running_loop().time()
+        """When the request's headers were there, on the loop's clock."""
+
+    @property
+    def services(self) -> Services:
+        return self._services
+
+    @property
+    def settings(self) -> Settings:
+        return self._services.settings
+
+    @property
+    def headers(self) -> Headers:
+        return Headers(scope=self._scope)
+
+    @property
+    def sessions(self) -> Sessions:
+        """Raises ServiceFailure before the service is started."""
+        return self._services.runtime.sessions
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """What programs can be written in here."""
+        return frozenset(self._services.runtime.capabilities().languages)
+
+    def of_path(self, name: str) -> str:
+        """A part of the path."""
+        return str(self._scope["path_params"][name])
+
+    def waiting_at_most(self, wait_max_s: float) -> None:
+        """From now on, what is run waits no longer than this for its first slot."""
+        self.caller = replace(self.caller, wait_max_s=max(0.0, wait_max_s))
+
+    async def document(self, model: type[_ModelT]) -> _ModelT:
+        """The body. Raises RequestFailed."""
+        hold = held_by(self.caller)
+        body = await self._services.bodies.received(self._scope, self._receive, hold=hold)
+        await count_reading(body, hold=hold)
+        return await read_aside(len(body), parsed, model, body)
+
+    async def perform(
+        self, operation: Operation[RequestT, ResponseT], asked: dict[str, Any]
+    ) -> ResponseT:
+        """Have an operation done, of a request that is given as its document. Raises RequestFailed,
+        and ClientGone."""
+        request = validated(operation.request, asked)
+        permitted = operation.permitted(request, self.settings)
+        work = self._services.runtime.perform(operation, permitted, caller=self.caller)
+        answer = await until_disconnect(self._receive, work)
+        self._record.count(operation.executions_of(answer))
+        return answer
+
+    def count_cell(self, response: CellResponse) -> None:
+        """Count a session's cell for the log, as ``perform`` does its executions."""
+        self._record.count([response])
+
+    async def within(self, time_s: float, work: Awaitable[_T]) -> _T:
+        """The result of ``work``, if it is there so many seconds after the request came.
+
+        Raises Overloaded where it is not: its sender has stopped waiting, or is about to.
+        """
+        limit = asyncio.timeout_at(self.began_s + time_s)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise Overloaded(
+                ErrorCode.QUEUE_TIMEOUT,
+                f"there was no answer in the {time_s:g} s in which this contract's client waits "
+                "for one; no result of this request is kept, send it again later",
+            ) from error
+
+
+class ExchangeResponse(Response):
+    """Receives, works and answers; what there is of the request is counted for its key."""
+
+    def __init__(
+        self,
+        answer: Callable[[Exchange], Awaitable[BaseModel | Response]],
+        services: Services,
+        record: Record,
+    ) -> None:
+        super().__init__()
+        self._answer = answer
+        self._services = services
+        self._record = record
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services, caller = self._services, self._record.caller
+        with services.memory.hold(caller.principal) as hold:
+            caller = replace(caller, hold=hold)
+            exchange = Exchange(services, scope, receive, caller=caller, record=self._record)
+            answer = await self._answer(exchange)
+            if isinstance(answer, Response):
+                await answer(scope, receive, send)
+                return
+            pieces = await written(answer, hold=hold, settings=services.settings)
+            await send_pieces(pieces, send)

@@ -1,0 +1,50 @@
+"""How failures look in the contracts whose own servers are FastAPI applications: ``detail``.
+
+Which failure of ours is which HTTP status is each contract's own business.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from execbox.wire import ErrorCode
+from execbox_service.api.error_responses import MethodNotAllowed
+from execbox_service.failures import RequestFailed, ServiceFailure
+
+__all__ = ["DETAIL_SCHEMA", "detail_response"]
+
+DETAIL_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "required": ["detail"],
+    "properties": {
+        "detail": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}
+    },
+}
+"""Of the body, in the OpenAPI document."""
+
+
+def detail_response(failure: RequestFailed, *, status: int | None = None) -> Response:
+    """``{"detail": …}`` with this status, or the failure's own."""
+    status = status or failure.http_status
+    response = Response(
+        json.dumps({"detail": _detail(failure)}), status_code=status, media_type="application/json"
+    )
+    if isinstance(failure, ServiceFailure):
+        response.headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after_s)))
+    if isinstance(failure, MethodNotAllowed):
+        response.headers["Allow"] = failure.allowed
+    return response
+
+
+def _detail(failure: RequestFailed) -> object:
+    """A list of problems where the body is no such request, as FastAPI has it; else a sentence."""
+    if failure.code is not ErrorCode.INVALID_REQUEST:
+        return failure.message
+    found = failure.detail if isinstance(failure.detail, dict) else {}
+    problems = found.get("problems") or [failure.message]
+    return [{"type": "value_error", "loc": ["body"], "msg": problem} for problem in problems]

@@ -1,0 +1,92 @@
+"""The contracts there are, and their routes in the application. What they mean is in theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from execbox.wire import ErrorResponse
+from execbox_service.api.compat.contract import Compat, FailureForm, Path
+from execbox_service.api.compat.exchange import ExchangeResponse
+from execbox_service.api.compat.sandbox_fusion import SANDBOX_FUSION
+from execbox_service.api.openapi import body_of, responses_of
+from execbox_service.api.request_guard import record_of
+from execbox_service.api.routes import services_of
+from execbox_service.settings import Settings
+
+__all__ = ["add_compat_routes", "failure_form_at", "requests_described"]
+
+TAG: Final = "compat"
+_CONTRACTS: Final[tuple[Compat, ...]] = (SANDBOX_FUSION,)
+_COMMON: Final = (400, 401, 408, 413, 415, 431)
+
+
+def _paths(settings: Settings) -> Iterator[tuple[Compat, Path]]:
+    """Of the contracts that the operator has on."""
+    for contract in _CONTRACTS:
+        if contract.name in settings.compat:
+            for path in contract.paths:
+                yield contract, path
+
+
+def add_compat_routes(app: FastAPI, settings: Settings) -> None:
+    """Every path of every contract that is on."""
+    for contract, path in _paths(settings):
+        app.add_api_route(
+            path.path,
+            _handler(path),
+            methods=[path.method],
+            name=f"{contract.name} {path.path}",
+            tags=[TAG],
+            summary=path.summary,
+            description="Answers 200 whatever the code did. See docs/integrations.md.",
+            responses=_responses(contract, path),
+            openapi_extra=body_of(path.request) if path.request is not None else None,
+            response_class=Response,
+        )
+
+
+def requests_described(settings: Settings) -> tuple[type[BaseModel], ...]:
+    """The bodies that the OpenAPI document has to describe besides the API's own."""
+    return tuple(path.request for _, path in _paths(settings) if path.request is not None)
+
+
+def failure_form_at(settings: Settings) -> Callable[[str], FailureForm | None]:
+    """The form in which failures at a path are told, where a contract has its own."""
+    exact: dict[str, FailureForm] = {}
+    below: dict[str, FailureForm] = {}
+    for contract, path in _paths(settings):
+        folder, parameter, _ = path.path.partition("{")
+        (below if parameter else exact)[folder] = contract.form_of(path)
+
+    def form_at(path: str) -> FailureForm | None:
+        if path in exact:
+            return exact[path]
+        return next((form for folder, form in below.items() if path.startswith(folder)), None)
+
+    return form_at
+
+
+def _handler(path: Path) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        return ExchangeResponse(path.answer, services_of(request), record_of(request.scope))
+
+    return handle
+
+
+def _responses(contract: Compat, path: Path) -> dict[int | str, dict[str, Any]]:
+    common = [code for code in _COMMON if path.method == "POST" or code not in (413, 415)]
+    responses = responses_of(path.response or ErrorResponse, *common)
+    detail = {"application/json": {"schema": contract.failure_schema}}
+    for status in set(common) - {401}:
+        responses[status] = {"description": responses[status]["description"], "content": detail}
+    for status, meaning in contract.statuses.items():
+        if path.method == "POST" or status >= 500:
+            responses[status] = {"description": meaning, "content": detail}
+    if path.response is None:
+        responses[200] = {"description": "OK", "content": {path.media_type: {}}}
+    return responses

@@ -1,0 +1,168 @@
+"""SandboxFusion's ``/run_jupyter``: cells in a session that lives as long as its request.
+
+====================== ============================================================================
+theirs                 here
+====================== ============================================================================
+``cells``              cells of one session; those after an error are run too, as Jupyter does
+``cell_timeout``       ``wall_time_s`` and ``cpu_time_s`` of each; a cell over it is interrupted
+``total_timeout``      of all cells together; then ``Failed``, with the cells so far
+``display``            the value's repr as ``text/plain``, figures as ``image/png``
+``error``              ``ename``, ``evalue``, ``traceback``
+``driver``             how it ended: ``Finished``, or ``TimeLimitExceeded`` with the reason
+====================== ============================================================================
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from dataclasses import dataclass, field
+from typing import Final
+
+from execbox.wire import CellRequest, CellResponse, SessionRequest
+from execbox_service.api.compat.exchange import Exchange
+from execbox_service.api.compat.programs import granted
+from execbox_service.api.compat.sandbox_fusion_files import given_files, path_inside
+from execbox_service.api.compat.sandbox_fusion_models import (
+    CommandResult,
+    FusionCell,
+    FusionExtra,
+    JupyterAnswer,
+    JupyterRequest,
+)
+from execbox_service.api.validation import validated
+from execbox_service.failures import CallerMistake
+from execbox_service.operations import policy
+
+__all__ = ["run_jupyter"]
+
+_PATIENCE_S: Final = 10.0
+_LIMITS: Final = ("cpu_time_s", "wall_time_s", "memory_mb", "stdout_bytes", "files_bytes")
+_SHORTEST_S: Final = 0.05
+
+
+@dataclass
+class _Cells:
+    """What has been run so far."""
+
+    cells: list[FusionCell] = field(default_factory=list)
+    used_s: float = 0.0
+    ended_early: str | None = None
+    """Why the rest was not run."""
+    lost_status: str | None = None
+    """The status of the cell that the session ended with."""
+
+
+async def run_jupyter(exchange: Exchange) -> JupyterAnswer:
+    """Raises RequestFailed."""
+    request = await exchange.document(JupyterRequest)
+    memory_mb = request.memory_limit_MB if request.memory_limit_MB >= 0 else None
+    longest_s = max(request.total_timeout, _SHORTEST_S)
+    allowed = granted(exchange.settings, time_s=longest_s, memory_mb=memory_mb)
+    asked = validated(
+        SessionRequest,
+        {
+            "limits": {name: allowed.limits[name] for name in _LIMITS},
+            "files": given_files(request.files),
+        },
+    )
+    exchange.waiting_at_most(_PATIENCE_S)
+    opened = policy.permitted_session(asked, exchange.settings)
+    work = _session(exchange, request, opened)
+    done, files = await exchange.within(request.total_timeout + _PATIENCE_S, work)
+    return _answer(done, files, notes=allowed.notes)
+
+
+async def _session(
+    exchange: Exchange, request: JupyterRequest, opened: SessionRequest
+) -> tuple[_Cells, dict[str, str]]:
+    sessions, caller = exchange.sessions, exchange.caller
+    info = await sessions.open(opened, caller=caller)
+    try:
+        done = await _run_cells(exchange, request, info.id, longest_s=opened.limits.wall_time_s)
+        files = {}
+        for path in request.fetch_files if done.lost_status is None else ():
+            inside = path_inside(path)
+            with contextlib.suppress(CallerMistake):
+                if inside is not None:
+                    data = await sessions.get_file(info.id, inside, caller=caller)
+                    files[path] = base64.b64encode(data).decode()
+        return done, files
+    finally:
+        with contextlib.suppress(CallerMistake):
+            sessions.close(info.id, caller=caller)
+
+
+async def _run_cells(
+    exchange: Exchange, request: JupyterRequest, session_id: str, *, longest_s: float
+) -> _Cells:
+    done = _Cells()
+    for code in request.cells:
+        left_s = min(request.total_timeout, longest_s) - done.used_s
+        if left_s < _SHORTEST_S:
+            done.ended_early = f"total_timeout of {request.total_timeout:g} s is over"
+            break
+        if "\x00" in code:
+            done.cells.append(_not_source())
+            continue
+        time_s = max(_SHORTEST_S, min(left_s, request.cell_timeout or left_s))
+        limits = {"wall_time_s": time_s, "cpu_time_s": min(time_s, longest_s)}
+        cell = validated(CellRequest, {"code": code, "limits": limits})
+        response = await exchange.sessions.run(session_id, cell, caller=exchange.caller)
+        exchange.count_cell(response)
+        done.used_s += response.usage.wall_time_s
+        done.cells.append(_cell(response))
+        if response.session_lost:
+            done.lost_status = response.status.value
+            done.ended_early = f"the interpreter ended: {response.lost_reason}"
+            break
+    return done
+
+
+def _cell(response: CellResponse) -> FusionCell:
+    display = []
+    value = response.value
+    if value is not None:
+        if value.repr is not None:
+            display.append({"text/plain": value.repr})
+        display += [{media.type: media.base64} for media in value.media]
+    error = []
+    if response.error is not None:
+        lines = (response.error.traceback or "").splitlines()
+        told = {"ename": response.error.type, "evalue": response.error.message}
+        error.append(told | {"traceback": lines})
+    elif response.status.value != "ok":
+        told = {"ename": response.status.value, "evalue": response.lost_reason or ""}
+        error.append(told | {"traceback": []})
+    return FusionCell(
+        stdout=response.stdout,
+        stderr=response.stderr,
+        display=display,
+        error=error,
+        status="error" if error else "ok",
+    )
+
+
+def _not_source() -> FusionCell:
+    said = "source code cannot contain null bytes"
+    error = {"ename": "SyntaxError", "evalue": said, "traceback": [f"SyntaxError: {said}"]}
+    return FusionCell(stdout="", stderr="", display=[], error=[error], status="error")
+
+
+def _answer(done: _Cells, files: dict[str, str], *, notes: tuple[str, ...]) -> JupyterAnswer:
+    ended = done.ended_early
+    timed_out = ended is not None and done.lost_status in (None, "timeout")
+    driver = CommandResult(
+        status="TimeLimitExceeded" if timed_out else "Finished",
+        execution_time=done.used_s,
+        return_code=None if timed_out else int(ended is not None),
+        stderr=f"{ended}\n" if ended else "",
+    )
+    return JupyterAnswer(
+        status="Failed" if ended else "Success",
+        message="; ".join([*notes, *([ended] if ended else [])]),
+        driver=driver,
+        cells=done.cells,
+        files=files,
+        execbox=FusionExtra(status=done.lost_status),
+    )

@@ -1,0 +1,1 @@
+"""Tests of the contracts of other projects."""

@@ -1,0 +1,69 @@
+"""The whole service over an engine without containers, asked in its own process. No tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+
+from execbox_service.api.app import create_app
+from execbox_service.runtime import Runtime
+from execbox_service.settings import load_settings
+from tests.fake_engine import FACTS, Behaviour, FakeEngine, FakeSandbox, result_frame
+
+
+@contextlib.asynccontextmanager
+async def serving(engine: FakeEngine, **overrides: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a service on this engine; settings besides one slot are ``overrides``."""
+
+    async def choose(*_ignored: object) -> tuple[FakeEngine, object]:
+        return engine, FACTS
+
+    async def prove(*_ignored: object) -> None:
+        pass
+
+    settings = load_settings({"slot_count": "1", "pool_size": "1", "port": "0"} | overrides)
+    runtime = Runtime(settings)
+    with (
+        patch("execbox_service.runtime.choose_engine", choose),
+        patch("execbox_service.runtime.selftest.prove", prove),
+    ):
+        await runtime.start()
+    transport = httpx.ASGITransport(app=create_app(settings, runtime))
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            yield client
+    finally:
+        await runtime.stop()
+
+
+def silent(_sandbox: FakeSandbox, _header: dict[str, Any]) -> None:
+    """Never answer: the slot stays taken."""
+
+
+def answering(**fields: Any) -> Behaviour:
+    """Answer every call so."""
+    return lambda _sandbox, header: result_frame(header["seq"], **fields)
+
+
+def stuck_engine() -> FakeEngine:
+    """None of its sandboxes ever answers."""
+    return FakeEngine(behaviours=[silent] * 100)
+
+
+@contextlib.asynccontextmanager
+async def all_slots_taken(client: httpx.AsyncClient) -> AsyncIterator[None]:
+    """While a job of the service's own API holds the only slot."""
+    body = {"function": {"code": "pass"}, "calls": [{"args": [1]}]}
+    holding = asyncio.create_task(client.post("/v1/execute", json=body))
+    await asyncio.sleep(0.1)
+    assert not holding.done()
+    try:
+        yield
+    finally:
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)

@@ -1,0 +1,188 @@
+"""Other projects' contracts on real containers: a table of contract by case. What they answer
+where there is no room or no engine is in ``tests/api/compat``."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.api.harness import Answer
+from tests.live_service import LiveService, live_service
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def compat_service(_no_settings_from_outside: None) -> Iterator[LiveService]:
+    """As it comes, but for two slots."""
+    with live_service({"slot_count": "2"}) as running:
+        yield running
+
+
+def posted(service: LiveService, path: str, body: dict[str, Any], *, headers: str = "") -> Answer:
+    """The answer to a document."""
+    return service.post(json.dumps(body).encode(), path=path, headers=headers)
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def fusion(service: LiveService, code: str, **fields: Any) -> dict[str, Any]:
+    """What verl would read, which sends both timeouts and 1024 MB unless ``fields`` say else."""
+    body = {"code": code, "compile_timeout": 5, "run_timeout": 5, "memory_limit_MB": 1024} | fields
+    answer = posted(service, "/run_code", body)
+    assert answer.status == 200, answer.body
+    told: dict[str, Any] = answer.json
+    return told
+
+
+OOM_SAID = "memory exceeded: it used more than 64 MiB\n"
+SLEEPS = "print(1, flush=True)\nimport time\ntime.sleep(30)"
+SPINS = "print(1, flush=True)\nwhile True: pass"
+FUSION = {
+    "success": ("print('a')", {}, ("Success", "Finished", 0, "a\n", "")),
+    "stdin": ("print(input() * 2)", {"stdin": "ab"}, ("Success", "Finished", 0, "abab\n", "")),
+    "runtime error": ("1 / 0", {}, ("Failed", "Finished", 1, "", "ZeroDivisionError")),
+    "exit code": ("raise SystemExit(7)", {}, ("Failed", "Finished", 7, "", "")),
+    "syntax error": ("def f(:", {}, ("Failed", "Finished", 1, "", "SyntaxError")),
+    "sleeps": (SLEEPS, {"run_timeout": 1}, ("Failed", "TimeLimitExceeded", None, "1\n", "")),
+    "spins": (SPINS, {"run_timeout": 1}, ("Failed", "TimeLimitExceeded", None, "1\n", "")),
+    "memory": (
+        "x = bytearray(10**9)",
+        {"memory_limit_MB": 64},
+        ("Failed", "Finished", 137, "", OOM_SAID),
+    ),
+    "signal": (
+        "import os\nos.kill(os.getpid(), 11)",
+        {},
+        ("Failed", "Finished", 139, "", ""),
+    ),
+    "pytest": (
+        "import numpy\ndef test_sum():\n    assert numpy.add(1, 1) == 2",
+        {"language": "pytest"},
+        ("Success", "Finished", 0, "1 passed", ""),
+    ),
+    "pytest fails": (
+        "def test_sum():\n    assert 1 + 1 == 3",
+        {"language": "pytest"},
+        ("Failed", "Finished", 1, "1 failed", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "fields", "expected"), FUSION.values(), ids=FUSION.keys())
+def test_sandbox_fusion_case_is_told_in_its_words(
+    compat_service: LiveService, code: str, fields: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    """Never ``SandboxError`` for code; the run's clock starts when the code starts."""
+    status, run_status, return_code, stdout, stderr = expected
+    told = fusion(compat_service, code, **fields)
+    result = told["run_result"]
+    assert (told["status"], result["status"]) == (status, run_status)
+    assert result["return_code"] == return_code
+    assert stdout in result["stdout"]
+    assert bool(stdout) == bool(result["stdout"])
+    assert stderr in result["stderr"]
+    assert told["compile_result"] is None
+    if run_status == "TimeLimitExceeded":
+        assert 0.9 < result["execution_time"] < 3
+
+
+def test_sandbox_fusion_output_of_2_mb_is_cut_and_says_so(compat_service: LiveService) -> None:
+    """At a mebibyte, which is where the contract's own server stops reading."""
+    told = fusion(compat_service, "print('x' * 2_000_000)")
+    assert len(told["run_result"]["stdout"]) == 2**20
+    assert told["execbox"]["stdout_truncated"]
+    assert "stdout was cut" in told["message"]
+
+
+def test_sandbox_fusion_files_go_in_and_come_out(compat_service: LiveService) -> None:
+    """By the names that were asked for; those that are not there are left out."""
+    told = fusion(
+        compat_service,
+        "text = open('in/a.txt').read()\nopen('out[1].txt', 'w').write(text * 2)\n"
+        "open('/tmp/b.txt', 'w').write('b')\nimport os\nos.symlink('/etc/passwd', 'link')",
+        files={"in/a.txt": b64("ab"), "null": None},
+        fetch_files=["out[1].txt", "/tmp/b.txt", "./b.txt", "missing", "link", "/etc/passwd"],
+    )
+    assert told["status"] == "Success", told
+    assert told["files"] == {
+        "out[1].txt": b64("abab"),
+        "/tmp/b.txt": b64("b"),
+        "./b.txt": b64("b"),
+    }
+
+
+def test_sandbox_fusion_more_files_than_globs_are_fetched_all_the_same(
+    compat_service: LiveService,
+) -> None:
+    """Each by its name, and no others."""
+    names = [f"f{number}" for number in range(30)]
+    code = "for n in range(40): open(f'f{n}', 'w').write(str(n))"
+    told = fusion(compat_service, code, fetch_files=names)
+    assert told["files"] == {name: b64(name[1:]) for name in names}
+
+
+def test_sandbox_fusion_jupyter_cells_share_names_and_go_on_after_an_error(
+    compat_service: LiveService,
+) -> None:
+    """Each with what it wrote, showed and raised; files of the session come back."""
+    cells = [
+        "a = 'hello'",
+        "a",
+        "import sys\nprint(a, file=sys.stderr)",
+        "assert False, 'no'",
+        "print(open('x').read())",
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+    ]
+    body = {"cells": cells, "files": {"x": b64("in")}, "fetch_files": ["x", "y"]}
+    told = posted(compat_service, "/run_jupyter", body).json
+    assert (told["status"], told["driver"]["status"]) == ("Success", "Finished"), told["message"]
+    first, shown, wrote, raised, read, drew = told["cells"]
+    assert (first["stdout"], first["display"], first["error"]) == ("", [], [])
+    assert shown["display"] == [{"text/plain": "'hello'"}]
+    assert wrote["stderr"] == "hello\n"
+    (error,) = raised["error"]
+    assert (error["ename"], error["evalue"]) == ("AssertionError", "no")
+    assert error["traceback"][-1] == "AssertionError: no"
+    assert read["stdout"] == "in\n"
+    assert "image/png" in drew["display"][-1]
+    assert told["files"] == {"x": b64("in")}
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "status", "driver", "count"),
+    [
+        ({"total_timeout": 0.6}, "Failed", "TimeLimitExceeded", 2),
+        ({"total_timeout": 9, "cell_timeout": 0.4}, "Success", "Finished", 3),
+    ],
+    ids=["of all", "of each"],
+)
+def test_sandbox_fusion_jupyter_cell_over_its_time_is_interrupted(
+    compat_service: LiveService, timeouts: dict[str, float], status: str, driver: str, count: int
+) -> None:
+    """After ``total_timeout`` the rest is not run; after ``cell_timeout`` it is."""
+    body = {"cells": ["a = 1", "while True: a += 1", "print(a > 1)"]} | timeouts
+    told = posted(compat_service, "/run_jupyter", body).json
+    assert (told["status"], told["driver"]["status"]) == (status, driver)
+    assert len(told["cells"]) == count
+    assert told["cells"][1]["error"][0]["ename"] == "KeyboardInterrupt"
+    if count == 3:
+        assert told["cells"][2]["stdout"] == "True\n"
+    else:
+        assert "total_timeout" in told["message"]
+
+
+def test_sandbox_fusion_jupyter_interpreter_that_ends_is_failed(
+    compat_service: LiveService,
+) -> None:
+    """The code's own doing, told with why."""
+    told = posted(compat_service, "/run_jupyter", {"cells": ["import os\nos._exit(0)", "1"]}).json
+    assert (told["status"], told["driver"]["return_code"]) == ("Failed", 1)
+    assert len(told["cells"]) == 1
+    assert "interpreter ended" in told["message"]
