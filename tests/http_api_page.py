@@ -166,6 +166,9 @@ EXCHANGES: Final = (
     Exchange("batch", "POST", "/v1/batch", "\n".join(map(json.dumps, _BATCH)) + "\n", _NDJSON),
     Exchange("session-begin", "POST", "/v1/sessions", _json(_SESSION_BEGUN)),
     Exchange("session-run", "POST", f"/v1/sessions/{_SESSION}/run", _json(_CELL)),
+    Exchange(
+        "session-stream", "POST", f"/v1/sessions/{_SESSION}/run", _json({**_CELL, "stream": True})
+    ),
     Exchange("session-info", "GET", f"/v1/sessions/{_SESSION}"),
     Exchange("session-put", "PUT", f"/v1/sessions/{_SESSION}/files/a/b.txt", "hello", _BYTES),
     Exchange("session-get", "GET", f"/v1/sessions/{_SESSION}/files/numbers.txt"),
@@ -211,7 +214,9 @@ def shown_answer(response: httpx.Response) -> str:
     head = f"{status}\nContent-Type: {media_type}\n\n"
     if media_type == _NDJSON:
         # Answered in any order; shown in that of the lines.
-        lines = sorted(map(json.loads, response.text.splitlines()), key=lambda line: line["id"])
+        lines = sorted(
+            map(json.loads, response.text.splitlines()), key=lambda line: line.get("id", "")
+        )
         return head + "\n".join(json.dumps(shortened(line), ensure_ascii=False) for line in lines)
     if media_type == "application/json":
         return head + _json(shortened(response.json()))

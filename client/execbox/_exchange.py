@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -28,9 +29,16 @@ from execbox.errors import (
     ServiceUnavailable,
     SessionGone,
 )
-from execbox.wire import ErrorCode, ErrorResponse
+from execbox.wire import ERROR_CODES, ErrorCode, ErrorResponse
 
-__all__ = ["Exchange", "HttpAnswer", "read_answer", "read_model", "retry_after_s"]
+__all__ = [
+    "Exchange",
+    "HttpAnswer",
+    "error_in_line",
+    "read_answer",
+    "read_model",
+    "retry_after_s",
+]
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -90,6 +98,15 @@ def read_model(model: type[ModelT], answer: HttpAnswer) -> ModelT:
         raise _unreadable(answer, problem) from error
     except ValueError as error:
         raise _unreadable(answer, str(error)) from error
+
+
+def error_in_line(text: bytes) -> ExecboxError:
+    """What a line of a streamed answer says that became of it. Raises ``InvalidResponse``."""
+    answer = HttpAnswer(url="the service", http_status=HTTPStatus.OK, body=text)
+    code = read_model(ErrorResponse, answer).error.code
+    known = code in ERROR_CODES
+    status = ERROR_CODES[ErrorCode(code)].http_status if known else HTTPStatus.SERVICE_UNAVAILABLE
+    return _error_of(replace(answer, http_status=status))
 
 
 def retry_after_s(header: str | None, *, now: datetime) -> float | None:

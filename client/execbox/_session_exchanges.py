@@ -11,13 +11,24 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from execbox import wire
-from execbox._exchange import Exchange, HttpAnswer, read_model
+from execbox import strict_json, wire
+from execbox._exchange import Exchange, HttpAnswer, error_in_line, read_model
 from execbox._operations import ContentLike, content_of, encoded
-from execbox.errors import InvalidRequest
+from execbox.errors import ConnectionBroken, InvalidRequest, InvalidResponse
 from execbox.wire.complaints import invalid_request
 
-__all__ = ["SessionOptions", "begin", "end", "get_file", "info", "put_file", "run"]
+__all__ = [
+    "SessionOptions",
+    "begin",
+    "complete",
+    "end",
+    "get_file",
+    "info",
+    "put_file",
+    "run",
+    "stream",
+    "streamed_line",
+]
 
 _BYTES = "application/octet-stream"
 _START_TIMEOUT_S = 120.0
@@ -77,6 +88,42 @@ def run(
         read=lambda answer: read_model(wire.CellResponse, answer),
         read_timeout_s=_HARD_STOP_FACTOR * wall_time_s + _QUICK_TIMEOUT_S,
     )
+
+
+def stream(
+    session: wire.SessionInfo, code: str, *, limits: wire.CellLimits | None
+) -> Exchange[None]:
+    """``run``, answered in lines that ``streamed_line`` reads."""
+    whole = run(session, code, limits=limits)
+    fields = {"code": code, "limits": limits or wire.CellLimits(), "stream": True}
+    request = wire.CellRequest.model_validate(fields)
+    return Exchange(
+        method=whole.method,
+        path=whole.path,
+        body=encoded(request),
+        read=_nothing,
+        read_timeout_s=whole.read_timeout_s,
+    )
+
+
+def streamed_line(text: bytes) -> wire.CellOutput | wire.CellResponse:
+    """One line of the answer. Raises what became of the cell, where the line says it failed."""
+    try:
+        document: Any = strict_json.decode(text, depth_max=strict_json.DOCUMENT_DEPTH_MAX)
+        if "status" in document:
+            return wire.CellResponse.model_validate(document)
+        if "error" not in document:
+            return wire.CellOutput.model_validate(document)
+    except (ValueError, TypeError) as error:
+        raise InvalidResponse(f"a line of the answer cannot be read: {error}"[:300]) from error
+    raise error_in_line(text)
+
+
+def complete(cell: wire.CellResponse | None) -> wire.CellResponse:
+    """The line that says what the cell did. Raises ConnectionBroken where there was none."""
+    if cell is None:
+        raise ConnectionBroken("the answer ended before the cell did; whether it ran is not known")
+    return cell
 
 
 def info(session: wire.SessionInfo) -> Exchange[wire.SessionInfo]:

@@ -11,8 +11,15 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    aclosing,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from typing import TypeAlias, TypedDict, TypeVar
 
 import httpx
@@ -86,21 +93,42 @@ class SyncTransport:
             return _answer(http.send(request), self._route)
 
     @contextmanager
-    def streamed(self, exchange: Exchange[None]) -> Iterator[Streamed]:
-        """Send once, and receive the answer in pieces; what is no success raises at once."""
+    def streamed(
+        self, exchange: Exchange[None], *, pacing: Pacing | None = None
+    ) -> Iterator[Streamed]:
+        """Receive an answer in pieces; what is no success raises at once. Sent again, if ``pacing``
+        permits it, only as long as no answer has begun."""
         timeout = _timeout(self._config, exchange, within_s=math.inf)
-        with (
-            self._connections.borrow() as http,
-            _as_transport_error(self._config, timeout, self._route),
-        ):
-            response = http.send(_request(http, exchange, timeout=timeout), stream=True)
+        with self._connections.borrow() as http:
+            response = self._begun(http, exchange, timeout=timeout, pacing=pacing)
             try:
-                if response.status_code not in exchange.accepted:
-                    response.read()
-                    read_answer(exchange, _answer(response, self._route))
-                yield Streamed(response)
+                yield Streamed(response, failures=lambda: self._failures(timeout))
             finally:
                 response.close()
+
+    def _begun(
+        self,
+        http: httpx.Client,
+        exchange: Exchange[None],
+        *,
+        timeout: httpx.Timeout,
+        pacing: Pacing | None,
+    ) -> httpx.Response:
+        while True:
+            try:
+                with self._failures(timeout):
+                    request = _request(http, exchange, timeout=timeout)
+                    response = http.send(request, stream=True)
+                    if response.status_code in exchange.accepted:
+                        return response
+                    with closing(response):
+                        response.read()
+                    read_answer(exchange, _answer(response, self._route))
+            except ExecboxError as failure:
+                wait_s = pacing.pause_s(failure) if pacing is not None else None
+                if wait_s is None:
+                    raise
+                time.sleep(wait_s)
 
     def _failures(self, timeout: httpx.Timeout) -> AbstractContextManager[None]:
         return _as_transport_error(self._config, timeout, self._route)
@@ -112,12 +140,17 @@ class SyncTransport:
 class Streamed:
     """An answer that is being received."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(
+        self, response: httpx.Response, *, failures: Callable[[], AbstractContextManager[None]]
+    ) -> None:
         self._response = response
+        self._failures = failures
 
     def pieces(self) -> Iterator[bytes]:
-        """Bytes as they arrive."""
-        return self._response.iter_bytes()
+        """Bytes as they arrive. Raises TransportError; what its user raises meanwhile stays as it
+        is."""
+        with self._failures():
+            yield from self._response.iter_bytes()
 
     def abort(self) -> None:
         """End the receiving from another thread, where it fails as if the connection broke."""
@@ -163,19 +196,44 @@ class AsyncTransport:
             return _answer(await http.send(request), self._route)
 
     @asynccontextmanager
-    async def streamed(self, exchange: Exchange[None]) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def streamed(
+        self, exchange: Exchange[None], *, pacing: Pacing | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """As ``SyncTransport.streamed``; gives the pieces."""
         timeout = _timeout(self._config, exchange, within_s=math.inf)
-        with self._failures(timeout):
-            http = await self._connections.http()
-            response = await http.send(_request(http, exchange, timeout=timeout), stream=True)
+        response = await self._begun(exchange, waits=timeout, pacing=pacing)
+        try:
+            async with aclosing(self._pieces(response, timeout)) as pieces:
+                yield pieces
+        finally:
+            await response.aclose()
+
+    async def _begun(
+        self, exchange: Exchange[None], *, waits: httpx.Timeout, pacing: Pacing | None
+    ) -> httpx.Response:
+        while True:
             try:
-                if response.status_code not in exchange.accepted:
-                    await response.aread()
+                with self._failures(waits):
+                    http = await self._connections.http()
+                    request = _request(http, exchange, timeout=waits)
+                    response = await http.send(request, stream=True)
+                    if response.status_code in exchange.accepted:
+                        return response
+                    async with aclosing(response):
+                        await response.aread()
                     read_answer(exchange, _answer(response, self._route))
-                yield response.aiter_bytes()
-            finally:
-                await response.aclose()
+            except ExecboxError as failure:
+                wait_s = pacing.pause_s(failure) if pacing is not None else None
+                if wait_s is None:
+                    raise
+                await asyncio.sleep(wait_s)
+
+    async def _pieces(
+        self, response: httpx.Response, waits: httpx.Timeout
+    ) -> AsyncGenerator[bytes, None]:
+        with self._failures(waits):
+            async for piece in response.aiter_bytes():
+                yield piece
 
     def _failures(self, timeout: httpx.Timeout) -> AbstractContextManager[None]:
         return _as_transport_error(self._config, timeout, self._route)

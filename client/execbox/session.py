@@ -5,10 +5,13 @@ Made by ``Client.session`` and ``AsyncClient.session``. What is sent is in ``_se
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, Unpack
 
 from execbox import _session_exchanges, wire
+from execbox._batch import whole_lines
 from execbox._retry import Once
 from execbox._session_exchanges import SessionOptions
 from execbox._transport import AsyncTransport, SyncTransport
@@ -56,14 +59,38 @@ class Session:
         """Its id at the service. Raises ``ClientMisused`` outside of the ``with`` statement."""
         return self._begun.id
 
-    def run(self, code: str, *, limits: wire.CellLimits | None = None) -> wire.CellResponse:
+    def run(
+        self,
+        code: str,
+        *,
+        limits: wire.CellLimits | None = None,
+        on_output: Callable[[wire.CellOutput], object] | None = None,
+    ) -> wire.CellResponse:
         """Run one cell: what it printed, its last expression, its figures, how it ended.
+
+        ``on_output`` is called with what the cell writes while it runs, line by line or when it
+        flushes; the response has all of it again. Where it raises, or Ctrl-C does, the cell is
+        interrupted and the session lives.
 
         What the code did is a status in the response and never an exception; where the session
         ended with it, ``session_lost`` is true. Raises ``SessionGone``, and what ``execute`` does.
+
+        >>> session.run("for n in range(3): print(n)", on_output=lambda piece: show(piece.stdout))
         """
-        exchange = _session_exchanges.run(self._begun, code, limits=limits)
-        return self._transport.send(exchange, pacing=Once(self._transport.retry))
+        pacing = Once(self._transport.retry)
+        if on_output is None:
+            exchange = _session_exchanges.run(self._begun, code, limits=limits)
+            return self._transport.send(exchange, pacing=pacing)
+        streamed = _session_exchanges.stream(self._begun, code, limits=limits)
+        cell = None
+        with self._transport.streamed(streamed, pacing=pacing) as answer:
+            for text in whole_lines(answer.pieces(), bytearray()):
+                line = _session_exchanges.streamed_line(text)
+                if isinstance(line, wire.CellResponse):
+                    cell = line
+                else:
+                    on_output(line)
+        return _session_exchanges.complete(cell)
 
     def put_file(self, path: str, content: str | bytes) -> None:
         """Write a file into the session's working directory; replaces one of that path."""
@@ -115,10 +142,29 @@ class AsyncSession:
         """See ``Session.id``."""
         return self._begun.id
 
-    async def run(self, code: str, *, limits: wire.CellLimits | None = None) -> wire.CellResponse:
-        """See ``Session.run``."""
-        exchange = _session_exchanges.run(self._begun, code, limits=limits)
-        return await self._transport.send(exchange, pacing=Once(self._transport.retry))
+    async def run(
+        self,
+        code: str,
+        *,
+        limits: wire.CellLimits | None = None,
+        on_output: Callable[[wire.CellOutput], object] | None = None,
+    ) -> wire.CellResponse:
+        """See ``Session.run``; what ``on_output`` returns is awaited, if it can be."""
+        pacing = Once(self._transport.retry)
+        if on_output is None:
+            exchange = _session_exchanges.run(self._begun, code, limits=limits)
+            return await self._transport.send(exchange, pacing=pacing)
+        streamed = _session_exchanges.stream(self._begun, code, limits=limits)
+        cell, rest = None, bytearray()
+        async with self._transport.streamed(streamed, pacing=pacing) as pieces:
+            async for piece in pieces:
+                for text in whole_lines((piece,), rest):
+                    line = _session_exchanges.streamed_line(text)
+                    if isinstance(line, wire.CellResponse):
+                        cell = line
+                    elif inspect.isawaitable(told := on_output(line)):
+                        await told
+        return _session_exchanges.complete(cell)
 
     async def put_file(self, path: str, content: str | bytes) -> None:
         """See ``Session.put_file``."""

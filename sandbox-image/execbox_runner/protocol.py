@@ -43,6 +43,10 @@ class Kind(IntEnum):
     """Write a file of the session. Body: its bytes."""
     FETCH = 6
     """Send files of the session."""
+    CELL_MORE = 7
+    """Send the next piece of what the cell that runs writes."""
+    CELL_INTERRUPT = 8
+    """Interrupt the cell that runs, whatever its limits."""
     READY = 16
     """The supervisor can take a job; the header describes what it found about itself."""
     RESULT = 17
@@ -55,6 +59,8 @@ class Kind(IntEnum):
     """Files that were asked for, or whether one was written. Body: see ``program_files``."""
     REFUSED = 19
     """A call was not begun, because what an earlier one left could not be removed. It ends, too."""
+    CELL_OUTPUT = 22
+    """A piece of what the cell that runs has written. Body: stdout, stderr."""
 
 
 class StreamClosed(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import gc
 import inspect
 import io
@@ -37,6 +38,7 @@ def serve(settings: dict[str, Any]) -> NoReturn:
     """Run cells until the supervisor closes their descriptor. Never returns."""
     cells_fd = _hide_cells()
     program.open_streams()
+    stdout = sys.stdout
     main = types.ModuleType("__main__")
     main.__dict__["__builtins__"] = sys.modules["builtins"]
     sys.modules["__main__"] = main
@@ -49,6 +51,7 @@ def serve(settings: dict[str, Any]) -> NoReturn:
     _os_write(RESULT_FD, SESSION_READY)
     while True:
         nonce, cell = _next_cell(cells_fd)
+        _write_by_lines(stdout, live=cell.get("live", False))
         told = cells.run(cell["code"], number=cell["cell"])
         program.flush()
         _send(told, nonce=nonce)
@@ -63,6 +66,13 @@ def _hide_cells() -> int:
     os.dup2(null_fd, 0)
     os.close(null_fd)
     return cells_fd
+
+
+def _write_by_lines(stdout: Any, *, live: bool) -> None:
+    """Where somebody looks on, each line is written at once, as in a terminal."""
+    with contextlib.suppress(BaseException):  # the streams are the user's to break
+        if stdout.line_buffering is not live:
+            stdout.reconfigure(line_buffering=live)
 
 
 def _interrupt(_number: int, _frame: types.FrameType | None) -> None:

@@ -28,6 +28,7 @@ from .execution import (
     ZygoteLost,
     open_process,
 )
+from .live_output import LiveOutput
 from .protocol import (
     LENGTH_BYTES,
     NONCE_BYTES,
@@ -58,7 +59,7 @@ class CellOutcome:
     wall_time_ns: int
     peak_memory_bytes: int
     limit: str | None
-    """Which limit the cell was interrupted at, or ended."""
+    """What the cell was interrupted at, or ended: a limit, or the service's wish."""
     oom_kill_count: int
 
 
@@ -109,8 +110,10 @@ class SessionProcess:
         if self.result.fd not in readable or os.read(self.result.fd, 1) != SESSION_READY:
             raise ZygoteLost("a session's process did not start")
 
-    def run(self, cell: bytes, *, allowance: Allowance, service_fd: int) -> CellOutcome:
-        """Run one cell to its end, or to that of the process.
+    def run(
+        self, cell: bytes, *, allowance: Allowance, service_fd: int, live: LiveOutput | None
+    ) -> CellOutcome:
+        """Run one cell to its end, or to that of the process; ``live`` sends what it writes.
 
         Raises ServiceGone, ZygoteLost or MachineOutOfMemory; then the container must end.
         """
@@ -125,7 +128,7 @@ class SessionProcess:
         self._signal(signal.SIGCONT)
         self._nonce = os.urandom(NONCE_BYTES)
         self._unsent = self._nonce + len(cell).to_bytes(LENGTH_BYTES) + cell
-        self._watch(service_fd)
+        self._watch(service_fd, live)
         wall_time_ns = time.monotonic_ns() - self._started_ns
         cpu_time_ns = self._cpu_total_ns() - self._cpu_before_ns
         if self._end is None:
@@ -166,27 +169,41 @@ class SessionProcess:
         """The frame that the cell wrote, or what there is of it."""
         return bytes(self.result.data[_PREFIX_BYTES:])
 
-    def _watch(self, service_fd: int) -> None:
+    def _watch(self, service_fd: int, live: LiveOutput | None) -> None:
         poll = select.poll()
         by_fd = {each.fd: each for each in (self.result, self.stdout, self.stderr) if each.open}
         for fd in by_fd:
             poll.register(fd, select.POLLIN)
         poll.register(self._zygote, select.POLLIN)
-        poll.register(service_fd, 0)
+        # Without it, only that the service has gone is looked for.
+        poll.register(service_fd, 0 if live is None else select.POLLIN)
         if self._unsent:
             os.set_blocking(self._cells_fd, False)
             poll.register(self._cells_fd, select.POLLOUT)
         while self._end is None and not self._has_report():
-            for fd, _events in poll.poll(self._check_deadlines() * 1000):
+            wait_s = self._check_deadlines()
+            if live is not None:
+                wait_s = min(wait_s, live.send_due(self.stdout, self.stderr))
+            for fd, _events in poll.poll(wait_s * 1000):
                 if fd in by_fd:
                     self._read(by_fd[fd], poll)
                 elif fd == self._cells_fd:
                     self._send_more(poll)
                 elif fd == service_fd:
-                    raise ServiceGone
+                    self._hear(live)
                 else:
                     self._end = self._from_zygote()
         self._drain(by_fd)
+
+    def _hear(self, live: LiveOutput | None) -> None:
+        if live is None:
+            raise ServiceGone
+        try:
+            interrupted = live.hear()
+        except (OSError, StreamClosed, ValueError) as error:
+            raise ServiceGone from error
+        if interrupted and self._limit is None:
+            self._interrupt("interrupt")
 
     def _send_more(self, poll: select.poll) -> None:
         try:

@@ -28,6 +28,7 @@ from .execution import (
     ZygoteLost,
 )
 from .job import REHEARSED
+from .live_output import LiveOutput
 from .memory_files import sealed_memory
 from .protocol import Kind, StreamClosed, read_frame, write_frame
 from .session_watch import SessionProcess
@@ -110,12 +111,10 @@ class Supervisor:
             elif kind == Kind.CELL:
                 if not self._run_cell(header, body):
                     return
-            elif kind == Kind.PUT:
-                self._put(header, body)
-            elif kind == Kind.FETCH:
-                files = self._fetched(header["fetch"], uid=self._session_uid)
-                write_frame(self._out, Kind.FILES, {"seq": header["seq"]}, files)
-            else:
+            elif kind in (Kind.PUT, Kind.FETCH):
+                self._answer_with_files(kind, header, body)
+            # The others are of a cell that had ended when the service did not know it yet.
+            elif kind not in (Kind.CELL_MORE, Kind.CELL_INTERRUPT):
                 raise StreamClosed(f"a frame of kind {kind} from the service")
 
     def _idle_max_s(self) -> float:
@@ -309,7 +308,8 @@ class Supervisor:
         if session is None:
             raise StreamClosed("a cell without a session")
         allowance = Allowance(**header["allowance"])
-        outcome = session.run(body, allowance=allowance, service_fd=self._in)
+        live = LiveOutput(self._in, self._out, seq=header["seq"]) if header.get("live") else None
+        outcome = session.run(body, allowance=allowance, service_fd=self._in, live=live)
         frame, stdout, stderr = session.report(), session.stdout, session.stderr
         told = {
             "seq": header["seq"],
@@ -321,10 +321,15 @@ class Supervisor:
         write_frame(self._out, Kind.CELL_RESULT, told, frame, stdout.data, stderr.data)
         return outcome.alive
 
-    def _put(self, header: dict[str, Any], body: bytes) -> None:
-        control, uid = self._zygotes.base(), self._session_uid
-        written = as_user.put(control, uid, path=header["path"], content=body)
-        write_frame(self._out, Kind.FILES, {"seq": header["seq"], "written": written})
+    def _answer_with_files(self, kind: int, header: dict[str, Any], body: bytes) -> None:
+        told, files = {"seq": header["seq"]}, b""
+        uid = self._session_uid
+        if kind == Kind.PUT:
+            control = self._zygotes.base()
+            told["written"] = as_user.put(control, uid, path=header["path"], content=body)
+        else:
+            files = self._fetched(header["fetch"], uid=uid)
+        write_frame(self._out, Kind.FILES, told, files)
 
     def _fetched(self, asked: dict[str, Any], *, uid: int) -> bytes:
         request = program_files.FetchRequest(**asked)

@@ -37,12 +37,15 @@ class FrameKind(IntEnum):
     CELL = 4
     PUT = 5
     FETCH = 6
+    CELL_MORE = 7
+    CELL_INTERRUPT = 8
     READY = 16
     RESULT = 17
     FAULT = 18
     REFUSED = 19
     CELL_RESULT = 20
     FILES = 21
+    CELL_OUTPUT = 22
 
 
 class ProtocolViolation(Exception):
@@ -106,11 +109,16 @@ class CellMeasured(_Header):
     cpu_time_ns: int = _Count
     wall_time_ns: int = _Count
     peak_memory_bytes: int = _Count
-    limit: Literal["cpu_time", "wall_time", "result_bytes"] | None
+    limit: Literal["cpu_time", "wall_time", "result_bytes", "interrupt"] | None
     oom_kill_count: int = _Count
     stdout_truncated: bool
     stderr_truncated: bool
     sizes: tuple[_Size, _Size, _Size]
+
+
+class _PieceHeader(_Header):
+    seq: int = _Count
+    sizes: tuple[_Size, _Size]
 
 
 class _FilesHeader(_Header):
@@ -130,6 +138,15 @@ class CellResult:
     @property
     def seq(self) -> int:
         return self.measured.seq
+
+
+@dataclass(frozen=True)
+class CellPiece:
+    """What a cell that runs has written since the piece before."""
+
+    seq: int
+    stdout: bytes
+    stderr: bytes
 
 
 @dataclass(frozen=True)
@@ -179,7 +196,7 @@ class Fault:
     """A process was ended for want of memory, and it was not this container's limit."""
 
 
-SupervisorFrame = Ready | Result | Refused | Fault | CellResult | FilesAnswer
+SupervisorFrame = Ready | Result | Refused | Fault | CellResult | CellPiece | FilesAnswer
 
 
 class ReportedError(_Header):
@@ -248,6 +265,8 @@ def parse_answer(kind: int, header: bytes, body: bytes | memoryview) -> Supervis
             return Fault(**_Fault.model_validate_json(header).model_dump())
         if kind == FrameKind.CELL_RESULT:
             return _parse_cell(CellMeasured.model_validate_json(header), bytes(body))
+        if kind == FrameKind.CELL_OUTPUT:
+            return _parse_piece(_PieceHeader.model_validate_json(header), bytes(body))
         if kind == FrameKind.FILES:
             told = _FilesHeader.model_validate_json(header)
             return FilesAnswer(told.seq, told.written, bytes(body))
@@ -283,6 +302,13 @@ def _parse_cell(measured: CellMeasured, body: bytes) -> CellResult:
     return CellResult(
         measured, body[:frame_bytes], body[frame_bytes:after_stdout], body[after_stdout:]
     )
+
+
+def _parse_piece(told: _PieceHeader, body: bytes) -> CellPiece:
+    stdout_bytes, _stderr_bytes = told.sizes
+    if sum(told.sizes) != len(body):
+        raise ProtocolViolation(f"sizes {told.sizes} in a body of {len(body)} bytes")
+    return CellPiece(told.seq, body[:stdout_bytes], body[stdout_bytes:])
 
 
 def parse_report(frame: bytes) -> JobReport | None:

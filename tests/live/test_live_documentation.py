@@ -178,20 +178,14 @@ def test_sessions_page_program_prints_what_the_page_says(
     service_of_examples: LiveService, tmp_path: Path
 ) -> None:
     """What lasts from cell to cell, word for word."""
-    source = the_block("docs/sessions.md", "python", starts="from execbox import Client")
+    source = the_block(
+        "docs/sessions.md", "python", starts="from execbox import Client\nfrom execbox.wire"
+    )
     printed = run_python(source, service=service_of_examples, folder=tmp_path)
     assert printed == the_block("docs/sessions.md", "", starts="ok '3")
 
 
-@pytest.mark.parametrize(
-    ("starts", "printed"),
-    [
-        (
-            'import requests\n\nanswer = requests.post(\n    "http://127.0.0.1:8080/run_code"',
-            "Success 0 42",
-        )
-    ],
-)
+@pytest.mark.parametrize(("path", "printed"), [("run_code", "Success 0 42")])
 def test_integrations_page_program_prints_what_the_page_says(
     service_of_examples: LiveService, tmp_path: Path, path: str, printed: str
 ) -> None:
@@ -203,6 +197,17 @@ def test_integrations_page_program_prints_what_the_page_says(
     )
     found = run_python(source, service=service_of_examples, folder=tmp_path)
     assert found.strip() == the_block("docs/integrations.md", "", starts=printed).strip()
+
+
+def test_sessions_page_program_that_looks_on_prints_what_the_page_says(
+    service_of_examples: LiveService, tmp_path: Path
+) -> None:
+    """Each piece as it comes, and the whole at the end."""
+    source = the_block(
+        "docs/sessions.md", "python", starts="from execbox import Client\n\nwith Client"
+    )
+    printed = run_python(source, service=service_of_examples, folder=tmp_path)
+    assert printed == the_block("docs/sessions.md", "", starts="'step 0")
 
 
 def test_verify_page_batch_is_answered_line_for_line(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import httpx
 import pytest
 
 from execbox import AsyncClient, Client, ClientMisused, InvalidRequest, SessionGone
-from execbox.wire import CellLimits, SessionLimits
+from execbox.wire import CellLimits, CellOutput, SessionLimits
 from tests.live_service import LiveService, live_service
 
 pytestmark = pytest.mark.docker
@@ -141,6 +145,91 @@ def test_raw_path_with_dots_reaches_no_file(running: LiveService) -> None:
             answer = httpx.get(f"{running.url}/v1/sessions/{session.id}/files/{path}")
             assert answer.status_code in (404, 422), path
             assert answer.json()["error"]["code"] in ("session_file_refused", "not_found")
+
+
+def test_output_comes_in_lines_while_the_cell_runs(running: LiveService) -> None:
+    """NDJSON over HTTP, which anything can read; the last line is the answer without ``stream``."""
+    code = "import time\nprint('a')\ntime.sleep(0.3)\nprint('b')\n[1]"
+    with Client(running.url) as client, client.session() as session:
+        address = f"{running.url}/v1/sessions/{session.id}/run"
+        came: list[tuple[float, dict[str, object]]] = []
+        with httpx.stream("POST", address, json={"code": code, "stream": True}) as answer:
+            assert answer.headers["content-type"] == "application/x-ndjson"
+            came.extend((time.monotonic(), json.loads(line)) for line in answer.iter_lines())
+        plain = session.run(code).model_dump(mode="json", by_alias=True)
+    (first_s, first), (_, second), (last_s, last) = came
+    assert (first, second) == ({"stdout": "a\n"}, {"stdout": "b\n"})
+    assert last_s - first_s > 0.2
+    assert last.keys() == plain.keys()
+    assert {**last, "usage": 0, "cell": 0} == {**plain, "usage": 0, "cell": 0}
+
+
+def test_client_gives_output_as_it_comes_and_the_cell_at_last(running: LiveService) -> None:
+    """What the callback raises interrupts the cell and comes out as it is, httpx's own included."""
+    code = "import time\nfor n in range(3):\n    print(n)\n    time.sleep(0.1)\nn"
+    with Client(running.url) as client, client.session() as session:
+        pieces: list[CellOutput] = []
+        cell = session.run(code, on_output=pieces.append)
+        assert [piece.stdout for piece in pieces] == ["0\n", "1\n", "2\n"]
+        assert (cell.stdout, cell.value.repr if cell.value else None) == ("0\n1\n2\n", "2")
+
+        def fail(_piece: CellOutput) -> None:
+            raise httpx.ReadError("of the caller's own")
+
+        began_s = time.monotonic()
+        with pytest.raises(httpx.ReadError, match="of the caller's own"):
+            session.run("while True: print(flush=True)", on_output=fail)
+        again = session.run("n")
+        assert again.value is not None
+        assert (again.value.repr, again.cell) == ("2", 3)
+        assert time.monotonic() - began_s < 3
+        with pytest.raises(InvalidRequest, match="cpu_time_s"):
+            session.run("1", limits=CellLimits(cpu_time_s=50), on_output=fail)
+        session.run("import os\nos._exit(1)", on_output=pieces.append)
+        with pytest.raises(SessionGone, match="ended the session's process"):
+            session.run("1", on_output=pieces.append)
+
+
+async def test_async_client_gives_output_as_it_comes(running: LiveService) -> None:
+    """To a function or a coroutine function, which is awaited; cancelling interrupts the cell."""
+    async with AsyncClient(running.url) as client, client.session() as session:
+        seen: list[str | None] = []
+        came = asyncio.Event()
+
+        async def slowly(piece: CellOutput) -> None:
+            await asyncio.sleep(0.01)
+            seen.append(piece.stderr)
+            came.set()
+
+        await session.run("import sys\nprint('e', file=sys.stderr)", on_output=slowly)
+        assert seen == ["e\n"]
+        came.clear()
+        forever = session.run("while True: print('e', file=sys.stderr)", on_output=slowly)
+        task = asyncio.create_task(forever)
+        await came.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        began_s = time.monotonic()
+        assert (await session.run("1")).status == "ok"
+        assert time.monotonic() - began_s < 3
+
+
+def test_repl_shows_output_as_it_comes_and_interrupts_a_cell(running: LiveService) -> None:
+    """Ctrl-C ends the cell and not the session."""
+    command = [sys.executable, "-m", "execbox", "repl", "--url", running.url]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("n = 5\nimport time\nprint('begun'); time.sleep(60)\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate("n\n", timeout=20)
+    assert (process.returncode, errors) == (0, "")
+    assert rest == "\nKeyboardInterrupt\n5\n"
 
 
 def repl(running: LiveService, text: str, *options: str) -> subprocess.CompletedProcess[str]:

@@ -7,15 +7,17 @@ import base64
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from harness.bench import Bench, containers_of, instance_of, started_bench
 
-from execbox.wire import CellRequest, CellResponse, SessionRequest
+from execbox.wire import CellOutput, CellRequest, CellResponse, ErrorCode, SessionRequest
 from execbox_service.failures import CallerMistake, Overloaded
 from execbox_service.operations.sessions import Sessions
 from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.memory import Memory
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -379,6 +381,170 @@ async def test_cell_whose_caller_goes_away_runs_to_its_end(bench: Bench) -> None
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await session.shown("x") == "5"
+
+
+# Output as it comes
+
+
+Lines = list[tuple[float, CellOutput | CellResponse]]
+
+
+async def looked_at(session: Opened, code: str, *, pause_s: float = 0, **limits: float) -> Lines:
+    """The lines of a streamed cell, each with when it came; its reader pauses after each."""
+    request = CellRequest.model_validate({"code": code, "limits": limits, "stream": True})
+    began_s = time.monotonic()
+    lines: Lines = []
+    async for line in session.sessions.stream(session.id, request, caller=OWN):
+        lines.append((time.monotonic() - began_s, line))
+        await asyncio.sleep(pause_s)
+    return lines
+
+
+def whole(lines: Lines) -> CellResponse:
+    """The cell at their end, which has what the lines before it have."""
+    *pieces, (_, cell) = lines
+    assert isinstance(cell, CellResponse)
+    outputs = [piece for _, piece in pieces if isinstance(piece, CellOutput)]
+    assert len(outputs) == len(pieces)
+    assert "".join(piece.stdout or "" for piece in outputs) == cell.stdout
+    assert "".join(piece.stderr or "" for piece in outputs) == cell.stderr
+    return cell
+
+
+async def test_output_is_seen_while_its_cell_runs(bench: Bench) -> None:
+    """Line by line on stdout, and stderr beside it; the cell at the end is whole."""
+    async with opened(bench) as session:
+        code = (
+            "import sys, time\nprint('one')\ntime.sleep(0.4)\nprint('two', file=sys.stderr)\n"
+            "time.sleep(0.4)\nprint('three')\n5"
+        )
+        lines = await looked_at(session, code)
+        cell = whole(lines)
+        assert (cell.stdout, cell.stderr) == ("one\nthree\n", "two\n")
+        assert cell.value is not None
+        assert cell.value.repr == "5"
+        assert [line.stdout or line.stderr for _, line in lines[:2]] == ["one\n", "two\n"]
+        first_s, second_s = lines[0][0], lines[1][0]
+        assert first_s + 0.3 < second_s < lines[-1][0] - 0.3
+
+
+@pytest.mark.parametrize(
+    ("code", "lines_max"),
+    [
+        ("import os\nfor n in range(20_000): os.write(1, b'x')", 60),
+        ("for n in range(20_000): print('€', end='', flush=n % 7 == 0)", 60),
+        ("import os\nfor byte in '€ü😀'.encode() * 500: os.write(1, bytes([byte]))", 60),
+        ("import os\nos.write(1, b'a' + bytes([0xe2, 0x82]))\nos.write(2, b'\\xff')", 4),
+        ("print('x' * 10**6)\nprint('€' * 10**6)", 12),
+        ("", 0),
+    ],
+)
+async def test_lines_are_few_and_together_are_the_output(
+    bench: Bench, code: str, lines_max: int
+) -> None:
+    """However it is divided when it is written, also within a character, and beyond its limit."""
+    async with opened(bench) as session:
+        lines = await looked_at(session, code)
+        cell = whole(lines)
+        assert cell.status == "ok", cell.error
+        assert len(lines) - 1 <= lines_max
+        assert len(cell.stdout.encode()) <= 65536
+        assert cell.truncated.stdout is ("10**6" in code)
+
+
+async def test_reader_that_is_slow_holds_up_neither_its_cell_nor_a_slot(bench: Bench) -> None:
+    """What it does not take stays in the sandbox, and comes as fewer and larger lines."""
+    async with opened(bench) as session:
+        code = "import time\nfor n in range(40):\n    print(n)\n    time.sleep(0.01)"
+        reading = asyncio.create_task(looked_at(session, code, pause_s=0.6))
+        await asyncio.sleep(0.2)
+        began_s = time.monotonic()
+        assert await session.shown("1") == "1"
+        assert time.monotonic() - began_s < 1
+        lines = await reading
+        assert len(lines) <= 4
+        assert whole(lines).usage.wall_time_s < 1
+
+
+@pytest.mark.parametrize(
+    ("code", "then"),
+    [
+        ("n = 0\nwhile True:\n    n += 1\n    if n % 10**5 == 1: print(n)", True),
+        ("import time\nprint()\ntime.sleep(60)", True),
+        (
+            "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint()\nwhile 1: 1",
+            False,
+        ),
+    ],
+)
+async def test_reader_that_goes_away_interrupts_its_cell(
+    bench: Bench, code: str, then: bool
+) -> None:
+    """Long before its limits; the session lives, unless the cell does not react."""
+    async with opened(bench) as session:
+        request = CellRequest.model_validate({"code": code, "stream": True})
+        lines = session.sessions.stream(session.id, request, caller=OWN)
+        await anext(lines)
+        began_s = time.monotonic()
+        await lines.aclose()
+        if then:
+            assert await session.shown("21 * 2") == "42"
+        else:
+            with pytest.raises(CallerMistake, match="its caller had gone"):
+                await session.cell("1")
+        assert time.monotonic() - began_s < 4
+
+
+async def test_reader_that_goes_away_before_its_cells_turn_has_it_not_begun(bench: Bench) -> None:
+    """Nothing of it is run, and what was sent after it is."""
+    async with opened(bench) as session:
+        before = asyncio.create_task(session.cell("import time\ntime.sleep(0.4)\nx = 1"))
+        await asyncio.sleep(0.1)
+        reading = asyncio.create_task(looked_at(session, "x = 2"))
+        await asyncio.sleep(0.1)
+        reading.cancel()
+        await before
+        assert await session.shown("x") == "1"
+        assert (await session.cell("1")).cell == 3
+
+
+async def test_cell_that_cannot_be_run_is_refused_in_its_stream_as_well(bench: Bench) -> None:
+    """With the same failure, before any line."""
+    async with opened(bench) as session:
+        session.sessions.close(session.id, caller=OWN)
+        with pytest.raises(CallerMistake, match="its own key"):
+            await looked_at(session, "1")
+
+
+async def test_cell_is_counted_in_the_memory_of_its_key_while_it_runs(bench: Bench) -> None:
+    """What it may give back while it runs, and what it gave until its caller has it."""
+    memory = Memory(bytes_max=64 * 2**20, several_keys=False)
+    async with opened(bench, limits={"output_bytes": 8 * 2**20}) as session:
+        with memory.hold("test") as hold:
+            request = CellRequest(code="import time\ntime.sleep(0.3)\n'x' * 2**20")
+            caller = replace(OWN, hold=hold)
+            task = asyncio.create_task(session.sessions.run(session.id, request, caller=caller))
+            await asyncio.sleep(0.2)
+            assert memory.held_bytes >= 16 * 2**20
+            await task
+            assert 2 * 2**20 <= memory.held_bytes <= 8 * 2**20
+        assert memory.held_bytes == 0
+
+
+async def test_cell_that_would_not_fit_is_refused_before_it_runs(bench: Bench) -> None:
+    """It can then be sent again: nothing of it has been run."""
+    memory = Memory(bytes_max=4 * 2**20, several_keys=False)
+    async with opened(bench) as session:
+        other = memory.hold("test")
+        other.grow(3 * 2**20, too_large=ErrorCode.BODY_TOO_LARGE, what="a body")
+        with memory.hold("test") as hold:
+            caller, request = replace(OWN, hold=hold), CellRequest(code="x = 1")
+            with pytest.raises(Overloaded, match="as much memory"):
+                await session.sessions.run(session.id, request, caller=caller)
+            with pytest.raises(Overloaded, match="as much memory"):
+                await anext(session.sessions.stream(session.id, request, caller=caller))
+        assert (await session.cell("x")).status == "exception"
+        assert memory.held_bytes == 3 * 2**20
 
 
 # Hostile cells

@@ -19,6 +19,7 @@ from execbox_runner.supervisor import fault_header
 from execbox_service import runner_frames
 from execbox_service.engines.frame_stream import FrameReader
 from execbox_service.runner_frames import (
+    CellPiece,
     Fault,
     FrameKind,
     ProtocolViolation,
@@ -321,3 +322,18 @@ def test_answers_made_for_tests_are_what_the_service_reads() -> None:
     answer = answer_of(result_frame(7, frame=report_frame(5), stdout=b"o", stderr=b"e"))
     assert (answer.measured.seq, answer.stdout, answer.stderr) == (7, b"o", b"e")
     assert runner_frames.parse_report(answer.frame) is not None
+
+
+def test_piece_of_a_cells_output_is_read_as_it_was_written() -> None:
+    """And one whose sizes are not those of its body is refused."""
+    read_fd, write_fd = os.pipe()
+    protocol.write_frame(
+        write_fd, protocol.Kind.CELL_OUTPUT, {"seq": 5, "sizes": [2, 1]}, b"ab", b"c"
+    )
+    os.close(write_fd)
+    with os.fdopen(read_fd, "rb") as file:
+        assert answer_of(file.read()) == CellPiece(5, b"ab", b"c")
+    for sizes in ([2, 2], [3, -1], [3], [2.0, 1]):
+        header = json.dumps({"seq": 5, "sizes": sizes}).encode()
+        with pytest.raises(ProtocolViolation):
+            parse_answer(FrameKind.CELL_OUTPUT, header, b"abc")

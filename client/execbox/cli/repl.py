@@ -43,7 +43,8 @@ examples:
   execbox repl --file data.csv=local.csv --preload pandas
   echo 'sum(range(10))' | execbox repl
 
-A cell over its limit is interrupted and the session lives. Figures that matplotlib has open are
+What a cell prints is seen as it comes. A cell over its limit, or at Ctrl-C, is interrupted and the
+session lives. Figures that matplotlib has open are
 written with --media DIRECTORY.
 
 exit codes:
@@ -135,7 +136,11 @@ class _Conversation:
                 import readline  # noqa: F401 - importing it is what turns it on
         for source in self._cells():
             try:
-                cell = self._session.run(source)
+                cell = self._session.run(source, on_output=self._show_output)
+            except KeyboardInterrupt:
+                # The service interrupts the cell when it is left alone; its variables are there.
+                self._terminal.line("\nKeyboardInterrupt")
+                continue
             except SessionGone as gone:
                 self._terminal.error(str(gone))
                 return ExitCode.NOT_OK
@@ -176,10 +181,15 @@ class _Conversation:
             raise EOFError
         return line.removesuffix("\n")
 
+    def _show_output(self, piece: wire.CellOutput) -> None:
+        terminal = self._terminal
+        for text, stream in ((piece.stdout, terminal.out), (piece.stderr, terminal.err)):
+            if text:
+                stream.write(visible(text))
+                stream.flush()
+
     def _show(self, cell: wire.CellResponse) -> None:
         terminal = self._terminal
-        for text, stream in ((cell.stdout, terminal.out), (cell.stderr, terminal.err)):
-            stream.write(visible(text))
         cut = [name for name, value in cell.truncated.model_dump().items() if value]
         if cut:
             terminal.error(f"{' and '.join(cut)} cut at stdout_bytes of the session's limits")

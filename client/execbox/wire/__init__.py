@@ -104,6 +104,7 @@ from execbox.wire.run import (
 )
 from execbox.wire.session import (
     CellLimits,
+    CellOutput,
     CellRequest,
     CellResponse,
     CellValue,
@@ -154,6 +155,7 @@ __all__ = [
     "Capabilities",
     "Case",
     "CellLimits",
+    "CellOutput",
     "CellRequest",
     "CellResponse",
     "CellValue",

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from execbox.wire.execute import ExecutionError, Truncated, Usage
-from execbox.wire.fields import JSON, Request, Response, Seconds, Text
+from execbox.wire.fields import JSON, Request, Response, Seconds, Text, exactly_one_of
 from execbox.wire.functions import ExecutionLimits
 from execbox.wire.run import Files
 from execbox.wire.vocabularies import Prelude, Profile, Status
 
 __all__ = [
     "CellLimits",
+    "CellOutput",
     "CellRequest",
     "CellResponse",
     "CellValue",
@@ -78,6 +79,24 @@ class CellRequest(Request):
 
     code: Text
     limits: CellLimits = CellLimits()
+    stream: bool = Field(
+        default=False,
+        description="Answer in lines (application/x-ndjson): what the cell writes as it comes, "
+        "each a CellOutput, and at last the CellResponse. A caller that goes away then interrupts "
+        "the cell.",
+    )
+
+
+class CellOutput(Response):
+    """A line of a streamed answer, of which one field is given: what the cell wrote on that stream
+    since the line before."""
+
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, json_schema_extra=exactly_one_of("stdout", "stderr")
+    )
+
+    stdout: str | None = None
+    stderr: str | None = None
 
 
 class Media(Response):

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from execbox.wire import (
+    CellOutput,
     CellRequest,
     ErrorResponse,
     FailedAnswer,
@@ -30,7 +31,7 @@ from execbox_service.operations.policy import limits_default, limits_max
 from execbox_service.operations.registry import OPERATIONS
 from execbox_service.settings import Settings
 
-__all__ = ["body_of", "describe", "lines_of", "responses_of", "streamed_responses_of"]
+__all__ = ["body_of", "describe", "lines_of", "responses_of", "streamed_responses_of", "with_lines"]
 
 _REFERENCE = "#/components/schemas/{model}"
 _LINES: Final[tuple[type[BaseModel], ...]] = tuple(each.line for each in OPERATIONS.values())
@@ -107,6 +108,14 @@ def streamed_responses_of(media_type: str, *statuses: int) -> dict[int | str, di
         "description": "One line for each line that was sent, in any order.",
         "content": {media_type: {"schema": _one_of(*_ANSWERS)}},
     }
+    return responses
+
+
+def with_lines(
+    responses: dict[int | str, dict[str, Any]], media_type: str, *lines: type[BaseModel]
+) -> dict[int | str, dict[str, Any]]:
+    """``responses``, of which that for 200 can also be lines, each one of these models."""
+    responses[200]["content"] = {media_type: {"schema": _one_of(*lines)}}
     return responses
 
 
@@ -192,8 +201,9 @@ def _of(limits: type[BaseModel], values: Mapping[str, float]) -> dict[str, float
 
 
 def _answer_schemas() -> dict[str, Any]:
+    models: tuple[type[BaseModel], ...] = (*_ANSWERS, CellOutput)
     _, schema = models_json_schema(
-        [(model, "serialization") for model in _ANSWERS], ref_template=_REFERENCE
+        [(model, "serialization") for model in models], ref_template=_REFERENCE
     )
     definitions: dict[str, Any] = schema["$defs"]
     return definitions

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
@@ -18,14 +18,18 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from execbox.wire import (
+    CellOutput,
     CellRequest,
     CellResponse,
     ErrorCode,
+    ErrorResponse,
     FilePath,
     SessionInfo,
     SessionRequest,
 )
-from execbox_service.api.openapi import body_of, responses_of
+from execbox_service.api.bodies import until_disconnect
+from execbox_service.api.cell_stream import NDJSON, CellStream
+from execbox_service.api.openapi import body_of, responses_of, with_lines
 from execbox_service.api.request_guard import Record, record_of
 from execbox_service.api.routes import (
     Services,
@@ -40,14 +44,15 @@ from execbox_service.failures import CallerMistake
 from execbox_service.operations import policy
 from execbox_service.operations.sessions import Sessions
 from execbox_service.scheduling.caller import Caller
-from execbox_service.scheduling.offload import read_aside
+from execbox_service.scheduling.offload import free_aside, read_aside
 
 __all__ = ["add_session_routes"]
 
 _BYTES: Final = "application/octet-stream"
 _JSON: Final = "application/json"
 _PATH = TypeAdapter[str](FilePath)
-Answer = Callable[["_Asked"], Awaitable[BaseModel | bytes | None]]
+Lines = AsyncGenerator[CellOutput | CellResponse, None]
+Answer = Callable[["_Asked"], Awaitable[BaseModel | bytes | Lines | None]]
 
 
 class _Asked:
@@ -117,8 +122,14 @@ class _SessionResponse(Response):
                 await Response(status_code=HTTPStatus.NO_CONTENT)(scope, receive, send)
             elif isinstance(answer, bytes):
                 await Response(answer, media_type=_BYTES)(scope, receive, send)
+            elif isinstance(answer, AsyncGenerator):
+                stream = CellStream(
+                    send, hold=hold, record=self._record, settings=services.settings
+                )
+                await until_disconnect(receive, stream.write(answer))
             else:
                 pieces = await written(answer, hold=hold, settings=services.settings)
+                await free_aside(hold.size_bytes, answer)
                 await send_pieces(pieces, send)
 
 
@@ -136,8 +147,10 @@ async def _close(asked: _Asked) -> None:
     asked.sessions.close(asked.session_id, caller=asked.caller)
 
 
-async def _run(asked: _Asked) -> CellResponse:
-    request = await asked.document(CellRequest)
+async def _run(asked: _Asked) -> CellResponse | Lines:
+    request: CellRequest = await asked.document(CellRequest)
+    if request.stream:
+        return asked.sessions.stream(asked.session_id, request, caller=asked.caller)
     response = await asked.sessions.run(asked.session_id, request, caller=asked.caller)
     asked.record.count([response])
     return response
@@ -183,8 +196,15 @@ def add_session_routes(app: FastAPI) -> None:
         summary="Run one cell in a session",
         description="""Answers 200 whatever the cell did. A cell over its limit is interrupted, and
         its session lives; `session_lost` says where it does not.
+
+        With `stream` the answer is lines (`application/x-ndjson`): what the cell writes as it
+        comes, `{"stdout": ...}` or `{"stderr": ...}`, and at last the whole answer on a line of its
+        own. What goes wrong after the first line is the last line, `{"error": ...}`. A caller that
+        goes away then interrupts its cell; without `stream`, the cell runs to its end.
         """,
-        responses=responses_of(CellResponse, *_ERRORS),
+        responses=with_lines(
+            responses_of(CellResponse, *_ERRORS), NDJSON, CellOutput, CellResponse, ErrorResponse
+        ),
         openapi_extra=body_of(CellRequest),
     )
     _add(

@@ -22,6 +22,7 @@ _WHY_LOST: Final = {
     Status.MEMORY_EXCEEDED: "the session used more memory than limits.memory_mb",
     Status.NO_RESULT: "the cell ended the session's process",
 }
+_WHY_LEFT: Final = "its caller had gone, and the cell did not react to being interrupted"
 _WHY_BROKEN: Final = "the cell wrote to the descriptor on which its end is reported"
 
 
@@ -67,6 +68,8 @@ def judge(result: CellResult, *, cell: int, stdout_bytes: int) -> CellResponse:
 def _why_lost(measured: CellMeasured, status: Status) -> str | None:
     if measured.alive:
         return None
+    if measured.limit == "interrupt" and status is Status.NO_RESULT:
+        return _WHY_LEFT
     return _WHY_BROKEN if measured.limit == "result_bytes" else _WHY_LOST[status]
 
 

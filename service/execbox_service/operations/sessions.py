@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from execbox.wire import (
+    CellOutput,
     CellRequest,
     CellResponse,
     ErrorCode,
@@ -27,9 +28,14 @@ from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
 from execbox_service.failures import CallerMistake, Overloaded, ServiceFailure
 from execbox_service.judge import cell_outcome
 from execbox_service.judge.fetched_files import fetched_files
+from execbox_service.judge.live_text import LiveTexts
 from execbox_service.operations.backend import Backend
+from execbox_service.operations.cell_room import CellRoom
+from execbox_service.runner_frames import CellResult
+from execbox_service.sandboxes.live_output import LiveOutput
 from execbox_service.sandboxes.session_sandbox import CellTimes, SessionSandbox
 from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.offload import read_aside
 
 __all__ = ["Sessions"]
 
@@ -62,6 +68,18 @@ class _Session:
         """When it ends if nothing more is asked of it."""
         idle_s = self.idle_since_s + self.request.idle_time_s
         return self.ends_s if self.running else min(self.ends_s, idle_s)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One cell that is to be run, and what it is counted in."""
+
+    session: _Session
+    code: str
+    times: CellTimes
+    caller: Caller
+    room: CellRoom
+    live: LiveOutput | None = None
 
 
 class Sessions:
@@ -136,27 +154,80 @@ class Sessions:
 
     async def run(self, session_id: str, request: CellRequest, *, caller: Caller) -> CellResponse:
         """Run one cell, after those that were sent before it."""
-        session = self._of(session_id, caller=caller)
-        times = self._times(session, request)
-        # Memory is counted for a request that waits for it, and this may outlive its request.
-        work = self._run_cell(session, request.code, times, caller=replace(caller, hold=None))
-        return await self._to_its_end(work)
+        cell = self._cell_of(session_id, request, caller=caller)
+        response = await self._to_its_end(self._run_cell(cell))
+        cell.room.hand_over(caller)
+        return response
 
-    async def _run_cell(
-        self, session: _Session, code: str, times: CellTimes, *, caller: Caller
-    ) -> CellResponse:
-        async with self._turn(session), self._backend.admission.slot(caller):
+    async def stream(
+        self, session_id: str, request: CellRequest, *, caller: Caller
+    ) -> AsyncGenerator[CellOutput | CellResponse, None]:
+        """Run one cell as ``run`` does: what it writes as it comes, and at last the cell.
+
+        Where the generator is closed before its end, the cell is interrupted, or not begun.
+        """
+        live = LiveOutput()
+        cell = replace(self._cell_of(session_id, request, caller=caller), live=live)
+        texts = LiveTexts(limit_bytes=cell.session.request.limits.stdout_bytes)
+        task = self._started(self._run_cell(cell))
+        try:
+            while (piece := await live.next()) is not None:
+                for line in texts.lines(piece.stdout, piece.stderr):
+                    yield line
+            response = await asyncio.shield(task)
+            cell.room.hand_over(caller)
+        finally:
+            if live.begun:
+                live.leave()
+            else:
+                task.cancel()
+        for line in texts.rest(response):
+            yield line
+        yield response
+
+    def _cell_of(self, session_id: str, request: CellRequest, *, caller: Caller) -> _Cell:
+        session = self._of(session_id, caller=caller)
+        # What a request holds ends with it, and the cell may outlive its request.
+        return _Cell(
+            session=session,
+            code=request.code,
+            times=self._times(session, request),
+            caller=replace(caller, hold=None),
+            room=CellRoom(caller.hold.beside() if caller.hold is not None else None),
+        )
+
+    async def _run_cell(self, cell: _Cell) -> CellResponse:
+        session = cell.session
+        try:
+            with cell.room as room:
+                async with self._turn(session):
+                    result = await self._run_in_slot(cell)
+                    await room.count(result)
+                    response = await read_aside(
+                        len(result.frame),
+                        cell_outcome.judge,
+                        result,
+                        cell=session.cells,
+                        stdout_bytes=session.request.limits.stdout_bytes,
+                    )
+                    # Before the next cell has its turn, which is to be told why.
+                    if response.session_lost:
+                        self._end(session, response.lost_reason or "")
+        finally:
+            if cell.live is not None:
+                cell.live.end()
+        return response
+
+    async def _run_in_slot(self, cell: _Cell) -> CellResult:
+        session = cell.session
+        async with self._backend.admission.slot(cell.caller):
             self._refuse_gone(session)
+            cell.room.take(session.request.limits)
             session.cells += 1
             session.running = True
-            cell: dict[str, object] = {"code": code, "cell": session.cells}
+            sent: dict[str, object] = {"code": cell.code, "cell": session.cells}
             with self._lost_is_gone(session):
-                result = await session.sandbox.run(cell, times)
-        limits = session.request.limits
-        response = cell_outcome.judge(result, cell=session.cells, stdout_bytes=limits.stdout_bytes)
-        if response.session_lost:
-            self._end(session, response.lost_reason or "")
-        return response
+                return await session.sandbox.run(sent, cell.times, live=cell.live)
 
     async def put_file(self, session_id: str, path: str, content: bytes, *, caller: Caller) -> None:
         """Write a file into the session's working directory."""
@@ -190,10 +261,13 @@ class Sessions:
     async def _to_its_end(self, work: Coroutine[None, None, _T]) -> _T:
         """What is asked of a session goes on when its caller goes away: it ends by its limits, and
         a session that was left in the middle of an answer could not be used again."""
+        return await asyncio.shield(self._started(work))
+
+    def _started(self, work: Coroutine[None, None, _T]) -> asyncio.Task[_T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ from execbox.wire import Profile, SessionLimits
 from execbox_service.engines.base import Sandbox, SandboxLost
 from execbox_service.json_steps import encode_in_steps
 from execbox_service.runner_frames import (
+    CellPiece,
     CellResult,
     Fault,
     FilesAnswer,
@@ -22,6 +24,7 @@ from execbox_service.runner_frames import (
     SupervisorFrame,
     pack,
 )
+from execbox_service.sandboxes.live_output import LiveOutput
 from execbox_service.sandboxes.pool import Lease, Pool
 
 __all__ = ["CellTimes", "SessionSandbox"]
@@ -103,14 +106,20 @@ class SessionSandbox:
             self._closed = True
             self._pool.give_back(self._lease, reusable=False)
 
-    async def run(self, cell: dict[str, object], times: CellTimes) -> CellResult:
-        """Run one cell to its end. Raises SandboxLost."""
+    async def run(
+        self, cell: dict[str, object], times: CellTimes, *, live: LiveOutput | None
+    ) -> CellResult:
+        """Run one cell to its end; ``live`` gets what it writes meanwhile. Raises SandboxLost."""
         seq = secrets.randbits(_SEQ_BITS)
-        payload = "".join(encode_in_steps(cell)).encode()
-        header = {"seq": seq, "allowance": self._allowance(times)}
+        is_live = live is not None
+        payload = "".join(encode_in_steps({**cell, "live": is_live})).encode()
+        header = {"seq": seq, "allowance": self._allowance(times), "live": is_live}
         self._lease.sandbox.send(pack(FrameKind.CELL, header, payload))
         patience_s = 2 * _HARD_STOP_FACTOR * times.wall_time_s + self._pool.limits.answer_grace_s
-        answer = await self._answer(patience_s)
+        if live is None:
+            answer = await self._answer(patience_s)
+        else:
+            answer = await self._looked_at(live, seq, patience_s)
         if not isinstance(answer, CellResult) or answer.seq != seq:
             raise SandboxLost("an answer to a different question")
         frame_bytes, *stream_bytes = answer.measured.sizes
@@ -120,6 +129,25 @@ class SessionSandbox:
         ):
             raise SandboxLost("more output than was asked for")
         return answer
+
+    async def _looked_at(self, live: LiveOutput, seq: int, patience_s: float) -> SupervisorFrame:
+        """What ends a cell, whose output is passed on as it comes."""
+        ends_s = time.monotonic() + patience_s
+        live.begin(
+            ask=lambda: self._tell(FrameKind.CELL_MORE, seq),
+            interrupt=lambda: self._tell(FrameKind.CELL_INTERRUPT, seq),
+        )
+        while True:
+            answer = await self._answer(ends_s - time.monotonic())
+            if not isinstance(answer, CellPiece):
+                return answer
+            longest_bytes = max(len(answer.stdout), len(answer.stderr))
+            if answer.seq != seq or longest_bytes > self._limits.stdout_bytes:
+                raise SandboxLost("output of a different cell, or more than was asked for")
+            live.put(answer)
+
+    def _tell(self, kind: FrameKind, seq: int) -> None:
+        self._lease.sandbox.send(pack(kind, {"seq": seq}))
 
     async def put(self, path: str, content: bytes) -> bool:
         """Write a file; false where the session's own files are in the way. Raises SandboxLost."""

@@ -110,6 +110,10 @@ class Hold:
             "service has for them; send the request again later",
         )
 
+    def beside(self) -> Hold:
+        """One of the same key, for work that may outlive this one's request."""
+        return Hold(self._memory, self._principal)
+
     def take_over(self, size_bytes: int) -> None:
         """Count what a different hold of the same key, which has just ended, counted until now."""
         self._memory.move(self._principal, size_bytes)
