@@ -11,6 +11,8 @@ from execbox import Client, ClientConfig, RetryPolicy
 from tests.environment import no_settings_from_outside  # noqa: F401 - a fixture
 from tests.live_service import LiveService, live_service
 
+SETTINGS = {"pool_size": "2", "key_session_count_max": "4", "cpu_time_s_max": "20"}
+
 
 @pytest.fixture(scope="package")
 def service() -> Iterator[LiveService]:
@@ -18,7 +20,7 @@ def service() -> Iterator[LiveService]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("EXECBOX_URL", "EXECBOX_API_KEY"):
             patch.delenv(name, raising=False)
-        with live_service({"pool_size": "2", "key_session_count_max": "4"}) as running:
+        with live_service(SETTINGS) as running:
             yield running
 
 

@@ -20,8 +20,9 @@ from smolagents.tools import Tool, get_tools_definition_code
 from execbox import wire
 from execbox._session_exchanges import SessionOptions
 from execbox.client import Client
-from execbox.errors import ExecboxError, InvalidRequest, RequestTooLarge
+from execbox.errors import ExecboxError
 from execbox.integrations import _smolagents_cells as cells
+from execbox.integrations._blame import is_about_the_code
 from execbox.session import Session
 
 __all__ = ["ExecboxExecutor", "ExecutionUnknown"]
@@ -169,9 +170,9 @@ class ExecboxExecutor(PythonExecutor):
     def _run(self, session: Session, code: str) -> wire.CellResponse:
         try:
             return session.run(code)
-        except (InvalidRequest, RequestTooLarge) as error:
-            raise InterpreterError(f"This code cannot be run: {error}") from error
         except ExecboxError as error:
+            if is_about_the_code(error):
+                raise InterpreterError(f"This code cannot be run: {error}") from error
             self._session = None
             raise ExecutionUnknown(f"the code's outcome is not known: {error}") from error
 
