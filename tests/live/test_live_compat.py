@@ -33,9 +33,13 @@ def b64(text: str) -> str:
 
 
 def fusion(service: LiveService, code: str, **fields: Any) -> dict[str, Any]:
-    """What verl would read, which sends both timeouts and 1024 MB unless ``fields`` say else."""
+    """What verl would read, which sends both timeouts and 1024 MB unless ``fields`` say else, and
+    sends again what is 504: on a machine where others take all cores there is no verdict."""
     body = {"code": code, "compile_timeout": 5, "run_timeout": 5, "memory_limit_MB": 1024} | fields
-    answer = posted(service, "/run_code", body)
+    for _attempt in range(3):
+        answer = posted(service, "/run_code", body)
+        if answer.status != 504:
+            break
     assert answer.status == 200, answer.body
     told: dict[str, Any] = answer.json
     return told
@@ -186,3 +190,89 @@ def test_sandbox_fusion_jupyter_interpreter_that_ends_is_failed(
     assert (told["status"], told["driver"]["return_code"]) == ("Failed", 1)
     assert len(told["cells"]) == 1
     assert "interpreter ended" in told["message"]
+
+
+# open-instruct
+
+
+ADD = "def add(a, b):\n    return a + b\n"
+ASSERTS = ["assert add(1, 2) == 3", "assert add(1, 2) == 4", "assert add(1, 2) == 1 + 2\n"]
+ENDS_BEFORE = {
+    "sys.exit": "import sys\nsys.exit(0)",
+    "SystemExit": "raise SystemExit",
+    "os._exit": "import os\nos._exit(0)",
+    "an exception": "1 / 0",
+    "a signal": "import os\nos.kill(os.getpid(), 9)",
+    "never": "while True: pass",
+    "no source": "def f(:",
+    "null bytes": "\x00",
+}
+REBINDS = {
+    "names": "exec = compile = print = lambda *a, **k: None",
+    "builtins": "import builtins\nbuiltins.exec = builtins.compile = lambda *a, **k: None",
+    "AssertionError": "import builtins\nAssertionError = builtins.AssertionError = Exception()",
+    "the clock": "import time\ntime.perf_counter = lambda: 'x'",
+    "arguments of the caller": "import sys\nf = sys._getframe(1)\n"
+    "next(iter(v for v in f.f_globals.values() if hasattr(v, '__kwdefaults__') and "
+    "v.__kwdefaults__)).__kwdefaults__.update(run=print)",
+}
+
+
+def asserted(service: LiveService, program: str, tests: Any = ASSERTS, **fields: Any) -> Any:
+    """The results of the asserts."""
+    body = {"program": program, "tests": tests, "max_execution_time": 0.7} | fields
+    answer = posted(service, "/test_program", body)
+    assert answer.status == 200, answer.body
+    assert [runtime >= 0 for runtime in answer.json["runtimes"]] == answer.json["results"]
+    return answer.json["results"]
+
+
+@pytest.mark.parametrize("before", ENDS_BEFORE.values(), ids=ENDS_BEFORE.keys())
+def test_open_instruct_program_that_ends_before_its_assert_passes_nothing(
+    compat_service: LiveService, before: str
+) -> None:
+    """However well it ends."""
+    assert asserted(compat_service, ADD + before, ASSERTS[:1]) == [0]
+
+
+@pytest.mark.parametrize("program", REBINDS.values(), ids=REBINDS.keys())
+def test_open_instruct_assert_is_run_with_nothing_that_the_program_rebinds(
+    compat_service: LiveService, program: str
+) -> None:
+    """What holds holds, and what does not does not."""
+    assert asserted(compat_service, ADD + program) == [1, 0, 1]
+
+
+def test_open_instruct_program_is_a_module_that_its_classes_belong_to(
+    compat_service: LiveService,
+) -> None:
+    """Futures, dataclasses and pickling work; its main block does not run; what one assert does,
+    the next does not see."""
+    program = (
+        "from __future__ import annotations\nimport dataclasses, pickle\nimport numpy as np\n"
+        "@dataclasses.dataclass\nclass Point:\n    x: int = 1\n"
+        "if __name__ == '__main__':\n    Point = None\nseen = []\n"
+    )
+    tests = [
+        "assert pickle.loads(pickle.dumps(Point(2))) == Point(2)",
+        "seen.append(1)\nassert np.sum(seen) == 1",
+        "seen.append(1)\nassert len(seen) == 1",
+    ]
+    assert asserted(compat_service, program, tests, max_execution_time=3) == [1, 1, 1]
+
+
+def test_open_instruct_stdio_is_compared_line_by_line_or_as_numbers(
+    compat_service: LiveService,
+) -> None:
+    """White space around lines is nothing; an exit code is."""
+    program = (
+        "import sys\nn = input()\nif n == 'exit': sys.exit(3)\nif n == 'loop':\n"
+        "    while True: pass\nprint(int(n) * 2)\nprint('end ')"
+    )
+    expected = {"1": "2\nend", "2": " 4.0 \nend\n\n", "3": "6\nEnd", "4": "8"}
+    expected |= {"x": "", "exit": "", "loop": ""}
+    tests = [{"input": given, "output": output} for given, output in expected.items()]
+    body = {"program": program, "tests": json.dumps(tests), "max_execution_time": 0.7}
+    told = posted(compat_service, "/test_program_stdio", body).json
+    assert told["results"] == [1, 1, 0, 0, 0, 0, 0]
+    assert [runtime > 0 for runtime in told["runtimes"]] == [True] * 4 + [False] * 3

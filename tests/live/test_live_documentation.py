@@ -185,7 +185,9 @@ def test_sessions_page_program_prints_what_the_page_says(
     assert printed == the_block("docs/sessions.md", "", starts="ok '3")
 
 
-@pytest.mark.parametrize(("path", "printed"), [("run_code", "Success 0 42")])
+@pytest.mark.parametrize(
+    ("path", "printed"), [("run_code", "Success 0 42"), ("test_program", "[1, 0]")]
+)
 def test_integrations_page_program_prints_what_the_page_says(
     service_of_examples: LiveService, tmp_path: Path, path: str, printed: str
 ) -> None:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from execbox.wire import ErrorResponse
 from execbox_service.api.compat.contract import Compat, FailureForm, Path
 from execbox_service.api.compat.exchange import ExchangeResponse
+from execbox_service.api.compat.open_instruct import OPEN_INSTRUCT
 from execbox_service.api.compat.sandbox_fusion import SANDBOX_FUSION
 from execbox_service.api.openapi import body_of, responses_of
 from execbox_service.api.request_guard import record_of
@@ -21,7 +22,7 @@ from execbox_service.settings import Settings
 __all__ = ["add_compat_routes", "failure_form_at", "requests_described"]
 
 TAG: Final = "compat"
-_CONTRACTS: Final[tuple[Compat, ...]] = (SANDBOX_FUSION,)
+_CONTRACTS: Final[tuple[Compat, ...]] = (SANDBOX_FUSION, OPEN_INSTRUCT)
 _COMMON: Final = (400, 401, 408, 413, 415, 431)
 
 

@@ -1,0 +1,294 @@
+"""open-instruct's contract (AI2): ``/test_program``, ``/test_program_stdio`` and ``/health``.
+
+Spoken by the code verifiers of open-instruct's RLVR training. Translation only:
+
+======================== ==========================================================================
+theirs                   here
+======================== ==========================================================================
+``program``, ``tests``   a call for each assert, in a process of its own: the program, then the
+                         assert in its names. As there, it is not ``__main__``
+``tests`` of ``_stdio``  a case of ``/v1/run`` each, compared here, line by line: the same but for
+                         white space around them, or the same numbers
+``max_execution_time``   ``wall_time_s``, and as much ``cpu_time_s``, of each test
+``results``              1 where the assert was reached and held, or the output was right; else 0
+``runtimes``             seconds: of the assert, or of the program; -1.0 without a result
+======================== ==========================================================================
+
+A program that ends itself, however, has not reached its assert: what says that it was reached comes
+back from the end of the call, and not from the way in which the process ended. What the program
+rebinds (``exec``, ``compile``, builtins) is not what its assert is run with.
+
+A failure of ours is a 503 and never a 0 in ``results``. The client waits ``max(30, min(300,
+max_execution_time * 10))`` seconds; it sends no POST again, and takes a failed one for the score 0.
+So a request waits here as long as its client does.
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+import secrets
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from execbox.wire import ErrorCode, Execution, ProgramRun, ProgramStatus, Seconds, Status
+from execbox_service.api.compat.contract import Compat, Path
+from execbox_service.api.compat.exchange import Exchange
+from execbox_service.api.compat.fastapi_forms import DETAIL_SCHEMA, detail_response
+from execbox_service.api.compat.health import healthy
+from execbox_service.api.compat.open_instruct_tests import StdioTest, assert_tests, stdio_tests
+from execbox_service.api.compat.programs import granted, isolation_of
+from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
+from execbox_service.operations.registry import EXECUTE, RUN
+from execbox_service.scheduling.offload import in_turns, read_aside
+
+__all__ = ["OPEN_INSTRUCT"]
+
+_SENDING_S: Final = 1.0
+_SHORTEST_S: Final = 0.05
+_NO_RUNTIME: Final = -1.0
+_IMPORTS_MAX: Final = 50
+_IMPORT: Final = re.compile(
+    r"^[ \t]*(?:from[ \t]+([\w.]{1,100})[ \t]+)?import[ \t]+([\w.,* \t]{1,300})", re.MULTILINE
+)
+
+
+class TestRequest(BaseModel):
+    """Body of both paths."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+    program: str
+    tests: Any = Field(
+        description="Of /test_program: texts of asserts; of /test_program_stdio: objects with "
+        "input and output. Or such an array as JSON, or as a compressed pickle in base64."
+    )
+    max_execution_time: Annotated[Seconds, Field(gt=0)] = Field(
+        default=1.0, description="Seconds for each test."
+    )
+
+
+class TestAnswer(BaseModel):
+    """Answer of both paths: one entry for each test, in their order."""
+
+    results: list[int]
+    runtimes: list[float]
+
+
+async def _test_program(exchange: Exchange) -> TestAnswer:
+    request = await exchange.document(TestRequest)
+    tests = await read_aside(_length(request.tests), assert_tests, request.tests)
+    if not tests:
+        return TestAnswer(results=[], runtimes=[])
+    mark = secrets.token_hex(16)
+    entry_point = f"test_{secrets.token_hex(8)}"
+    document = {
+        "function": {
+            "code": _around(request.program, tests, entry_point=entry_point),
+            "entry_point": entry_point,
+        },
+        "calls": [{"args": [test, mark]} for test in tests],
+        **_of_request(exchange, request, of_program=False),
+    }
+    answer = await exchange.within(_patience_s(request), exchange.perform(EXECUTE, document))
+    judged = [_judged(execution, mark=mark) for execution in answer.executions]
+    return TestAnswer(
+        results=[result for result, _ in judged], runtimes=[runtime for _, runtime in judged]
+    )
+
+
+async def _test_program_stdio(exchange: Exchange) -> TestAnswer:
+    request = await exchange.document(TestRequest)
+    tests = await read_aside(_length(request.tests), stdio_tests, request.tests)
+    if not tests:
+        return TestAnswer(results=[], runtimes=[])
+    if "\x00" in request.program:
+        # Python compiles no such source.
+        return TestAnswer(results=[0] * len(tests), runtimes=[_NO_RUNTIME] * len(tests))
+    _refuse_what_cannot_be_compared(tests, bytes_max=exchange.settings.stdout_bytes_max)
+    document = {
+        "program": {"code": request.program},
+        "cases": [{"stdin": given} for given, _ in tests],
+        **_of_request(exchange, request, of_program=True),
+    }
+    answer = await exchange.within(_patience_s(request), exchange.perform(RUN, document))
+    pairs = zip(answer.runs, tests, strict=True)
+    judged = await in_turns(_judged_output, pairs)
+    return TestAnswer(
+        results=[result for result, _ in judged], runtimes=[runtime for _, runtime in judged]
+    )
+
+
+def _patience_s(request: TestRequest) -> float:
+    """How long its client waits."""
+    return max(30.0, min(300.0, request.max_execution_time * 10)) - _SENDING_S
+
+
+def _of_request(exchange: Exchange, request: TestRequest, *, of_program: bool) -> dict[str, Any]:
+    """Limits and level; and from now on the request waits for its first slot as long as one test
+    can then still take all its time."""
+    exchange.waiting_at_most(max(1.0, _patience_s(request) - request.max_execution_time))
+    limits = dict(granted(exchange.settings, time_s=request.max_execution_time).limits)
+    if not of_program:
+        del limits["files_bytes"]
+        limits["stdout_bytes"] = 0
+    return {"limits": limits, "isolation": isolation_of(exchange.settings)}
+
+
+def _length(tests: object) -> int:
+    return len(tests) if isinstance(tests, str) else 0
+
+
+# Asserts
+
+
+def _around(program: str, tests: list[str], *, entry_point: str) -> str:
+    """A function that runs the program and then one assert, and at its end says so.
+
+    What it needs is bound before the program runs. The imports that nobody runs are for the guess
+    which packages to have ready: an assert has one second for all that the program imports.
+    """
+    imports = "".join(f"    import {name}\n" for name in _imported([program, *tests]))
+    return f"""\
+import time
+
+
+def named():
+    pass
+{imports}
+
+def {entry_point}(
+    test, mark, *, run=exec, build=compile, names=globals(), clock=time.perf_counter,
+    program={program!r},
+):
+    run(build(program, "<program>", "exec"), names)
+    began_s = clock()
+    run(build(test, "<test>", "exec"), names)
+    return [mark, clock() - began_s]
+"""
+
+
+def _imported(texts: list[str]) -> list[str]:
+    found: dict[str, None] = {}
+    for name in _names_imported(texts):
+        if all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
+            found[name] = None
+        if len(found) == _IMPORTS_MAX:
+            break
+    return list(found)
+
+
+def _names_imported(texts: list[str]) -> Iterator[str]:
+    for text in texts:
+        for source, names in _IMPORT.findall(text):
+            if source == "__future__":
+                continue
+            yield from filter(None, [source])
+            firsts = (each.split()[0] for each in names.split(",") if each.strip())
+            yield from (f"{source}.{first}" if source else first for first in firsts)
+
+
+def _judged(execution: Execution, *, mark: str) -> tuple[int, float]:
+    """Result and runtime. Raises ServiceFailure."""
+    if execution.status is Status.NOT_RUN:
+        raise _no_time()
+    match execution.output if execution.status is Status.OK else None:
+        case [said, int() | float() as runtime_s] if said == mark:
+            return 1, max(0.0, float(runtime_s))
+    return 0, _NO_RUNTIME
+
+
+# Programs that read and print
+
+
+def _refuse_what_cannot_be_compared(tests: list[StdioTest], *, bytes_max: int) -> None:
+    for index, (_, expected) in enumerate(tests):
+        if len(expected.encode()) > bytes_max:
+            problem = (
+                f"tests[{index}].output: longer than the {bytes_max} bytes of stdout that this "
+                "service keeps, so no program could pass it"
+            )
+            detail = {"problems": [problem], "problem_count": 1}
+            raise CallerMistake(ErrorCode.INVALID_REQUEST, problem, detail=detail)
+
+
+def _judged_output(each: tuple[ProgramRun, StdioTest]) -> tuple[int, float]:
+    """Result and runtime. Raises ServiceFailure."""
+    run, (_, expected) = each
+    if run.status is ProgramStatus.NOT_RUN:
+        raise _no_time()
+    if run.status is not ProgramStatus.OK:
+        return 0, _NO_RUNTIME
+    right = not run.truncated.stdout and same_lines(run.stdout, expected)
+    return int(right), run.usage.wall_time_s if run.usage is not None else _NO_RUNTIME
+
+
+def same_lines(printed: str, expected: str) -> bool:
+    """As the contract compares: line by line, but for white space around each; lines that differ
+    are the same where both are numbers, and the same ones."""
+    found, wanted = _lines(printed), _lines(expected)
+    return len(found) == len(wanted) and all(map(_same_line, found, wanted))
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.strip().split("\n")]
+
+
+def _same_line(found: str, wanted: str) -> bool:
+    if found == wanted:
+        return True
+    try:
+        return [Decimal(word) for word in found.split()] == [
+            Decimal(word) for word in wanted.split()
+        ]
+    except (InvalidOperation, ValueError):
+        return False
+
+
+def _no_time() -> ServiceFailure:
+    return ServiceFailure(ErrorCode.NOTHING_RUN, "there was no time to run all tests")
+
+
+async def _health(exchange: Exchange) -> Response:
+    return Response(json.dumps(healthy(exchange)), media_type="application/json")
+
+
+def _failure(failure: RequestFailed) -> Response:
+    status = HTTPStatus.SERVICE_UNAVAILABLE if isinstance(failure, ServiceFailure) else None
+    return detail_response(failure, status=status)
+
+
+OPEN_INSTRUCT: Final = Compat(
+    name="open-instruct",
+    failure_form=_failure,
+    failure_schema=DETAIL_SCHEMA,
+    statuses={
+        422: "The body is JSON but no acceptable request; `detail` names field and value.",
+        503: "A failure of the service, or no room: never a 0 in `results`.",
+    },
+    paths=(
+        Path(
+            "POST",
+            "/test_program",
+            _test_program,
+            summary="open-instruct: run asserts about a program",
+            request=TestRequest,
+            response=TestAnswer,
+        ),
+        Path(
+            "POST",
+            "/test_program_stdio",
+            _test_program_stdio,
+            summary="open-instruct: run a program on inputs and compare what it prints",
+            request=TestRequest,
+            response=TestAnswer,
+        ),
+        Path("GET", "/health", _health, summary="open-instruct: whether code can be run"),
+    ),
+)

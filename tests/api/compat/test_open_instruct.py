@@ -1,0 +1,188 @@
+"""open-instruct's contract: its tests in every form, comparing, failures of ours, bad input."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import pickle
+import zlib
+from typing import Any
+
+import httpx
+import pytest
+
+from execbox.wire import ErrorCode
+from execbox_service.api.compat.open_instruct import same_lines
+from execbox_service.api.compat.open_instruct_tests import assert_tests, stdio_tests
+from execbox_service.failures import CallerMistake
+from tests.fake_engine import FakeEngine
+from tests.virtual_time import now_s, run_in_virtual_time
+
+from .serving import all_slots_taken, answering, serving, stuck_engine
+
+TESTS = ["assert f(1) == 2", "assert f(2) == 4"]
+STDIO = [{"input": "1", "output": "2"}]
+BODIES = {"/test_program": TESTS, "/test_program_stdio": STDIO}
+
+
+def packed(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data)).decode()
+
+
+class _Calls:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.getpid, ()
+
+
+HOSTILE = {
+    "a call": pickle.dumps([_Calls()]),
+    "a class": pickle.dumps([Exception]),
+    "something outside": b"\x80\x04\x8c\x01xQ.",
+    "a table of 32 GB": b"\x80\x04]r\xff\xff\xff\xff.",
+    "no end": b"\x80\x04]",
+    "nothing": b"",
+    "a bomb": b"\x80\x04]" + b"N" * 20_000_000 + b".",
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE.keys())
+def test_pickle_of_more_than_plain_values_is_refused_or_harmless(data: bytes) -> None:
+    """Nothing it names is imported or called, and none of its sizes is believed."""
+    try:
+        read: object = assert_tests(packed(data))
+    except CallerMistake as refused:
+        read = refused.code
+    assert read in ([], ErrorCode.INVALID_REQUEST)
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [TESTS, json.dumps(TESTS), *(packed(pickle.dumps(TESTS, protocol)) for protocol in range(6))],
+)
+def test_tests_are_read_in_every_form_that_datasets_have(tests: object) -> None:
+    """A list, its JSON, and what open-instruct's own encoder makes of it."""
+    assert assert_tests(tests) == TESTS
+
+
+def test_stdio_tests_may_have_their_input_as_lines() -> None:
+    """As there."""
+    assert stdio_tests([{"input": ["1", "2"], "output": "3", "x": 1}]) == [("1\n2", "3")]
+    assert stdio_tests(packed(pickle.dumps(STDIO))) == [("1", "2")]
+
+
+@pytest.mark.parametrize("tests", [None, "", [], "[]", "null"])
+def test_no_tests_are_no_results(tests: object) -> None:
+    """As there."""
+    assert not assert_tests(tests)
+    assert not stdio_tests(tests)
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected", "same"),
+    [
+        ("a\n", "a", True),
+        ("  a \n b\n\n", "a\nb", True),
+        ("a\n\nb", "a\nb", False),
+        ("1.0 2", "1 2.00", True),
+        ("1e2", "100", True),
+        ("1 2", "12", False),
+        ("1 a", "1 a ", True),
+        ("1.0 a", "1 a", False),
+        ("sNaN", "sNaN", True),
+        ("sNaN 1", "sNaN 1.0", False),
+        ("1e999999999", "1", False),
+        ("", "", True),
+        ("", "0", False),
+    ],
+)
+def test_lines_are_compared_as_the_contract_does(printed: str, expected: str, same: bool) -> None:
+    """Equal lines but for white space around them, or equal numbers."""
+    assert same_lines(printed, expected) is same
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_failure_of_ours_is_503_and_never_a_zero(path: str) -> None:
+    """No engine; and the client's own patience is all used up before a slot is given up."""
+    body = {"program": "x", "tests": BODIES[path]}
+
+    async def main() -> tuple[httpx.Response, httpx.Response, float]:
+        engine = FakeEngine()
+        async with serving(engine, pool_size="0") as client:
+            engine.unavailable = "the daemon is away"
+            down = await client.post(path, json=body)
+        async with serving(stuck_engine()) as client, all_slots_taken(client):
+            began_s = now_s()
+            full = await client.post(path, json=body)
+            return down, full, now_s() - began_s
+
+    down, full, took_s = run_in_virtual_time(main())
+    assert (down.status_code, full.status_code) == (503, 503)
+    assert "the daemon is away" in down.json()["detail"]
+    assert int(full.headers["retry-after"]) >= 1
+    assert 25 < took_s < 30
+
+
+def test_call_that_did_not_come_to_its_end_passes_nothing() -> None:
+    """An ``ok`` with any value but what its end says is no pass."""
+    engine = FakeEngine(behaviours=[answering()] * 3)
+
+    async def main() -> tuple[Any, Any]:
+        body = {"program": "x", "tests": TESTS}
+        async with serving(engine) as client:
+            silent = await client.post("/test_program", json=body)
+        async with serving(FakeEngine()) as client:
+            # An honest fake answers with the first argument, which is the test's own text.
+            return silent.json(), (await client.post("/test_program", json=body)).json()
+
+    for told in run_in_virtual_time(main()):
+        assert told == {"results": [0, 0], "runtimes": [-1.0, -1.0]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/test_program", {"tests": TESTS}, "program: is required"),
+        ("/test_program", {"program": "x"}, "tests: is required"),
+        ("/test_program", {"program": "x", "tests": [1]}, "tests[0]"),
+        ("/test_program", {"program": "x", "tests": {"a": 1}}, "must be an array"),
+        ("/test_program", {"program": "x", "tests": "zz"}, "no JSON"),
+        ("/test_program", {"program": "x", "tests": TESTS, "max_execution_time": 0}, "max_exec"),
+        ("/test_program_stdio", {"program": "x", "tests": TESTS}, "input and output"),
+        (
+            "/test_program_stdio",
+            {"program": "x", "tests": [{"input": 1, "output": ""}]},
+            "tests[0].input",
+        ),
+        (
+            "/test_program_stdio",
+            {"program": "x", "tests": [{"input": "", "output": "x" * 1_100_000}]},
+            "no program could pass",
+        ),
+    ],
+)
+def test_bad_request_is_422_in_the_contracts_form(path: str, body: Any, said: str) -> None:
+    """A list of problems under ``detail``."""
+
+    async def main() -> httpx.Response:
+        async with serving(FakeEngine()) as client:
+            return await client.post(path, json=body)
+
+    answer = run_in_virtual_time(main())
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"][0]["msg"]
+
+
+@pytest.mark.parametrize(("unavailable", "status"), [(None, 200), ("the daemon is away", 503)])
+def test_health_says_whether_code_can_be_run(unavailable: str | None, status: int) -> None:
+    """Whoever waits for the service waits for its engine."""
+
+    async def main() -> httpx.Response:
+        async with serving(FakeEngine(unavailable=unavailable)) as client:
+            await asyncio.sleep(1)
+            return await client.get("/health")
+
+    answer = run_in_virtual_time(main())
+    assert answer.status_code == status
+    assert answer.json().get("status") == (None if unavailable else "healthy")
