@@ -66,6 +66,8 @@ class Streams:
     stderr_fd: int
     stdin_fd: int | None = None
     """A sealed memory file of this execution's own; None for an empty stdin."""
+    executable_fd: int | None = None
+    """A sealed memory file that holds a compiled program, for this process to become."""
 
 
 class Confinement:
@@ -97,25 +99,17 @@ class Confinement:
         *,
         mark_fd: int,
         before_filter: Callable[[], None] | None = None,
-    ) -> None:
+    ) -> int | None:
         """Take everything away that a job must not have. Raises if any step fails.
+
+        Returns the descriptor of ``streams.executable_fd`` from here on.
 
         ``before_filter`` is called as the job's user already, and a failure of it is one of ours.
 
         The position of ``mark_fd`` is moved once every step is done: the supervisor shares it, and
         can tell a job that was never confined, and so never ran, from one that ended early.
         """
-        mark_fd = fcntl.fcntl(mark_fd, fcntl.F_DUPFD, RESULT_FD + 1)
-        os.dup2(streams.stdout_fd, 1)
-        os.dup2(streams.stderr_fd, 2)
-        # The zygote's stdin is one open file for all: locks and flags on it would outlive a job.
-        if streams.stdin_fd is None:
-            os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
-        else:
-            os.dup2(streams.stdin_fd, 0)
-        os.dup2(streams.result_fd, RESULT_FD)
-        os.closerange(RESULT_FD + 1, mark_fd)
-        os.closerange(mark_fd + 1, _FD_MAX)
+        mark_fd, executable_fd = _take_descriptors(streams, mark_fd)
         os.setsid()
         _limit_cpu_time(terms)
         _raise_own_oom_score()
@@ -137,10 +131,34 @@ class Confinement:
         self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))
         os.lseek(mark_fd, CONFINED, os.SEEK_SET)
         os.close(mark_fd)
+        return executable_fd
 
     def _prctl(self, option: int, first: int = 0, second: int = 0) -> None:
         if self._prctl_of_libc(option, first, second, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), f"prctl option {option}")
+
+
+def _take_descriptors(streams: Streams, mark_fd: int) -> tuple[int, int | None]:
+    """Have the streams in their places and nothing else open but the mark, and the executable."""
+    mark_fd = fcntl.fcntl(mark_fd, fcntl.F_DUPFD, RESULT_FD + 1)
+    executable_fd = streams.executable_fd
+    if executable_fd is not None:
+        executable_fd = fcntl.fcntl(executable_fd, fcntl.F_DUPFD_CLOEXEC, mark_fd + 1)
+    os.dup2(streams.stdout_fd, 1)
+    os.dup2(streams.stderr_fd, 2)
+    # The zygote's stdin is one open file for all: locks and flags on it would outlive a job.
+    if streams.stdin_fd is None:
+        os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
+    else:
+        os.dup2(streams.stdin_fd, 0)
+    os.dup2(streams.result_fd, RESULT_FD)
+    os.closerange(RESULT_FD + 1, mark_fd)
+    last_fd = mark_fd
+    if executable_fd is not None:
+        os.closerange(mark_fd + 1, executable_fd)
+        last_fd = executable_fd
+    os.closerange(last_fd + 1, _FD_MAX)
+    return mark_fd, executable_fd
 
 
 def settle_zygote() -> None:

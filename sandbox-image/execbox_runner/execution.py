@@ -62,11 +62,18 @@ class Inputs:
     function_fd: int
     call_fd: int
     stdin_fd: int | None = None
+    executable_fd: int | None = None
+    """A program that has been compiled, for all executions of its job."""
+
+    @property
+    def optional_fds(self) -> dict[str, int]:
+        """Those that not every execution has, by their names in ``confine.Streams``."""
+        fds = {"stdin_fd": self.stdin_fd, "executable_fd": self.executable_fd}
+        return {name: fd for name, fd in fds.items() if fd is not None}
 
     def beside(self, stream_fds: list[int]) -> list[int]:
         """All that a job gets, in the order of ``zygote``."""
-        stdin_fds = [] if self.stdin_fd is None else [self.stdin_fd]
-        return [self.function_fd, self.call_fd, *stream_fds, *stdin_fds]
+        return [self.function_fd, self.call_fd, *stream_fds, *self.optional_fds.values()]
 
     def close(self) -> None:
         """Close those that are of one execution only."""
@@ -158,7 +165,8 @@ class Execution:
         if self._end_family is not None:
             self._container_cpu_before_ns = meters.container_cpu_ns(self._cgroup)
         self._open_streams()
-        send_packet(self._zygote, {"op": "run", **terms}, inputs.beside(self._write_fds))
+        request = {"op": "run", "given": list(inputs.optional_fds), **terms}
+        send_packet(self._zygote, request, inputs.beside(self._write_fds))
         for fd in self._write_fds:
             os.close(fd)
         started = self._from_zygote()

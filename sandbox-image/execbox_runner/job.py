@@ -120,7 +120,14 @@ def _run_program(
         if its_program["files"] or case["files"]:
             program_files.write_given(its_program["files"], case["files"])
 
-    confinement.enter(terms, streams, mark_fd=payloads.call_fd, before_filter=write_given)
+    executable_fd = confinement.enter(
+        terms, streams, mark_fd=payloads.call_fd, before_filter=write_given
+    )
+    if "language" in its_program:
+        # Imported here, as above: most programs are in Python.
+        from . import started_program
+
+        started_program.run(its_program, case, executable_fd=executable_fd)
     gc.enable()
     program.run(its_program, case)
 

@@ -29,9 +29,10 @@ _PATH_BYTES_MAX = 1024
 _READ_BYTES = 256 * 1024
 
 
-def write_source(source: bytes) -> None:
+def write_source(source: bytes | memoryview, *, name: str) -> None:
     """Put the program where jobs find it; root's, so that no job can change or remove it."""
-    fd = os.open(PATH, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(os.path.join(DIRECTORY, name), flags, 0o644)
     try:
         view = memoryview(source)
         while view:
@@ -40,9 +41,9 @@ def write_source(source: bytes) -> None:
         os.close(fd)
 
 
-def remove_source() -> None:
+def remove_source(name: str) -> None:
     """Take it away again."""
-    os.unlink(PATH)
+    os.unlink(os.path.join(DIRECTORY, name))
 
 
 def read_source() -> str:
@@ -111,6 +112,8 @@ class FetchRequest:
 
     globs: list[str]
     bytes_max: int
+    source_name: str = NAME
+    """Not sent: what the program is run from, which is no file of its own."""
 
 
 def request_bytes(request: FetchRequest) -> bytes:
@@ -134,7 +137,7 @@ def send_matching(fd: int, request: FetchRequest) -> None:
     found = _Found(request.bytes_max)
     os.chdir(DIRECTORY)
     for path in _paths(found):
-        if path != NAME and matches(path):
+        if path != request.source_name and matches(path):
             _take(found, path)
     told = {"sizes": found.sizes, "left_out": found.left_out}
     header = json.dumps(told, ensure_ascii=False).encode()

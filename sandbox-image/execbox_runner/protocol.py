@@ -32,7 +32,8 @@ class Kind(IntEnum):
     """What a frame says. Below 16: from the service. From 16: from the supervisor."""
 
     JOB = 1
-    """A function that the following calls use. Body: the job payload, opaque to the supervisor."""
+    """What the following calls use. Body: the job payload, a program's source, a compiled program;
+    all opaque to the supervisor."""
     EXECUTE = 2
     """Run one call. Body: the call payload, opaque to the supervisor."""
     SESSION = 3

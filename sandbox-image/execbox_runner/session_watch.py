@@ -94,7 +94,7 @@ class SessionProcess:
         cells_read, self._cells_fd = os.pipe2(os.O_CLOEXEC)
         writes = [write_result, write_stdout, write_stderr]
         fds = [inputs.function_fd, inputs.call_fd, *writes, cells_read]
-        send_packet(self._zygote, {"op": "run", **terms}, fds)
+        send_packet(self._zygote, {"op": "run", "given": ["stdin_fd"], **terms}, fds)
         for fd in (*writes, cells_read):
             os.close(fd)
         started = self._from_zygote()

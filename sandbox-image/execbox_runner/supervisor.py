@@ -21,15 +21,14 @@ from . import as_user, families, meters, program_files, user_ids, zygote
 from .execution import (
     Allowance,
     Execution,
-    Inputs,
     MachineOutOfMemory,
     Outcome,
     ServiceGone,
     ZygoteLost,
 )
+from .held_job import HeldJob, has_source
 from .job import REHEARSED
 from .live_output import LiveOutput
-from .memory_files import sealed_memory
 from .protocol import Kind, StreamClosed, read_frame, write_frame
 from .session_watch import SessionProcess
 from .zygotes import Zygotes
@@ -71,11 +70,9 @@ class Supervisor:
             held_bytes=self._held_now_bytes,
             on_change=self._note_memory,
         )
-        self._function_fd = -1
-        self._job: dict[str, Any] = {}
+        self._job = HeldJob()
         with open("/proc/self/uid_map", encoding="ascii") as file:
             self._user_ids = user_ids.choose(file.read())
-        self._has_program = False
         self._session: SessionProcess | None = None
         self._session_uid = -1
         self._free_space = meters.free_space()
@@ -104,7 +101,7 @@ class Supervisor:
             elif kind == Kind.EXECUTE:
                 if not self._execute(header, body):
                     return
-                if self._job["kept"]:
+                if self._job.header["kept"]:
                     self._tidy()
             elif kind == Kind.SESSION:
                 self._start_session(header)
@@ -145,24 +142,15 @@ class Supervisor:
     # Jobs
 
     def _start_job(self, header: dict[str, Any], body: bytes) -> None:
-        if self._function_fd >= 0:
-            os.close(self._function_fd)
-        program_bytes = header.get("program_bytes")
-        payload_bytes = len(body) - (program_bytes or 0)
-        self._function_fd = sealed_memory("function", body[:payload_bytes])
-        if program_bytes is not None or self._has_program:
+        """Hold a job, and count a program's source as what there is without it."""
+        changes_files = self._job.source_name is not None or has_source(header)
+        if changes_files:
             self._tidy()
-            self._put_program(body[payload_bytes:] if program_bytes is not None else None)
-        self._job = header
-
-    def _put_program(self, source: bytes | None) -> None:
-        """Have this program where jobs find it, and count it as what there is without them."""
-        if self._has_program:
-            program_files.remove_source()
-        self._has_program = source is not None
-        if source is not None:
-            program_files.write_source(source)
-        if self._tidied:
+            if not self._tidied:
+                # A file in the source's place could be what is left: its first call is refused.
+                return
+        self._job.replace(header, body)
+        if changes_files:
             self._free_space = meters.free_space()
             self._note_memory()
 
@@ -197,22 +185,22 @@ class Supervisor:
 
     def _run_call(self, header: dict[str, Any], body: bytes) -> tuple[Execution, Outcome, bool]:
         control = self._zygotes.having(
-            self._job["packages"],
+            self._job.header["packages"],
             environment=header.get("interpreter") or {},
-            room_bytes=self._job["runner_bytes"],
+            room_bytes=self._job.header["runner_bytes"],
         )
         self._reap_orphans()
         process_count = meters.read_number(self._cgroup.pids)
         uid = self._user_ids.draw()
         allowance = Allowance(**header["allowance"])
-        profile = self._job["profile"]
+        profile = self._job.header["profile"]
         execution = Execution(
             control,
             self._cgroup,
             allowance=allowance,
             end_family=(lambda: self._end_family(uid)) if profile == "processes" else None,
         )
-        inputs = self._inputs(header, body)
+        inputs = self._job.inputs(header, body)
         terms = {
             "uid": uid,
             "profile": profile,
@@ -232,18 +220,6 @@ class Supervisor:
         )
         return execution, outcome, reusable
 
-    def _inputs(self, header: dict[str, Any], body: bytes) -> Inputs:
-        """The call, and behind it what the job reads on stdin, if it has any."""
-        stdin_bytes = header.get("stdin_bytes")
-        if stdin_bytes is None:
-            return Inputs(self._function_fd, sealed_memory("call", body))
-        call_bytes = len(body) - stdin_bytes
-        return Inputs(
-            self._function_fd,
-            sealed_memory("call", body[:call_bytes]),
-            sealed_memory("stdin", body[call_bytes:]),
-        )
-
     def _tidy(self) -> None:
         """Remove what the last execution left, and see whether all is as it was before it."""
         uid, self._untidy_uid = self._untidy_uid, None
@@ -257,8 +233,7 @@ class Supervisor:
         self._held_bytes = self._held_now_bytes()
 
     def _held_now_bytes(self) -> int:
-        function_bytes = os.fstat(self._function_fd).st_size if self._function_fd >= 0 else 0
-        return meters.held_bytes(self._cgroup) - function_bytes
+        return meters.held_bytes(self._cgroup) - self._job.memory_bytes
 
     def _holds_more_memory(self) -> bool:
         """Whether memory is held that was not before; file caches, which come and go, aside."""
@@ -288,17 +263,17 @@ class Supervisor:
     # Sessions
 
     def _start_session(self, header: dict[str, Any]) -> None:
-        control = self._zygotes.for_one_process(self._job["packages"])
+        control = self._zygotes.for_one_process(self._job.header["packages"])
         uid = self._session_uid = self._user_ids.draw()
-        several = self._job["profile"] == "processes"
+        several = self._job.header["profile"] == "processes"
         self._session = SessionProcess(
             control,
             self._cgroup,
             allowance=Allowance(**header["allowance"]),
             signal_family=(lambda number: families.signal_all_of(uid, number)) if several else None,
         )
-        terms = {"uid": uid, "profile": self._job["profile"], "cpu_time_s": _SESSION_CPU_S}
-        inputs = Inputs(self._function_fd, sealed_memory("call", b"{}"))
+        terms = {"uid": uid, "profile": self._job.header["profile"], "cpu_time_s": _SESSION_CPU_S}
+        inputs = self._job.inputs({}, b"{}")
         self._session.start(terms, inputs)
         inputs.close()
 
@@ -332,7 +307,8 @@ class Supervisor:
         write_frame(self._out, Kind.FILES, told, files)
 
     def _fetched(self, asked: dict[str, Any], *, uid: int) -> bytes:
-        request = program_files.FetchRequest(**asked)
+        source_name = self._job.source_name or program_files.NAME
+        request = program_files.FetchRequest(**asked, source_name=source_name)
         return as_user.fetch(self._zygotes.base(), uid, request)
 
     # Cleaning up after a job

@@ -74,7 +74,7 @@ class _Zygote:
         try:
             match message.pop("op"):
                 case "run":
-                    self._run(Terms(**message), fds)
+                    self._run(message.pop("given"), fds, terms=Terms(**message))
                 case "clean":
                     self._as_user(message["uid"], residue.remove_own_files)
                 case "fetch":
@@ -87,8 +87,9 @@ class _Zygote:
             for fd in fds:
                 os.close(fd)
 
-    def _run(self, terms: Terms, fds: list[int]) -> None:
-        function_fd, call_fd, *stream_fds = fds
+    def _run(self, given: list[str], fds: list[int], *, terms: Terms) -> None:
+        """``given`` names what comes behind the three streams."""
+        function_fd, call_fd, result_fd, stdout_fd, stderr_fd, *given_fds = fds
         # Before it, or a short job could have used more time than it seems to have had.
         started_ns = time.monotonic_ns()
         pid = os.fork()
@@ -98,7 +99,12 @@ class _Zygote:
                     self._confinement,
                     terms,
                     job.Payloads(function_fd=function_fd, call_fd=call_fd),
-                    streams=Streams(*stream_fds),
+                    streams=Streams(
+                        result_fd,
+                        stdout_fd,
+                        stderr_fd,
+                        **dict(zip(given, given_fds, strict=True)),
+                    ),
                 )
             finally:
                 os._exit(_FAILED_EXIT)
