@@ -56,6 +56,7 @@ _OF_PROGRAMS = ("arguments", "stdin", "files", "fetch", "language")
 _NON_FINITE_ADVICE = "; to give it to the function all the same, execute with non_finite"
 _PROBE_TIMEOUT_S = 5.0
 _COMPARING_TIMEOUT_S = 60.0
+_COMPILE_WALL_FACTOR = 2
 # Of the service: an execution that the wall clock cannot judge is stopped at four times its wall
 # limit and run once more, alone.
 _HARD_STOP_FACTOR = 4
@@ -293,7 +294,11 @@ def cases_bound_s(request: wire.RunRequest) -> float:
     """As ``job_bound_s``, for a program that is compiled once and run once per case."""
     limits = request.limits
     run_s = limits.wall_time_s * _HARD_STOP_FACTOR * _RERUN_FACTOR
-    return min((len(request.cases or ()) + 1) * run_s, limits.job_time_s + run_s)
+    compile_s = 0.0
+    if request.program.language == "cpp":
+        compile_s = _COMPILE_WALL_FACTOR * limits.compile_time_s * _HARD_STOP_FACTOR * _RERUN_FACTOR
+    bound_s = min((len(request.cases or ()) + 1) * run_s, limits.job_time_s + run_s)
+    return bound_s + compile_s
 
 
 def _after_job_time_s(request: wire.ExecuteRequest | wire.GenerateRequest) -> float:

@@ -290,6 +290,9 @@ class Settings(BaseSettings):
     files_bytes_max: int = Field(
         default=16 * 1024 * 1024, ge=0, le=16 * 1024 * 1024, description="Highest files_bytes."
     )
+    compile_time_s_max: float = Field(
+        default=60, ge=0.1, le=60, description="Highest compile_time_s."
+    )
     job_time_s_max: float = Field(default=3600, ge=1, le=3600, description="Highest job_time_s.")
     calls_max: int = Field(default=CALLS_MAX, ge=1, le=CALLS_MAX, description="Calls in one job.")
 

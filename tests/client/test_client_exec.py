@@ -87,6 +87,7 @@ def test_exec_options_reach_the_request(
         *("--fetch", "*.svg", "--into", str(tmp_path / "new"), "--expected", str(tmp_path / "out")),
         *("--comparator", "tokens", "--cpu-time-s", "1.5", "--wall-time-s", "3"),
         *("--memory-mb", "64", "--stdout-bytes", "0", "--job-time-s", "30", "--files-bytes", "9"),
+        *("--compile-time-s", "2.5"),
         *("--isolation", "process", "--profile", "processes"),
         *("--", "--json", "-", "--", "a b", ""),
     ]
@@ -107,6 +108,7 @@ def test_exec_options_reach_the_request(
             "stdout_bytes": 0,
             "job_time_s": 30.0,
             "files_bytes": 9,
+            "compile_time_s": 2.5,
         },
         "isolation": "process",
         "profile": "processes",
@@ -121,6 +123,30 @@ def test_exec_program_from_stdin_is_sent(
     connected.reply(200, response({}))
     assert main(["exec", "-", "--stdin", "4"]) == 0
     assert connected.received[0].json["program"] == {"code": SOURCE, "stdin": "4"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "language"),
+    [
+        ("a.py", [], None),
+        ("a", [], None),
+        ("a.sh", [], "bash"),
+        ("a.bash", [], "bash"),
+        ("a.cpp", [], "cpp"),
+        ("a.cc", [], "cpp"),
+        ("a.cxx", [], "cpp"),
+        ("a.txt", ["--language", "cpp"], "cpp"),
+        ("a.sh", ["--language", "python"], "python"),
+    ],
+)
+def test_exec_language_is_that_of_the_name_or_as_it_is_given(
+    connected: ScriptedServer, tmp_path: Path, name: str, options: list[str], language: str | None
+) -> None:
+    """What is left to the service is Python."""
+    (tmp_path / name).write_text("source\n")
+    connected.reply(200, response({}))
+    assert main(["exec", str(tmp_path / name), *options]) == 0
+    assert connected.received[0].json["program"].get("language") == language
 
 
 # What is shown
@@ -172,6 +198,16 @@ def test_terminal_shows_bytes_that_it_would_obey_as_escapes() -> None:
         ({"status": "exit_nonzero", "exit_code": 3}, 3, ""),
         ({"status": "exit_nonzero", "exit_code": 255}, 255, ""),
         ({"status": "invalid_code", "exit_code": 1}, 1, "ended as invalid_code\n"),
+        (
+            {"status": "compile_error", "exit_code": 1, "error": {"type": "E", "message": "why"}},
+            1,
+            "ended as compile_error (why)\n",
+        ),
+        (
+            {"status": "compile_error", "exit_code": None, "error": {"type": "E", "message": "w"}},
+            122,
+            "ended as compile_error (w)\n",
+        ),
         (
             {"status": "no_result", "exit_code": None, "signal": "SIGSEGV"},
             139,

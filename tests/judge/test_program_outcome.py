@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from execbox.wire import ExpectedStdout, Limits, ProgramRun
+from execbox.wire import ExpectedStdout, Language, Limits, ProgramRun
 from execbox_service.judge import program_outcome
 from execbox_service.runner_frames import Measured, Result
 from tests.fake_engine import measured, report_frame
@@ -20,12 +20,19 @@ OK = report_frame(b"")
 
 
 def judged(
-    frame: bytes = OK, *, stdout: bytes = b"", files: bytes | None = None, **fields: Any
+    frame: bytes = OK,
+    *,
+    stdout: bytes = b"",
+    files: bytes | None = None,
+    language: Language = "python",
+    **fields: Any,
 ) -> ProgramRun:
     """The run of such a result under ``LIMITS``; ``files`` as a sandbox sends what was fetched."""
     header = {"sizes": (len(frame), len(stdout), 0)} | measured(0, **fields)
     result = Result(Measured.model_validate(header), frame, stdout, b"", files or b"")
-    return program_outcome.judge(result, limits=LIMITS, fetched=files is not None)
+    return program_outcome.judge(
+        result, limits=LIMITS, language=language, fetched=files is not None
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,6 +61,26 @@ def test_run_has_the_first_status_that_applies(
 ) -> None:
     """Kernel evidence first, then how the process ended; a program's word only tells why."""
     assert judged(frame, **fields).status == status
+
+
+@pytest.mark.parametrize(
+    ("language", "exit_code", "signal"),
+    [
+        ("bash", 139, "SIGSEGV"),
+        ("bash", 137, "SIGKILL"),
+        ("bash", 128, None),
+        ("bash", 255, None),
+        ("bash", 3, None),
+        ("cpp", 139, None),
+        ("python", 139, None),
+    ],
+)
+def test_exit_code_of_a_shell_names_the_signal_that_it_stands_for(
+    language: Language, exit_code: int, signal: str | None
+) -> None:
+    """A shell has no other way to say which signal ended what it started."""
+    run = judged(b"", exit_code=exit_code, language=language)
+    assert (run.status, run.exit_code, run.signal) == ("exit_nonzero", exit_code, signal)
 
 
 def test_run_that_raised_says_what() -> None:

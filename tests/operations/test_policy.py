@@ -141,3 +141,82 @@ def test_permitted_cases_are_no_more_than_the_operators_maximum() -> None:
     assert permitted_cases(_program(cases=[{}, {}]), settings).cases is not None
     with pytest.raises(CallerMistake, match="cases: 3 cases are more than"):
         permitted_cases(_program(cases=[{}, {}, {}]), settings)
+
+
+@pytest.mark.parametrize("language", ["bash", "cpp"])
+def test_permitted_language_with_processes_of_its_own_has_their_profile(language: str) -> None:
+    """Whether or not the request says so, and whatever the operator's first profile is."""
+    settings = load_settings({"profiles_allowed": "default,processes"})
+    program = {"code": "", "language": language}
+    for fields in ({}, {"profile": "processes"}):
+        assert permitted_cases(_program(program=program, **fields), settings).profile == "processes"
+    with pytest.raises(CallerMistake, match="set profile to processes, or leave it out") as caught:
+        permitted_cases(_program(program=program, profile="default"), settings)
+    assert (caught.value.code, caught.value.http_status) == ("invalid_request", 422)
+    assert permitted_cases(_program(), settings).profile == "default"
+
+
+def test_permitted_language_needs_a_profile_that_the_operator_permits() -> None:
+    """The message names the setting, because nothing in the request can help."""
+    with pytest.raises(CallerMistake, match="EXECBOX_PROFILES_ALLOWED") as caught:
+        permitted_cases(_program(program={"code": "", "language": "cpp"}), load_settings({}))
+    assert (caught.value.code, caught.value.http_status) == ("profile_not_permitted", 422)
+    assert "cpp needs profile processes" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [
+        (["x" * 131_071] * 32, False),
+        (["x" * 131_072], True),
+        (["ü" * 65_536], True),
+        (["x" * 131_071] * 33, True),
+    ],
+)
+def test_permitted_arguments_are_what_a_program_can_be_started_with(
+    arguments: list[str], *, refused: bool
+) -> None:
+    """Of the program and of each case; a Python program, which is not started, takes any."""
+    settings = load_settings({"profiles_allowed": "default,processes"})
+    own = _program(program={"code": "", "language": "cpp", "arguments": arguments})
+    of_case = _program(
+        program={"code": "", "language": "bash"}, cases=[{}, {"arguments": arguments}]
+    )
+    permitted_cases(_program(program={"code": "", "arguments": arguments}), settings)
+    if not refused:
+        permitted_cases(own, settings)
+        permitted_cases(of_case, settings)
+        return
+    with pytest.raises(CallerMistake, match=r"program\.arguments: \d+ bytes of arguments"):
+        permitted_cases(own, settings)
+    with pytest.raises(CallerMistake, match=r"cases\[1\]\.arguments: \d+ bytes of arguments"):
+        permitted_cases(of_case, settings)
+
+
+@pytest.mark.parametrize(
+    ("language", "path", "refused"),
+    [
+        ("python", "program.py", True),
+        ("bash", "program.sh", True),
+        ("bash", "program.py", True),
+        ("bash", "program.cpp", False),
+        ("cpp", "program.cpp", True),
+        ("cpp", "program.cpp/a", True),
+        ("cpp", "program.sh", False),
+        ("python", "program.sh", False),
+    ],
+)
+def test_files_cannot_have_the_name_of_the_source(
+    language: str, path: str, *, refused: bool
+) -> None:
+    """Of the program and of a case; what other languages call it is free."""
+    program = {"code": "", "language": language}
+    for fields in (
+        {"program": program | {"files": {path: ""}}},
+        {"program": program, "cases": [{"files": {path: ""}}]},
+    ):
+        if refused:
+            with pytest.raises(ValueError, match=r"is reserved|is a file, and a folder"):
+                RunRequest.model_validate(fields)
+        else:
+            RunRequest.model_validate(fields)

@@ -8,6 +8,7 @@ sandbox has the standard library only.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,12 @@ PROGRAM: dict[str, Any] = {
     "cases": [{}] * 3,
     "isolation": "process",
 }
+WITHOUT_COMPILER: dict[str, Any] = {
+    "program": {"code": "int main() {}", "language": "cpp"},
+    "profile": "processes",
+    "isolation": "process",
+}
+"""What becomes a different program writes nothing of what it went through, unless it cannot."""
 CELLS = (
     "import sys\nx = [1, 2]\nx",
     "1 / 0",
@@ -163,6 +170,11 @@ async def go_through(sandboxes: Weakened) -> list[str]:
     program = RunRequest.model_validate(PROGRAM)
     answered = await run(sandboxes.backend, program, caller=CALLER)
     statuses += [str(each.status.value) for each in answered.runs]
+    facts = replace(sandboxes.backend.facts, languages=("python", "cpp"))
+    mistaken = replace(sandboxes.backend, facts=facts)
+    compiled = RunRequest.model_validate(WITHOUT_COMPILER)
+    answered = await run(mistaken, compiled, caller=CALLER)
+    statuses += [str(each.status.value) for each in answered.runs]
     return statuses + await go_through_cells(sandboxes)
 
 
@@ -194,7 +206,7 @@ async def test_runner_is_gone_through_in_real_sandboxes(written: Path) -> None:
         async with weakened(options={"Binds": binds}) as sandboxes:
             statuses = await go_through(sandboxes)
     assert set(statuses) >= {
-        *("ok", "exception", "exit_nonzero", "invalid_code"),
+        *("ok", "exception", "exit_nonzero", "invalid_code", "compile_error"),
         *("timeout", "memory_exceeded", "no_result"),
     }
     found = steps_of(written)

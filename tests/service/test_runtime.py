@@ -107,6 +107,7 @@ async def test_capabilities_give_the_operators_limits_and_lower_defaults_to_them
         "stdout_bytes": 2**20,
         "job_time_s": 3600,
         "files_bytes": 16 * 2**20,
+        "compile_time_s": 60,
     }
     assert set(able.limits_default) == set(able.limits_max)
     assert able.limits_default["cpu_time_s"] == 1.5

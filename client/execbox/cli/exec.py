@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import binascii
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -30,10 +30,18 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "exec_program"]
 
 _LIMITS = tuple(name for name in wire.Limits.model_fields if name != "output_bytes")
+_PROGRAM_LIMITS = ("files_bytes", "compile_time_s")
+_LANGUAGE_OF_SUFFIX: Mapping[str, wire.Language] = {
+    ".sh": "bash",
+    ".bash": "bash",
+    ".cpp": "cpp",
+    ".cc": "cpp",
+    ".cxx": "cpp",
+}
 
 _DESCRIPTION = """\
-Run a whole Python program in the service, as `python FILE` would: what it writes to stdout and
-stderr is written here, and its exit code is this command's. With --cases it is run once per case,
+Run a whole program in the service, as `python FILE` would: what it writes to stdout and stderr is
+written here, and its exit code is this command's. With --cases it is run once per case,
 each in a process of its own, and a line of JSON is written for each."""
 
 _EPILOG = """\
@@ -43,6 +51,7 @@ examples:
   execbox exec plot.py --file data.csv=local.csv --fetch '*.svg' --into out
   execbox exec sum.py --stdin-file in.txt --expected out.txt --comparator numbers
   execbox exec sum.py --cases cases.jsonl                      one case a line
+  execbox exec sum.cpp --stdin '1 2'                           compiled with g++, then run
   echo 'print(1)' | execbox exec -
 
 A line of --cases is {"stdin", "arguments", "files", "expected"}, each of which may be left out.
@@ -69,14 +78,20 @@ def add_parser(commands: Subparsers) -> None:
     """Add `exec` to the command line."""
     parser = commands.add_parser(
         "exec",
-        help="run one whole Python program in the service",
+        help="run one whole program in the service",
         usage="execbox exec [options] FILE [-- ARGUMENT ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     keep_words_after_dashes(parser)
-    parser.add_argument("file", metavar="FILE", help="Python source; - reads standard input")
+    parser.add_argument("file", metavar="FILE", help="the source; - reads standard input")
+    parser.add_argument(
+        "--language",
+        choices=get_args(wire.Language),
+        help="what it is written in (default: bash for FILE.sh and FILE.bash, cpp for FILE.cpp, "
+        "FILE.cc and FILE.cxx, else python); bash and cpp need a service whose image has them",
+    )
     parser.add_argument("--url", help="the service (default: EXECBOX_URL)")
     parser.add_argument("--json", action="store_true", help="print the response as one JSON line")
     _add_given_options(parser.add_argument_group("what the program is given"))
@@ -102,7 +117,8 @@ def _add_given_options(group: argparse._ArgumentGroup) -> None:
         metavar="PATH=LOCAL",
         help="the file LOCAL, as PATH in its working directory; can be repeated",
     )
-    add_number_option(group, wire.ProgramLimits, "files_bytes")
+    for name in _PROGRAM_LIMITS:
+        add_number_option(group, wire.ProgramLimits, name)
 
 
 def _add_file_options(group: argparse._ArgumentGroup) -> None:
@@ -230,6 +246,7 @@ class _Request:
             stdin=self._stdin,
             files=self._files or None,
             fetch=args.fetch or None,
+            language=args.language or _LANGUAGE_OF_SUFFIX.get(Path(args.file).suffix),
             expected=self.expected,
             stop_at_first_failure=args.stop_at_first_failure or None,
             limits=_limits(args),
@@ -257,8 +274,8 @@ def _file(text: str) -> tuple[str, str]:
 def _limits(args: argparse.Namespace) -> wire.ProgramLimits | None:
     limits = given_limits(args)
     given = {} if limits is None else limits.model_dump(exclude_unset=True)
-    if args.files_bytes is not None:
-        given["files_bytes"] = args.files_bytes
+    of_programs = {name: getattr(args, name) for name in _PROGRAM_LIMITS}
+    given |= {name: value for name, value in of_programs.items() if value is not None}
     return wire.ProgramLimits.model_validate(given) if given else None
 
 
@@ -272,6 +289,8 @@ def _tell(run: wire.ProgramRun, args: argparse.Namespace, terminal: Terminal) ->
     """On standard error: whatever the exit code and the program's own output do not say."""
     if run.status not in (wire.ProgramStatus.OK, wire.ProgramStatus.EXIT_NONZERO):
         why = [text for text in (run.limit, run.signal) if text]
+        if run.status is wire.ProgramStatus.COMPILE_ERROR and run.error is not None:
+            why = [] if run.error.message in run.stderr else [run.error.message]
         detail = f" ({', '.join(why)})" if why else ""
         terminal.error(f"{args.file}: ended as {run.status.value}{detail}")
     elif run.verdict is wire.ProgramVerdict.INCORRECT:
@@ -293,5 +312,9 @@ def _exit_code(run: wire.ProgramRun) -> int:
     number = getattr(signal, run.signal or "", None)
     if isinstance(number, signal.Signals):
         return 128 + number
-    mirrored = (wire.ProgramStatus.EXIT_NONZERO, wire.ProgramStatus.INVALID_CODE)
+    mirrored = (
+        wire.ProgramStatus.EXIT_NONZERO,
+        wire.ProgramStatus.INVALID_CODE,
+        wire.ProgramStatus.COMPILE_ERROR,
+    )
     return run.exit_code or ExitCode.NO_END if run.status in mirrored else ExitCode.NO_END

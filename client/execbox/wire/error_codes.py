@@ -82,6 +82,7 @@ class ErrorCode(StrEnum):
     LIMIT_ABOVE_MAXIMUM = "limit_above_maximum"
     ISOLATION_NOT_PERMITTED = "isolation_not_permitted"
     PROFILE_NOT_PERMITTED = "profile_not_permitted"
+    LANGUAGE_NOT_AVAILABLE = "language_not_available"
     COMPARISON_TOO_LONG = "comparison_too_long"
 
     # Sessions
@@ -202,6 +203,11 @@ ERROR_CODES: Final[Mapping[ErrorCode, ErrorFacts]] = {
         422,
         "the operator does not permit this profile",
         remedy="use one that detail.permitted names",
+    ),
+    ErrorCode.LANGUAGE_NOT_AVAILABLE: _caller(
+        422,
+        "the sandbox image has no such language",
+        remedy="use one that detail.available names, or a service whose image has it",
     ),
     ErrorCode.COMPARISON_TOO_LONG: _caller(
         422,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
@@ -23,7 +23,9 @@ from execbox.wire.vocabularies import (
 __all__ = [
     "FILES_MAX",
     "PROGRAM_NAME",
+    "PROGRAM_NAMES",
     "Case",
+    "Compilation",
     "ExpectedStdout",
     "FetchedFile",
     "FileLeftOut",
@@ -38,6 +40,12 @@ __all__ = [
 
 PROGRAM_NAME = "program.py"
 """The source's own file in the working directory; no given file can have its name."""
+PROGRAM_NAMES: Final[Mapping[Language, str]] = {
+    "python": PROGRAM_NAME,
+    "bash": "program.sh",
+    "cpp": "program.cpp",
+}
+"""The same by language; program.py is no given file's name in any."""
 FILES_MAX = 1000
 """Most files that a case can be given, and that can be fetched of it."""
 _PATH_BYTES_MAX = 1024
@@ -102,7 +110,7 @@ class Program(Request):
     code: Text = Field(description="The source. Python 3.11, unless language says otherwise.")
     language: Language = "python"
     arguments: Arguments = Field(
-        default_factory=list, description="What follows the program's name in sys.argv."
+        default_factory=list, description="What follows the program's name (in sys.argv, argv, $@)."
     )
     stdin: Content | None = Field(default=None, description="null is an empty stdin.")
     files: Files = Field(
@@ -130,6 +138,11 @@ class ProgramLimits(Limits):
         default=16 * 1024 * 1024,
         description="Bytes of all files that one case is given, and of all that are fetched.",
     )
+    compile_time_s: Annotated[float, Field(ge=0.1, le=60)] = Field(
+        default=10.0,
+        description="CPU seconds of the compiler, where the language has one; twice as many of "
+        "elapsed time.",
+    )
 
 
 class RunRequest(Request):
@@ -153,7 +166,8 @@ class RunRequest(Request):
 
     @model_validator(mode="after")
     def _files_can_be_written(self) -> Self:
-        _check_tree(self.program.files, of="program.files")
+        own_name = PROGRAM_NAMES[self.program.language]
+        _check_tree(self.program.files, own_name=own_name, of="program.files")
         for index, case in enumerate(self.cases or ()):
             if case.files:
                 together = {**self.program.files, **case.files}
@@ -162,16 +176,18 @@ class RunRequest(Request):
                         f"cases[{index}].files: {len(together)} files with the program's own, and "
                         f"{FILES_MAX} are the most"
                     )
-                _check_tree(together, of=f"cases[{index}].files")
+                _check_tree(together, own_name=own_name, of=f"cases[{index}].files")
         return self
 
 
-def _check_tree(files: Mapping[str, object], *, of: str) -> None:
-    """Raises ValueError where a path is needed both as a file and as a folder."""
+def _check_tree(files: Mapping[str, object], *, own_name: str, of: str) -> None:
+    """Raises ValueError where a path is the program's own, or both a file and a folder."""
+    if own_name in files:
+        raise ValueError(f"{of}: {own_name} is reserved: it is the program's own source")
     for path in files:
         folder = path.rpartition("/")[0]
         while folder:
-            if folder in files or folder == PROGRAM_NAME:
+            if folder in files or folder == own_name:
                 raise ValueError(f"{of}: {folder!r:.100} is a file, and a folder of {path!r:.100}")
             folder = folder.rpartition("/")[0]
 
@@ -195,7 +211,11 @@ class ProgramRun(Response):
 
     status: ProgramStatus
     exit_code: int | None = Field(default=None, description="Null where a signal ended it.")
-    signal: str | None = Field(default=None, description="Name such as SIGSEGV, if one ended it.")
+    signal: str | None = Field(
+        default=None,
+        description="Name such as SIGSEGV, if one ended it; of a bash program also the signal that "
+        "its exit code, 128 and a number, stands for.",
+    )
     limit: Literal["cpu_time", "wall_time"] | None = Field(
         default=None, description="With timeout: which limit was reached."
     )
@@ -208,7 +228,9 @@ class ProgramRun(Response):
     files: dict[str, FetchedFile] = Field(default_factory=dict)
     files_left_out: list[FileLeftOut] = Field(default_factory=list)
     error: ExecutionError | None = Field(
-        default=None, description="What it raised and did not catch; the traceback is on stderr."
+        default=None,
+        description="What a Python program raised and did not catch; the traceback is on stderr. "
+        "With compile_error: what the compiler said, or which limit it reached.",
     )
     verdict: ProgramVerdict | None = Field(
         default=None,
@@ -217,10 +239,21 @@ class ProgramRun(Response):
     usage: Usage | None = Field(default=None, description="Null for not_run.")
 
 
+class Compilation(Response):
+    """What the compiler said, and what it took: once for all cases."""
+
+    stderr: str = Field(description="Warnings and errors; its first 64 KiB.")
+    truncated: bool = False
+    usage: Usage | None = Field(default=None, description="Null where it was never started.")
+
+
 class RunResponse(Response):
     """Answer of ``POST /v1/run``: one run per case, in the order of the cases."""
 
     runs: list[SerializeAsAny[ProgramRun]]
+    compilation: Compilation | None = Field(
+        default=None, description="Null where the language has no compiler."
+    )
     isolation: Isolation
     engine: str
     image: str = Field(description="Id of the sandbox image, which docker run accepts.")

@@ -45,8 +45,9 @@ StdoutComparator: TypeAlias = Literal["exact", "trimmed", "tokens", "numbers"]
 """When a program printed what was expected. ``exact``: the same characters. ``trimmed``: but for
 white space at the ends of lines and of the whole. ``tokens``: the same words. ``numbers``: the same
 words, where a number with a point or an exponent may be off by 1e-6, absolute or relative."""
-Language: TypeAlias = Literal["python"]
-"""What a program is written in."""
+Language: TypeAlias = Literal["python", "bash", "cpp"]
+"""What a program is written in. ``bash`` and ``cpp`` (C++17) need an image that has them, and are
+run in profile ``processes``."""
 Extraction: TypeAlias = Literal["tolerant", "strict"]
 """How an answer is taken out of a text. ``tolerant``: whatever unambiguously says it is the answer,
 the last one. ``strict``: by the rule of CodeI/O's scripts, for results to compare with theirs."""
@@ -103,7 +104,8 @@ class ProgramStatus(StrEnum):
     """How one run of a program ended: always about the program, never about the service.
 
     Where several apply, the first of this order wins: ``memory_exceeded``, ``timeout``,
-    ``output_too_large``, ``no_result``, ``invalid_code``, ``exit_nonzero``.
+    ``output_too_large``, ``no_result``, ``invalid_code``, ``exit_nonzero``. With
+    ``compile_error`` the program never began.
     """
 
     OK = "ok"
@@ -120,7 +122,9 @@ class ProgramStatus(StrEnum):
     NO_RESULT = "no_result"
     """A signal ended it that the service did not send: a crash, or a kill of its own."""
     INVALID_CODE = "invalid_code"
-    """The source does not compile; Python's own message is on stderr, the exit code is 1."""
+    """The source is no Python; Python's own message is on stderr, the exit code is 1."""
+    COMPILE_ERROR = "compile_error"
+    """Of a language with a compiler: it refused the source, or reached a limit of its own."""
     NOT_RUN = "not_run"
     """Its turn never came: ``job_time_s`` was over, or an earlier case failed. No verdict."""
 
@@ -136,6 +140,7 @@ class ProgramVerdict(StrEnum):
     OUTPUT_TOO_LARGE = "output_too_large"
     NO_RESULT = "no_result"
     INVALID_CODE = "invalid_code"
+    COMPILE_ERROR = "compile_error"
     NOT_RUN = "not_run"
 
 

@@ -5,11 +5,14 @@ Pure. How a function's call ended is in ``outcome``; what the two have in common
 
 from __future__ import annotations
 
+import signal
 from base64 import b64encode
+from typing import Final
 
 from execbox.wire import (
     ExpectedStdout,
     FetchedFile,
+    Language,
     Limits,
     ProgramRun,
     ProgramStatus,
@@ -23,6 +26,9 @@ from execbox_service.judge.stdout_comparison import same_stdout
 from execbox_service.runner_frames import JobReport, Measured, Result
 
 __all__ = ["judge", "memory_exceeded", "not_run", "with_verdict"]
+
+_SHELL_SIGNAL_BASE: Final = 128
+_SIGNALS: Final = frozenset(signal.Signals)
 
 
 def decide(measured: Measured, report: JobReport | None, *, cpu_limit_ns: int) -> ProgramStatus:
@@ -39,7 +45,7 @@ def decide(measured: Measured, report: JobReport | None, *, cpu_limit_ns: int) -
     return ProgramStatus.EXIT_NONZERO
 
 
-def judge(result: Result, *, limits: Limits, fetched: bool) -> ProgramRun:
+def judge(result: Result, *, limits: Limits, language: Language, fetched: bool) -> ProgramRun:
     """The run as the API reports it, without a verdict. ``fetched``: files were asked for."""
     measured, report = result.measured, result.report
     cpu_limit_ns = round(limits.cpu_time_s * 1e9)
@@ -53,7 +59,7 @@ def judge(result: Result, *, limits: Limits, fetched: bool) -> ProgramRun:
     return ProgramRun(
         status=status,
         exit_code=measured.exit_code,
-        signal=None if ended_by_us else outcome.signal_name(measured.signal),
+        signal=None if ended_by_us else _signal_name(measured, language),
         limit=at_limit.limit if at_limit is not None else None,
         stdout=stdout.text,
         stderr=stderr.text,
@@ -67,6 +73,15 @@ def judge(result: Result, *, limits: Limits, fetched: bool) -> ProgramRun:
         error=outcome.error_of(report) if report is not None and reports_error else None,
         usage=outcome.usage_of(measured),
     )
+
+
+def _signal_name(measured: Measured, language: Language) -> str | None:
+    """Which signal ended it: a shell ends with 128 and the number of the one that ended what it
+    started last, or its script means to say so."""
+    if language == "bash" and measured.exit_code is not None:
+        number = measured.exit_code - _SHELL_SIGNAL_BASE
+        return outcome.signal_name(number) if number in _SIGNALS else None
+    return outcome.signal_name(measured.signal)
 
 
 def memory_exceeded(*, wall_time_s: float, memory_bytes: int) -> ProgramRun:

@@ -1,16 +1,16 @@
-"""From what a job run gives to executions as the API reports them, without the checks."""
+"""From what a job run gives to executions and runs as the API reports them, without the checks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from execbox.wire import Execution, Limits
+from execbox.wire import Execution, Limits, ProgramRun, RunRequest
 from execbox_service.json_steps import LARGE_BYTES
-from execbox_service.judge import outcome
+from execbox_service.judge import outcome, program_outcome
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Ended, NotRun, OutOfMemory
 
-__all__ = ["Judge", "is_large", "judge_with", "judged"]
+__all__ = ["Judge", "is_large", "judge_with", "judged", "judged_run"]
 
 Judge = Callable[[Ended, int], Execution]
 """From a raw result and the factor its limits were multiplied by to an execution."""
@@ -34,6 +34,21 @@ def judged(ended: Ended, *, limits: Limits, limit_factor: int = 1) -> Execution:
             return outcome.memory_exceeded(wall_time_s=wall_time_s, memory_bytes=memory_bytes)
         case Result():
             return outcome.judge(ended, limits=limits, limit_factor=limit_factor)
+
+
+def judged_run(ended: Ended, request: RunRequest, *, fetched: bool) -> ProgramRun:
+    """One raw result of a program. ``fetched``: files were asked for."""
+    match ended:
+        case NotRun():
+            return program_outcome.not_run()
+        case OutOfMemory(wall_time_s, memory_bytes):
+            return program_outcome.memory_exceeded(
+                wall_time_s=wall_time_s, memory_bytes=memory_bytes
+            )
+        case Result():
+            return program_outcome.judge(
+                ended, limits=request.limits, language=request.program.language, fetched=fetched
+            )
 
 
 def is_large(ended: Ended) -> bool:

@@ -6,7 +6,7 @@ are in ``execbox.wire``, and enforcing limits on a running job is the engines' b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 from execbox.wire import (
@@ -16,6 +16,7 @@ from execbox.wire import (
     ExecutionLimits,
     GenerateRequest,
     Isolation,
+    Language,
     Profile,
     ProgramLimits,
     RunRequest,
@@ -41,6 +42,10 @@ __all__ = [
 _Request = ExecuteRequest | GenerateRequest | VerifyRequest | RunRequest
 _LimitsT = TypeVar("_LimitsT", bound=ExecutionLimits)
 LIMIT_NAMES: Final = tuple(ProgramLimits.model_fields)
+_ARGUMENT_BYTES_MAX: Final = 32 * 4096 - 1
+"""MAX_ARG_STRLEN of linux/binfmts.h, its NUL apart."""
+_ARGUMENTS_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of the six megabytes that Linux lets them have, with the environment and a pointer to each."""
 
 
 def limits_max(settings: Settings) -> dict[str, float]:
@@ -95,7 +100,12 @@ def permitted_cases(request: RunRequest, settings: Settings) -> RunRequest:
             replaced = {path: own[path] for path in case.files if path in own}
             size_bytes = own_bytes - _files_bytes(replaced) + _files_bytes(case.files)
             _check_files(f"cases[{index}].files", size_bytes, limits=limits)
-    return request.model_copy(update={"limits": limits, **_levels(request, settings)})
+    levels = _levels(request, settings)
+    language = request.program.language
+    if language != "python":
+        levels["profile"] = _profile_of(language, request, settings)
+        _check_arguments(request)
+    return request.model_copy(update={"limits": limits, **levels})
 
 
 def permitted_session(request: SessionRequest, settings: Settings) -> SessionRequest:
@@ -170,6 +180,56 @@ def _profile(request: _Request | SessionRequest, settings: Settings) -> Profile:
             "profile", ErrorCode.PROFILE_NOT_PERMITTED, asked=request.profile, allowed=allowed
         )
     return request.profile
+
+
+def _profile_of(language: Language, request: RunRequest, settings: Settings) -> Profile:
+    """``processes``, whether or not the request says so: such a program is a process that starts.
+
+    Raises CallerMistake where the request asks for a different one, or the operator permits none.
+    """
+    needed: Profile = "processes"
+    if request.profile != needed and "profile" in request.model_fields_set:
+        raise CallerMistake(
+            ErrorCode.INVALID_REQUEST,
+            f"profile: {request.profile} permits no program in {language} to be started; set "
+            f"profile to {needed}, or leave it out",
+            detail={"field": "profile", "value": request.profile, "needed": needed},
+        )
+    if needed not in settings.profiles_allowed:
+        raise CallerMistake(
+            ErrorCode.PROFILE_NOT_PERMITTED,
+            f"program.language: {language} needs profile {needed}, which is not permitted by this "
+            f"service's operator; permitted: {', '.join(settings.profiles_allowed)}. Ask the "
+            f"operator to permit it with EXECBOX_PROFILES_ALLOWED",
+            detail={
+                "field": "program.language",
+                "value": language,
+                "needed": needed,
+                "permitted": list(settings.profiles_allowed),
+            },
+        )
+    return needed
+
+
+def _check_arguments(request: RunRequest) -> None:
+    """Of what the kernel starts: a Python program is started already, and takes any."""
+    _check_argument_sizes("program.arguments", request.program.arguments)
+    for index, case in enumerate(request.cases or ()):
+        if case.arguments:
+            _check_argument_sizes(f"cases[{index}].arguments", case.arguments)
+
+
+def _check_argument_sizes(field: str, arguments: Sequence[str]) -> None:
+    sizes = [len(argument.encode("utf-8", "surrogatepass")) for argument in arguments]
+    longest, together = max(sizes, default=0), sum(sizes)
+    if longest > _ARGUMENT_BYTES_MAX or together > _ARGUMENTS_BYTES_MAX:
+        raise CallerMistake(
+            ErrorCode.INVALID_REQUEST,
+            f"{field}: {together} bytes of arguments, the longest of {longest}; Linux starts no "
+            f"program with one of more than {_ARGUMENT_BYTES_MAX}, nor with more than "
+            f"{_ARGUMENTS_BYTES_MAX} in all. Give it what is long on stdin or in a file",
+            detail={"field": field, "value": together, "maximum": _ARGUMENTS_BYTES_MAX},
+        )
 
 
 def _not_permitted(

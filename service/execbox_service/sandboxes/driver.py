@@ -42,6 +42,14 @@ class Fetch:
 
 
 @dataclass(frozen=True)
+class SourceFile:
+    """A program's source, and its file's name in the working directory."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Job:
     """What all executions of one request have in common."""
 
@@ -52,8 +60,10 @@ class Job:
     isolation: Isolation
     extra_memory_mb: int = 0
     """Beyond the limits' memory: what further interpreters with packages hold."""
-    program: bytes | None = None
-    """The source, where it is a program that is run and no function called."""
+    source: SourceFile | None = None
+    """Where it is a program that is run from its source, and no function called."""
+    executable: bytes | None = None
+    """A program that has been compiled in a sandbox, and is run in no other place."""
     fetch: Fetch | None = None
 
 
@@ -243,9 +253,13 @@ class SandboxDriver:
                 "kept": job.isolation == "process",
             }
             parts = [job.function_payload]
-            if job.program is not None:
-                header["program_bytes"] = len(job.program)
-                parts.append(job.program)
+            if job.source is not None:
+                header["program_name"] = job.source.name
+                header["program_bytes"] = len(job.source.content)
+                parts.append(job.source.content)
+            if job.executable is not None:
+                header["executable_bytes"] = len(job.executable)
+                parts.append(job.executable)
             lease.sandbox.send(*frame_parts(FrameKind.JOB, header, *parts))
             if job.packages:
                 lease.package_sets.add(frozenset(job.packages))
