@@ -17,6 +17,7 @@ from execbox.cli import (
     generate,
     image,
     infer,
+    interpret,
     pipeline,
     prompts,
     repl,
@@ -47,6 +48,7 @@ _COMMANDS = (
     certify,
     prompts,
     infer,
+    interpret,
     verify,
     revise,
     assemble,
@@ -72,7 +74,7 @@ environment:
   EXECBOX_URL       the service to talk to (default http://127.0.0.1:8080)
   EXECBOX_API_KEY   its API key, where it asks for one
   EXECBOX_MODEL_URL, EXECBOX_MODEL, EXECBOX_MODEL_API_KEY
-                    the OpenAI-compatible endpoint that infer and pipeline ask
+                    the OpenAI-compatible endpoint that infer, interpret and pipeline ask
   NO_COLOR          anything: no colours
 
 Each command has its own help: execbox run --help"""

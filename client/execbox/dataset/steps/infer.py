@@ -16,7 +16,14 @@ from execbox.dataset.files.records import Record
 from execbox.dataset.steps.model import Completion, Messages, Model, ModelFailed, ModelUnusable
 from execbox.dataset.steps.step import Step, part_of, per_record
 
-__all__ = ["PROMPTS_FAILED_IN_A_ROW_MAX", "InferOptions", "infer_step", "open_infer_step"]
+__all__ = [
+    "PROMPTS_FAILED_IN_A_ROW_MAX",
+    "InferOptions",
+    "ModelOfQuestions",
+    "infer_step",
+    "messages_of",
+    "open_infer_step",
+]
 
 PROMPTS_FAILED_IN_A_ROW_MAX = 25
 """After so many prompts in a row without an answer the run ends: the prompts are not the cause."""
@@ -54,10 +61,10 @@ async def open_infer_step(model: Model, options: InferOptions | None = None) -> 
 def infer_step(model: Model, options: InferOptions) -> Step:
     """The step, for a ``model`` that is open; its results are counted by finish reason, and those
     without any text apart."""
-    asking = _Asking(model)
+    asking = ModelOfQuestions(model)
 
     async def ask(record: Record) -> Value:
-        completion = await asking.answer(_messages_of(record.value))
+        completion = await asking.answer(messages_of(record.value))
         # As CodeI/O's script does, whose next step reads it: which line was asked.
         return {"index": record.index} | record.value | _answer(completion)
 
@@ -71,7 +78,7 @@ def infer_step(model: Model, options: InferOptions) -> Step:
     )
 
 
-class _Asking:
+class ModelOfQuestions:
     """Passes prompts on, and gives up when none is answered any more."""
 
     def __init__(self, model: Model) -> None:
@@ -79,6 +86,7 @@ class _Asking:
         self._failures_in_a_row = 0
 
     async def answer(self, messages: Messages) -> Completion:
+        """One answer. Raises BadRecord for this prompt, ModelUnusable for all."""
         try:
             completion = await self._model.complete(messages)
         except ModelFailed as failure:
@@ -112,7 +120,8 @@ def _outcome(value: Value) -> str:
     return f"{finish_reason}, no text{' but reasoning' if thought else ''}"
 
 
-def _messages_of(value: Value) -> Messages:
+def messages_of(value: Value) -> Messages:
+    """A record's own conversation. Raises BadRecord where it has none."""
     messages = list_field(value, "messages")
     if not messages:
         raise BadRecord('"messages" is empty', reason="invalid_field")

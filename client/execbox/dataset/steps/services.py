@@ -6,12 +6,20 @@ Opened around a run, and used by several tasks of one event loop at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
 from execbox import wire
 
-__all__ = ["ExecuteService", "GenerateService", "Service", "VerifyService"]
+__all__ = [
+    "CellsOfSession",
+    "ExecuteService",
+    "GenerateService",
+    "InterpretService",
+    "Service",
+    "VerifyService",
+]
 
 
 class Service(Protocol):
@@ -45,6 +53,31 @@ class ExecuteService(Service, Protocol):
         give_up_after: int | None = None,
     ) -> wire.ExecuteResponse:
         """One execution per call, in their order. Raises ``RequestError`` where refused."""
+
+
+class CellsOfSession(Protocol):
+    """A session that has begun."""
+
+    async def run(self, code: str) -> wire.CellResponse:
+        """Run one cell. Raises ``SessionGone`` where its variables are lost."""
+
+
+class InterpretService(Service, Protocol):
+    """Runs programs, and cells of sessions."""
+
+    async def run(
+        self,
+        program: wire.Program | str,
+        *,
+        limits: wire.ProgramLimits | None = None,
+        isolation: wire.Isolation | None = None,
+    ) -> wire.RunResponse:
+        """One run of the program. Raises ``RequestError`` where it is refused."""
+
+    def session(
+        self, *, limits: wire.SessionLimits | None, idle_time_s: float, lifetime_s: float
+    ) -> AbstractAsyncContextManager[CellsOfSession]:
+        """A session that begins when it is entered and ends when it is left."""
 
 
 class GenerateService(Service, Protocol):
