@@ -24,6 +24,7 @@ RESULT_OVERHEAD_BYTES = 256 * 1024
 """What a result frame may need beside the output itself: header, error message, traceback."""
 HARD_STOP_FACTOR = 4
 _READ_BYTES = 256 * 1024
+_WRITTEN_BY_ALL = 0o622
 _DRAIN_S = 1.0
 _CHECK_MIN_S, _CHECK_MAX_S = 0.001, 0.25
 
@@ -108,6 +109,23 @@ class Stream:
         if self.open:
             self.open = False
             os.close(self.fd)
+
+
+def open_stream(keep_bytes: int) -> tuple[Stream, int]:
+    """A pipe to read from, and the descriptor that a job writes to."""
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+    # Nobody else can open this end; if somebody could, he must not make a read wait.
+    os.set_blocking(read_fd, False)
+    return Stream(read_fd, keep_bytes), write_fd
+
+
+def open_output(keep_bytes: int) -> tuple[Stream, int]:
+    """The same for stdout or stderr, which programs also open by name: ``/dev/stderr``."""
+    stream, write_fd = open_stream(keep_bytes)
+    # A pipe has an owner and a mode as a file has. Whoever cannot see the job's descriptors cannot
+    # name it, and to be read from it is nobody's but ours.
+    os.fchmod(write_fd, _WRITTEN_BY_ALL)
+    return stream, write_fd
 
 
 @dataclass
@@ -216,20 +234,11 @@ class Execution:
 
     def _open_streams(self) -> None:
         allowance = self._allowance
-        caps = (
-            allowance.output_bytes + RESULT_OVERHEAD_BYTES,
-            allowance.stdout_bytes,
-            allowance.stdout_bytes,
-        )
-        self._write_fds: list[int] = []
-        streams = []
-        for keep_bytes in caps:
-            read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-            # Nobody else can open this end; if somebody could, he must not make a read wait.
-            os.set_blocking(read_fd, False)
-            self._write_fds.append(write_fd)
-            streams.append(Stream(read_fd, keep_bytes))
-        self.result, self.stdout, self.stderr = self._streams = streams
+        self.result, result_fd = open_stream(allowance.output_bytes + RESULT_OVERHEAD_BYTES)
+        self.stdout, stdout_fd = open_output(allowance.stdout_bytes)
+        self.stderr, stderr_fd = open_output(allowance.stdout_bytes)
+        self._streams = (self.result, self.stdout, self.stderr)
+        self._write_fds = [result_fd, stdout_fd, stderr_fd]
 
     def _watch(self, service_fd: int) -> None:
         poll = select.poll()

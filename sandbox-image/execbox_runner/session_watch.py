@@ -26,7 +26,9 @@ from .execution import (
     ServiceGone,
     Stream,
     ZygoteLost,
+    open_output,
     open_process,
+    open_stream,
 )
 from .live_output import LiveOutput
 from .protocol import (
@@ -88,9 +90,9 @@ class SessionProcess:
         """Have the zygote fork it, and wait until it can take its first cell: what it does before
         is none of that cell's time. Raises ZygoteLost where it was not confined or not started."""
         cap_bytes = self._allowance.output_bytes + _MEDIA_BYTES + RESULT_OVERHEAD_BYTES
-        self.result, write_result = _pipe(cap_bytes)
-        self.stdout, write_stdout = _pipe(self._allowance.stdout_bytes)
-        self.stderr, write_stderr = _pipe(self._allowance.stdout_bytes)
+        self.result, write_result = open_stream(cap_bytes)
+        self.stdout, write_stdout = open_output(self._allowance.stdout_bytes)
+        self.stderr, write_stderr = open_output(self._allowance.stdout_bytes)
         cells_read, self._cells_fd = os.pipe2(os.O_CLOEXEC)
         writes = [write_result, write_stdout, write_stderr]
         fds = [inputs.function_fd, inputs.call_fd, *writes, cells_read]
@@ -295,9 +297,3 @@ class SessionProcess:
         elif self._end is None and self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
-
-
-def _pipe(keep_bytes: int) -> tuple[Stream, int]:
-    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(read_fd, False)
-    return Stream(read_fd, keep_bytes), write_fd

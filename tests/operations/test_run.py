@@ -185,6 +185,16 @@ async def test_program_whose_output_is_cut_says_so_and_is_not_compared(bench: Be
         assert run.verdict == ("output_too_large" if cut else "correct")
 
 
+async def test_program_writes_to_its_streams_by_their_names(bench: Bench) -> None:
+    """As others do that are given a file's name to write to."""
+    code = (
+        "open('/dev/stdout', 'w').write('out')\nopen('/dev/stderr', 'a').write('err')\n"
+        "try: open('/dev/stdout')\nexcept PermissionError: print(' and not read')"
+    )
+    run = await one(bench, code)
+    assert (run.status, run.stdout, run.stderr) == ("ok", "out and not read\n", "err")
+
+
 async def test_stdin_of_megabytes_arrives_whole(bench: Bench) -> None:
     """Text and bytes, whatever they are; nothing of it is left for the next case."""
     code = "import sys, zlib\ndata = sys.stdin.buffer.read()\nprint(len(data), zlib.crc32(data))"

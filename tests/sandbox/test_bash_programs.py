@@ -91,6 +91,20 @@ async def test_bash_cases_find_nothing_of_those_before_them(languages: Languages
     assert found[0].stdout.startswith("program.sh\n")
 
 
+async def test_bash_program_writes_to_its_streams_by_their_names(languages: Languages) -> None:
+    """As scripts do; none of its processes can read from them."""
+    run = await languages.one(
+        "bash",
+        "echo out > /dev/stdout; echo err > /dev/stderr; bash -c 'echo more >> /dev/fd/2'\n"
+        "read -r word < /dev/stdin; cat <(echo $word)\n"
+        "head -c 1 /dev/fd/1",
+        stdin="in",
+    )
+    assert (run.status, run.stdout) == ("exit_nonzero", "out\nin\n"), run
+    assert run.stderr.startswith("err\nmore\nhead: cannot open '/dev/fd/1'"), run.stderr
+    assert "Permission denied" in run.stderr
+
+
 async def test_bash_cases_have_verdicts_of_their_own(languages: Languages) -> None:
     """As those of Python have, and the first failure ends it where that is asked for."""
     cases = [{"stdin": f"{n}\n", "expected": {"stdout": f"{2 * n}\n"}} for n in range(4)]
