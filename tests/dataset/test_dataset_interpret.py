@@ -25,6 +25,7 @@ from tests.dataset.fake_service import FakeService
 from tests.dataset.files import read_lines, write_lines
 
 ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples" / "questions.jsonl"
 USAGE = wire.Usage(cpu_time_s=0, wall_time_s=0, peak_memory_bytes=0)
 
 
@@ -263,34 +264,46 @@ def test_options_out_of_range_are_refused(name: str) -> None:
         replace(InterpretOptions(), **{name: 0})  # type: ignore[arg-type]
 
 
-@pytest.mark.docker
-@pytest.mark.parametrize("run_as", ["program", "session"])
-def test_examples_are_interpreted_in_one_command(
-    service_url: str, tmp_path: Path, run_as: str
-) -> None:
-    """Against a real service and a model server: every way a question can end, and each block's
-    own status."""
-    output = tmp_path / "answers.jsonl"
+def interpret_examples(url: str, questions: Path, output: Path, *options: str) -> dict[str, Any]:
+    """What the command says at its end, run beside the model server that the examples have."""
     command = [
         *(sys.executable, "examples/scripted_model.py", sys.executable, "-m", "execbox"),
-        *("interpret", "examples/questions.jsonl", "-o", str(output), "--url", service_url),
-        *("--run-as", run_as, "--cpu-time-s", "2", "--json"),
+        *("interpret", str(questions), "-o", str(output), "--url", url, "--json", *options),
     ]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    summary = json.loads(ended.stdout)
+    return dict(json.loads(ended.stdout))
+
+
+@pytest.mark.docker
+def test_examples_are_interpreted_in_one_command(service_url: str, tmp_path: Path) -> None:
+    """Against a real service and a model server: every way a question can end, and each block's
+    own status."""
+    output = tmp_path / "answers.jsonl"
+    summary = interpret_examples(service_url, EXAMPLES, output, "--cpu-time-s", "2")
     assert summary["counts"] == {"answered": 6, "no_answer": 1, "rounds_used_up": 1}
-    failed = "exit_nonzero" if run_as == "program" else "exception"
     assert summary["tallies"] == {
         "answer correct": 5,
         "answer incorrect": 1,
         "block ok": 10,
         "block timeout": 1,
-        f"block {failed}": 1,
+        "block exit_nonzero": 1,
     }
     by_id = {record["id"]: record for record in read_lines(output)}
     told = by_id["primes"]["transcript"][2]["content"]
-    assert told.startswith(f"Status: {failed}\nErrors:\nTraceback")
-    assert (
-        "It was stopped at its limit on cpu time." in by_id["collatz"]["transcript"][2]["content"]
-    )
+    assert told.startswith("Status: exit_nonzero\nErrors:\nTraceback")
+    told = by_id["collatz"]["transcript"][2]["content"]
+    assert "It was stopped at its limit on cpu time." in told
+
+
+@pytest.mark.docker
+def test_blocks_are_cells_of_one_session_where_that_is_wanted(
+    service_url: str, tmp_path: Path
+) -> None:
+    """Each with the status of a cell, in a real session."""
+    wanted = [line for line in read_lines(EXAMPLES) if line["id"] == "primes"]
+    questions, output = write_lines(tmp_path / "q.jsonl", wanted), tmp_path / "answers.jsonl"
+    summary = interpret_examples(service_url, questions, output, "--run-as", "session")
+    assert summary["tallies"] == {"answer correct": 1, "block ok": 1, "block exception": 1}
+    (record,) = read_lines(output)
+    assert 'File "<cell 1>", line 5' in record["transcript"][2]["content"]
