@@ -25,7 +25,13 @@ import importlib, sys
 target, *modules = sys.argv[1:]
 sys.path.insert(0, target)
 for name in modules:
-    path = importlib.import_module(name).__file__
+    try:
+        path = importlib.import_module(name).__file__
+    except ModuleNotFoundError as missing:
+        # An integration's project is imported by nothing else, and is not installed here.
+        if name.startswith("execbox.integrations.") and not missing.name.startswith("execbox"):
+            continue
+        raise
     assert path.startswith(target), f"{name} came from {path}"
 """
 
