@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from harness.host_view import ContainerView
 
-from acceptance.attack_targets import Target, judged
-from execbox import wire
+from acceptance.attack_targets import Ended, Target, judged
 
 ANSWER_MARGIN_S = 1.0
 CANARY_FACTOR = 2.0
@@ -55,7 +54,7 @@ class HostState:
 class Sent:
     """One sending of an attack, as the client saw it."""
 
-    execution: wire.Execution | wire.ProgramRun
+    execution: Ended
     elapsed_s: float
     queue_time_s: float
 

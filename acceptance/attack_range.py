@@ -13,6 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+from harness.attacks.as_cell import cell_of, session_limits
 from harness.attacks.as_program import program_limits, program_of
 from harness.attacks.attack import LIMITS, Attack
 from harness.host_view import ContainerView, HostView
@@ -148,6 +149,8 @@ class Range:
         return Seen(sent, before, after, beside_s, after_s, canaries_right=right)
 
     async def _send(self, target: Target, isolation: wire.Isolation) -> Sent:
+        if target.kind == "cell":
+            return await self._send_cell(target)
         begun_s = time.monotonic()
         ended: wire.Execution | wire.ProgramRun
         if target.kind == "program":
@@ -168,6 +171,19 @@ class Range:
             )
             ended, queue_time_s = response.executions[0], response.queue_time_s
         return Sent(ended, time.monotonic() - begun_s, queue_time_s)
+
+    async def _send_cell(self, target: Target) -> Sent:
+        """In a session of its own, beside one of a different key, which must be as it was."""
+        limits = session_limits(target.limits)
+        async with self.bystander.session() as victim, self.attacker.session(limits=limits) as own:
+            await victim.run("x = 41")
+            begun_s = time.monotonic()
+            cell = await own.run(cell_of(target.attack))
+            elapsed_s = time.monotonic() - begun_s
+            value = (await victim.run("x + 1")).value
+            if value is None or value.repr != "42":
+                raise ExecboxError("the bystander's session is not as it was")
+        return Sent(cell, elapsed_s, queue_time_s=0.0)
 
     async def _canaries_beside(self, ended: asyncio.Event) -> tuple[float, bool]:
         """Canaries until the attack has ended: their median time, and whether all were right."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from harness.attacks.as_cell import cell_fault
 from harness.attacks.as_program import program_fault
 from harness.attacks.attack import LIMITS, Attack, outcome_fault, presentation_fault
 from harness.attacks.lists import (
@@ -26,7 +27,10 @@ FAULT_CHARS = 2000
 """As much is kept of an answer that is wrong."""
 
 
-Kind = Literal["function", "program"]
+Kind = Literal["function", "program", "cell"]
+
+
+Ended = wire.Execution | wire.ProgramRun | wire.CellResponse
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,16 @@ def as_programs(targets: list[Target]) -> list[Target]:
     return [replace(each, id=f"{each.id}-program", kind="program") for each in targets]
 
 
-def judged(target: Target, execution: wire.Execution | wire.ProgramRun, *, isolation: str) -> Came:
+def as_cells(targets: list[Target]) -> list[Target]:
+    """The same code as cells of a session each, whose last expression calls it."""
+    return [replace(each, id=f"{each.id}-cell", kind="cell") for each in targets]
+
+
+def judged(target: Target, execution: Ended, *, isolation: str) -> Came:
     """Hold one execution of an attack against what it may have been."""
-    if isinstance(execution, wire.ProgramRun):
+    if isinstance(execution, wire.CellResponse):
+        fault = cell_fault(execution, target.attack, stdout_bytes=target.limits.stdout_bytes)
+    elif isinstance(execution, wire.ProgramRun):
         fault = program_fault(execution, target.attack, stdout_bytes=target.limits.stdout_bytes)
     else:
         fault = _function_fault(target, execution)

@@ -1,11 +1,12 @@
 """``python -m acceptance.attacks``: every attack program, and what must hold after each.
 
-    python -m acceptance.attacks [--seed N] [--only TEXT] [--kind function | program | both]
+    python -m acceptance.attacks [--seed N] [--only TEXT] [--kind function | program | cell | both]
                                  [--output docs/security-results.md]
 
 Starts a service with one warm container and sends it every program of ours and of
 ../shared/attacks, at both isolation levels, in random order, one after another: as a function, or
-as a whole program that calls it at its end. Exits with 1 if a
+as a whole program that calls it at its end (both), or as a cell of a session, which has a container
+of its own and so one level only. Exits with 1 if a
 post-condition did not hold. What holds is decided in ``attack_checks``, looked at in
 ``attack_range``.
 """
@@ -31,7 +32,7 @@ from harness.local_service import LocalService
 
 from acceptance.attack_range import LEVELS, POOL_SIZE, SLOT_COUNT, TRIES_MAX, Range
 from acceptance.attack_report import Circumstances, Row, render
-from acceptance.attack_targets import Target, all_targets, as_programs
+from acceptance.attack_targets import Target, all_targets, as_cells, as_programs
 from execbox import AsyncClient, ClientConfig, wire
 from execbox.config import RetryPolicy
 
@@ -74,16 +75,26 @@ def told(row: Row) -> str:
 
 
 def targets_of(kind: str) -> list[Target]:
-    """All attacks as functions, as programs, or as both."""
+    """All attacks as functions, as programs, as both, or as cells."""
     functions = all_targets()
     programs = as_programs(functions)
-    return {"function": functions, "program": programs, "both": functions + programs}[kind]
+    return {
+        "function": functions,
+        "program": programs,
+        "both": functions + programs,
+        "cell": as_cells(functions),
+    }[kind]
+
+
+def levels_of(target: Target) -> tuple[wire.Isolation, ...]:
+    """At which levels it can be sent."""
+    return ("container",) if target.kind == "cell" else LEVELS
 
 
 def run(*, seed: int, only: str, kind: str) -> tuple[list[Row], Circumstances]:
     """Run what matches; the rows are in the order of the tables."""
     targets = [each for each in targets_of(kind) if only in f"{each.id} {each.group} {each.title}"]
-    order = [(target, isolation) for target in targets for isolation in LEVELS]
+    order = [(target, isolation) for target in targets for isolation in levels_of(target)]
     runs = random.Random(seed).sample(order, len(order))
     keys = tuple(secrets.token_hex(16) for _ in _KEYS)
     hashes = ",".join(
@@ -117,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     parser.add_argument("--only", default="", help="only attacks whose id or title has this text")
-    parser.add_argument("--kind", choices=["function", "program", "both"], default="both")
+    parser.add_argument("--kind", choices=["function", "program", "cell", "both"], default="both")
     parser.add_argument("--output", type=Path, help="write the page here")
     args = parser.parse_args(argv)
     print(f"seed {args.seed}", flush=True)
