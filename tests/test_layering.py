@@ -246,18 +246,14 @@ def test_packages_that_may_be_exchanged_are_each_known_in_one_place() -> None:
 
 def test_other_projects_packages_are_imported_in_their_integration_only() -> None:
     """Whoever has none of them installed imports everything else; and nothing else of the client
-    needs an integration, but for the command that serves one."""
+    needs an integration: the command that serves one asks for it by name."""
     integrations = CLIENT / "integrations"
 
     def foreign(path: Path) -> set[str]:
         found = packages(path) & OTHER_PROJECTS
         if path.parent == integrations:
             return {name for name in found if PROJECT_OF.get(name, name) not in path.stem}
-        return found | {
-            name
-            for name in imports(path)
-            if name.startswith("execbox.integrations") and path != CLIENT / "cli" / "mcp.py"
-        }
+        return found | {name for name in imports(path) if name.startswith("execbox.integrations")}
 
     refuse(sources(CLIENT, SERVICE), foreign)
 

@@ -20,7 +20,9 @@ NAMED = "def f(a):\n    raise StopIteration(a)"
 @pytest.fixture
 def executor(client: Client) -> Iterator[PythonExecutor]:
     """One whose calls may take half a second."""
-    with PythonExecutor(timeout_length=0.5, max_workers=4, client=client, ast_check=True) as made:
+    with PythonExecutor(
+        timeout_length=0.5, max_workers=2, client=client, ast_check=True, isolation="process"
+    ) as made:
         yield made
 
 
@@ -51,7 +53,14 @@ def test_run_code_gives_the_repr_or_the_last_line_of_a_traceback(
     output, status = executor.run_code(code, inputs)
     assert output == told[0]
     assert status.startswith(told[1])
-    assert executor.validate_code(code, inputs) is (told[1] == "Done")
+
+
+@pytest.mark.parametrize(("code", "valid"), [(DOUBLE, True), (NAMED, False)])
+def test_validate_code_says_whether_it_returns(
+    executor: PythonExecutor, code: str, valid: bool
+) -> None:
+    """An exception is a failure whatever its name is."""
+    assert executor.validate_code(code, "1") is valid
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,10 @@ def test_page_has_a_program_for_every_integration() -> None:
     assert spec.submodule_search_locations is not None
     (folder,) = spec.submodule_search_locations
     modules = {path.stem for path in Path(folder).glob("[a-z]*.py")}
-    assert {title for title, text in SECTIONS.items() if PROGRAM.search(text)} == modules
+    shown = {title for title, text in SECTIONS.items() if PROGRAM.search(text)}
+    assert shown == {name for name in modules if not name.startswith("verl_")}
+    for name in modules - shown:
+        assert f"execbox.integrations.{name}" in SECTIONS["verl"]
 
 
 @pytest.mark.parametrize("title", SECTIONS)
@@ -39,7 +42,8 @@ def test_program_of_the_page_prints_what_the_page_says(
     title: str, service: LiveService, tmp_path: Path
 ) -> None:
     """As a user's own, against a service on real containers."""
-    needed = set(re.findall(r"^(?:from|import) (\w+)", SECTIONS[title], re.MULTILINE))
+    needed = {*re.findall(r"^(?:from|import) (\w+)", SECTIONS[title], re.MULTILINE)}
+    needed |= {title} - {"azr", "trl", "verl"}
     missing = sorted(name for name in needed if importlib.util.find_spec(name) is None)
     if missing:
         pytest.skip(f"{', '.join(missing)} is not installed")
@@ -53,4 +57,5 @@ def test_program_of_the_page_prints_what_the_page_says(
             check=False,
             timeout=120,
         )
-        assert (run.returncode, run.stderr, run.stdout) == (0, "", printed)
+        # What other packages warn of is theirs.
+        assert (run.returncode, run.stdout) == (0, printed), run.stderr

@@ -18,6 +18,7 @@ from execbox.cli import (
     image,
     infer,
     interpret,
+    mcp,
     pipeline,
     prompts,
     repl,
@@ -55,6 +56,7 @@ _COMMANDS = (
     score,
     pipeline,
     image,
+    mcp,
     doctor,
 )
 

@@ -1,0 +1,206 @@
+"""What an answer is worth, as a number or unknown: for whoever trains or measures with execbox.
+
+A ``Check`` is one line of a batch and how its answer is read. Which texts and columns it is made
+of is each project's.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from execbox import wire
+from execbox._batch import BatchResult
+from execbox.client import AsyncClient, Client
+from execbox.errors import InvalidRequest
+
+__all__ = [
+    "Check",
+    "Options",
+    "code_in",
+    "codeio_check",
+    "program_check",
+    "score",
+    "scores",
+    "tests_check",
+]
+
+_CODE_CHARS_MAX = 1_000_000
+_FENCED = re.compile(r"^[ \t]*```(?:python3?|py)?[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
+# What it needs is bound before the code runs, which may rebind names but does not know the mark.
+_PASSES = """
+def passes(code, test, mark, *, run=exec, build=compile):
+    names = {"__name__": "solution"}
+    run(build(code, "solution.py", "exec"), names)
+    run(build(test, "test.py", "exec"), names)
+    return mark
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How checks are run; what is None is the service's default.
+
+    ``partial``: where there are several cases or tests, the share that passed, and not whether
+    all did.
+    """
+
+    limits: wire.Limits | None = None
+    isolation: wire.Isolation | None = None
+    partial: bool = False
+
+    def fields(self) -> dict[str, object]:
+        """Those of a request."""
+        given = {"limits": self.limits, "isolation": self.isolation}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing to check. Without a ``line`` there is nothing that could be run: it is wrong."""
+
+    line: Mapping[str, object] | None
+    read: Callable[[Any], float | None]
+
+
+def code_in(text: str) -> str:
+    """The code that a model wrote: its last fenced block of Python, else the text as it is."""
+    blocks = _FENCED.findall(text)
+    return str(blocks[-1]) if blocks else text
+
+
+def codeio_check(response: str, item: Mapping[str, object], options: Options) -> Check:
+    """A prediction of an input or output; ``item`` has the fields of a ``wire.VerifyItem``."""
+    if not _is_text(response):
+        return Check(line=None, read=_verdict)
+    limits = {} if options.limits is None else {"limits": options.limits}
+    fields: dict[str, object] = {"id": "0", "response": response, **limits, **item}
+    if options.isolation is not None:
+        return Check(
+            line={"op": "verify", "items": [fields], "isolation": options.isolation}, read=_verdict
+        )
+    return Check(line={"op": "verify", "items": [fields]}, read=_verdict)
+
+
+def program_check(
+    code: str, stdins: Sequence[str], stdouts: Sequence[str], options: Options
+) -> Check:
+    """A program that reads and prints: equal but for white space at the ends of lines."""
+    if len(stdins) != len(stdouts) or not stdins:
+        raise InvalidRequest(
+            f"{len(stdins)} inputs and {len(stdouts)} outputs; give as many of each, at least one"
+        )
+
+    def read(answer: wire.RunResponse) -> float | None:
+        return _share([run.verdict for run in answer.runs], options=options)
+
+    if not _is_source(code):
+        return Check(line=None, read=read)
+    pairs = zip(stdins, stdouts, strict=True)
+    cases = [
+        {"stdin": given, "expected": {"stdout": expected, "comparator": "trimmed"}}
+        for given, expected in pairs
+    ]
+    fields: dict[str, object] = {"program": {"code": code}, "cases": cases, **options.fields()}
+    if options.limits is not None:
+        fields["limits"] = wire.ProgramLimits(**options.limits.model_dump())
+    fields["stop_at_first_failure"] = False
+    return Check(line={"op": "run", **fields}, read=read)
+
+
+def tests_check(code: str, tests: Sequence[str], options: Options) -> Check:
+    """Code and statements, such as asserts, each of which is run after it in its names."""
+    if not tests:
+        raise InvalidRequest("no tests: give at least one, such as assert f(1) == 2")
+    mark = secrets.token_hex(16)
+
+    def read(answer: wire.ExecuteResponse) -> float | None:
+        verdicts = [
+            execution.status
+            if execution.status is not wire.Status.OK
+            else ("correct" if execution.output == mark else "incorrect")
+            for execution in answer.executions
+        ]
+        return _share(verdicts, options=options)
+
+    if not _is_source(code):
+        return Check(line=None, read=read)
+    return Check(
+        line={
+            "op": "execute",
+            "function": {"code": _PASSES, "entry_point": "passes"},
+            "calls": [{"args": [code, test, mark]} for test in tests],
+            **options.fields(),
+        },
+        read=read,
+    )
+
+
+def scores(client: Client, checks: Sequence[Check]) -> list[float | None]:
+    """What each is worth, in their order, None where it is unknown: the service failed, or had no
+    time left. Raises ``RequestError`` for what the caller did wrong, which is true of all."""
+    found: dict[str, float | None] = {}
+    for result in client.batch(_lines(checks)):
+        found[str(result.id)] = _score_of(result, checks)
+    return [0.0 if check.line is None else found[str(n)] for n, check in enumerate(checks)]
+
+
+async def score(client: AsyncClient, check: Check) -> float | None:
+    """As ``scores``, of one."""
+    async with aclosing(client.batch(_lines([check]))) as results:
+        async for result in results:
+            return _score_of(result, [check])
+    return 0.0
+
+
+def _lines(checks: Sequence[Check]) -> list[dict[str, object]]:
+    return [
+        {"id": str(number), **check.line}
+        for number, check in enumerate(checks)
+        if check.line is not None
+    ]
+
+
+def _score_of(result: BatchResult, checks: Sequence[Check]) -> float | None:
+    if result.error is None:
+        return checks[int(str(result.id))].read(result.answer)
+    if result.error.retryable:
+        return None
+    raise InvalidRequest(
+        f"example {result.id} of the batch: {result.error.message}", code=result.error.code
+    )
+
+
+def _verdict(answer: wire.VerifyResponse) -> float | None:
+    (item,) = answer.items
+    if item.error is not None and not item.error.retryable:
+        raise InvalidRequest(item.error.message, code=item.error.code)
+    return _share([item.verdict], options=Options())
+
+
+def _share(verdicts: Sequence[str | None], *, options: Options) -> float | None:
+    """Of verdicts that are right; None where one is missing that could change it."""
+    right = sum(verdict == "correct" for verdict in verdicts)
+    unknown = sum(verdict is None or verdict == "not_run" for verdict in verdicts)
+    if options.partial:
+        return None if unknown else right / len(verdicts)
+    if right + unknown < len(verdicts):
+        return 0.0
+    return None if unknown else 1.0
+
+
+def _is_source(code: str) -> bool:
+    """Whether it can be a program at all, and be sent."""
+    return "\x00" not in code and len(code) <= _CODE_CHARS_MAX and _is_text(code)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,117 @@
+"""verl's own classes under execbox's tool and reward function, loaded out of its wheel.
+
+verl imports torch, ray and more when it is imported at all. Its tools need few of these: its
+package is made of the same files without running what it does at import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from execbox import AsyncClient, ClientConfig, InvalidRequest, RetryPolicy
+from execbox.integrations import verl
+from tests.live_service import LiveService
+
+verl_spec = importlib.util.find_spec("verl")
+pytestmark = [pytest.mark.docker, pytest.mark.filterwarnings("default")]
+
+TRUTH = {"inputs": ["2", "3"], "outputs": ["4", "6"]}
+
+
+@pytest.fixture(scope="module")
+def verl_tools() -> Iterator[Any]:
+    """``execbox.integrations.verl_tools`` upon verl's real modules, whose packages run no code."""
+    if verl_spec is None:
+        pytest.skip("verl is not installed")
+    assert verl_spec.submodule_search_locations is not None
+    (folder,) = verl_spec.submodule_search_locations
+    for name in ("verl", "verl.utils", "verl.tools"):
+        package = types.ModuleType(name)
+        package.__path__ = [str(Path(folder, *name.split(".")[1:]))]
+        sys.modules[name] = package
+    yield importlib.import_module("execbox.integrations.verl_tools")
+    for name in [name for name in sys.modules if name.split(".")[0] == "verl"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def at_service(service: LiveService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's address is where a trainer's environment has it."""
+    monkeypatch.setenv("EXECBOX_URL", service.url)
+    verl._client.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("response", "truth", "score"),
+    [
+        ("```python\nprint(int(input()) * 2)\n```", TRUTH, 1.0),
+        ("print(4)", '{"inputs": ["2", "3"], "outputs": ["4", "6"]}', 0.5),
+        ("\x00", TRUTH, 0.0),
+        ("def f(n): return n", {"tests": ["assert f(1) == 1"]}, 1.0),
+        ('{"output": 3}', {"kind": "output", "output": 3}, 1.0),
+    ],
+)
+async def test_score_is_of_what_the_response_does(
+    at_service: None, response: str, truth: Any, score: float
+) -> None:
+    """With the extra information that goes along."""
+    found = await verl.compute_score("code", response, truth, {}, partial=True)
+    assert found == {"score": score, "acc": score, "execbox_unknown": 0.0}
+
+
+async def test_ground_truth_that_is_none_is_the_datasets_mistake(at_service: None) -> None:
+    """Said with what it has."""
+    with pytest.raises(InvalidRequest, match="has answer; give inputs and outputs"):
+        await verl.compute_score("code", "x", {"answer": 1})
+
+
+async def test_failure_of_the_service_is_raised_or_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """verl's tensor of rewards has no word for it."""
+    config = ClientConfig(base_url="http://127.0.0.1:9", retry=RetryPolicy.never())
+    async with AsyncClient(config=config) as lost:
+        monkeypatch.setattr(verl, "_client", lambda: lost)
+        with pytest.raises(verl.OutcomeUnknown):
+            await verl.compute_score("code", "print(4)", TRUTH)
+        found = await verl.compute_score("code", "print(4)", TRUTH, unknown_score=-1.0)
+    assert (found["score"], found["execbox_unknown"]) == (-1.0, 1.0)
+    assert math.isnan(found["acc"])
+
+
+async def test_tool_runs_what_the_agent_loop_gives_it(
+    verl_tools: Any, service: LiveService
+) -> None:
+    """As a native tool of verl's registry: created, executed and released."""
+    schemas = importlib.import_module("verl.tools.schemas")
+    tool = verl_tools.ExecboxTool({"type": "native", "url": service.url, "name": "python"}, None)
+    assert tool.name == "python"
+    assert isinstance(tool.get_openai_tool_schema(), schemas.OpenAIFunctionToolSchema)
+    instance_id, _ = await tool.create()
+    response, reward, metrics = await tool.execute(instance_id, {"code": "print(1)\n1/0"})
+    await tool.release(instance_id)
+    assert response.text.startswith("1\nTraceback")
+    assert (reward, metrics) == (0.0, {"execbox_unknown": 0.0})
+    lost = verl_tools.ExecboxTool({"type": "native", "url": "http://127.0.0.1:9"}, None)
+    response, _reward, metrics = await lost.execute("1", {"code": "print(1)"})
+    assert "says nothing about this code" in response.text
+    assert metrics == {"execbox_unknown": 1.0}
+
+
+async def test_function_tool_is_registered_by_its_path(verl_tools: Any, at_service: None) -> None:
+    """As ``function_tool_path`` loads it; verl's own reading of what it returns."""
+    function_tool = importlib.import_module("verl.tools.function_tool")
+    spec = importlib.util.find_spec("execbox.integrations.verl_functions")
+    assert spec is not None
+    (tool,) = function_tool.load_function_tools_from_path(spec.origin)
+    assert tool.tool_schema.function.parameters.required == ["code"]
+    returned = await tool.call({"code": "print(6 * 7)"})
+    response, reward, metrics = function_tool.normalize_function_tool_return(returned)
+    assert (response.text, reward, metrics) == ("42\n", 0.0, {"execbox_unknown": 0.0})
