@@ -34,6 +34,7 @@ from . import (
     program,
     program_files,
     report,
+    seeded_argument,
     source_text,
     values,
 )
@@ -195,12 +196,15 @@ def _load(function: dict[str, Any], call: dict[str, Any]) -> tuple[dict[str, Any
         sources[failure_report.GENERATOR_NAME] = generator_code
     texts = [*sources.values(), call.get("expression") or ""]
     preludes.bind(function["prelude"], namespace, sources=texts)
+    generates = failure_report.GENERATOR_NAME in sources
     for name, source in sources.items():
+        if name == failure_report.GENERATOR_NAME:
+            seeded_argument.bind_name(namespace, source)
         exec(_compiled(source, name, "exec"), namespace)
     if "expression" in call:
         return namespace, None
-    name = call.get("entry_point") or function["entry_point"]
-    return namespace, entry_point.resolve(namespace, name)
+    target = entry_point.resolve(namespace, call.get("entry_point") or function["entry_point"])
+    return namespace, seeded_argument.given(target) if generates else target
 
 
 def _call(

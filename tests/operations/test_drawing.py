@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from harness.bench import Bench
 
@@ -123,6 +125,29 @@ async def test_generate_from_what_is_seeded_differs_between_seeds(bench: Bench) 
         for n in (1, 2)
     ]
     assert inputs[0][1:] != inputs[1][1:]
+
+
+GIVEN = {
+    "a parameter": "def input_generator(rng: Random) -> dict: return {'n': rng.randrange(10**6)}",
+    "one by name": "def input_generator(*, rng, n=1): return {'n': rng.randrange(10**6)}",
+    "beside a seeded source": "import random\nrandom.seed(1)\n"
+    "def input_generator(rng): return {'n': random.randrange(9) + 10 * rng.randrange(10**5)}",
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+async def test_generator_that_takes_a_random_gets_one_of_its_draw(bench: Bench, name: str) -> None:
+    """As reasoning_gym's do: seeded from seed and attempt, so the same draws at either level."""
+    options: dict[str, Any] = {"count": 4, "attempts": 8}
+    first = await bench.generate(DOUBLE, GIVEN[name], **options)
+    assert (first.stopped, first.rejected) == ("count", {})
+    assert len({pair.input["n"] for pair in first.pairs}) == 4
+    again = await bench.generate(DOUBLE, GIVEN[name], isolation="container", **options)
+    assert [pair.input for pair in again.pairs] == [pair.input for pair in first.pairs]
+    other = await bench.generate(DOUBLE, GIVEN[name], seed=1, **options)
+    assert {pair.input["n"] for pair in other.pairs}.isdisjoint(
+        pair.input["n"] for pair in first.pairs
+    )
 
 
 @pytest.mark.parametrize("name", LETHAL)

@@ -22,7 +22,11 @@ __all__ = [
 
 
 class InputGenerator(Request):
-    """Python source of a function without parameters that returns one input, an object."""
+    """Python source of a function that returns one input, an object.
+
+    It is called without arguments or, if it requires exactly one, with a ``random.Random`` that is
+    seeded for the draw.
+    """
 
     code: Text = Field(description="Shares one namespace with the function's code.")
     entry_point: EntryPoint = "input_generator"
