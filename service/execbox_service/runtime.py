@@ -120,6 +120,11 @@ class Runtime:
             raise _starting()
         return self._sessions
 
+    @property
+    def waiting_count(self) -> int:
+        """How many jobs wait for a slot."""
+        return self._started.admission.waiting_count
+
     def readiness(self) -> Readiness:
         """Whether executions can run now, from what the pool last saw of the engine."""
         if self._pool is None or self._backend is None:

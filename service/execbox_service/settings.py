@@ -60,7 +60,7 @@ _OF_KUBERNETES = re.compile(ENV_PREFIX + r"(?:SERVICE_(?:HOST|PORT.*)|PORT_\d+_(
 _DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 _SENDABLE_KEY = re.compile(r"[\x21-\x7e]+")
 
-Contract: TypeAlias = Literal["sandboxfusion", "open-instruct"]
+Contract: TypeAlias = Literal["sandboxfusion", "open-instruct", "nemo-skills", "code-judge"]
 """Another project's HTTP contract that is answered as well; see docs/integrations.md."""
 COMPAT_CONTRACTS: Final[tuple[Contract, ...]] = get_args(Contract)
 ApiKeyHash: TypeAlias = tuple[str, str]

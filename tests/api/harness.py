@@ -65,6 +65,10 @@ class FakeRuntime:
     def sessions(self) -> Sessions:
         raise AssertionError("a fake runtime has no sessions")
 
+    @property
+    def waiting_count(self) -> int:
+        return 0
+
     async def perform(self, operation: Operation[Any, Any], request: Any, *, caller: Caller) -> Any:
         self.principals.append(caller.principal)
         return await getattr(self, operation.name)(request)

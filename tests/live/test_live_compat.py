@@ -276,3 +276,151 @@ def test_open_instruct_stdio_is_compared_line_by_line_or_as_numbers(
     told = posted(compat_service, "/test_program_stdio", body).json
     assert told["results"] == [1, 1, 0, 0, 0, 0, 0]
     assert [runtime > 0 for runtime in told["runtimes"]] == [True] * 4 + [False] * 3
+
+
+# NeMo-Skills
+
+
+def nemo(service: LiveService, code: str, *, session: str | None = None, **fields: Any) -> Any:
+    """What its client would read."""
+    body = {"generated_code": code, "timeout": 5.0, "std_input": ""} | fields
+    headers = "" if session is None else f"X-Session-ID: {session}\r\n"
+    answer = posted(service, "/execute", body, headers=headers)
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def test_nemo_skills_session_keeps_names_until_it_is_deleted(compat_service: LiveService) -> None:
+    """Named by its client, begun where there is none, and each client is told."""
+    first = nemo(compat_service, "a = 20\nprint('out')", session="mine")
+    assert first == {
+        "process_status": "completed",
+        "stdout": "out\n",
+        "stderr": "",
+        "new_session_created": True,
+        "error": None,
+    }
+    second = nemo(compat_service, "a + 1", session="mine")
+    assert (second["stdout"], second["new_session_created"]) == ("21\n", False)
+    other = nemo(compat_service, "a", session="other")
+    assert (other["process_status"], other["new_session_created"]) == ("error", True)
+    assert other["stdout"].endswith("NameError: name 'a' is not defined\n")
+    for name in ("mine", "other"):
+        head = f"DELETE /sessions/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        assert compat_service.exchange(head.encode()).status == 200
+        assert compat_service.exchange(head.encode()).status == 404
+    again = nemo(compat_service, "a", session="mine")
+    assert (again["process_status"], again["new_session_created"]) == ("error", True)
+
+
+def test_nemo_skills_cell_over_its_time_leaves_the_session(compat_service: LiveService) -> None:
+    """What it wrote is there, and what the session had."""
+    nemo(compat_service, "a = 3", session="slow")
+    told = nemo(compat_service, "print(1)\nwhile True: pass", session="slow", timeout=0.5)
+    assert told["process_status"] == "timeout"
+    assert told["stdout"] == "1\n"
+    assert told["stderr"] == "Execution timed out after 0.5 seconds\n"
+    assert not told["new_session_created"]
+    assert nemo(compat_service, "a", session="slow")["stdout"] == "3\n"
+
+
+def test_nemo_skills_cell_that_ends_its_session_says_so(compat_service: LiveService) -> None:
+    """The client then runs its earlier cells again; so it does after the next one."""
+    nemo(compat_service, "a = 3", session="ends")
+    told = nemo(compat_service, "import os\nos._exit(0)", session="ends")
+    assert (told["process_status"], told["new_session_created"]) == ("error", True)
+    assert "the session ended" in told["stderr"]
+    assert nemo(compat_service, "1", session="ends")["new_session_created"]
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "stdout"),
+    [("Minimal", "ZeroDivisionError: division by zero\n"), ("Plain", "Traceback (most recent")],
+)
+def test_nemo_skills_traceback_is_on_stdout_as_ipython_has_it(
+    compat_service: LiveService, verbosity: str, stdout: str
+) -> None:
+    """As long as was asked for."""
+    told = nemo(compat_service, "1 / 0", session="raises", traceback_verbosity=verbosity)
+    assert told["process_status"] == "error"
+    assert told["stdout"].startswith(stdout)
+
+
+NEMO = {
+    "success": ("print(input())", {"std_input": "in"}, ("completed", "in\n", "")),
+    "runtime error": ("1 / 0", {}, ("completed", "", "ZeroDivisionError")),
+    "syntax error": ("def f(:", {}, ("completed", "", "SyntaxError")),
+    "sleeps": ("import time\ntime.sleep(9)", {"timeout": 0.5}, ("timeout", "", "after 0.5 sec")),
+    "memory": ("x = bytearray(10**9)", {}, ("error", "", "memory exceeded")),
+    "2 MB": ("print('x' * 2_000_000)", {}, ("completed", "x" * 1000 + "<output cut>", "")),
+}
+
+
+@pytest.mark.parametrize(("code", "fields", "expected"), NEMO.values(), ids=NEMO.keys())
+def test_nemo_skills_program_is_told_in_its_words(
+    compat_service: LiveService, code: str, fields: dict[str, Any], expected: tuple[str, str, str]
+) -> None:
+    """``completed`` is what ended by itself, with whatever exit code."""
+    status, stdout, stderr = expected
+    told = nemo(compat_service, code, language="python", **fields)
+    assert (told["process_status"], told["stdout"]) == (status, stdout)
+    assert stderr in told["stderr"]
+
+
+# code-judge
+
+
+JUDGED = {
+    "right": ({"expected_output": " 4\n\n"}, (True, True, "")),
+    "wrong": ({"expected_output": "5"}, (False, True, "")),
+    "nothing expected": ({}, (True, True, "")),
+    "runtime error": ({"solution": "1 / 0", "expected_output": ""}, (False, False, "")),
+    "syntax error": ({"solution": "def f(:"}, (False, False, "")),
+    "null bytes": ({"solution": "\x00"}, (False, False, "")),
+    "memory": ({"solution": "x = bytearray(10**9)"}, (False, False, "")),
+    "a language it does not have": ({"type": "math"}, (False, False, "invalid_input")),
+    "2 MB": (
+        {"solution": "print('x' * 2_000_000)", "expected_output": "x" * 2_000_000},
+        (False, False, "invalid_input"),
+    ),
+    "cut": (
+        {"solution": "print('x' * 2_000_000)", "expected_output": "x" * 100},
+        (False, True, ""),
+    ),
+}
+
+
+def test_code_judge_batch_has_a_result_for_each_in_their_order(
+    compat_service: LiveService,
+) -> None:
+    """With the reason where there is no result of the code's."""
+    double = {"type": "python", "solution": "print(int(input()) * 2)", "input": "2"}
+    submissions = [double | {"sub_id": name} | fields for name, (fields, _) in JUDGED.items()]
+    body = {"type": "batch", "sub_id": "all", "submissions": submissions}
+    told = posted(compat_service, "/run/long-batch", body).json
+    assert told["sub_id"] == "all"
+    assert [each["sub_id"] for each in told["results"]] == list(JUDGED)
+    found = {
+        each["sub_id"]: (each["success"], each["run_success"], each["reason"])
+        for each in told["results"]
+    }
+    assert found == {name: expected for name, (_, expected) in JUDGED.items()}
+    judged = posted(compat_service, "/judge/long-batch", body).json["results"]
+    assert [each["success"] for each in judged] == [each["success"] for each in told["results"]]
+    assert "stdout" not in judged[0]
+
+
+def test_code_judge_single_program_is_run_and_judged(compat_service: LiveService) -> None:
+    """What it wrote comes with ``/run``; one that never ends is ``worker_timeout``."""
+    body = {"type": "python", "solution": "import sys\nprint(1)\nprint(2, file=sys.stderr)"}
+    ran = posted(compat_service, "/run", body).json
+    assert ran.pop("cost") > 0
+    assert ran.pop("sub_id")
+    expected = {"success": True, "run_success": True, "reason": ""}
+    assert ran == expected | {"stdout": "1\n", "stderr": "2\n"}
+    judged = posted(compat_service, "/judge", body | {"sub_id": "x"}).json
+    assert judged.pop("cost") > 0
+    assert judged == expected | {"sub_id": "x"}
+    status = compat_service.get("/status").json
+    assert status == {"queue": 0, "num_workers": 2}
+    assert compat_service.get("/ping").json == "pong"

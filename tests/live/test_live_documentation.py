@@ -186,7 +186,13 @@ def test_sessions_page_program_prints_what_the_page_says(
 
 
 @pytest.mark.parametrize(
-    ("path", "printed"), [("run_code", "Success 0 42"), ("test_program", "[1, 0]")]
+    ("path", "printed"),
+    [
+        ("run_code", "Success 0 42"),
+        ("test_program", "[1, 0]"),
+        ("execute", "completed ''"),
+        ("run/long-batch", "True True"),
+    ],
 )
 def test_integrations_page_program_prints_what_the_page_says(
     service_of_examples: LiveService, tmp_path: Path, path: str, printed: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,3 +80,40 @@ def test_exec_runs_a_source_by_its_name(running: LiveService, tmp_path: Path) ->
     assert (code, out) == (1, "")
     assert "program.cpp:1:21: error" in err
     assert "execbox: b.cc: ended as compile_error\n" in err
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "expected"),
+    [
+        ("cpp", DOUBLE, ("Success", 0, "Finished", 0)),
+        ("cpp", "int main() { return 3; }", ("Failed", 0, "Finished", 3)),
+        ("cpp", "int main( {", ("Failed", 1, "Finished", 1)),
+        ("bash", "echo $(($(cat) * 2))", ("Success", None, "Finished", 0)),
+        ("bash", "exit 4", ("Failed", None, "Finished", 4)),
+    ],
+)
+def test_program_through_sandbox_fusions_contract(
+    running: LiveService, language: str, code: str, expected: tuple[object, ...]
+) -> None:
+    """What the compiler said is apart from what the program did; both streams are texts."""
+    body = {"code": code, "language": language, "stdin": "4", "compile_timeout": 9}
+    told = running.post(json.dumps(body).encode(), path="/run_code").json
+    compiled, ran = told["compile_result"], told["run_result"]
+    found = (told["status"], compiled and compiled["return_code"], ran["status"])
+    assert (*found, ran["return_code"]) == expected
+    if told["status"] == "Success":
+        assert ran["stdout"] == "8\n"
+    if compiled and compiled["return_code"]:
+        assert "error" in compiled["stderr"]
+        assert isinstance(ran["stderr"], str)
+
+
+def test_program_through_the_other_contracts(running: LiveService) -> None:
+    """code-judge's ``cpp`` and NeMo-Skills' ``shell``."""
+    submission = {"type": "cpp", "solution": DOUBLE, "input": "4", "expected_output": "8"}
+    batch = {"submissions": [submission, submission | {"solution": "int"}]}
+    told = running.post(json.dumps(batch).encode(), path="/run/long-batch").json["results"]
+    assert [(each["success"], each["reason"]) for each in told] == [(True, ""), (False, "")]
+    body = {"generated_code": "echo a; exit 2", "language": "shell", "timeout": 5}
+    told = running.post(json.dumps(body).encode(), path="/execute").json
+    assert (told["process_status"], told["stdout"]) == ("error", "a\n")

@@ -25,6 +25,7 @@ __all__ = [
     "Unauthorized",
     "error_bytes",
     "error_response",
+    "headers_of",
     "internal_error",
     "routing_failure",
     "shutting_down",
@@ -130,17 +131,24 @@ def _body(failure: RequestFailed, *, message: str, detail: object) -> bytes:
         return ErrorResponse(error=error).model_dump_json().encode("utf-8")
 
 
+def headers_of(failure: RequestFailed) -> dict[str, str]:
+    """When to send it again, where that is worth it; which methods there are; that a key is due."""
+    headers = {}
+    if isinstance(failure, ServiceFailure):
+        headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after_s)))
+    if isinstance(failure, MethodNotAllowed):
+        headers["Allow"] = failure.allowed
+    if failure.http_status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="execbox"'
+    return headers
+
+
 def error_response(failure: RequestFailed, *, headers: Mapping[str, str] | None = None) -> Response:
     """The response, with the headers its status calls for and ``headers`` besides."""
     response = Response(
         error_bytes(failure), status_code=failure.http_status, media_type=_JSON_TYPE
     )
-    if isinstance(failure, ServiceFailure):
-        response.headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after_s)))
-    if isinstance(failure, MethodNotAllowed):
-        response.headers["Allow"] = failure.allowed
-    if failure.http_status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="execbox"'
+    response.headers.update(headers_of(failure))
     for name, value in (headers or {}).items():
         response.headers[name] = value
     return response

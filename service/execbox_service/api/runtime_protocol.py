@@ -36,6 +36,10 @@ class ExecutionRuntime(Protocol):
     def sessions(self) -> Sessions:
         """The sessions that live. Raises ServiceFailure before it is started."""
 
+    @property
+    def waiting_count(self) -> int:
+        """How many jobs wait for a slot. Raises ServiceFailure before it is started."""
+
     def readiness(self) -> Readiness:
         """Whether executions can run now, without asking anything that may block."""
 

@@ -144,6 +144,10 @@ class Sessions:
         self._sessions[session.id] = session
         return self._info(session)
 
+    def has(self, session_id: str) -> bool:
+        """Whether it lives, whoever's it is."""
+        return session_id in self._sessions
+
     def info(self, session_id: str, *, caller: Caller) -> SessionInfo:
         """How a session is."""
         return self._info(self._of(session_id, caller=caller))

@@ -34,6 +34,8 @@ class Path:
     """None: text, or JSON that is no object."""
     media_type: str = "application/json"
     """Of the answer, where there is no ``response``."""
+    headers: tuple[str, ...] = ()
+    """That it reads."""
     failure_form: FailureForm | None = None
     """Where it is different from the contract's."""
 

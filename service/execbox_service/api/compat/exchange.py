@@ -7,7 +7,7 @@ paths.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -79,6 +79,10 @@ class Exchange:
         """From now on, what is run waits no longer than this for its first slot."""
         self.caller = replace(self.caller, wait_max_s=max(0.0, wait_max_s))
 
+    def in_lane_of_its_own(self, kind: str) -> None:
+        """From now on, what is run is part of a whole that has been let in, and waits its turn."""
+        self.caller = self.caller.in_lane_of_its_own(kind)
+
     async def document(self, model: type[_ModelT]) -> _ModelT:
         """The body. Raises RequestFailed."""
         hold = held_by(self.caller)
@@ -89,12 +93,23 @@ class Exchange:
     async def perform(
         self, operation: Operation[RequestT, ResponseT], asked: dict[str, Any]
     ) -> ResponseT:
-        """Have an operation done, of a request that is given as its document. Raises RequestFailed,
-        and ClientGone."""
+        """Have an operation done, of a request that is given as its document, for as long as the
+        client is there. Raises RequestFailed, and ClientGone."""
+        return await self.watched(self.work(operation, asked))
+
+    async def watched(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """The result of ``work``, which ends where the client goes away: then raises ClientGone.
+        One at a time."""
+        return await until_disconnect(self._receive, work)
+
+    async def work(
+        self, operation: Operation[RequestT, ResponseT], asked: dict[str, Any]
+    ) -> ResponseT:
+        """As ``perform``, for what is watched as part of more. Raises RequestFailed."""
         request = validated(operation.request, asked)
         permitted = operation.permitted(request, self.settings)
-        work = self._services.runtime.perform(operation, permitted, caller=self.caller)
-        answer = await until_disconnect(self._receive, work)
+        runtime = self._services.runtime
+        answer = await runtime.perform(operation, permitted, caller=self.caller)
         self._record.count(operation.executions_of(answer))
         return answer
 

@@ -6,15 +6,14 @@ Which failure of ours is which HTTP status is each contract's own business.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from execbox.wire import ErrorCode
-from execbox_service.api.error_responses import MethodNotAllowed
-from execbox_service.failures import RequestFailed, ServiceFailure
+from execbox_service.api.error_responses import headers_of
+from execbox_service.failures import RequestFailed
 
 __all__ = ["DETAIL_SCHEMA", "detail_response"]
 
@@ -34,10 +33,7 @@ def detail_response(failure: RequestFailed, *, status: int | None = None) -> Res
     response = Response(
         json.dumps({"detail": _detail(failure)}), status_code=status, media_type="application/json"
     )
-    if isinstance(failure, ServiceFailure):
-        response.headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after_s)))
-    if isinstance(failure, MethodNotAllowed):
-        response.headers["Allow"] = failure.allowed
+    response.headers.update(headers_of(failure))
     return response
 
 

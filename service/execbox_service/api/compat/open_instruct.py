@@ -25,7 +25,6 @@ So a request waits here as long as its client does.
 
 from __future__ import annotations
 
-import json
 import keyword
 import re
 import secrets
@@ -41,7 +40,7 @@ from execbox.wire import ErrorCode, Execution, ProgramRun, ProgramStatus, Second
 from execbox_service.api.compat.contract import Compat, Path
 from execbox_service.api.compat.exchange import Exchange
 from execbox_service.api.compat.fastapi_forms import DETAIL_SCHEMA, detail_response
-from execbox_service.api.compat.health import healthy
+from execbox_service.api.compat.health import health
 from execbox_service.api.compat.open_instruct_tests import StdioTest, assert_tests, stdio_tests
 from execbox_service.api.compat.programs import granted, isolation_of
 from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
@@ -255,10 +254,6 @@ def _no_time() -> ServiceFailure:
     return ServiceFailure(ErrorCode.NOTHING_RUN, "there was no time to run all tests")
 
 
-async def _health(exchange: Exchange) -> Response:
-    return Response(json.dumps(healthy(exchange)), media_type="application/json")
-
-
 def _failure(failure: RequestFailed) -> Response:
     status = HTTPStatus.SERVICE_UNAVAILABLE if isinstance(failure, ServiceFailure) else None
     return detail_response(failure, status=status)
@@ -289,6 +284,6 @@ OPEN_INSTRUCT: Final = Compat(
             request=TestRequest,
             response=TestAnswer,
         ),
-        Path("GET", "/health", _health, summary="open-instruct: whether code can be run"),
+        Path("GET", "/health", health, summary="Whether code can be run"),
     ),
 )

@@ -19,6 +19,7 @@ __all__ = ["Granted", "exit_code_of", "granted", "isolation_of"]
 
 _CPU_TIME_MIN_S: Final = 0.01
 _WALL_TIME_MIN_S: Final = 0.05
+_COMPILE_TIME_MIN_S: Final = 0.1
 _MEMORY_MIN_MB: Final = 16
 _SIGNAL_BASE: Final = 128
 _KILLED: Final = _SIGNAL_BASE + signal.SIGKILL
@@ -35,9 +36,14 @@ class Granted:
 
 
 def granted(
-    settings: Settings, *, time_s: float | None = None, memory_mb: int | None = None
+    settings: Settings,
+    *,
+    time_s: float | None = None,
+    memory_mb: int | None = None,
+    compile_time_s: float | None = None,
 ) -> Granted:
-    """Limits for ``time_s`` seconds of running and ``memory_mb`` mebibytes, or the service's own.
+    """Limits for ``time_s`` seconds of running, ``memory_mb`` mebibytes and ``compile_time_s``
+    seconds of compiling, or the service's own.
 
     These contracts count elapsed time only: CPU time is as much as the container's CPUs have in it.
     """
@@ -55,6 +61,9 @@ def granted(
                 f"{limits['wall_time_s']:g} s of elapsed time and {limits['cpu_time_s']:g} s of "
                 "CPU time"
             )
+    if compile_time_s is not None:
+        most_s = maxima["compile_time_s"]
+        limits["compile_time_s"] = _within(compile_time_s, _COMPILE_TIME_MIN_S, most_s)
     if memory_mb is not None:
         limits["memory_mb"] = int(_within(memory_mb, _MEMORY_MIN_MB, maxima["memory_mb"]))
         if limits["memory_mb"] != memory_mb:

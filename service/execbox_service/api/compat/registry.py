@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -10,8 +12,10 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from execbox.wire import ErrorResponse
+from execbox_service.api.compat.code_judge import CODE_JUDGE
 from execbox_service.api.compat.contract import Compat, FailureForm, Path
 from execbox_service.api.compat.exchange import ExchangeResponse
+from execbox_service.api.compat.nemo_skills import nemo_skills
 from execbox_service.api.compat.open_instruct import OPEN_INSTRUCT
 from execbox_service.api.compat.sandbox_fusion import SANDBOX_FUSION
 from execbox_service.api.openapi import body_of, responses_of
@@ -22,15 +26,16 @@ from execbox_service.settings import Settings
 __all__ = ["add_compat_routes", "failure_form_at", "requests_described"]
 
 TAG: Final = "compat"
-_CONTRACTS: Final[tuple[Compat, ...]] = (SANDBOX_FUSION, OPEN_INSTRUCT)
 _COMMON: Final = (400, 401, 408, 413, 415, 431)
 
 
 def _paths(settings: Settings) -> Iterator[tuple[Compat, Path]]:
-    """Of the contracts that the operator has on."""
-    for contract in _CONTRACTS:
-        if contract.name in settings.compat:
-            for path in contract.paths:
+    """Of the contracts that the operator has on; a path that two have is the first one's."""
+    seen = set()
+    for contract in (SANDBOX_FUSION, OPEN_INSTRUCT, nemo_skills(), CODE_JUDGE):
+        for path in contract.paths if contract.name in settings.compat else ():
+            if (path.method, path.path) not in seen:
+                seen.add((path.method, path.path))
                 yield contract, path
 
 
@@ -46,7 +51,7 @@ def add_compat_routes(app: FastAPI, settings: Settings) -> None:
             summary=path.summary,
             description="Answers 200 whatever the code did. See docs/integrations.md.",
             responses=_responses(contract, path),
-            openapi_extra=body_of(path.request) if path.request is not None else None,
+            openapi_extra=_body_and_parameters(path),
             response_class=Response,
         )
 
@@ -79,6 +84,18 @@ def _handler(path: Path) -> Callable[[Request], Awaitable[Response]]:
     return handle
 
 
+def _body_and_parameters(path: Path) -> dict[str, Any]:
+    """What FastAPI cannot know, because handlers read their requests themselves."""
+    found: dict[str, Any] = body_of(path.request) if path.request is not None else {}
+    text = {"type": "string", "minLength": 1}
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": text}
+        for name in re.findall(r"{(\w+)", path.path)
+    ]
+    parameters += [{"name": name, "in": "header", "schema": text} for name in path.headers]
+    return found | ({"parameters": parameters} if parameters else {})
+
+
 def _responses(contract: Compat, path: Path) -> dict[int | str, dict[str, Any]]:
     common = [code for code in _COMMON if path.method == "POST" or code not in (413, 415)]
     responses = responses_of(path.response or ErrorResponse, *common)
@@ -86,7 +103,8 @@ def _responses(contract: Compat, path: Path) -> dict[int | str, dict[str, Any]]:
     for status in set(common) - {401}:
         responses[status] = {"description": responses[status]["description"], "content": detail}
     for status, meaning in contract.statuses.items():
-        if path.method == "POST" or status >= 500:
+        names_one = "{" in path.path
+        if names_one if status == HTTPStatus.NOT_FOUND else path.method == "POST" or status >= 500:
             responses[status] = {"description": meaning, "content": detail}
     if path.response is None:
         responses[200] = {"description": "OK", "content": {path.media_type: {}}}

@@ -10,7 +10,8 @@ theirs                 here
 ``code``, ``stdin``    the program of ``/v1/run``; with ``pytest`` a file that pytest runs
 ``run_timeout``        ``wall_time_s``, and as much ``cpu_time_s``: whichever is reached first is
                        ``TimeLimitExceeded``
-``compile_timeout``    part of the time in which an answer is worth anything
+``compile_timeout``    ``compile_time_s`` of C++; and part of the time in which an answer is worth
+                       anything
 ``memory_limit_MB``    ``memory_mb``; below zero or left out: the service's default
 ``files``              by path, base64; null and ``IGNORE_THIS_FILE`` are not written, as there
 ``fetch_files``        ``fetch``, paths and no globs; what is not there is left out of ``files``
@@ -19,7 +20,8 @@ theirs                 here
 ``run_result.status``  ``Finished``, or ``TimeLimitExceeded`` for ``timeout``
 ``return_code``        the exit code; 128 and the number of a signal; 137 for ``memory_exceeded``,
                        with the reason on stderr; null after a timeout
-``compile_result``     null where nothing is compiled; the compiler's stderr for ``compile_error``
+``compile_result``     null where nothing is compiled; what the compiler said, and for
+                       ``compile_error`` 1, 137, or ``TimeLimitExceeded``
 ``message``            which limits were changed, and what was cut; empty where nothing was
 ``execbox``            ours: the run's own status, and what the contract has no words for
 ====================== ============================================================================
@@ -39,7 +41,7 @@ from typing import Any, Final, get_args
 
 from starlette.responses import HTMLResponse, Response
 
-from execbox.wire import ErrorCode, Language, ProgramRun, ProgramStatus, RunResponse
+from execbox.wire import Compilation, ErrorCode, Language, ProgramRun, ProgramStatus, RunResponse
 from execbox_service.api.compat.contract import Compat, FailureForm, Path
 from execbox_service.api.compat.exchange import Exchange
 from execbox_service.api.compat.fastapi_forms import DETAIL_SCHEMA, detail_response
@@ -73,6 +75,7 @@ import sys
 import pytest
 sys.exit(pytest.main(["-p", "no:cacheprovider", {_TEST_FILE!r}]))
 """
+_KILLED: Final = 137
 _OURS: Final = frozenset(
     {
         ErrorCode.ENGINE_UNAVAILABLE,
@@ -91,7 +94,12 @@ async def _run_code(exchange: Exchange) -> RunCodeAnswer:
     if "\x00" in request.code and request.language == "python":
         return _not_source()
     memory_mb = request.memory_limit_MB if request.memory_limit_MB >= 0 else None
-    allowed = granted(exchange.settings, time_s=request.run_timeout, memory_mb=memory_mb)
+    allowed = granted(
+        exchange.settings,
+        time_s=request.run_timeout,
+        memory_mb=memory_mb,
+        compile_time_s=request.compile_timeout if request.language == "cpp" else None,
+    )
     document = _document(request, allowed, isolation=isolation_of(exchange.settings))
     patience_s = _patience_s(request)
     exchange.waiting_at_most(patience_s - _SENDING_S - _STARTING_S)
@@ -127,7 +135,7 @@ def _document(request: RunCodeRequest, allowed: Granted, *, isolation: str) -> d
     if language == "pytest":
         files[_TEST_FILE] = code
         code, language = _PYTEST, "python"
-    document: dict[str, Any] = {
+    return {
         "program": {
             "code": code,
             "language": language,
@@ -138,9 +146,6 @@ def _document(request: RunCodeRequest, allowed: Granted, *, isolation: str) -> d
         "limits": dict(allowed.limits),
         "isolation": isolation,
     }
-    if language != "python":
-        document["profile"] = "processes"
-    return document
 
 
 def _translated(answer: RunResponse, request: RunCodeRequest, allowed: Granted) -> RunCodeAnswer:
@@ -153,7 +158,7 @@ def _translated(answer: RunResponse, request: RunCodeRequest, allowed: Granted) 
     return RunCodeAnswer(
         status="Success" if success else "Failed",
         message="; ".join([*allowed.notes, *_cuts(run)]),
-        compile_result=_compile_result(run, result, language=request.language),
+        compile_result=_compile_result(run, answer.compilation),
         run_result=result,
         files={path: run.files[own].base64 for path, own in wanted.items() if own in run.files},
         execbox=FusionExtra(
@@ -188,14 +193,19 @@ def _reason(run: ProgramRun, *, memory_mb: int) -> str:
     return ("\n" if run.stderr and not run.stderr.endswith("\n") else "") + said + "\n"
 
 
-def _compile_result(
-    run: ProgramRun, result: CommandResult, *, language: str
-) -> CommandResult | None:
-    if run.status.value == "compile_error":
-        return result
-    if language == "cpp":
-        return CommandResult(status="Finished", execution_time=0.0, return_code=0)
-    return None
+def _compile_result(run: ProgramRun, compilation: Compilation | None) -> CommandResult | None:
+    if compilation is None:
+        return None
+    refused = run.status is ProgramStatus.COMPILE_ERROR
+    kind = run.error.type if refused and run.error is not None else ""
+    timed_out = kind == "CompileTimeout"
+    code = _KILLED if kind == "CompileMemoryExceeded" else int(refused)
+    return CommandResult(
+        status="TimeLimitExceeded" if timed_out else "Finished",
+        execution_time=compilation.usage.wall_time_s if compilation.usage is not None else None,
+        return_code=None if timed_out else code,
+        stderr=compilation.stderr,
+    )
 
 
 def _cuts(run: ProgramRun) -> Sequence[str]:

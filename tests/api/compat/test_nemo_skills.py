@@ -1,0 +1,91 @@
+"""NeMo-Skills' contract where the service has no room or no engine; its bad input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.fake_engine import FakeEngine
+from tests.virtual_time import now_s, run_in_virtual_time
+
+from .serving import all_slots_taken, serving, stuck_engine
+
+BODY = {"generated_code": "1", "timeout": 1.0, "language": "python"}
+IN_SESSION = BODY | {"language": "ipython"}
+NAMED = {"X-Session-ID": "s"}
+
+
+@pytest.mark.parametrize("body", [BODY, IN_SESSION], ids=["program", "session"])
+def test_failure_of_ours_is_503_with_all_fields_and_says_that_it_is_ours(
+    body: dict[str, Any],
+) -> None:
+    """The client reads the body whatever the status is, and shows stderr to the model."""
+
+    async def main() -> httpx.Response:
+        engine = FakeEngine()
+        async with serving(engine, pool_size="0") as client:
+            engine.unavailable = "the daemon is away"
+            return await client.post("/execute", json=body, headers=NAMED)
+
+    answer = run_in_virtual_time(main())
+    assert answer.status_code == 503
+    told = answer.json()
+    assert (told["process_status"], told["stdout"]) == ("error", "")
+    assert told["stderr"].startswith("a failure of the service, not of the code: ")
+    assert "the daemon is away" in told["error"]
+    assert told["new_session_created"] is False
+
+
+@pytest.mark.parametrize("body", [BODY, IN_SESSION], ids=["program", "session"])
+def test_slot_that_does_not_become_free_is_503_before_the_client_stops_waiting(
+    body: dict[str, Any],
+) -> None:
+    """Which it does five seconds after the code's own time."""
+
+    async def main() -> tuple[httpx.Response, float]:
+        async with serving(stuck_engine()) as client, all_slots_taken(client):
+            began_s = now_s()
+            answer = await client.post("/execute", json=body, headers=NAMED)
+            return answer, now_s() - began_s
+
+    answer, took_s = run_in_virtual_time(main())
+    assert answer.status_code == 503
+    assert 3.5 < took_s < 5.0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (IN_SESSION, 400, "X-Session-ID header required"),
+        (BODY | {"language": "lean4"}, 400, "there are ipython, python, python3"),
+        (BODY | {"language": "shell"}, 400, "'shell' is not run here"),
+        ({"timeout": 1}, 422, "generated_code: is required"),
+        (BODY | {"timeout": 0}, 422, "timeout"),
+        (BODY | {"max_output_characters": -1}, 422, "max_output_characters"),
+    ],
+)
+def test_bad_request_has_the_contracts_fields(body: Any, status: int, said: str) -> None:
+    """An ``error`` that says what to change."""
+
+    async def main() -> httpx.Response:
+        async with serving(FakeEngine()) as client:
+            return await client.post("/execute", json=body)
+
+    answer = run_in_virtual_time(main())
+    assert answer.status_code == status
+    assert said in answer.json()["error"]
+    assert answer.json()["process_status"] == "error"
+
+
+def test_method_that_a_path_does_not_have_is_told_which_it_has() -> None:
+    """In the contract's form, and by the header."""
+
+    async def main() -> httpx.Response:
+        async with serving(FakeEngine()) as client:
+            return await client.get("/execute")
+
+    answer = run_in_virtual_time(main())
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert "use POST" in answer.json()["error"]
