@@ -70,7 +70,7 @@ class PythonExecutor:
         self._isolation: wire.Isolation = isolation
         self._workers = max_workers
         self._output_chars_max = output_chars_max
-        self._limits = wire.ProgramLimits(
+        self._limits = wire.Limits(
             cpu_time_s=min(float(timeout_length), _CPU_TIME_MAX_S),
             wall_time_s=min(2 * float(timeout_length), _WALL_TIME_MAX_S),
         )
@@ -220,7 +220,8 @@ class PythonExecutor:
         return self._cut(str(execution.output)), _DONE
 
     def _printed(self, code: str) -> tuple[str, str]:
-        options: dict[str, Any] = {"limits": self._limits, "isolation": self._isolation}
+        limits = wire.ProgramLimits(**self._limits.model_dump())
+        options: dict[str, Any] = {"limits": limits, "isolation": self._isolation}
         try:
             (run,) = self._client.run(code, **options).runs
         except RequestError as error:
@@ -252,13 +253,12 @@ class PythonExecutor:
     ) -> list[wire.Execution]:
         if not expressions:
             return []
-        limits = wire.Limits.model_validate(self._limits.model_dump(exclude={"files_bytes"}))
         try:
             answer = self._client.execute(
                 code,
                 [wire.Call(expression=text) for text in expressions],
                 entry_point="f",
-                limits=limits,
+                limits=self._limits,
                 checks=checks,
                 isolation=self._isolation,
             )
