@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 
+import docker
 import pytest
+from harness.bench import Bench, eventually
+from harness.docker_daemon import docker_client
 
-from tests.sandbox.languages import QUICK, Languages
+from tests.sandbox.languages import QUICK, Languages, started_languages
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -163,3 +168,38 @@ int main() {
     refused = "open: Text file busy\nftruncate: Invalid argument\nfchmod: Operation not permitted\n"
     assert [run.stderr for run in found] == [refused] * 3, found
     assert [run.stdout for run in found] == ["1, and open are 0 1 2 3\n"] * 3, found
+
+
+async def test_cpp_cases_go_on_in_a_new_container_without_compiling_again(
+    languages_image: str,
+) -> None:
+    """Where one is lost: the program that was compiled in it is not lost with it."""
+    code = '#include <unistd.h>\n#include <cstdio>\nint main() { usleep(300000); puts("ended"); }\n'
+    async with started_languages(languages_image) as languages:
+        bench = languages.bench
+        request = languages.runs("cpp", code, cases=[{} for _ in range(6)], isolation="container")
+        running = asyncio.create_task(request)
+        seen: list[str] = []
+
+        def one_runs() -> bool:
+            seen.extend(_running(bench))
+            return bool(seen)
+
+        await eventually(one_runs)
+        with docker_client() as client:
+            client.remove_container(seen[0], force=True)
+        found = await running
+        assert [(run.status, run.stdout) for run in found] == [("ok", "ended\n")] * 6
+        assert languages.executions_count() == 7
+
+
+def _running(bench: Bench) -> list[str]:
+    """The containers in which a case runs now."""
+    found = []
+    with docker_client() as client:
+        for each in bench.containers():
+            # One that is being made or removed has no processes to tell of.
+            with contextlib.suppress(docker.errors.APIError):
+                if "./program" in str(client.top(each["Id"])):
+                    found.append(each["Id"])
+    return found
