@@ -151,7 +151,7 @@ def _document(request: RunCodeRequest, allowed: Granted, *, isolation: str) -> d
 def _translated(answer: RunResponse, request: RunCodeRequest, allowed: Granted) -> RunCodeAnswer:
     (run,) = answer.runs
     if run.status is ProgramStatus.NOT_RUN:
-        raise Overloaded(ErrorCode.NOTHING_RUN, "there was no time to run the program at all")
+        raise Overloaded(ErrorCode.QUEUE_TIMEOUT, "there was no time to run the program at all")
     result = _command_result(run, allowed)
     success = run.status is ProgramStatus.OK
     wanted = {path: path_inside(path) for path in request.fetch_files}
