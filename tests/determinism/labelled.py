@@ -177,6 +177,12 @@ _CLOCK = [
         "return str(datetime.datetime.now(datetime.timezone.utc))",
         before="import datetime",
     ),
+    _f(
+        "date_and_zone",  # as the date alone is near midnight
+        "clock",
+        "return time.strftime('%Y-%m-%d %Z')",
+        before="import time",
+    ),
     _f("date_today_year", "clock", "return datetime.date.today().year", before="import datetime"),
     _f(
         "age_in_years",
@@ -275,6 +281,7 @@ _TIMING = [
     ),
 ]
 _PROCESS = [
+    _f("name_of_time_zone", "process_state", "return time.tzname[0]", before="import time"),
     _f("id_of_object", "process_state", "return id(object())"),
     _f("id_as_key", "process_state", "x = [[1], [2]]\nreturn {str(id(y)): y for y in x}"),
     _f("default_repr", "process_state", "return repr(A())", before=_A),

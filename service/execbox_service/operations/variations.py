@@ -75,13 +75,15 @@ def further_variation(run: int) -> Variation:
     return replace(run_variation(run), interpreter=run_variation(2).interpreter)
 
 
+_OTHER_PLACE: Surroundings = (
+    ("cwd", _OTHER_DIRECTORY),
+    ("home", _OTHER_DIRECTORY),
+    ("locale", "de_DE.UTF-8"),
+)
+
+
 def _other_place(zone: str) -> Surroundings:
-    return (
-        ("cwd", _OTHER_DIRECTORY),
-        ("home", _OTHER_DIRECTORY),
-        ("tz", zone),
-        ("locale", "de_DE.UTF-8"),
-    )
+    return (*_OTHER_PLACE, ("tz", zone))
 
 
 def _elsewhere(*names: str, number: int = 1) -> Surroundings:
@@ -175,7 +177,7 @@ VARY_ONE = (
     Probe(
         "process_state",
         Variation(
-            surroundings=(*_other_place(_ZONES[1]), *_elsewhere("listings", "host")),
+            surroundings=(*_OTHER_PLACE, *_elsewhere("listings", "host")),
             limit_factor=_LIMIT_FACTOR,
         ),
     ),
@@ -220,6 +222,11 @@ VARY_ONE = (
             ),
             limit_factor=_LIMIT_FACTOR,
         ),
+    ),
+    # After the clock: in a different zone it is a different date already, for some hours of a day.
+    Probe(
+        "process_state",
+        Variation(surroundings=(("tz", _ZONES[1]),), limit_factor=_LIMIT_FACTOR),
     ),
     # What is left is the container itself.
     Probe("process_state", Variation(limit_factor=_LIMIT_FACTOR, apart=True)),
