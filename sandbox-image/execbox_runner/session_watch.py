@@ -273,7 +273,8 @@ class SessionProcess:
         if wall_left_ns <= 0:
             wall_left_ns += meters.run_queue_delay_ns(self.pid) - self._delay_before_ns
             wall_left_ns += meters.throttled_ns(self._cgroup) - self._throttled_before_ns
-            if wall_left_ns <= 0 or elapsed_ns >= allowance.hard_stop_ns:
+            # No hard stop as for executions: a cell cannot be run again alone. The service has one.
+            if wall_left_ns <= 0:
                 return self._interrupt("wall_time")
         next_ns = min(cpu_left_ns / max(allowance.cpu_count, 1.0), wall_left_ns)
         return min(max(next_ns / 1e9, _CHECK_MIN_S), _CHECK_MAX_S)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from execbox.wire import CellRequest, SessionRequest
+from execbox.wire import CellRequest, SessionLimits, SessionRequest
 from execbox_service.failures import CallerMistake
 from execbox_service.operations.sessions import Sessions
 from execbox_service.scheduling.caller import Caller
@@ -61,3 +61,19 @@ async def test_session_that_cannot_be_confined_is_our_failure() -> None:
         info = await sessions.open(SessionRequest(), caller=OWN)
         with pytest.raises(CallerMistake, match="a failure of the service"):
             await sessions.run(info.id, CellRequest(code="1"), caller=OWN)
+
+
+async def test_cell_that_waits_for_the_machine_is_no_timeout() -> None:
+    """Time in which other work keeps a cell from running counts for no limit, however long it is:
+    here all the time that passes is taken for such."""
+    edits: Edits = {
+        WATCH: (("meters.run_queue_delay_ns(self.pid) - self._delay_before_ns", "elapsed_ns"),)
+    }
+    async with weakened(edits=edits) as sandboxes:
+        sessions = Sessions(sandboxes.backend, count_max=1, key_count_max=1)
+        limits = SessionLimits(wall_time_s=0.2)
+        info = await sessions.open(SessionRequest(limits=limits), caller=OWN)
+        sleeps = CellRequest(code="import time\ntime.sleep(1.2)")
+        ended = await sessions.run(info.id, sleeps, caller=OWN)
+        sessions.close(info.id, caller=OWN)
+    assert (ended.status, ended.session_lost) == ("ok", False)
