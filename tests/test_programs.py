@@ -19,8 +19,15 @@ PAGES: Final = sorted(
 NAMED: Final = re.compile(
     r"(?:\bpython|\$\(PYTHON_BIN\)) -m ((?:acceptance|benchmarks|examples)[\w.]*)([^`\n]*)"
 )
-INSIDE_CONTAINERS: Final = {"benchmarks.inside", "benchmarks.stages_inside"}
-"""Run in a container by a program beside them, and by nobody else."""
+RUN_BY_OTHERS: Final = {
+    # In a container, by a program beside them.
+    *("benchmarks.inside", "benchmarks.stages_inside"),
+    # In an environment that has other projects' clients, by ``acceptance.contracts``.
+    "acceptance.contract_clients",
+    # By its file, with a command to run as its arguments.
+    "examples.scripted_model",
+}
+"""Not started as ``python -m``."""
 
 
 def name_of(path: Path) -> str:
@@ -35,7 +42,7 @@ PROGRAMS: Final = sorted(
         for path in (ROOT / folder).glob("*.py")
         if '\nif __name__ == "__main__":' in path.read_text("utf-8")
     }
-    - INSIDE_CONTAINERS
+    - RUN_BY_OTHERS
 )
 DOCUMENTED: Final = [
     pytest.param(found[1], found[2], id=f"{page.relative_to(ROOT)}: {found[1]}{found[2]}")

@@ -102,7 +102,7 @@ BAD = {
     "missing_field": function(refcode=""),
     "generator_invalid_code": function(input_generator="def other(): return {}"),
     "invalid_input": function(input_generator="def input_generator(): return [1]"),
-    "generator_exception": function(input_generator="def input_generator(x): return {}"),
+    "generator_exception": function(input_generator="def input_generator(x, y): return {}"),
     "invalid_code": function(refcode="def main_solution(n:"),
     "exception": function(refcode="def main_solution(n): raise ValueError('no')"),
     "non_deterministic": function(

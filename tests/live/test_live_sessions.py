@@ -40,6 +40,8 @@ def test_session_keeps_variables_and_files_until_its_end(running: LiveService) -
             assert value is not None
             assert value.json_value == ["1", "2"]
             session.put_file("d/b.bin", bytes(range(256)))
+            session.put_file("line\nbreak", b"1")
+            assert session.get_file("line\nbreak") == b"1"
             assert session.get_file("d/b.bin") == bytes(range(256))
             assert session.info().cells == 2
             ended = session.run("while True: x", limits=CellLimits(cpu_time_s=0.2))

@@ -115,7 +115,7 @@ REJECTED = [
     ("invalid_input", DOUBLE, "def input_generator(): return {'n': {1, 2}}", {}),
     ("input_complexity", DOUBLE, "def input_generator(): return {'n': 'x' * 100}", {}),
     ("generator_exception", DOUBLE, "def input_generator(): return {'n': 1 // 0}", {}),
-    ("generator_exception", DOUBLE, "def input_generator(n): return {'n': n}", {}),
+    ("generator_exception", DOUBLE, "def input_generator(n, m): return {'n': n}", {}),
     ("generator_invalid_code", DOUBLE, "def another(): return {'n': 1}", {}),
     ("generator_invalid_code", DOUBLE, "def input_generator(: return", {}),
     ("generator_no_result", DOUBLE, "import os\ndef input_generator(): os._exit(0)", {}),

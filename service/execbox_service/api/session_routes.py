@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -168,7 +169,7 @@ async def _get_file(asked: _Asked) -> bytes:
 
 _ERRORS: Final = (400, 401, 408, 410, 413, 415, 422, 429, 431, 503)
 _ONE: Final = "/v1/sessions/{session_id}"
-_FILE: Final = _ONE + "/files/{path:path}"
+_FILE: Final = _ONE + "/files/{path:anything}"
 _ANSWERS: Final[Mapping[str, Mapping[str, Answer]]] = {
     "/v1/sessions": {"POST": _open},
     _ONE + "/run": {"POST": _run},
@@ -177,7 +178,14 @@ _ANSWERS: Final[Mapping[str, Mapping[str, Answer]]] = {
 }
 
 
+class _Anything(PathConvertor):
+    """Of a path's rest; unlike Starlette's own ``path``, a name with a line break in it, too."""
+
+    regex = "(?s:.*)"
+
+
 def add_session_routes(app: FastAPI) -> None:
+    register_url_convertor("anything", _Anything())
     _add_handlers(app)
     _add(
         app,
