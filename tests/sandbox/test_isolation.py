@@ -230,11 +230,13 @@ _RESISTS = """
 import os
 def main_solution(plant):
     found = os.listdir("/tmp")
+    with open("/proc/1/stat") as file:
+        where = [os.readlink("/proc/self/ns/pid"), file.read().rpartition(") ")[2].split()[19]]
     if plant:
         for pid in range(os.getpid(), os.getpid() + 40):
             for number in range(2): open(f"/tmp/.removing-{pid}-{number}", "w").close()
         os.makedirs("/tmp/a/b/c")
-    return found
+    return [where, found]
 """
 
 
@@ -243,7 +245,9 @@ async def test_residue_that_resists_costs_the_container(one_slot: Bench) -> None
     executions = await one_slot.calls(
         _RESISTS, [True], [False], isolation="process", principal="resist"
     )
-    assert executions[1].output == []
+    (first, _), (second, found) = (execution.output for execution in executions)
+    assert found == []
+    assert first != second
 
 
 async def test_residue_that_resists_is_gone_though_nothing_is_called_any_more() -> None:

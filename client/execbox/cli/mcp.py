@@ -23,8 +23,8 @@ _EPILOG = """\
 The tools are run_python, call_function, begin_session, run_cell and end_session. An error that
 begins with "unknown:" is a failure of the service, and says nothing about the code.
 
-Over HTTP it listens on 127.0.0.1 only, at /mcp, and asks for no key: whoever reaches the port can
-run code with this command's API key.
+Over HTTP it listens on 127.0.0.1 only, at /mcp, and asks for no key: every program that
+reaches the port can run code with this command's API key.
 
 examples:
   execbox mcp

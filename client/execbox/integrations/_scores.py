@@ -1,4 +1,4 @@
-"""What an answer is worth, as a number or unknown: for whoever trains or measures with execbox.
+"""What an answer is worth, as a number or unknown: for people who train or measure with execbox.
 
 A ``Check`` is one line of a batch and how its answer is read. Which texts and columns it is made
 of is each project's.

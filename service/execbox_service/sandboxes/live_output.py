@@ -1,4 +1,4 @@
-"""What a cell writes while it runs, from its sandbox to whoever looks on: one piece at a time.
+"""What a cell writes while it runs, from its sandbox to its reader: one piece at a time.
 
 The next piece is asked for when one has been taken, so what a slow reader does not take stays in
 the sandbox, where it has a cap. What the bytes mean as text is in ``judge/live_text``.

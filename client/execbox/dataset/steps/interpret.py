@@ -228,7 +228,7 @@ def _question_of(value: Value, options: InterpretOptions) -> Messages:
 
 
 def _unknown(problem: BadRecord) -> BadRecord:
-    """Of a failure that is not the record's nobody knows what the answer would have been."""
+    """Where a failure is not the record's, the answer it would have given is unknown."""
     if not problem.retry:
         return problem
     return BadRecord(f"{problem.reason}: {problem.message}", reason="unknown", retry=True)

@@ -44,6 +44,7 @@ from execbox_service.api.compat.health import health
 from execbox_service.api.compat.open_instruct_tests import StdioTest, assert_tests, stdio_tests
 from execbox_service.api.compat.programs import granted, isolation_of
 from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
+from execbox_service.json_steps import LARGE_BYTES
 from execbox_service.operations.registry import EXECUTE, RUN
 from execbox_service.scheduling.offload import in_turns, read_aside
 
@@ -118,7 +119,7 @@ async def _test_program_stdio(exchange: Exchange) -> TestAnswer:
     }
     answer = await exchange.within(_patience_s(request), exchange.perform(RUN, document))
     pairs = zip(answer.runs, tests, strict=True)
-    judged = await in_turns(_judged_output, pairs)
+    judged = await in_turns(_judged_output, pairs, is_large=_is_large)
     return TestAnswer(
         results=[result for result, _ in judged], runtimes=[runtime for _, runtime in judged]
     )
@@ -226,6 +227,11 @@ def _judged_output(each: tuple[ProgramRun, StdioTest]) -> tuple[int, float]:
         return 0, _NO_RUNTIME
     right = not run.truncated.stdout and same_lines(run.stdout, expected)
     return int(right), run.usage.wall_time_s if run.usage is not None else _NO_RUNTIME
+
+
+def _is_large(each: tuple[ProgramRun, StdioTest]) -> bool:
+    run, _ = each
+    return len(run.stdout) >= LARGE_BYTES
 
 
 def same_lines(printed: str, expected: str) -> bool:
