@@ -10,6 +10,11 @@ from collections.abc import Iterator
 
 from execbox_service.scheduling.offload import leave_collecting_to_us
 
+WAIT_MAX_S = 0.1
+"""What the event loop may be kept from other work by one step. The longest steps take 15 to 30 ms
+of a machine that is ours alone, and twice that on a slow one: a list of eight million members is
+moved by the memory allocator in one go. What was never cut into steps takes half a second."""
+
 
 class Waits:
     """The longest wait of a thread that wants to run every millisecond.
