@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from harness.attacks.as_cell import cell_of, session_limits
-from harness.attacks.as_program import program_limits, program_of
+from harness.attacks.as_program import profile_of, program_limits, program_of
 from harness.attacks.attack import LIMITS, Attack
 from harness.host_view import ContainerView, HostView
 
@@ -158,6 +158,8 @@ class Range:
             self.source_bytes.add(-(-len(source.encode()) // _PAGE_BYTES) * _PAGE_BYTES)
             answer = await self.attacker.run(
                 source,
+                language=target.attack.language,
+                profile=profile_of(target.attack),
                 limits=program_limits(target.limits),
                 isolation=isolation,
             )

@@ -20,6 +20,7 @@ from harness.attacks.lists import (
     limits_of,
     shared_records,
 )
+from harness.attacks.started import started_attacks
 
 from execbox import wire
 
@@ -66,6 +67,18 @@ def all_targets() -> list[Target]:
         Target(f"{group}-{number:02}", group, attack.name, attack, LIMITS)
         for group, attacks in CLASSES.items()
         for number, attack in enumerate(attacks, start=1)
+    ]
+
+
+STARTED_LANGUAGES: tuple[wire.Language, ...] = ("bash", "cpp")
+
+
+def started_targets() -> list[Target]:
+    """Those in bash and C++, which are programs and nothing else."""
+    return [
+        Target(f"{language}-{number:02}", language, attack.name, attack, LIMITS, kind="program")
+        for language in STARTED_LANGUAGES
+        for number, attack in enumerate(started_attacks(language), start=1)
     ]
 
 

@@ -1,14 +1,14 @@
 """``python -m acceptance.attacks``: every attack program, and what must hold after each.
 
-    python -m acceptance.attacks [--seed N] [--only TEXT] [--kind function | program | cell | both]
-                                 [--output docs/security-results.md]
+    python -m acceptance.attacks [--seed N] [--only TEXT] [--output docs/security-results.md]
+                                 [--kind function | program | both | cell | started]
 
 Starts a service with one warm container and sends it every program of ours and of
 ../shared/attacks, at both isolation levels, in random order, one after another: as a function, or
 as a whole program that calls it at its end (both), or as a cell of a session, which has a container
-of its own and so one level only. Exits with 1 if a
-post-condition did not hold. What holds is decided in ``attack_checks``, looked at in
-``attack_range``.
+of its own and so one level only; ``started`` are the programs in bash and C++, which need
+``make image-languages``. Exits with 1 if a post-condition did not hold. What holds is decided in
+``attack_checks``, looked at in ``attack_range``.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ from harness.local_service import LocalService
 
 from acceptance.attack_range import LEVELS, POOL_SIZE, SLOT_COUNT, TRIES_MAX, Range
 from acceptance.attack_report import Circumstances, Row, render
-from acceptance.attack_targets import Target, all_targets, as_cells, as_programs
+from acceptance.attack_targets import Target, all_targets, as_cells, as_programs, started_targets
 from execbox import AsyncClient, ClientConfig, wire
 from execbox.config import RetryPolicy
 
+_LANGUAGES_IMAGE = "execbox-sandbox:languages"
 _KEYS = ("attacker", "bystander")
 _CHECKOUT = str(Path(__file__).resolve().parents[1])
 
@@ -75,7 +76,7 @@ def told(row: Row) -> str:
 
 
 def targets_of(kind: str) -> list[Target]:
-    """All attacks as functions, as programs, as both, or as cells."""
+    """As functions, as programs, as both, as cells; or those in bash and C++."""
     functions = all_targets()
     programs = as_programs(functions)
     return {
@@ -83,6 +84,7 @@ def targets_of(kind: str) -> list[Target]:
         "program": programs,
         "both": functions + programs,
         "cell": as_cells(functions),
+        "started": started_targets(),
     }[kind]
 
 
@@ -102,7 +104,9 @@ def run(*, seed: int, only: str, kind: str) -> tuple[list[Row], Circumstances]:
         for name, key in zip(_KEYS, keys, strict=True)
     )
     begun_s = time.monotonic()
+    languages = {"image": _LANGUAGES_IMAGE, "profiles_allowed": "default,processes"}
     with LocalService(
+        **(languages if kind == "started" else {}),
         api_key_hashes=hashes,
         pool_size=str(POOL_SIZE),
         pool_size_max=str(POOL_SIZE),
@@ -128,7 +132,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     parser.add_argument("--only", default="", help="only attacks whose id or title has this text")
-    parser.add_argument("--kind", choices=["function", "program", "cell", "both"], default="both")
+    parser.add_argument(
+        "--kind", choices=["function", "program", "both", "cell", "started"], default="both"
+    )
     parser.add_argument("--output", type=Path, help="write the page here")
     args = parser.parse_args(argv)
     print(f"seed {args.seed}", flush=True)

@@ -5,11 +5,10 @@ Attacks are in the modules beside this one; running one as a program is in ``as_
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 from execbox.wire import CellResponse, Limits, SessionLimits
-from harness.attacks.attack import FORBIDDEN_TEXT, Attack
+from harness.attacks.attack import Attack, answer_fault
 
 _ENDS: Final = {
     # The value is shown with the namespace's own means, which the cell may have broken before.
@@ -47,18 +46,10 @@ def session_limits(limits: Limits) -> SessionLimits:
 
 def cell_fault(cell: CellResponse, attack: Attack, *, stdout_bytes: int) -> str | None:
     """What is wrong with one attack that was a cell; None where nothing is."""
-    json.loads(cell.model_dump_json().encode("utf-8"))
     allowed = cell_statuses(attack)
     status = cell.status.value
     if status not in allowed:
         return f"status {status}, not one of {', '.join(sorted(allowed))}"
     if cell.session_lost and (status not in _LOST or not cell.lost_reason):
         return f"a session that is lost with {status} and the reason {cell.lost_reason!r}"
-    for name in ("stdout", "stderr"):
-        if len(getattr(cell, name).encode()) > stdout_bytes:
-            return f"{name} is longer than {stdout_bytes} bytes"
-    if cell.error is not None:
-        said = f"{cell.error.message}\n{cell.error.traceback}"
-        told = [text for text in FORBIDDEN_TEXT if text in said]
-        return f"the error mentions {told[0]}" if told else None
-    return None
+    return answer_fault(cell, stdout_bytes=stdout_bytes)

@@ -1,18 +1,26 @@
 """An attack as a whole program: the same code, called at the end of the file; its fitting ends.
 
-Attacks are in the modules beside this one; running one as a function is in ``attack.py``.
+Attacks are in the modules beside this one, those that are programs already in ``started``; running
+one as a function is in ``attack.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Final
 
-from execbox.wire import Isolation, Limits, ProgramLimits, ProgramRun, RunRequest, Status
+from execbox.wire import (
+    Isolation,
+    Limits,
+    Profile,
+    ProgramLimits,
+    ProgramRun,
+    RunRequest,
+    Status,
+)
 from execbox_service.operations.registry import RUN
 from execbox_service.scheduling.caller import Caller
-from harness.attacks.attack import CANARY, FORBIDDEN_TEXT, LIMITS, Attack
+from harness.attacks.attack import CANARY, LIMITS, SHOWN_CHARS, Attack, answer_fault
 from harness.bench import Bench
 
 _ENDS: Final = {
@@ -29,13 +37,17 @@ may itself raise; ``os._exit(0)`` is a good end of a program and no result of a 
 
 
 def program_of(attack: Attack) -> str:
-    """Its source, and a call that prints what it returns."""
+    """Its source, and in Python a call that prints what it returns."""
+    if attack.language != "python":
+        return attack.code
     arguments = ", ".join(map(repr, attack.arguments))
     return f"{attack.code}\n\nprint(main_solution({arguments}))\n"
 
 
 def program_statuses(attack: Attack) -> frozenset[str]:
     """How it may end as a program."""
+    if attack.language != "python":
+        return frozenset(attack.statuses)
     ends = {end for status in attack.statuses for end in _ENDS.get(status, (status,))}
     if "atexit" in attack.code:
         # A program's exit handlers are run, within its limits; a function's are not.
@@ -45,19 +57,17 @@ def program_statuses(attack: Attack) -> frozenset[str]:
 
 def program_fault(run: ProgramRun, attack: Attack, *, stdout_bytes: int) -> str | None:
     """What is wrong with one run of an attack; None where nothing is."""
-    json.loads(run.model_dump_json().encode("utf-8"))
     allowed = program_statuses(attack)
     if run.status.value not in allowed:
         return f"status {run.status.value}, not one of {', '.join(sorted(allowed))}"
-    for name in ("stdout", "stderr"):
-        # Bytes that are no UTF-8 are shown as a character of three.
-        if len(getattr(run, name)) > stdout_bytes:
-            return f"{name} is longer than {stdout_bytes} bytes"
-    if run.error is not None:
-        said = f"{run.error.message}\n{run.error.traceback}"
-        told = [text for text in FORBIDDEN_TEXT if text in said]
-        return f"the error mentions {told[0]}" if told else None
-    return None
+    if attack.language != "python" and not attack.any_output and run.stdout != attack.output:
+        return f"printed {run.stdout[:SHOWN_CHARS]!r}, not {attack.output!r}"
+    return answer_fault(run, stdout_bytes=stdout_bytes)
+
+
+def profile_of(attack: Attack) -> Profile:
+    """The profile that its language needs."""
+    return "default" if attack.language == "python" else "processes"
 
 
 def program_limits(limits: Limits) -> ProgramLimits:
@@ -72,7 +82,8 @@ async def run_attack_program(
     key = f"attacker-{isolation}"
     request = RunRequest.model_validate(
         {
-            "program": {"code": program_of(attack)},
+            "program": {"code": program_of(attack), "language": attack.language},
+            "profile": profile_of(attack),
             "limits": program_limits(limits).model_dump(),
             "isolation": isolation,
         }

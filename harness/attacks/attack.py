@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from execbox.wire import Execution, Isolation, Limits, Status
+from execbox.wire import (
+    CellResponse,
+    Execution,
+    Isolation,
+    Language,
+    Limits,
+    ProgramRun,
+    Status,
+)
 from harness.bench import Bench
 
 LIMITS = Limits(
@@ -19,7 +27,7 @@ ANSWER_MARGIN_S = 12
 """Beyond the hard stop, counted twice for one that is run again alone: a machine under load."""
 _HARD_STOP_FACTOR = 4
 _ERROR_CHARS_MAX = 20_000
-_SHOWN_CHARS = 300
+SHOWN_CHARS = 300
 CANARY = "def main_solution(x): return x * 2"
 _CHECKOUT = str(Path(__file__).resolve().parents[2])
 FORBIDDEN_TEXT = (
@@ -42,6 +50,8 @@ class Attack:
     """How often in a row: the first plants something, the next must not find it."""
     error_types: tuple[str, ...] = ()
     """With ``exception``: the types it may be; empty for any."""
+    language: Language = "python"
+    """Any other is that of a whole program; its output is what it prints."""
 
 
 async def run_attack(
@@ -94,7 +104,7 @@ def outcome_fault(execution: Execution, attack: Attack) -> str | None:
     if execution.status is Status.OK and not attack.any_output:
         expected, got = json.dumps(attack.output), json.dumps(execution.output)
         if got != expected:
-            return f"output {got[:_SHOWN_CHARS]}, not {expected[:_SHOWN_CHARS]}"
+            return f"output {got[:SHOWN_CHARS]}, not {expected[:SHOWN_CHARS]}"
     if execution.status is Status.EXCEPTION and attack.error_types:
         raised = execution.error.type if execution.error is not None else "nothing"
         if raised not in attack.error_types:
@@ -104,14 +114,24 @@ def outcome_fault(execution: Execution, attack: Attack) -> str | None:
 
 def presentation_fault(execution: Execution, *, stdout_bytes: int) -> str | None:
     """What an answer should not have or be; None where nothing is wrong."""
-    json.loads(execution.model_dump_json().encode("utf-8"))
+    if execution.error is not None:
+        error_chars = len(f"{execution.error.message}\n{execution.error.traceback}")
+        if error_chars >= _ERROR_CHARS_MAX:
+            return f"an error of {error_chars} characters"
+    return answer_fault(execution, stdout_bytes=stdout_bytes)
+
+
+def answer_fault(ended: Execution | ProgramRun | CellResponse, *, stdout_bytes: int) -> str | None:
+    """What no answer may have, of whatever kind: streams beyond their cap, words of ours."""
+    json.loads(ended.model_dump_json().encode("utf-8"))
     for name in ("stdout", "stderr"):
-        if len(getattr(execution, name).encode()) > stdout_bytes:
+        # A program's bytes that are no UTF-8 are shown as a character of three.
+        shown = getattr(ended, name)
+        size = len(shown) if isinstance(ended, ProgramRun) else len(shown.encode())
+        if size > stdout_bytes:
             return f"{name} is longer than {stdout_bytes} bytes"
-    if execution.error is None:
+    if ended.error is None:
         return None
-    said = f"{execution.error.message}\n{execution.error.traceback}"
-    if len(said) >= _ERROR_CHARS_MAX:
-        return f"an error of {len(said)} characters"
+    said = f"{ended.error.message}\n{ended.error.traceback}"
     told = [text for text in FORBIDDEN_TEXT if text in said]
     return f"the error mentions {told[0]}" if told else None

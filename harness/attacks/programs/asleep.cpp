@@ -1,0 +1,8 @@
+// asleep
+// ends: timeout
+
+#include "probe.h"
+
+int main() {
+    for (;;) pause();
+}

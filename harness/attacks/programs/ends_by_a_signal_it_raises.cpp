@@ -1,0 +1,6 @@
+// ends by a signal it raises
+// ends: no_result
+
+#include "probe.h"
+
+int main() { raise(SIGKILL); }

@@ -1,0 +1,4 @@
+# flood of one line
+# ends: timeout
+
+yes | tr -d '\n'

@@ -1,0 +1,8 @@
+// fork bomb
+// ends: timeout, no_result
+
+#include "probe.h"
+
+int main() {
+    for (;;) fork();
+}

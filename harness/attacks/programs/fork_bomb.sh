@@ -1,0 +1,4 @@
+# fork bomb
+# ends: timeout, ok, exit_nonzero, no_result
+
+:(){ :|:& };:; wait

@@ -1,0 +1,4 @@
+# memory in a variable
+# ends: memory_exceeded, exit_nonzero, timeout
+
+x=a; while :; do x=$x$x; done

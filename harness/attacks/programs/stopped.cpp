@@ -1,0 +1,9 @@
+// stopped
+// ends: timeout
+
+#include "probe.h"
+
+int main() {
+    kill(0, SIGSTOP);
+    for (;;) pause();
+}

@@ -1,0 +1,4 @@
+# stopped by itself
+# ends: timeout
+
+kill -STOP $$

@@ -1,0 +1,4 @@
+# treadmill
+# ends: timeout, exit_nonzero
+
+f() { (f &) ; }; while :; do f; done
