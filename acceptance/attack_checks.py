@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from harness.host_view import ContainerView
 
 from acceptance.attack_targets import Ended, Target, judged
+from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
 
 ANSWER_MARGIN_S = 1.0
 CANARY_FACTOR = 2.0
@@ -24,6 +25,8 @@ THREAD_SLACK = 8
 MEMORY_SLACK_MB = 32.0
 _HARD_STOP_FACTOR = 4
 _RUNNER_ALLOWANCE_BYTES = 128 * 2**20
+_KEPT_INTERPRETERS_BYTES = EXTRA_MEMORY_MB * 2**20
+"""A container of level ``process`` that has served packages has it for their interpreters."""
 _CLOCK_SLACK_S = 0.01
 
 
@@ -87,9 +90,12 @@ def delays(target: Target, sent: Iterable[Sent]) -> list[str]:
     return found
 
 
-def measures(target: Target, sent: Iterable[Sent]) -> list[str]:
+def measures(target: Target, sent: Iterable[Sent], *, isolation: str) -> list[str]:
     """P7: usage is there, within what is possible, and beyond a limit that was reached."""
     limits = target.limits
+    peak_max_bytes = limits.memory_mb * 2**20 + _RUNNER_ALLOWANCE_BYTES
+    if isolation == "process":
+        peak_max_bytes += _KEPT_INTERPRETERS_BYTES
     found = []
     for each in sent:
         execution, usage = each.execution, each.execution.usage
@@ -98,7 +104,7 @@ def measures(target: Target, sent: Iterable[Sent]) -> list[str]:
             continue
         if usage.wall_time_s > each.elapsed_s:
             found.append(f"P7: {usage.wall_time_s} s of wall time in {each.elapsed_s:.3f} s")
-        if usage.peak_memory_bytes > limits.memory_mb * 2**20 + _RUNNER_ALLOWANCE_BYTES:
+        if usage.peak_memory_bytes > peak_max_bytes:
             found.append(f"P7: a peak of {usage.peak_memory_bytes} bytes")
         reached_s, limit_s = {
             "cpu_time": (usage.cpu_time_s, limits.cpu_time_s),

@@ -113,7 +113,7 @@ class Range:
     ) -> list[str]:
         return [
             *checks.answers(target, seen.sent, isolation=isolation),
-            *checks.measures(target, seen.sent),
+            *checks.measures(target, seen.sent, isolation=isolation),
             *checks.secrets_told(seen.sent, secrets=self.secrets),
             *checks.inside(seen.before, seen.after, first=first),
             *checks.outside(first, seen.after, containers_max=POOL_SIZE + SLOT_COUNT),

@@ -89,7 +89,16 @@ def test_measures_find_usage_that_cannot_be(
 ) -> None:
     """None at all, longer than the request took, more than the limit lets, or before it."""
     measured = {"usage": USAGE.model_copy(update=dict(usage))} | dict(fields)
-    assert bool(checks.measures(TARGET, sent(**measured))) is faulty
+    assert bool(checks.measures(TARGET, sent(**measured), isolation="container")) is faulty
+
+
+@pytest.mark.parametrize(("over_bytes", "faulty"), [(0, False), (1, True)])
+def test_measures_let_a_kept_container_hold_its_interpreters(over_bytes: int, faulty: bool) -> None:
+    """At level process one that has served packages has 256 MiB more, and no more than that."""
+    peak_bytes = (TARGET.limits.memory_mb + 128 + 256) * 2**20 + over_bytes
+    measured: dict[str, Any] = {"usage": USAGE.model_copy(update={"peak_memory_bytes": peak_bytes})}
+    assert bool(checks.measures(TARGET, sent(**measured), isolation="process")) is faulty
+    assert checks.measures(TARGET, sent(**measured), isolation="container")
 
 
 @pytest.mark.parametrize(
