@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+
+import httpx
 import pytest
 
 from .conftest import KEY
 from .harness import RunningServer, assert_error, execute_body, is_closed, read_answer, wait_until
+
+
+def basic(pair: str) -> str:
+    """The header that clients make of ``http://USER:PASSWORD@host``."""
+    return f"Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
+
 
 REFUSED = {
     "none": "",
@@ -20,7 +29,16 @@ REFUSED = {
     "wrong_then_right": f"Authorization: Bearer x\r\nAuthorization: Bearer {KEY}\r\n",
     "two_in_one": f"Authorization: Bearer x, Bearer {KEY}\r\n",
     "non_ascii": "Authorization: Bearer schl\xfcssel\r\n",
-    "basic": f"Authorization: Basic {KEY}\r\n",
+    "basic_without_base64": f"Authorization: Basic {KEY}\r\n",
+    "basic_scheme_alone": "Authorization: Basic \r\n",
+    "basic_without_password": basic(KEY),
+    "basic_empty_password": basic(f"{KEY}:"),
+    "basic_wrong_password": basic(f"{KEY}:wrong"),
+    "basic_two_colons": basic(f"user::{KEY}"),
+    "basic_space": basic(f"user: {KEY}"),
+    "basic_nul": basic(f"user:{KEY}\0"),
+    "basic_padding": basic(f"user:{KEY}").replace("\r\n", "===\r\n"),
+    "basic_and_bearer": basic(f"user:{KEY}") + f"Authorization: Bearer {KEY}\r\n",
     "no_scheme": f"Authorization: {KEY}\r\n",
     "prefix": f"Authorization: Bearer {KEY[:-1]}\r\n",
     "longer": f"Authorization: Bearer {KEY}0\r\n",
@@ -76,6 +94,26 @@ def test_execute_with_a_known_key_runs_as_its_name(
     answer = keyed_server.post(execute_body(), headers=f"Authorization: {scheme} {key}\r\n")
     assert answer.status == 200
     assert keyed_server.runtime.principals[-1] == name
+
+
+@pytest.mark.parametrize("user", ["execbox", "", "x" * 100, "schl\xfcssel"])
+@pytest.mark.parametrize("scheme", ["Basic", "basic"])
+def test_execute_with_a_known_key_as_password_runs_as_its_name(
+    keyed_server: RunningServer, user: str, scheme: str
+) -> None:
+    """For clients that can be given a URL and no header; nobody looks at the user's name."""
+    header = basic(f"{user}:{KEY}").replace("Basic", scheme)
+    answer = keyed_server.post(execute_body(), headers=header)
+    assert answer.status == 200
+    assert keyed_server.runtime.principals[-1] == "tester"
+
+
+def test_url_with_the_key_is_all_that_a_client_needs(keyed_server: RunningServer) -> None:
+    """As it is written in a trainer's configuration."""
+    url = f"http://execbox:{KEY}@127.0.0.1:{keyed_server.port}/v1/capabilities"
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(url).status_code == 200
+        assert client.get(url.replace(KEY, "wrong")).status_code == 401
 
 
 def test_execute_without_a_key_is_answered_before_the_body(keyed_server: RunningServer) -> None:

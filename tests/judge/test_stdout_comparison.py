@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from execbox.wire import StdoutComparator
-from execbox_service.judge.stdout_comparison import same_stdout
+from execbox_service.judge.stdout_comparison import same_lines, same_stdout
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,26 @@ def test_stdout_of_many_words_is_compared_without_a_list_of_them(
     finally:
         tracemalloc.stop()
     assert peak_bytes < 2 * len(expected)
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected", "same"),
+    [
+        ("a\n", "a", True),
+        ("  a \n b\n\n", "a\nb", True),
+        ("a\n\nb", "a\nb", False),
+        ("1.0 2", "1 2.00", True),
+        ("1e2", "100", True),
+        ("1 2", "12", False),
+        ("1 a", "1 a ", True),
+        ("1.0 a", "1 a", False),
+        ("sNaN", "sNaN", True),
+        ("sNaN 1", "sNaN 1.0", False),
+        ("1e999999999", "1", False),
+        ("", "", True),
+        ("", "0", False),
+    ],
+)
+def test_lines_are_compared_as_open_instruct_does(printed: str, expected: str, same: bool) -> None:
+    """Equal lines but for white space around them, or equal numbers."""
+    assert same_lines(printed, expected) is same

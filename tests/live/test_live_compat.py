@@ -305,10 +305,16 @@ def test_nemo_skills_session_keeps_names_until_it_is_deleted(compat_service: Liv
     other = nemo(compat_service, "a", session="other")
     assert (other["process_status"], other["new_session_created"]) == ("error", True)
     assert other["stdout"].endswith("NameError: name 'a' is not defined\n")
+    listed = compat_service.get("/sessions").json
+    assert listed["backend"] == "ipython"
+    mine = listed["sessions"]["mine"]
+    assert (mine["backend"], mine["alive"]) == ("ipython", True)
+    assert mine["created"] < mine["last_used"] <= listed["sessions"]["other"]["created"]
     for name in ("mine", "other"):
         head = f"DELETE /sessions/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         assert compat_service.exchange(head.encode()).status == 200
         assert compat_service.exchange(head.encode()).status == 404
+    assert not {"mine", "other"} & compat_service.get("/sessions").json["sessions"].keys()
     again = nemo(compat_service, "a", session="mine")
     assert (again["process_status"], again["new_session_created"]) == ("error", True)
 

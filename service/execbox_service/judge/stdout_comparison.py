@@ -9,12 +9,13 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal, InvalidOperation
 from itertools import zip_longest
 from typing import Final
 
 from execbox.wire import StdoutComparator
 
-__all__ = ["same_stdout"]
+__all__ = ["same_lines", "same_stdout"]
 
 _WORD = re.compile(r"\S+")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -31,6 +32,28 @@ def same_stdout(expected: str, printed: str, *, comparator: StdoutComparator) ->
     either may have millions of words.
     """
     return expected == printed or _RULES[comparator](expected, printed)
+
+
+def same_lines(printed: str, expected: str) -> bool:
+    """Whether both have the same lines but for white space around each, or lines of the same
+    numbers, however precise these are written: open-instruct's rule."""
+    found, wanted = _stripped_lines(printed), _stripped_lines(expected)
+    return len(found) == len(wanted) and all(map(_same_line, found, wanted))
+
+
+def _stripped_lines(text: str) -> list[str]:
+    return [line.strip() for line in text.strip().split("\n")]
+
+
+def _same_line(found: str, wanted: str) -> bool:
+    if found == wanted:
+        return True
+    try:
+        return [Decimal(word) for word in found.split()] == [
+            Decimal(word) for word in wanted.split()
+        ]
+    except (InvalidOperation, ValueError):
+        return False
 
 
 def _exact(_expected: str, _printed: str) -> bool:

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import pickle
+import threading
 import zlib
 from typing import Any
 
@@ -14,9 +15,11 @@ import httpx
 import pytest
 
 from execbox.wire import ErrorCode
-from execbox_service.api.compat.open_instruct import same_lines
+from execbox_service.api.compat import open_instruct
 from execbox_service.api.compat.open_instruct_tests import assert_tests, stdio_tests
 from execbox_service.failures import CallerMistake
+from execbox_service.json_steps import LARGE_BYTES
+from execbox_service.judge.stdout_comparison import same_lines
 from tests.fake_engine import FakeEngine
 from tests.virtual_time import now_s, run_in_virtual_time
 
@@ -79,29 +82,6 @@ def test_no_tests_are_no_results(tests: object) -> None:
     assert not stdio_tests(tests)
 
 
-@pytest.mark.parametrize(
-    ("printed", "expected", "same"),
-    [
-        ("a\n", "a", True),
-        ("  a \n b\n\n", "a\nb", True),
-        ("a\n\nb", "a\nb", False),
-        ("1.0 2", "1 2.00", True),
-        ("1e2", "100", True),
-        ("1 2", "12", False),
-        ("1 a", "1 a ", True),
-        ("1.0 a", "1 a", False),
-        ("sNaN", "sNaN", True),
-        ("sNaN 1", "sNaN 1.0", False),
-        ("1e999999999", "1", False),
-        ("", "", True),
-        ("", "0", False),
-    ],
-)
-def test_lines_are_compared_as_the_contract_does(printed: str, expected: str, same: bool) -> None:
-    """Equal lines but for white space around them, or equal numbers."""
-    assert same_lines(printed, expected) is same
-
-
 @pytest.mark.parametrize("path", BODIES)
 def test_failure_of_ours_is_503_and_never_a_zero(path: str) -> None:
     """No engine; and the client's own patience is all used up before a slot is given up."""
@@ -138,6 +118,32 @@ def test_call_that_did_not_come_to_its_end_passes_nothing() -> None:
 
     for told in run_in_virtual_time(main()):
         assert told == {"results": [0, 0], "runtimes": [-1.0, -1.0]}
+
+
+@pytest.mark.parametrize(("length", "aside"), [(10, False), (LARGE_BYTES, True)])
+def test_large_output_is_compared_beside_the_event_loop(
+    length: int, aside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A megabyte of numbers takes as long as hundreds of other requests."""
+    threads = []
+
+    def watched(printed: str, expected: str) -> bool:
+        threads.append(threading.current_thread())
+        return same_lines(printed, expected)
+
+    monkeypatch.setattr(open_instruct, "same_lines", watched)
+    numbers = "1.0 " * (length // 4 + 1)
+    engine = FakeEngine(behaviours=[answering(stdout=numbers.encode())] * 3)
+    tests = [{"input": "", "output": numbers.replace("1.0", "1")}]
+
+    async def main() -> Any:
+        async with serving(engine) as client:
+            body = {"program": "x", "tests": tests}
+            return (await client.post("/test_program_stdio", json=body)).json()
+
+    # Not in virtual time, which would run ahead of the thread.
+    assert asyncio.run(main())["results"] == [1]
+    assert [thread is not threading.main_thread() for thread in threads] == [aside]
 
 
 @pytest.mark.parametrize(

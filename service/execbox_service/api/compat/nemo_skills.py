@@ -1,4 +1,4 @@
-"""NeMo-Skills' contract (NVIDIA): ``/execute``, ``DELETE /sessions/{id}`` and ``/health``.
+"""NeMo-Skills' contract (NVIDIA): ``/execute``, ``/sessions`` and ``/health``.
 
 Spoken by NeMo-Skills' ``LocalSandbox``. Translation only:
 
@@ -30,6 +30,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final, get_args
 
@@ -98,35 +100,62 @@ class NemoAnswer(BaseModel):
     error: str | None = Field(default=None, description="With a status of 400 and more.")
 
 
+@dataclass
+class _Named:
+    """A session with its client's name for it."""
+
+    id: str
+    created_s: float
+    """Since the epoch, as ``last_used_s`` is."""
+    last_used_s: float
+
+
 class _Sessions:
     """The sessions of one service that clients have named; each key names its own."""
 
     def __init__(self) -> None:
-        self._ids: dict[tuple[str, str], str] = {}
+        self._named: dict[tuple[str, str], _Named] = {}
         self._opening = asyncio.Lock()
 
     async def opened(self, exchange: Exchange, name: str) -> tuple[str, bool]:
         """The id of a session that lives, and whether it was begun for this."""
         key = (exchange.caller.principal, name)
-        if self._lives(exchange, key):
-            return self._ids[key], False
+        found = self._used(exchange, key)
+        if found is not None:
+            return found.id, False
         async with self._opening:
-            if self._lives(exchange, key):
-                return self._ids[key], False
+            found = self._used(exchange, key)
+            if found is not None:
+                return found.id, False
             info = await exchange.sessions.open(_new_session(exchange), caller=exchange.caller)
-            self._ids = {each: id_ for each, id_ in self._ids.items() if exchange.sessions.has(id_)}
-            self._ids[key] = info.id
+            self._forget_those_that_ended(exchange)
+            self._named[key] = _Named(info.id, time.time(), time.time())
             return info.id, True
 
-    def _lives(self, exchange: Exchange, key: tuple[str, str]) -> bool:
-        return key in self._ids and exchange.sessions.has(self._ids[key])
+    def _used(self, exchange: Exchange, key: tuple[str, str]) -> _Named | None:
+        named = self._named.get(key)
+        if named is None or not exchange.sessions.has(named.id):
+            return None
+        named.last_used_s = time.time()
+        return named
+
+    def _forget_those_that_ended(self, exchange: Exchange) -> None:
+        self._named = {
+            key: named for key, named in self._named.items() if exchange.sessions.has(named.id)
+        }
+
+    def of_caller(self, exchange: Exchange) -> dict[str, _Named]:
+        """By name, those of the caller's key."""
+        self._forget_those_that_ended(exchange)
+        caller = exchange.caller.principal
+        return {name: named for (owner, name), named in self._named.items() if owner == caller}
 
     def close(self, exchange: Exchange, name: str) -> bool:
         """End it; whether there was one."""
-        session_id = self._ids.pop((exchange.caller.principal, name), None)
-        if session_id is None or not exchange.sessions.has(session_id):
+        named = self._named.pop((exchange.caller.principal, name), None)
+        if named is None or not exchange.sessions.has(named.id):
             return False
-        exchange.sessions.close(session_id, caller=exchange.caller)
+        exchange.sessions.close(named.id, caller=exchange.caller)
         return True
 
 
@@ -178,6 +207,19 @@ class _NemoSkills:
             response = await exchange.sessions.run(session_id, cell, caller=exchange.caller)
         exchange.count_cell(response)
         return _of_cell(response, request, limit_s=limit_s, new=new)
+
+    async def list(self, exchange: Exchange) -> Response:
+        """By name, the sessions that the caller's key has."""
+        sessions = {
+            name: {
+                "backend": _OF_SESSIONS,
+                "created": named.created_s,
+                "last_used": named.last_used_s,
+                "alive": True,
+            }
+            for name, named in self._sessions.of_caller(exchange).items()
+        }
+        return _json({"sessions": sessions, "backend": _OF_SESSIONS}, status=HTTPStatus.OK)
 
     async def delete(self, exchange: Exchange) -> Response:
         """200, or 404 where there is none."""
@@ -271,7 +313,7 @@ def _cut(answer: NemoAnswer, *, length: int) -> NemoAnswer:
     return answer.model_copy(update=cut) if cut else answer
 
 
-def _json(told: dict[str, str], *, status: HTTPStatus) -> Response:
+def _json(told: dict[str, Any], *, status: HTTPStatus) -> Response:
     return Response(json.dumps(told), status_code=status, media_type="application/json")
 
 
@@ -315,6 +357,7 @@ def nemo_skills() -> Compat:
                 response=NemoAnswer,
                 headers=("X-Session-ID",),
             ),
+            Path("GET", "/sessions", served.list, summary="NeMo-Skills: the named sessions"),
             Path(
                 "DELETE",
                 "/sessions/{session_id}",

@@ -29,7 +29,6 @@ import keyword
 import re
 import secrets
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -45,6 +44,7 @@ from execbox_service.api.compat.open_instruct_tests import StdioTest, assert_tes
 from execbox_service.api.compat.programs import granted, isolation_of
 from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
 from execbox_service.json_steps import LARGE_BYTES
+from execbox_service.judge.stdout_comparison import same_lines
 from execbox_service.operations.registry import EXECUTE, RUN
 from execbox_service.scheduling.offload import in_turns, read_aside
 
@@ -232,28 +232,6 @@ def _judged_output(each: tuple[ProgramRun, StdioTest]) -> tuple[int, float]:
 def _is_large(each: tuple[ProgramRun, StdioTest]) -> bool:
     run, _ = each
     return len(run.stdout) >= LARGE_BYTES
-
-
-def same_lines(printed: str, expected: str) -> bool:
-    """As the contract compares: line by line, but for white space around each; lines that differ
-    are the same where both are numbers, and the same ones."""
-    found, wanted = _lines(printed), _lines(expected)
-    return len(found) == len(wanted) and all(map(_same_line, found, wanted))
-
-
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.strip().split("\n")]
-
-
-def _same_line(found: str, wanted: str) -> bool:
-    if found == wanted:
-        return True
-    try:
-        return [Decimal(word) for word in found.split()] == [
-            Decimal(word) for word in wanted.split()
-        ]
-    except (InvalidOperation, ValueError):
-        return False
 
 
 def _no_time() -> ServiceFailure:
