@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from execbox import wire
 from execbox._batch import BatchResult
+from execbox._nodes.state import NodeReport, NodeState
 from execbox.client import AsyncClient, Client
 from execbox.config import ClientConfig, RetryPolicy
 from execbox.errors import (
@@ -19,6 +20,8 @@ from execbox.errors import (
     ExecboxError,
     InvalidRequest,
     InvalidResponse,
+    MixedNodes,
+    NoNodeAvailable,
     Overloaded,
     RequestError,
     RequestTimedOut,
@@ -63,6 +66,10 @@ __all__ = [
     "InvalidRequest",
     "InvalidResponse",
     "Limits",
+    "MixedNodes",
+    "NoNodeAvailable",
+    "NodeReport",
+    "NodeState",
     "Overloaded",
     "RequestError",
     "RequestTimedOut",

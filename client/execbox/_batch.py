@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from pydantic import ValidationError
 
 from execbox import strict_json, wire
 from execbox._exchange import Exchange, HttpAnswer
+from execbox._nodes.failures import check_image
 from execbox._operations import (
     cases_bound_s,
     encoded,
@@ -48,6 +49,7 @@ __all__ = [
     "OutgoingLine",
     "Reachability",
     "Settled",
+    "Way",
     "outgoing",
     "whole_lines",
 ]
@@ -154,6 +156,17 @@ def _bound_s(line: wire.BatchLine) -> float:
     return generation_bound_s(line) if isinstance(line, wire.GenerateLine) else job_bound_s(line)
 
 
+class Way(Protocol):
+    """What a batch is sent through: the transport of one service, or of a fleet."""
+
+    @property
+    def image(self) -> str | None:
+        """What every answer must have been made with; None where it may be any."""
+
+    def pacing(self, policy: RetryPolicy | None = None) -> Retrying:
+        """How often and when something is sent again."""
+
+
 @dataclass(slots=True)
 class Reachability:
     """Whether the service has been answering at all; shared by the chunks of one batch.
@@ -162,11 +175,11 @@ class Reachability:
     each: a batch of 100,000 lines is not to wait for a service that has gone 2,000 times.
     """
 
-    policy: RetryPolicy
+    way: Way
     answering: bool = True
 
     def pacing(self) -> Retrying:
-        return Retrying(self.policy if self.answering else RetryPolicy.never())
+        return self.way.pacing(None if self.answering else RetryPolicy.never())
 
 
 @dataclass(slots=True)
@@ -198,6 +211,7 @@ class Chunk:
             read=_read_nothing,
             # Something is always running, so this is the longest there may be between answers.
             read_timeout_s=max(line.bound_s for line in self._pending.values()),
+            line_count=len(self._pending),
         )
 
     def take(self, text: bytes) -> Settled | None:
@@ -212,9 +226,15 @@ class Chunk:
                 self._errors[line.number] = answer.error
                 return None
             return self._settled(line, error=answer.error)
+        check_image(answer, wanted=self.health.way.image, address="a node")
         self._answered_count += 1
         self.health.answering = True
         return self._settled(line, answer=answer.model_copy(update={"id": line.id}))
+
+    def ended(self) -> None:
+        """The answer has ended by itself. Raises what kept lines from being answered."""
+        if self._pending:
+            raise self._incomplete()
 
     def pause_s(self, failure: ExecboxError | None) -> float | None:
         """After an attempt, which ``failure`` ended if it did not end by itself: how long to wait

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterable
 
 from execbox._batch import (
     CHUNK_BYTES,
@@ -18,8 +18,8 @@ from execbox._batch import (
     outgoing,
     whole_lines,
 )
+from execbox._fleet.async_fleet import AsyncFleet
 from execbox._transport import AsyncTransport
-from execbox.config import RetryPolicy
 from execbox.errors import ClientMisused, ExecboxError
 
 __all__ = ["run_batch"]
@@ -30,32 +30,34 @@ _STREAM_END_S = 5.0
 async def run_batch(
     lines: AsyncIterable[object] | Iterable[object],
     *,
-    transport: AsyncTransport,
-    policy: RetryPolicy,
+    transport: AsyncTransport | AsyncFleet,
     concurrency: int,
 ) -> AsyncGenerator[BatchResult, None]:
-    """Results as they finish. Closing this ends everything under way."""
-    batch = _Batch(transport, policy, window=concurrency * CHUNK_LINES)
-    tasks = [asyncio.create_task(batch.feed(lines))]
-    tasks += [asyncio.create_task(batch.work()) for _ in range(concurrency)]
-    for task in tasks:
-        task.add_done_callback(batch.task_ended)
+    """Results as they finish. Closing this ends everything under way.
+
+    ``concurrency`` is the number of streams to each node.
+    """
+    await transport.look_up()
+    batch = _Batch(transport, concurrency=concurrency)
+    batch.begin(batch.feed(lines))
     try:
         while (result := await batch.next_result()) is not None:
             yield result
         await batch.streams_ended()
     finally:
-        await batch.end(tasks)
+        await batch.end()
 
 
 class _Batch:
     """What the feeding task, the workers and the caller share."""
 
-    def __init__(self, transport: AsyncTransport, policy: RetryPolicy, *, window: int) -> None:
+    def __init__(self, transport: AsyncTransport | AsyncFleet, *, concurrency: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
-        self._health = Reachability(policy)
-        self._window = window
+        self._concurrency = concurrency
+        self._health = Reachability(transport)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._worker_count = 0
         self._ready: asyncio.Queue[OutgoingLine] = asyncio.Queue()
         self._settled: asyncio.Queue[Settled | BaseException | None] = asyncio.Queue()
         self._room = asyncio.Event()
@@ -66,6 +68,12 @@ class _Batch:
         self._stream_count = 0
         self._at_rest = asyncio.Event()
         self._at_rest.set()
+
+    def begin(self, work: Coroutine[None, None, None]) -> None:
+        """Have this done in a task that ends with the batch, and ends the batch where it fails."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._task_ended)
+        self._tasks.append(task)
 
     async def feed(self, lines: AsyncIterable[object] | Iterable[object]) -> None:
         """Take lines as there is room for them."""
@@ -125,15 +133,15 @@ class _Batch:
             async with asyncio.timeout(_STREAM_END_S):
                 await self._at_rest.wait()
 
-    async def end(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Cancel what still runs, and wait for that; elsewhere than in their loop, leave it."""
+    async def end(self) -> None:
+        """Cancel what still runs, and wait for that; elsewhere than in its loop, leave it."""
         if asyncio.get_running_loop() is not self._loop:
             return
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def task_ended(self, task: asyncio.Task[None]) -> None:
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._put(error)
@@ -141,9 +149,18 @@ class _Batch:
     def _put(self, settled: Settled | BaseException | None) -> None:
         self._settled.put_nowait(settled)
 
+    def _window(self) -> int:
+        """How many lines may be outstanding: what keeps every worker busy. There is one for each
+        stream, and a fleet may have got more nodes meanwhile."""
+        stream_count = self._concurrency * self._transport.node_count
+        while self._worker_count < stream_count:
+            self._worker_count += 1
+            self.begin(self.work())
+        return stream_count * CHUNK_LINES
+
     def _look_for_room(self) -> None:
         if (
-            self._outstanding_count < self._window
+            self._outstanding_count < self._window()
             and self._outstanding_bytes < OUTSTANDING_BYTES_MAX
         ):
             self._room.set()
@@ -180,6 +197,7 @@ class _Batch:
                     settled = chunk.take(text)
                     if settled is not None:
                         self._put(settled)
+            chunk.ended()
 
 
 async def _each(lines: AsyncIterable[object] | Iterable[object]) -> AsyncIterator[object]:

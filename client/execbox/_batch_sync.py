@@ -20,9 +20,9 @@ from execbox._batch import (
     outgoing,
     whole_lines,
 )
+from execbox._fleet.sync_fleet import SyncFleet
 from execbox._forks import tell_after_fork
 from execbox._transport import Streamed, SyncTransport
-from execbox.config import RetryPolicy
 from execbox.errors import ClientMisused, ExecboxError
 
 __all__ = ["run_batch"]
@@ -36,22 +36,24 @@ class _Failed:
 
 
 def run_batch(
-    lines: Iterable[object], *, transport: SyncTransport, policy: RetryPolicy, concurrency: int
+    lines: Iterable[object], *, transport: SyncTransport | SyncFleet, concurrency: int
 ) -> Generator[BatchResult, None, None]:
-    """Results as they finish. Lines are taken in the caller's thread, as there is room for them."""
-    workers = _Workers(transport, policy)
+    """Results as they finish. Lines are taken in the caller's thread, as there is room for them.
+
+    ``concurrency`` is the number of streams to each node.
+    """
+    workers = _Workers(transport, concurrency=concurrency)
     try:
-        workers.start(concurrency)
-        yield from _results(iter(lines), workers, window=concurrency * CHUNK_LINES)
+        yield from _results(iter(lines), workers)
     finally:
         workers.stop()
 
 
-def _results(lines: Iterator[object], workers: _Workers, *, window: int) -> Iterator[BatchResult]:
+def _results(lines: Iterator[object], workers: _Workers) -> Iterator[BatchResult]:
     number = outstanding_count = outstanding_bytes = 0
     exhausted = False
     while not exhausted or outstanding_count:
-        room = outstanding_count < window and outstanding_bytes < OUTSTANDING_BYTES_MAX
+        room = outstanding_count < workers.window() and outstanding_bytes < OUTSTANDING_BYTES_MAX
         answered = workers.next_answer(wait=exhausted or not room)
         if answered is not None:
             outstanding_count -= 1
@@ -76,9 +78,10 @@ def _results(lines: Iterator[object], workers: _Workers, *, window: int) -> Iter
 class _Workers:
     """Threads that each send one chunk at a time; daemons, so that none outlives its program."""
 
-    def __init__(self, transport: SyncTransport, policy: RetryPolicy) -> None:
+    def __init__(self, transport: SyncTransport | SyncFleet, *, concurrency: int) -> None:
         self._transport = transport
-        self._health = Reachability(policy)
+        self._concurrency = concurrency
+        self._health = Reachability(transport)
         self._ready: queue.SimpleQueue[OutgoingLine | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Settled | _Failed] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -92,13 +95,16 @@ class _Workers:
         # The threads are the parent's, and so is every answer they will get.
         self._inherited = True
 
-    def start(self, count: int) -> None:
-        for number in range(count):
-            thread = threading.Thread(
-                target=self._work, name=f"execbox-batch-{number}", daemon=True
-            )
+    def window(self) -> int:
+        """How many lines may be outstanding: what keeps every thread busy. There is one for each
+        stream, and a fleet may have got more nodes meanwhile."""
+        stream_count = self._concurrency * self._transport.node_count
+        while len(self._threads) < stream_count:
+            name = f"execbox-batch-{len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
+        return stream_count * CHUNK_LINES
 
     def stop(self) -> None:
         """End every stream; the service notices and cancels what it runs."""
@@ -174,6 +180,7 @@ class _Workers:
                 settled = chunk.take(text)
                 if settled is not None:
                     self._answers.put(settled)
+            chunk.ended()
 
     @contextmanager
     def _abortable(self, stream: Streamed) -> Iterator[None]:

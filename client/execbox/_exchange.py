@@ -7,7 +7,7 @@ that result or into the exception that says whose fault it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -62,7 +62,9 @@ class Exchange(Generic[T]):
     """What to send, how long to wait for the answer, and how to read one that succeeded.
 
     ``read_timeout_s`` holds unless the configuration sets another. ``accepted`` are the HTTP
-    statuses given to ``read``; every other one is an error.
+    statuses given to ``read``; every other one is an error. ``line_count`` is how many lines of a
+    batch it is. ``merged`` makes one answer of those of all nodes of a fleet; where it is None,
+    any node answers for all.
     """
 
     method: str
@@ -72,6 +74,8 @@ class Exchange(Generic[T]):
     body: bytes | None = None
     content_type: str = "application/json"
     accepted: frozenset[int] = frozenset({200})
+    line_count: int = 1
+    merged: Callable[[Sequence[T]], T] | None = None
 
 
 def read_answer(exchange: Exchange[T], answer: HttpAnswer) -> T:

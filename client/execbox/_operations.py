@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from pydantic import BaseModel, ValidationError
 
 from execbox import strict_json, wire
 from execbox._exchange import Exchange, HttpAnswer, read_model
+from execbox._nodes.sameness import merged_capabilities
 from execbox.errors import InvalidRequest, InvalidResponse, RequestTooLarge, ServiceUnavailable
 from execbox.wire.complaints import invalid_request
 
@@ -233,8 +235,9 @@ def run(
 
 
 def capabilities() -> Exchange[wire.Capabilities]:
-    """``GET /v1/capabilities``."""
-    return _get("/v1/capabilities", lambda answer: read_model(wire.Capabilities, answer))
+    """``GET /v1/capabilities``; of a fleet, what holds for every node."""
+    exchange = _get("/v1/capabilities", lambda answer: read_model(wire.Capabilities, answer))
+    return replace(exchange, merged=merged_capabilities)
 
 
 def healthz() -> Exchange[wire.Health]:

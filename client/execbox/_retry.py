@@ -24,6 +24,8 @@ from execbox.errors import (
     ConnectFailed,
     ConnectionBroken,
     ExecboxError,
+    NoNodeAvailable,
+    RequestTimedOut,
     ServiceError,
     TransportError,
 )
@@ -51,10 +53,12 @@ class Retrying:
         self,
         policy: RetryPolicy,
         *,
+        timed_out_retries_max: int = 0,
         clock: Callable[[], float] = time.monotonic,
         fraction: Callable[[], float] = random.random,
     ) -> None:
         self._policy = policy
+        self._timed_out_retries_max = timed_out_retries_max
         self._clock = clock
         self._fraction = fraction
         self._begun_s = clock()
@@ -67,6 +71,7 @@ class Retrying:
             self._failures,
             elapsed_s=self._clock() - self._begun_s,
             fraction=self._fraction(),
+            timed_out_retries_max=self._timed_out_retries_max,
         )
 
     def remaining_s(self) -> float:
@@ -99,16 +104,25 @@ class Polling:
 
 
 def pause_before_retry_s(
-    policy: RetryPolicy, failures: Sequence[ExecboxError], *, elapsed_s: float, fraction: float
+    policy: RetryPolicy,
+    failures: Sequence[ExecboxError],
+    *,
+    elapsed_s: float,
+    fraction: float,
+    timed_out_retries_max: int = 0,
 ) -> float | None:
     """Seconds to wait before sending again after ``failures`` (oldest first); None: give up.
 
     ``elapsed_s`` counts from the first attempt. ``fraction``, from 0 to 1, is the random draw:
     the pause is that part of an exponentially growing backoff, on top of what ``Retry-After``
-    asked for. Each kind of failure has its own count, all share the window.
+    asked for. Each kind of failure has its own count, all share the window, but for read timeouts:
+    of those ``timed_out_retries_max`` are allowed, which only a fleet has.
     """
     newest = failures[-1]
     allowed = _retries_max(policy, newest)
+    if isinstance(newest, RequestTimedOut):
+        # Waiting for the answer was the time that the window is there to bound.
+        allowed, elapsed_s = timed_out_retries_max, 0.0
     same_kind = sum(type(failure) is type(newest) for failure in failures)
     if same_kind > allowed:
         return None
@@ -122,6 +136,10 @@ def pause_before_retry_s(
 def _retries_max(policy: RetryPolicy, failure: ExecboxError) -> int:
     if isinstance(failure, ConnectFailed):
         return policy.connect_retries_max
+    if isinstance(failure, NoNodeAvailable):
+        # Nodes that have never answered are as good as one address that is wrong.
+        known = failure.once_available
+        return policy.busy_retries_max if known else policy.connect_retries_max
     if isinstance(failure, ConnectionBroken):
         return policy.broken_retries_max
     if isinstance(failure, ServiceError) and failure.retryable:

@@ -11,7 +11,7 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractContextManager,
     aclosing,
@@ -26,6 +26,7 @@ import httpx
 
 from execbox._connections import AsyncConnections, Connections
 from execbox._exchange import Exchange, HttpAnswer, read_answer
+from execbox._nodes.state import NodeReport
 from execbox._retry import Pacing, Retrying
 from execbox._route import Route, route_to
 from execbox._version import client_version
@@ -53,27 +54,65 @@ _WRITE_TIMEOUT_S = 60.0
 # Well below what servers keep (execbox 20 s, uvicorn 5 s), so that it is the client who closes
 # idle connections: no request is then written to one the service is just closing.
 _IDLE_CONNECTION_S = 4.0
+# Of a machine that is gone without a word: noticed after 15 s + 3 * 5 s.
+_SILENT_S = 15
+_ASKED_EVERY_S = 5
+_ASKED_COUNT = 3
 
 
 class SyncTransport:
-    """Blocking sender; may be shared between threads, and used on in forked children."""
+    """Blocking sender; may be shared between threads, and used on in forked children.
 
-    def __init__(self, config: ClientConfig, *, seam: SyncSeam | None = None) -> None:
+    ``notices_dead_peers`` has the kernel end a connection whose other machine is gone without a
+    word, after half a minute and not after the longest that a request may take.
+    """
+
+    node_count = 1
+    image = None
+    """Of a fleet, what every answer must have been made with."""
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        seam: SyncSeam | None = None,
+        notices_dead_peers: bool = False,
+    ) -> None:
         self._config = config
         self._route = route_to(config.base_url, setting=_SETTING)
         options = _http_options(config, self._route)
-        self._connections = Connections(
-            lambda: httpx.Client(transport=seam, **options), count_max=config.connections_max
-        )
+
+        def make() -> httpx.Client:
+            transport = seam
+            if transport is None and notices_dead_peers:
+                transport = httpx.HTTPTransport(**_keeping_alive(options))
+            return httpx.Client(transport=transport, **options)
+
+        self._connections = Connections(make, count_max=config.connections_max)
 
     @property
     def retry(self) -> RetryPolicy:
         """How often a request is sent again."""
         return self._config.retry
 
+    def pacing(self, policy: RetryPolicy | None = None) -> Retrying:
+        """How often and when a request is sent again; by default as the configuration says."""
+        return Retrying(policy or self._config.retry)
+
+    def reports(self) -> Sequence[NodeReport]:
+        """Of a fleet, how each node is."""
+        return ()
+
+    def begin_session(self, exchange: Exchange[T]) -> tuple[T, SyncTransport]:
+        """The session, and what all its requests go through."""
+        return self.send(exchange), self
+
+    def session_ended(self) -> None:
+        """Of a fleet: one less on the node."""
+
     def send(self, exchange: Exchange[T], *, pacing: Pacing | None = None) -> T:
         """The result of one exchange, sent as often as ``pacing`` (or the config's) permits."""
-        pacing = pacing or Retrying(self._config.retry)
+        pacing = pacing or self.pacing()
         while True:
             try:
                 return read_answer(exchange, self._send_once(exchange, pacing))
@@ -145,6 +184,7 @@ class Streamed:
     ) -> None:
         self._response = response
         self._failures = failures
+        self.is_aborted = False
 
     def pieces(self) -> Iterator[bytes]:
         """Bytes as they arrive. Raises TransportError; what its user raises meanwhile stays as it
@@ -154,6 +194,7 @@ class Streamed:
 
     def abort(self) -> None:
         """End the receiving from another thread, where it fails as if the connection broke."""
+        self.is_aborted = True
         network = self._response.extensions.get("network_stream")
         connection = network.get_extra_info("socket") if network is not None else None
         if connection is not None:
@@ -165,20 +206,54 @@ class Streamed:
 class AsyncTransport:
     """Sender for asyncio; may be shared between tasks, event loops and forked children."""
 
-    def __init__(self, config: ClientConfig, *, seam: AsyncSeam | None = None) -> None:
+    node_count = 1
+    image = None
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        seam: AsyncSeam | None = None,
+        notices_dead_peers: bool = False,
+    ) -> None:
         self._config = config
         self._route = route_to(config.base_url, setting=_SETTING)
         options = _http_options(config, self._route)
-        self._connections = AsyncConnections(lambda: httpx.AsyncClient(transport=seam, **options))
+
+        def make() -> httpx.AsyncClient:
+            transport = seam
+            if transport is None and notices_dead_peers:
+                transport = httpx.AsyncHTTPTransport(**_keeping_alive(options))
+            return httpx.AsyncClient(transport=transport, **options)
+
+        self._connections = AsyncConnections(make)
 
     @property
     def retry(self) -> RetryPolicy:
         """How often a request is sent again."""
         return self._config.retry
 
+    def pacing(self, policy: RetryPolicy | None = None) -> Retrying:
+        """As ``SyncTransport.pacing``."""
+        return Retrying(policy or self._config.retry)
+
+    async def look_up(self) -> None:
+        """Of a fleet: see which nodes there are."""
+
+    async def reports(self) -> Sequence[NodeReport]:
+        """As ``SyncTransport.reports``."""
+        return ()
+
+    async def begin_session(self, exchange: Exchange[T]) -> tuple[T, AsyncTransport]:
+        """As ``SyncTransport.begin_session``."""
+        return await self.send(exchange), self
+
+    def session_ended(self) -> None:
+        """As ``SyncTransport.session_ended``."""
+
     async def send(self, exchange: Exchange[T], *, pacing: Pacing | None = None) -> T:
         """As ``SyncTransport.send``."""
-        pacing = pacing or Retrying(self._config.retry)
+        pacing = pacing or self.pacing()
         while True:
             try:
                 return read_answer(exchange, await self._send_once(exchange, pacing))
@@ -266,6 +341,30 @@ def _http_options(config: ClientConfig, route: Route) -> _HttpOptions:
         trust_env=False,
         proxy=route.httpx_proxy,
         verify=route.tls,
+    )
+
+
+class _KeepingAlive(TypedDict):
+    limits: httpx.Limits
+    verify: ssl.SSLContext
+    socket_options: list[tuple[int, int, int]]
+
+
+def _keeping_alive(options: _HttpOptions) -> _KeepingAlive:
+    """Connections on which the kernel asks, while nothing arrives, whether the peer still is."""
+    wanted = {
+        "TCP_KEEPIDLE": _SILENT_S,
+        "TCP_KEEPINTVL": _ASKED_EVERY_S,
+        "TCP_KEEPCNT": _ASKED_COUNT,
+        "TCP_USER_TIMEOUT": 1000 * (_SILENT_S + _ASKED_EVERY_S * _ASKED_COUNT),
+    }
+    # Which of them there are is the operating system's affair.
+    known = [(name, value) for name, value in wanted.items() if hasattr(socket, name)]
+    return _KeepingAlive(
+        limits=options["limits"],
+        verify=options["verify"],
+        socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+        + [(socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in known],
     )
 
 

@@ -1,6 +1,7 @@
 """``Client`` and ``AsyncClient``: the service's operations as methods, and no logic of their own.
 
-What each sends and how it is read is in ``_operations``, sending in ``_transport``.
+What each sends and how it is read is in ``_operations``, sending in ``_transport``, or over several
+nodes in ``_fleet``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from execbox import _batch_async, _batch_sync, _operations, wire
+from execbox._addresses import Addresses
 from execbox._batch import BatchResult
+from execbox._fleet.address_book import AddressBook
+from execbox._fleet.async_fleet import AsyncFleet
+from execbox._fleet.sync_fleet import SyncFleet
+from execbox._nodes.state import NodeReport
 from execbox._operations import (
     CallLike,
     CaseLike,
@@ -30,7 +36,7 @@ from execbox._operations import (
 from execbox._retry import Polling
 from execbox._session_exchanges import SessionOptions
 from execbox._transport import AsyncSeam, AsyncTransport, SyncSeam, SyncTransport
-from execbox.config import ClientConfig, config_from_env
+from execbox.config import ClientConfig, MixedNodesRule, config_from_env
 from execbox.errors import ConfigError, InvalidRequest
 from execbox.session import AsyncSession, Session
 
@@ -41,7 +47,8 @@ ClientT = TypeVar("ClientT", "Client", "AsyncClient")
 
 
 class Client:
-    """A connection to one execbox service; safe to share between threads and forked processes.
+    """A connection to an execbox service, or to a fleet of them; safe to share between threads and
+    forked processes.
 
     A process that is forked connects anew at its first request; a batch under way stays with the
     process that began it. It can be pickled, which writes its settings, the API key included.
@@ -51,6 +58,14 @@ class Client:
     ``httpx.Client(transport=)`` takes. Raises ``ConfigError`` for settings that cannot work;
     connects only when something is sent. Close it, or use it in a ``with`` statement.
 
+    ``base_url`` names a fleet where it is several addresses (a sequence, or text with commas), a
+    file with one a line (``@FILE`` or a path; read again when it changes), or a callable that
+    returns them (asked again every few seconds; to pickle the client, the callable must be one
+    that pickle can name). Each request goes to the node with the least outstanding for its slots,
+    elsewhere where a node does not answer; a session stays on its node. Raises ``MixedNodes``
+    where the nodes differ in image or version, unless ``mixed_nodes`` (``EXECBOX_MIXED_NODES``) is
+    "allow", and ``NoNodeAvailable`` where none can take a request.
+
     >>> with Client("http://127.0.0.1:8080") as client:
     ...     response = client.execute("def main_solution(n): return n * 2", [{"n": 21}])
     >>> response.executions[0].output
@@ -59,15 +74,21 @@ class Client:
 
     def __init__(
         self,
-        base_url: str | None = None,
+        base_url: Addresses | None = None,
         *,
         api_key: str | None = None,
+        mixed_nodes: MixedNodesRule | None = None,
         config: ClientConfig | None = None,
         transport: SyncSeam | None = None,
     ) -> None:
-        self.config = _config(base_url, api_key, config=config)
+        self.config = _config(base_url, api_key, mixed_nodes=mixed_nodes, config=config)
         self._seam = transport
-        self._transport = SyncTransport(self.config, seam=transport)
+        nodes = self.config.nodes
+        self._transport: SyncTransport | SyncFleet = (
+            SyncTransport(self.config, seam=transport)
+            if nodes is None
+            else SyncFleet(self.config, book=AddressBook(nodes), seam=transport)
+        )
 
     def execute(
         self,
@@ -158,8 +179,8 @@ class Client:
 
         A line is a ``wire.ExecuteLine``, ``GenerateLine``, ``VerifyLine`` or ``RunLine``, or a
         mapping of its fields; results carry its ``id``. ``lines`` is read in the caller's thread,
-        no further ahead than a few hundred lines or 64 MiB, and at most ``concurrency`` streams
-        are open.
+        no further ahead than a few hundred lines (for each node of a fleet) or 64 MiB, and at most
+        ``concurrency`` streams are open to each service.
         Every line gets exactly one result. What could not be sent, or stayed unanswered beyond
         the configured retries, is a result with ``error``; a line whose answer is a retryable
         error is sent again too. Raises what would be true of every line, such as
@@ -170,12 +191,14 @@ class Client:
         ...     keep(result.id, result.answer, result.error)
         """
         _check_concurrency(concurrency)
-        return _batch_sync.run_batch(
-            lines, transport=self._transport, policy=self.config.retry, concurrency=concurrency
-        )
+        return _batch_sync.run_batch(lines, transport=self._transport, concurrency=concurrency)
 
     def capabilities(self) -> wire.Capabilities:
-        """What the service runs and permits: engine, packages, isolation levels, maxima."""
+        """What the service runs and permits: engine, packages, isolation levels, maxima.
+
+        Of a fleet, what holds for every node that is ready: slots are their sum, maxima the
+        lowest, packages and isolation levels those that all have.
+        """
         return self._transport.send(_operations.capabilities())
 
     def healthz(self) -> wire.Health:
@@ -194,6 +217,10 @@ class Client:
         raised at once.
         """
         self._transport.send(_operations.ready(), pacing=Polling(timeout_s))
+
+    def nodes(self) -> Sequence[NodeReport]:
+        """How each node of a fleet is, as this client sees it; nothing for one service."""
+        return self._transport.reports()
 
     def close(self) -> None:
         """Close the connections; may be called twice. Call it when no request is under way."""
@@ -233,15 +260,21 @@ class AsyncClient:
 
     def __init__(
         self,
-        base_url: str | None = None,
+        base_url: Addresses | None = None,
         *,
         api_key: str | None = None,
+        mixed_nodes: MixedNodesRule | None = None,
         config: ClientConfig | None = None,
         transport: AsyncSeam | None = None,
     ) -> None:
-        self.config = _config(base_url, api_key, config=config)
+        self.config = _config(base_url, api_key, mixed_nodes=mixed_nodes, config=config)
         self._seam = transport
-        self._transport = AsyncTransport(self.config, seam=transport)
+        nodes = self.config.nodes
+        self._transport: AsyncTransport | AsyncFleet = (
+            AsyncTransport(self.config, seam=transport)
+            if nodes is None
+            else AsyncFleet(self.config, book=AddressBook(nodes), seam=transport)
+        )
 
     @_documented_as(Client.execute)
     async def execute(
@@ -297,9 +330,7 @@ class AsyncClient:
         at once and not when the garbage collector finds the generator.
         """
         _check_concurrency(concurrency)
-        return _batch_async.run_batch(
-            lines, transport=self._transport, policy=self.config.retry, concurrency=concurrency
-        )
+        return _batch_async.run_batch(lines, transport=self._transport, concurrency=concurrency)
 
     @_documented_as(Client.capabilities)
     async def capabilities(self) -> wire.Capabilities:
@@ -316,6 +347,10 @@ class AsyncClient:
     @_documented_as(Client.wait_until_ready)
     async def wait_until_ready(self, *, timeout_s: float = 60.0) -> None:
         await self._transport.send(_operations.ready(), pacing=Polling(timeout_s))
+
+    @_documented_as(Client.nodes)
+    async def nodes(self) -> Sequence[NodeReport]:
+        return await self._transport.reports()
 
     @_documented_as(Client.close)
     async def aclose(self) -> None:
@@ -347,10 +382,14 @@ def _check_concurrency(concurrency: int) -> None:
 
 
 def _config(
-    base_url: str | None, api_key: str | None, *, config: ClientConfig | None
+    base_url: Addresses | None,
+    api_key: str | None,
+    *,
+    mixed_nodes: MixedNodesRule | None,
+    config: ClientConfig | None,
 ) -> ClientConfig:
     if config is None:
-        return config_from_env(base_url, api_key=api_key)
-    if base_url is not None or api_key is not None:
-        raise ConfigError("give either config, or base_url and api_key, not both")
+        return config_from_env(base_url, api_key=api_key, mixed_nodes=mixed_nodes)
+    if any(given is not None for given in (base_url, api_key, mixed_nodes)):
+        raise ConfigError("give either config, or base_url, api_key and mixed_nodes, not both")
     return config

@@ -12,12 +12,21 @@ import ipaddress
 import math
 import os
 from dataclasses import dataclass, field, fields
+from typing import Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from execbox._addresses import (
+    Addresses,
+    NodeSource,
+    check_base_url,
+    check_node_source,
+    parsed_addresses,
+)
 from execbox.errors import ConfigError
 
 __all__ = [
     "ClientConfig",
+    "MixedNodesRule",
     "ModelConfig",
     "RetryPolicy",
     "config_from_env",
@@ -29,6 +38,9 @@ __all__ = [
 ]
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8080"
+
+MixedNodesRule: TypeAlias = Literal["refuse", "allow"]
+"""Whether the nodes of one fleet may differ in image or version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,13 @@ class ClientConfig:
     ``read_timeout_s`` None, the default, computes for each request the longest its own limits
     permit, plus ``queue_allowance_s`` for waiting until a slot is free. A number replaces that
     computation; where it is shorter than the work, a good request fails.
-    ``connections_max`` bounds the sockets of one client; further requests wait for one.
+    ``connections_max`` bounds the sockets of one client to one service; further requests wait for
+    one.
+
+    ``nodes`` are the addresses of a fleet, in the place of ``base_url``: a tuple of them, a file
+    with one a line that is read again when it changes, or a callable that returns them and is
+    asked again every few seconds. All nodes get the same ``api_key``. ``mixed_nodes`` "allow" lets
+    the nodes differ in image or version, which is refused otherwise.
     """
 
     base_url: str = DEFAULT_BASE_URL
@@ -77,9 +95,18 @@ class ClientConfig:
     queue_allowance_s: float = 120.0
     connections_max: int = 100
     retry: RetryPolicy = RetryPolicy()
+    nodes: NodeSource | None = None
+    mixed_nodes: MixedNodesRule = "refuse"
 
     def __post_init__(self) -> None:
-        _check_base_url(self.base_url)
+        check_base_url(self.base_url)
+        if self.nodes is not None:
+            check_node_source(self.nodes)
+        if self.mixed_nodes not in ("refuse", "allow"):
+            raise ConfigError(
+                f"mixed_nodes (EXECBOX_MIXED_NODES) must be refuse or allow, not "
+                f"{self.mixed_nodes!r:.100}"
+            )
         _check_api_key(self.api_key)
         for name in ("connect_timeout_s", "read_timeout_s", "queue_allowance_s", "connections_max"):
             value = getattr(self, name)
@@ -110,7 +137,7 @@ class ModelConfig:
     pause_max_s: float = 900.0
 
     def __post_init__(self) -> None:
-        _check_base_url(self.base_url, setting="model URL (EXECBOX_MODEL_URL)")
+        check_base_url(self.base_url, setting="model URL (EXECBOX_MODEL_URL)")
         _check_api_key(self.api_key, setting="model API key (EXECBOX_MODEL_API_KEY)")
         if not self.model:
             raise ConfigError("model (EXECBOX_MODEL) must not be empty")
@@ -120,17 +147,28 @@ class ModelConfig:
                 raise ConfigError(f"{name} must be more than 0, not {value!r}")
 
 
-def config_from_env(base_url: str | None = None, *, api_key: str | None = None) -> ClientConfig:
-    """The defaults, with ``EXECBOX_URL`` and ``EXECBOX_API_KEY`` where an argument is None.
+def config_from_env(
+    base_url: Addresses | None = None,
+    *,
+    api_key: str | None = None,
+    mixed_nodes: MixedNodesRule | None = None,
+) -> ClientConfig:
+    """The defaults, with ``EXECBOX_URL``, ``EXECBOX_API_KEY`` and ``EXECBOX_MIXED_NODES`` where an
+    argument is None.
 
-    An empty variable counts as not set. The key goes to whichever URL is used, so give
-    ``api_key`` too when talking to another service than the environment's.
+    ``base_url`` may name a fleet (``Addresses``), and ``EXECBOX_URL`` too: addresses separated by
+    commas, or ``@FILE``. An empty variable counts as not set. The key goes to whichever address is
+    used, so give ``api_key`` too when talking to another service than the environment's.
     """
     env_url = os.environ.get("EXECBOX_URL", "").strip() or DEFAULT_BASE_URL
     env_key = os.environ.get("EXECBOX_API_KEY", "").strip() or None
+    env_rule = os.environ.get("EXECBOX_MIXED_NODES", "").strip() or "refuse"
+    where = parsed_addresses(env_url if base_url is None else base_url)
     return ClientConfig(
-        base_url=env_url if base_url is None else base_url,
+        base_url=where if isinstance(where, str) else DEFAULT_BASE_URL,
         api_key=env_key if api_key is None else api_key,
+        nodes=None if isinstance(where, str) else where,
+        mixed_nodes=cast(MixedNodesRule, env_rule) if mixed_nodes is None else mixed_nodes,
     )
 
 
@@ -191,26 +229,6 @@ def network_environment() -> dict[str, str]:
 def terminal_wants_no_color() -> bool:
     """True if ``NO_COLOR`` is set to anything but nothing (no-color.org), or TERM is dumb."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-
-
-def _check_base_url(base_url: str, *, setting: str = "base_url (EXECBOX_URL)") -> None:
-    try:
-        parts = urlsplit(base_url)
-        port = parts.port  # Raises where it is not a number from 0 to 65535.
-    except ValueError as error:
-        raise ConfigError(f"{setting} is not a URL: {error}") from error
-    if parts.username is not None or parts.password is not None:
-        # The URL is not repeated here: it would put the password into a log.
-        raise ConfigError(f"{setting} must hold no credentials; use the API key for them")
-    if parts.scheme not in ("http", "https"):
-        problem = "it must begin with http:// or https://"
-    elif not parts.hostname or port == 0:
-        problem = "it names no host or no port"
-    elif parts.query or parts.fragment:
-        problem = "it must end with its path, without ? or #"
-    else:
-        return
-    raise ConfigError(f"{setting} {base_url!r} cannot be used: {problem}")
 
 
 def _check_api_key(api_key: str | None, *, setting: str = "api_key (EXECBOX_API_KEY)") -> None:

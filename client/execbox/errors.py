@@ -4,6 +4,7 @@ Whose fault it is decides the class, so that one ``except`` clause decides what 
 
     ExecboxError
     ├── ConfigError              the client was set up wrongly (also a ValueError)
+    │   └── MixedNodes           the nodes of a fleet run different images or versions
     ├── ClientMisused            closed, or of a different process or loop (also a RuntimeError)
     ├── RequestError             the caller's mistake: change the request (4xx)
     │   ├── AuthenticationError  no API key, or one that is not permitted (401, 403)
@@ -12,6 +13,7 @@ Whose fault it is decides the class, so that one ``except`` clause decides what 
     │   └── SessionGone          a session has ended, its variables are lost (410)
     ├── ServiceError             the service's failure (5xx); see ``retryable``
     │   ├── ServiceUnavailable   it cannot run anything at the moment (503)
+    │   │   └── NoNodeAvailable  of a fleet, not one node can take the request
     │   └── Overloaded           too much at once, or at too high a rate (429)
     └── TransportError           there was no answer that could be used
         ├── ConnectFailed        no connection could be made: nothing was sent
@@ -25,6 +27,8 @@ All of them can be pickled, so they survive process pools.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = [
     "AuthenticationError",
     "ClientMisused",
@@ -34,6 +38,8 @@ __all__ = [
     "ExecboxError",
     "InvalidRequest",
     "InvalidResponse",
+    "MixedNodes",
+    "NoNodeAvailable",
     "Overloaded",
     "RequestError",
     "RequestTimedOut",
@@ -55,6 +61,11 @@ class ExecboxError(Exception):
 
 class ConfigError(ExecboxError, ValueError):
     """A setting of the client cannot be used; the message names it and says what it may be."""
+
+
+class MixedNodes(ConfigError):
+    """The nodes of a fleet run different images or versions, so their outputs and certificates do
+    not belong into one data set. The message names the nodes, and the option that allows it."""
 
 
 class ClientMisused(ExecboxError, RuntimeError):
@@ -129,6 +140,25 @@ class ServiceError(ExecboxError):
 
 class ServiceUnavailable(ServiceError):
     """Nothing can be run at the moment: engine down, container lost, or not ready yet."""
+
+
+class NoNodeAvailable(ServiceUnavailable):
+    """Not one node of a fleet can take the request; the message says of each node why.
+
+    ``nodes`` has the same by address. ``once_available`` is whether any node has answered this
+    client before.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        nodes: Mapping[str, str] | None = None,
+        once_available: bool = False,
+    ) -> None:
+        super().__init__(message, code="no_node_available", retryable=True)
+        self.nodes = dict(nodes or {})
+        self.once_available = once_available
 
 
 class Overloaded(ServiceError):

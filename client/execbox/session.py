@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, Unpack
 
 from execbox import _session_exchanges, wire
 from execbox._batch import whole_lines
+from execbox._fleet.async_fleet import AsyncFleet, AsyncPinnedTransport
+from execbox._fleet.sync_fleet import PinnedTransport, SyncFleet
 from execbox._retry import Once
 from execbox._session_exchanges import SessionOptions
 from execbox._transport import AsyncTransport, SyncTransport
-from execbox.errors import ClientMisused
+from execbox.errors import ClientMisused, SessionGone
 
 __all__ = ["AsyncSession", "Session"]
 
@@ -37,13 +40,17 @@ class Session:
     '21'
     """
 
-    def __init__(self, transport: SyncTransport, **options: Unpack[SessionOptions]) -> None:
-        self._transport = transport
+    def __init__(
+        self, transport: SyncTransport | SyncFleet, **options: Unpack[SessionOptions]
+    ) -> None:
+        self._begin_at = transport
+        self._pinned: SyncTransport | PinnedTransport | None = None
         self._options = options
         self._info: wire.SessionInfo | None = None
 
     def __enter__(self) -> Self:
-        self._info = self._transport.send(_session_exchanges.begin(**self._options))
+        exchange = _session_exchanges.begin(**self._options)
+        self._info, self._pinned = self._begin_at.begin_session(exchange)
         return self
 
     def __exit__(
@@ -108,7 +115,12 @@ class Session:
         """End it; may be called twice, and where it is gone already."""
         info, self._info = self._info, None
         if info is not None:
-            self._transport.send(_session_exchanges.end(info))
+            try:
+                # On a node that has gone it has ended, too.
+                with suppress(SessionGone):
+                    self._transport.send(_session_exchanges.end(info))
+            finally:
+                self._transport.session_ended()
 
     @property
     def _begun(self) -> wire.SessionInfo:
@@ -116,17 +128,27 @@ class Session:
             raise ClientMisused(_NOT_BEGUN)
         return self._info
 
+    @property
+    def _transport(self) -> SyncTransport | PinnedTransport:
+        if self._pinned is None:
+            raise ClientMisused(_NOT_BEGUN)
+        return self._pinned
+
 
 class AsyncSession:
     """``Session``, for asyncio."""
 
-    def __init__(self, transport: AsyncTransport, **options: Unpack[SessionOptions]) -> None:
-        self._transport = transport
+    def __init__(
+        self, transport: AsyncTransport | AsyncFleet, **options: Unpack[SessionOptions]
+    ) -> None:
+        self._begin_at = transport
+        self._pinned: AsyncTransport | AsyncPinnedTransport | None = None
         self._options = options
         self._info: wire.SessionInfo | None = None
 
     async def __aenter__(self) -> Self:
-        self._info = await self._transport.send(_session_exchanges.begin(**self._options))
+        exchange = _session_exchanges.begin(**self._options)
+        self._info, self._pinned = await self._begin_at.begin_session(exchange)
         return self
 
     async def __aexit__(
@@ -182,10 +204,20 @@ class AsyncSession:
         """See ``Session.close``."""
         info, self._info = self._info, None
         if info is not None:
-            await self._transport.send(_session_exchanges.end(info))
+            try:
+                with suppress(SessionGone):
+                    await self._transport.send(_session_exchanges.end(info))
+            finally:
+                self._transport.session_ended()
 
     @property
     def _begun(self) -> wire.SessionInfo:
         if self._info is None:
             raise ClientMisused(_NOT_BEGUN)
         return self._info
+
+    @property
+    def _transport(self) -> AsyncTransport | AsyncPinnedTransport:
+        if self._pinned is None:
+            raise ClientMisused(_NOT_BEGUN)
+        return self._pinned

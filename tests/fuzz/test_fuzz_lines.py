@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from execbox import wire
 from execbox._batch import Chunk, OutgoingLine, Reachability, outgoing, whole_lines
-from execbox.config import RetryPolicy
+from execbox._transport import SyncTransport
+from execbox.config import ClientConfig, RetryPolicy
 from execbox.errors import ConnectionBroken
 from execbox_service.api.ndjson import Line, LineBuffer
 from tests.effort import refuse_effort
@@ -124,7 +125,7 @@ def a_chunk() -> Chunk:
     ]
     sent = [line for line in lines if isinstance(line, OutgoingLine)]
     assert len(sent) == 3
-    chunk = Chunk(sent, Reachability(RetryPolicy.never()))
+    chunk = Chunk(sent, Reachability(SyncTransport(ClientConfig(retry=RetryPolicy.never()))))
     chunk.exchange()
     return chunk
 

@@ -1,0 +1,73 @@
+"""When a fleet's addresses are looked up again, and what holds where that fails.
+
+What they are read from is in ``_addresses``; nothing is read by itself here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from execbox._addresses import NodeSource, read_addresses, source_text
+from execbox.errors import ConfigError
+
+__all__ = ["AddressBook"]
+
+_FILE_EVERY_S = 1.0
+_CALLABLE_EVERY_S = 5.0
+_URGENT_EVERY_S = 0.5
+"""While no node can take a request."""
+
+
+class AddressBook:
+    """The addresses of one fleet. ``due`` says when to ``read``, which may take its time."""
+
+    def __init__(self, source: NodeSource) -> None:
+        self._source = source
+        self._asked_s: float | None = None
+        self._stamp: tuple[int, ...] | None = None
+        self._known: tuple[str, ...] | None = None
+
+    def __str__(self) -> str:
+        return source_text(self._source)
+
+    def anew(self) -> AddressBook:
+        """One of the same source that has read nothing yet."""
+        return AddressBook(self._source)
+
+    def due(self, now_s: float, *, urgent: bool) -> bool:
+        """Whether to read now. Says so once: the next time is counted from here."""
+        if self._asked_s is not None:
+            if isinstance(self._source, tuple):
+                return False
+            every_s = _FILE_EVERY_S if isinstance(self._source, Path) else _CALLABLE_EVERY_S
+            if now_s - self._asked_s < (_URGENT_EVERY_S if urgent else every_s):
+                return False
+        self._asked_s = now_s
+        return True
+
+    def read(self) -> tuple[str, ...]:
+        """The addresses. What was known holds where they cannot be read; else raises
+        ``ConfigError``."""
+        try:
+            stamp = _stamp_of(self._source)
+            if stamp is None or stamp != self._stamp or self._known is None:
+                self._known = read_addresses(self._source)
+                self._stamp = stamp
+        except ConfigError:
+            # A file that is just being written, a registry that does not answer: no reason to
+            # stop work on nodes that do.
+            if self._known is None:
+                self._asked_s = None
+                raise
+        return self._known or ()
+
+
+def _stamp_of(source: NodeSource) -> tuple[int, ...] | None:
+    """What changes when a file does; None for what has to be read to be known."""
+    if not isinstance(source, Path):
+        return None
+    try:
+        status = source.stat()
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size, status.st_ino)

@@ -1,0 +1,184 @@
+"""Where the addresses of a fleet come from, and when they are looked up again."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from execbox import AsyncClient, Client, ClientConfig, ConfigError
+from execbox._addresses import Addresses, NodeSource, parsed_addresses, read_addresses
+from execbox._fleet.address_book import AddressBook
+from execbox.config import config_from_env
+
+A, B = "http://a:8080", "http://b:8080"
+
+
+def named() -> list[str]:
+    """A callable that pickle can name."""
+    return [A, B]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (A, A),
+        (f"{A},{B}", (A, B)),
+        (f" {A} , {B}, ", (A, B)),
+        (f"{A},", A),
+        (f"{A},{A}/", A),
+        ([A], A),
+        ([A, B, A], (A, B)),
+        ((A, B), (A, B)),
+        ("@nodes.txt", Path("nodes.txt")),
+        (Path("nodes.txt"), Path("nodes.txt")),
+        (named, named),
+    ],
+)
+def test_parsed_addresses_tell_one_service_from_a_fleet(
+    given: Addresses, meant: str | NodeSource
+) -> None:
+    """One address that cannot become several is one service, in whatever form it is given."""
+    assert parsed_addresses(given) == meant
+
+
+@pytest.mark.parametrize("given", ["", " ", ",", "@", "@ ", [], [""], 17, [17], {A: B}, b"x"])
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_addresses_that_name_nothing_are_refused_by_the_setting(
+    client: type[Client] | type[AsyncClient], given: Addresses
+) -> None:
+    """Before anything is sent."""
+    with pytest.raises(ConfigError, match="EXECBOX_URL"):
+        client(given)
+
+
+def test_address_of_a_list_that_cannot_be_used_is_named() -> None:
+    """It and no other."""
+    with pytest.raises(ConfigError, match=re.escape("'b:8080' cannot be used: it must begin")):
+        Client(f"{A},b:8080")
+
+
+def test_config_from_env_names_a_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable takes what the argument takes, and the argument wins."""
+    monkeypatch.setenv("EXECBOX_URL", f"{A},{B}")
+    monkeypatch.setenv("EXECBOX_MIXED_NODES", "allow")
+    assert config_from_env().nodes == (A, B)
+    assert config_from_env().mixed_nodes == "allow"
+    assert config_from_env("@x").nodes == Path("x")
+    assert config_from_env(A) == ClientConfig(base_url=A, mixed_nodes="allow")
+    assert config_from_env(mixed_nodes="refuse").mixed_nodes == "refuse"
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (lambda: ClientConfig(nodes=()), "at least one address"),
+        (lambda: ClientConfig(nodes=("ftp://a",)), "an address of nodes"),
+        (lambda: ClientConfig(nodes=cast(Any, "http://a")), "nodes must be a tuple"),
+        (lambda: ClientConfig(nodes=cast(Any, (A, 17))), "must be text"),
+        (lambda: ClientConfig(mixed_nodes=cast(Any, "yes")), "EXECBOX_MIXED_NODES"),
+        (lambda: Client(A, config=ClientConfig()), "not both"),
+        (lambda: Client(mixed_nodes="allow", config=ClientConfig()), "not both"),
+    ],
+)
+def test_config_of_a_fleet_that_cannot_work_is_refused(
+    config: Callable[[], object], said: str
+) -> None:
+    """With what it must be."""
+    with pytest.raises(ConfigError, match=said):
+        config()
+
+
+def test_client_of_a_callable_can_be_pickled() -> None:
+    """Where pickle can name the callable; a process pool's workers then ask it themselves."""
+    with Client(named, api_key="k") as client, pickle.loads(pickle.dumps(client)) as copy:
+        assert copy.config == client.config
+
+
+def test_read_addresses_of_a_file_passes_over_comments_and_empty_lines(tmp_path: Path) -> None:
+    """And gives each address once, in its order."""
+    path = tmp_path / "nodes.txt"
+    path.write_text(f"# the fleet\n\n{B}  # the large one\r\n {A}\n{A}\n")
+    assert read_addresses(path) == (B, A)
+
+
+def fails() -> list[str]:
+    raise ValueError("no cluster")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (fails, "the callable fails, which returns the addresses, failed: ValueError: no cluster"),
+        (lambda: 17, "failed: TypeError"),
+        (lambda: [17], "must be text, not 17"),
+        (lambda: ["a:1"], "'a:1' cannot be used"),
+    ],
+)
+def test_read_addresses_of_a_callable_that_fails_names_it(source: NodeSource, said: str) -> None:
+    """It is the caller's code."""
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        read_addresses(source)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"a:8080\n", "'a:8080' cannot be used"),
+        (b"#" * 2**21, "is it one?"),
+    ],
+)
+def test_read_addresses_of_a_file_that_is_none_names_it(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    """With what is wrong."""
+    path = tmp_path / "nodes.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=re.escape(said)) as caught:
+        read_addresses(path)
+    assert str(path) in caught.value.message
+
+
+def test_address_book_reads_a_file_again_when_it_has_changed(tmp_path: Path) -> None:
+    """And keeps what it knew while the file is missing, or holds what is no address."""
+    path = tmp_path / "nodes.txt"
+    path.write_text(A)
+    book = AddressBook(path)
+    assert book.read() == (A,)
+    other = tmp_path / "new"
+    other.write_text(f"{A}\n{B}\n")
+    os.replace(other, path)
+    assert book.read() == (A, B)
+    path.write_text("half of an addr")
+    assert book.read() == (A, B)
+    path.unlink()
+    assert book.read() == (A, B)
+    path.write_text("")
+    assert book.read() == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "due_s"),
+    [((A, B), []), (Path("nodes.txt"), [11, 12, 13]), (named, [15])],
+)
+def test_address_book_is_due_in_steps(source: NodeSource, due_s: list[int]) -> None:
+    """A file every second, a callable every five, a list never again."""
+    book = AddressBook(source)
+    assert book.due(10.0, urgent=False)
+    assert [now for now in range(11, 20) if book.due(float(now), urgent=False)][:3] == due_s
+
+
+def test_address_book_is_due_sooner_while_no_node_can_take_a_request() -> None:
+    """As often as every half second."""
+    book = AddressBook(named)
+    assert book.due(10.0, urgent=True)
+    asked = [tenth / 10 for tenth in range(100, 116) if book.due(tenth / 10, urgent=True)]
+    assert asked == [10.5, 11.0, 11.5]
