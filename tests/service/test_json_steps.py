@@ -137,7 +137,8 @@ WORST = {
     "matrix": "[" + ("[" + "1.5," * 999 + "1]" + ",") * 1000 + "1]",
 }
 TRIES = 3
-"""The best counts: on a machine that does other work one step in thousands takes twice its time."""
+"""One that is quick enough is enough: on a machine that does other work one step in thousands takes
+twice its time."""
 READING_MAX_S = 10
 
 
@@ -147,8 +148,10 @@ def test_every_step_of_the_worst_documents_leaves_room_for_others(shape: str) ->
     """Another thread, as the event loop is one, is never kept waiting for long: not by reading,
     nor by writing what was read."""
     body = WORST[shape].encode()
-    waits_ms = [waits_of(body) for _ in range(TRIES)]
-    assert min(map(max, waits_ms)) < 1000 * WAIT_MAX_S, f"read and written: {waits_ms} ms"
+    waits_ms: list[tuple[int, int]] = []
+    while not waits_ms or max(waits_ms[-1]) >= 1000 * WAIT_MAX_S:
+        assert len(waits_ms) < TRIES, f"read and written: {waits_ms} ms"
+        waits_ms.append(waits_of(body))
 
 
 def waits_of(body: bytes) -> tuple[int, int]:
