@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from execbox.wire import WIRE_VERSION
+
 from .harness import (
     Answer,
     RunningServer,
@@ -46,6 +48,21 @@ def test_post_to_a_path_that_is_not_ours_is_404(server: RunningServer, path: str
     before = len(server.runtime.requests)
     assert_error(server.post(BODY, path=path), 404)
     assert len(server.runtime.requests) == before
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        (HEAD + f"Content-Length: {len(BODY)}\r\n\r\n").encode() + BODY,
+        b"GET /healthz HTTP/1.1\r\n" + HOST.encode() + b"\r\n",
+        b"GET /nowhere HTTP/1.1\r\n" + HOST.encode() + b"\r\n",
+        b"no request at all\r\n\r\n",
+    ],
+    ids=["an answer", "health", "an error", "no HTTP"],
+)
+def test_every_answer_says_the_version_of_the_wire(server: RunningServer, raw: bytes) -> None:
+    """Also where nothing of the application was reached."""
+    assert server.exchange(raw).headers["execbox-wire-version"] == str(WIRE_VERSION)
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "TRACE", "DELETE", "PATCH", "OPTIONS"])

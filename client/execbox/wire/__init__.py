@@ -123,6 +123,8 @@ from execbox.wire.verify import (
     VerifyResponse,
 )
 from execbox.wire.vocabularies import (
+    WIRE_HEADER,
+    WIRE_VERSION,
     Comparator,
     Conversion,
     Extraction,
@@ -151,6 +153,8 @@ __all__ = [
     "JSON_DEPTH_MAX",
     "PROGRAM_NAME",
     "PROGRAM_NAMES",
+    "WIRE_HEADER",
+    "WIRE_VERSION",
     "Base64Content",
     "BatchAnswer",
     "BatchLine",

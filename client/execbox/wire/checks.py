@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from execbox.wire.fields import JSON, Request, Response
 
@@ -74,7 +74,13 @@ class Checks(Request):
 
 
 class Certificate(Request):
-    """The record that a pair is deterministic, and how that was checked."""
+    """The record that a pair is deterministic, and how that was checked.
+
+    It may have been made by a newer service, and goes through clients into data sets: whatever else
+    it says is kept.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     runs: int = Field(description="Executions compared, the baseline included.")
     variations: Annotated[list[str], *_Few] = Field(

@@ -7,9 +7,11 @@ Statuses, verdicts, reasons and the choices a request has; the codes of errors a
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 __all__ = [
+    "WIRE_HEADER",
+    "WIRE_VERSION",
     "Comparator",
     "Conversion",
     "Extraction",
@@ -27,6 +29,13 @@ __all__ = [
     "Verdict",
 ]
 
+WIRE_VERSION: Final = 1
+"""Of the requests and responses, which every answer carries in the header ``WIRE_HEADER``.
+
+What is only added does not change it: a client ignores fields that it does not know. A field that
+goes, or means something different, adds one, and for one release both are understood.
+"""
+WIRE_HEADER: Final = "Execbox-Wire-Version"
 Isolation: TypeAlias = Literal["container", "process"]
 """``container``: a fresh container for this job. ``process``: one shared by one API key's jobs."""
 Profile: TypeAlias = Literal["default", "processes"]

@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from execbox.wire import ErrorCode
+from execbox.wire import WIRE_HEADER, WIRE_VERSION, ErrorCode
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, DEADLINE_STATE_KEY
 from execbox_service.api.connection_room import ConnectionRoom
 from execbox_service.api.error_responses import HeadersTooLarge, ReceiveTimeout, error_response
@@ -232,7 +232,8 @@ class GuardedProtocol(HttpToolsProtocol):
             last.keep_alive = False
 
     def _write(self, failure: RequestFailed) -> None:
-        response = error_response(failure, headers={"Connection": "close"})
+        headers = {"Connection": "close", WIRE_HEADER: str(WIRE_VERSION)}
+        response = error_response(failure, headers=headers)
         status = HTTPStatus(response.status_code)
         head = [f"HTTP/1.1 {status.value} {status.phrase}".encode("ascii")]
         head += [name + b": " + value for name, value in response.raw_headers]

@@ -21,7 +21,7 @@ from typing import Final, cast
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from execbox.wire import CellResponse, ErrorCode, Execution, ProgramRun
+from execbox.wire import WIRE_HEADER, WIRE_VERSION, CellResponse, ErrorCode, Execution, ProgramRun
 from execbox_service.api.auth import OPEN_PATHS, Principal, authenticate
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, ClientGone, Connection
 from execbox_service.api.error_responses import error_response, internal_error, shutting_down
@@ -37,6 +37,8 @@ __all__ = ["Edge", "FailureForm", "Record", "record_of", "stack_of"]
 _RECORD_STATE_KEY: Final = "execbox_record"
 _CLIENT_GONE_STATUS: Final = 499
 _LOGGED_PATH_CHARS_MAX: Final = 100
+
+_WIRE_HEADER: Final = (WIRE_HEADER.lower().encode("ascii"), str(WIRE_VERSION).encode("ascii"))
 
 FailureForm = Callable[[RequestFailed], Response]
 """How a request without a result is answered."""
@@ -186,6 +188,7 @@ class _Exchange:
                 *message["headers"],
                 (b"x-request-id", self.record.request_id.encode("ascii")),
                 (b"x-content-type-options", b"nosniff"),
+                _WIRE_HEADER,
             ]
             if self._body_unread:
                 headers.append((b"connection", b"close"))
