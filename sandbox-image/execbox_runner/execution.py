@@ -295,14 +295,20 @@ class Execution:
             return _CHECK_MAX_S
         allowance = self._allowance
         elapsed_ns = time.monotonic_ns() - self._started_ns
-        cpu_left_ns = allowance.cpu_time_ns - self._cpu_ns()
+        cpu_ns = self._cpu_ns()
+        cpu_left_ns = allowance.cpu_time_ns - cpu_ns
         if cpu_left_ns <= 0:
             return self._kill("cpu_time")
         wall_left_ns = allowance.wall_time_ns - elapsed_ns
         if wall_left_ns <= 0:
             # In this order: what is then counted covers all of the time that elapsed.
             all_counted = self._waits_are_counted()
-            wall_left_ns += meters.run_queue_delay_ns(self._pid)
+            wall_left_ns += meters.kept_from_running_ns(
+                meters.run_queue_delay_ns(self._pid),
+                elapsed_ns=elapsed_ns,
+                cpu_ns=cpu_ns,
+                cpu_count=allowance.cpu_count,
+            )
             wall_left_ns += meters.throttled_ns(self._cgroup) - self._throttled_before_ns
             if meters.has_ended(self._pid):
                 # It only waits to be reaped, and its counters are gone or stand still.

@@ -190,6 +190,18 @@ def run_queue_delay_ns(pid: int) -> int:
     return longest
 
 
+def kept_from_running_ns(
+    longest_delay_ns: int, *, elapsed_ns: int, cpu_ns: int, cpu_count: float
+) -> int:
+    """How long a process can have waited for others to leave it a core.
+
+    No longer than its thread that waited longest, and no longer than none of its threads can have
+    run: ten threads that share one core wait nine tenths of the time, for each other.
+    """
+    none_ran_ns = elapsed_ns - round(cpu_ns / max(cpu_count, 1.0))
+    return max(0, min(longest_delay_ns, none_ran_ns))
+
+
 def is_ready_to_run(pid: int) -> bool:
     """Whether a thread of the process is running or waiting for a core, and not asleep."""
     return b"R" in _thread_states(pid)

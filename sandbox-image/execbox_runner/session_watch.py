@@ -266,12 +266,18 @@ class SessionProcess:
             if left_ns <= 0:
                 return self._kill(self._limit)
             return min(max(left_ns / 1e9, _CHECK_MIN_S), _CHECK_MAX_S)
-        cpu_left_ns = allowance.cpu_time_ns - (self._cpu_total_ns() - self._cpu_before_ns)
+        cpu_ns = self._cpu_total_ns() - self._cpu_before_ns
+        cpu_left_ns = allowance.cpu_time_ns - cpu_ns
         if cpu_left_ns <= 0:
             return self._interrupt("cpu_time")
         wall_left_ns = allowance.wall_time_ns - elapsed_ns
         if wall_left_ns <= 0:
-            wall_left_ns += meters.run_queue_delay_ns(self.pid) - self._delay_before_ns
+            wall_left_ns += meters.kept_from_running_ns(
+                meters.run_queue_delay_ns(self.pid) - self._delay_before_ns,
+                elapsed_ns=elapsed_ns,
+                cpu_ns=cpu_ns,
+                cpu_count=allowance.cpu_count,
+            )
             wall_left_ns += meters.throttled_ns(self._cgroup) - self._throttled_before_ns
             # No hard stop as for executions: a cell cannot be run again alone. The service has one.
             if wall_left_ns <= 0:

@@ -24,6 +24,15 @@ def main_solution(duration_s):
     time.sleep(duration_s)
     return duration_s
 """
+THREADS_ON_ONE_CORE = """
+import hashlib, os, threading
+def work():
+    while True: hashlib.pbkdf2_hmac("sha256", b"x", b"y", 20000)
+def main_solution():
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    for _ in range(9): threading.Thread(target=work, daemon=True).start()
+    work()
+"""
 HOLD = """
 def main_solution(size_mb):
     return len(bytearray(size_mb * 2**20)) // 2**20
@@ -282,6 +291,15 @@ def in_thread(n):
     )
     ended = await bench.call(code, 20_000, entry_point="in_thread", isolation="process")
     assert (ended.status, ended.output) == (Status.OK, [20_000])
+
+
+async def test_threads_that_wait_for_each_other_are_ended_at_the_wall_limit(bench: Bench) -> None:
+    """Each of ten on one core waits nine tenths of the time, by the program's own doing (S09)."""
+    ended = await bench.call(THREADS_ON_ONE_CORE, limits={"cpu_time_s": 30, "wall_time_s": 0.5})
+    assert (ended.status, ended.limit) == (Status.TIMEOUT, "wall_time")
+    assert ended.usage is not None
+    # At four times of it an execution is stopped whatever it waited for.
+    assert ended.usage.cpu_time_s < 1.0
 
 
 async def test_stack_is_charged_as_far_as_it_is_used(bench: Bench) -> None:

@@ -82,6 +82,29 @@ def test_process_that_nobody_has_reaped_has_ended() -> None:
     assert meters.run_queue_delay_ns(process.pid) == 0
 
 
+@pytest.mark.parametrize(
+    ("longest_delay_ns", "cpu_ns", "cpu_count", "kept_ns"),
+    [
+        pytest.param(0, 0, 1.0, 0, id="asleep"),
+        pytest.param(400, 600, 1.0, 400, id="one thread beside other work"),
+        pytest.param(900, 1000, 1.0, 0, id="ten threads that share a core"),
+        pytest.param(950, 500, 1.0, 500, id="ten threads and other work that share a core"),
+        pytest.param(300, 1400, 2.0, 300, id="threads on two cores beside other work"),
+        pytest.param(700, 2000, 2.0, 0, id="threads that fill two cores"),
+        pytest.param(10, 1001, 1.0, 0, id="a clock that was read later"),
+        pytest.param(500, 500, 0.5, 500, id="half a core, which is throttled and does not wait"),
+    ],
+)
+def test_time_kept_from_running_is_not_that_of_threads_that_wait_for_each_other(
+    longest_delay_ns: int, cpu_ns: int, cpu_count: float, kept_ns: int
+) -> None:
+    """Of 1000 ns that passed."""
+    found_ns = meters.kept_from_running_ns(
+        longest_delay_ns, elapsed_ns=1000, cpu_ns=cpu_ns, cpu_count=cpu_count
+    )
+    assert found_ns == kept_ns
+
+
 def test_process_whose_main_thread_is_gone_goes_on() -> None:
     """The first thread of a process may end before the others: that is no end."""
     code = (

@@ -66,9 +66,8 @@ async def test_session_that_cannot_be_confined_is_our_failure() -> None:
 async def test_cell_that_waits_for_the_machine_is_no_timeout() -> None:
     """Time in which other work keeps a cell from running counts for no limit, however long it is:
     here all the time that passes is taken for such."""
-    edits: Edits = {
-        WATCH: (("meters.run_queue_delay_ns(self.pid) - self._delay_before_ns", "elapsed_ns"),)
-    }
+    delay = "meters.run_queue_delay_ns(self.pid) - self._delay_before_ns,"
+    edits: Edits = {WATCH: ((delay, "elapsed_ns,"),)}
     async with weakened(edits=edits) as sandboxes:
         sessions = Sessions(sandboxes.backend, count_max=1, key_count_max=1)
         limits = SessionLimits(wall_time_s=0.2)
