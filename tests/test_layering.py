@@ -17,6 +17,7 @@ RUNNER = ROOT / "sandbox-image" / "execbox_runner"
 
 FLOORS: Final = (
     {"main", "doctor", "image_build"},
+    {"workers"},
     {"api", "runtime"},
     {"operations"},
     {"metrics"},
@@ -39,9 +40,9 @@ PACKAGE_HOMES: Final = {
     "docker": ("engines/docker/*.py", "gate/allowed_bodies.py"),
     "fastapi": ("api/*.py", "api/compat/*.py", "main.py"),
     "starlette": ("api/*.py", "api/compat/*.py", "main.py"),
-    "uvicorn": ("api/*.py", "main.py"),
+    "uvicorn": ("api/*.py", "main.py", "workers/worker.py"),
     "pydantic_settings": ("settings.py",),
-    "prometheus_client": ("metrics.py", "api/*.py"),
+    "prometheus_client": ("metrics.py", "api/*.py", "workers/front.py", "workers/metric_sums.py"),
     "httpx": (),
 }
 """Where in the service each package that may be exchanged is known."""

@@ -6,14 +6,13 @@ configuration is read in ``settings.py``.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-import math
 import resource
-import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import uvicorn
@@ -21,9 +20,9 @@ from fastapi import FastAPI
 
 from execbox.strict_json import DIGITS_MAX
 from execbox_service.api.app import create_app
-from execbox_service.api.connection import protocol_class
-from execbox_service.api.logs import configure_logging
+from execbox_service.api.logs import configure_logging, log_serving
 from execbox_service.api.runtime_protocol import ExecutionRuntime
+from execbox_service.api.server import ends_on_signals, quiet_startup_failure, uvicorn_config
 from execbox_service.scheduling.offload import leave_collecting_to_us
 from execbox_service.settings import (
     ConfigurationError,
@@ -32,7 +31,14 @@ from execbox_service.settings import (
     unknown_variables,
 )
 
-__all__ = ["EXIT_CONFIGURATION", "EXIT_FAILURE", "serve", "serve_runtime", "uvicorn_config"]
+__all__ = [
+    "EXIT_CONFIGURATION",
+    "EXIT_FAILURE",
+    "serve",
+    "serve_runtime",
+    "serve_workers",
+    "uvicorn_config",
+]
 
 EXIT_FAILURE: Final = 1
 EXIT_CONFIGURATION: Final = 2
@@ -52,6 +58,8 @@ def serve(overrides: Mapping[str, str]) -> int:
         sys.stderr.write(f"execbox: {error}\n")
         return EXIT_CONFIGURATION
     # Imported here so that a wrong configuration is reported without loading an engine.
+    if settings.worker_count > 1:
+        return serve_workers(settings, [sys.executable, "-m", "execbox_service.workers"])
     from execbox_service.runtime import Runtime
 
     return serve_runtime(settings, Runtime(settings))
@@ -59,26 +67,48 @@ def serve(overrides: Mapping[str, str]) -> int:
 
 def serve_runtime(settings: Settings, runtime: ExecutionRuntime) -> int:
     """``serve`` with a runtime and settings that exist already."""
+    listener = _prepared(settings)
+    if listener is None:
+        return EXIT_FAILURE
+    app = create_app(settings, runtime)
+    server = _Server(uvicorn_config(app, settings), settings=settings, runtime=runtime)
+    # uvicorn raises SystemExit if the lifespan did not start; it has been logged there.
+    quietly = contextlib.suppress(SystemExit)
+    with listener, ends_on_signals(server), quiet_startup_failure(app), quietly:
+        server.run(sockets=[listener])
+    return 0 if server.started else _report_startup_failure(app)
+
+
+def serve_workers(settings: Settings, command: Sequence[str]) -> int:
+    """``serve`` with several processes, each of which ``command`` starts."""
+    from execbox_service.workers.front import Front, StartFailed
+
+    listener = _prepared(settings)
+    if listener is None:
+        return EXIT_FAILURE
+    try:
+        asyncio.run(Front(settings, listener, command=command).run())
+    except StartFailed as failure:
+        sys.stderr.write(f"execbox: cannot start: {failure}\n")
+        return EXIT_FAILURE
+    return 0
+
+
+def _prepared(settings: Settings) -> socket.socket | None:
+    """Logging, limits, and the bound socket; None, and said why, where the address is taken."""
     configure_logging(settings)
     for sentence in unknown_variables():
         logger.warning(sentence)
     sys.set_int_max_str_digits(DIGITS_MAX)
     _raise_descriptor_limit(settings)
     try:
-        listener = _bound_socket(settings)
+        return _bound_socket(settings)
     except OSError as error:
         sys.stderr.write(
             f"execbox: cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
             f"choose a different address with EXECBOX_HOST and EXECBOX_PORT\n"
         )
-        return EXIT_FAILURE
-    app = create_app(settings, runtime)
-    server = _Server(uvicorn_config(app, settings), settings=settings, runtime=runtime)
-    # uvicorn raises SystemExit if the lifespan did not start; it has been logged there.
-    quietly = contextlib.suppress(SystemExit)
-    with listener, _ends_on_signals(server), _quiet_startup_failure(app), quietly:
-        server.run(sockets=[listener])
-    return 0 if server.started else _report_startup_failure(app)
+        return None
 
 
 class _Server(uvicorn.Server):
@@ -97,33 +127,8 @@ class _Server(uvicorn.Server):
             return
         leave_collecting_to_us()
         port = sockets[0].getsockname()[1] if sockets else self._settings.port
-        host = self._settings.host
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         able = self._runtime.capabilities()
-        fields = {
-            "url": url,
-            "engine": able.engine,
-            "image": able.image,
-            "keys": "yes" if self._settings.api_key_hashes else "no",
-            "slots": self._settings.slot_count,
-        }
-        logger.info("execbox is serving", extra={"fields": fields})
-
-
-def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    """Without sockets: those are passed to the server."""
-    return uvicorn.Config(
-        app,
-        http=protocol_class(settings),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=math.ceil(settings.keep_alive_s),
-        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s),
-    )
+        log_serving(self._settings, port=port, engine=able.engine, image=able.image)
 
 
 def _bound_socket(settings: Settings) -> socket.socket:
@@ -152,37 +157,6 @@ def _raise_descriptor_limit(settings: Settings) -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         ceiling = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling, hard))
-
-
-@contextlib.contextmanager
-def _ends_on_signals(server: uvicorn.Server) -> Iterator[None]:
-    """uvicorn raises a signal again once it has ended because of it, which would kill the process
-    instead of letting it return 0; and one that comes before uvicorn listens must count too."""
-
-    def end(_number: int, _frame: object) -> None:
-        server.should_exit = True
-
-    previous = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _quiet_startup_failure(app: FastAPI) -> Iterator[None]:
-    """An expected failure to start is told in one line; uvicorn would print its traceback."""
-
-    def wanted(_record: logging.LogRecord) -> bool:
-        return app.state.startup_failure is None
-
-    uvicorn_logger = logging.getLogger("uvicorn.error")
-    uvicorn_logger.addFilter(wanted)
-    try:
-        yield
-    finally:
-        uvicorn_logger.removeFilter(wanted)
 
 
 def _report_startup_failure(app: FastAPI) -> int:

@@ -19,8 +19,8 @@ from prometheus_client.registry import Collector
 
 from execbox.wire import Execution, ProgramRun
 from execbox_service.sandboxes.pool import Pool
-from execbox_service.scheduling.admission import Admission
 from execbox_service.scheduling.job_run import Effort
+from execbox_service.scheduling.slots import Slots
 
 _TIMES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -107,9 +107,11 @@ class Metrics:
             registry=self._registry,
         )
 
-    def watch(self, pool: Pool, admission: Admission) -> None:
-        """Report the state of these from now on."""
-        self._registry.register(_State(pool, admission))
+    def watch(self, pool: Pool, slots: Slots | None) -> None:
+        """Report the state of these from now on; slots only where they are this process's own."""
+        self._registry.register(_PoolState(pool))
+        if slots is not None:
+            self._registry.register(SlotState(slots))
 
     def worked(self, effort: Effort) -> None:
         """Count what one job took, whether or not it came to an answer."""
@@ -149,22 +151,35 @@ class Metrics:
         """Count one refused request under its limit's name, ``concurrency`` or ``rate``."""
         self._limited.labels(limit).inc()
 
+    def families(self) -> list[Metric]:
+        """All of them as they are now."""
+        return list(self._registry.collect())
+
     def render(self) -> bytes:
         """The text exposition format, version 0.0.4."""
         return generate_latest(self._registry)
 
 
-class _State(Collector):
-    def __init__(self, pool: Pool, admission: Admission) -> None:
-        self._pool = pool
-        self._admission = admission
+class SlotState(Collector):
+    """Slots, and the queue before them."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
 
     def collect(self) -> Iterable[Metric]:
-        pool, admission = self._pool, self._admission
+        slots = self._slots
+        yield _gauge("slots", "Executions that may run at once", slots.slot_count)
+        yield _gauge("slots_active", "Slots in use", slots.active_count)
+        yield _gauge("queue_waiting", "Requests waiting for a slot", slots.waiting_count)
+
+
+class _PoolState(Collector):
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def collect(self) -> Iterable[Metric]:
+        pool = self._pool
         counts = pool.counts
-        yield _gauge("slots", "Executions that may run at once", admission.slot_count)
-        yield _gauge("slots_active", "Slots in use", admission.active_count)
-        yield _gauge("queue_waiting", "Requests waiting for a slot", admission.waiting_count)
         yield _gauge("sandboxes_warm", "Sandboxes ready for a job", pool.warm_count)
         yield _gauge("sandboxes_idle", "Used sandboxes kept for their key", pool.idle_count)
         leased_count = counts.made - counts.destroyed - pool.warm_count - pool.idle_count

@@ -10,21 +10,26 @@ import asyncio
 import contextlib
 import importlib.metadata
 import logging
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from execbox.wire import Capabilities, ErrorCode, Limits, Readiness
 from execbox_service.engines.base import Engine, EngineFacts, EngineUnavailable
 from execbox_service.engines.choose import choose_engine
-from execbox_service.engines.container_spec import container_spec
+from execbox_service.engines.container_spec import ContainerSpec, container_spec
 from execbox_service.failures import ServiceFailure
 from execbox_service.metrics import Metrics
 from execbox_service.operations import policy
 from execbox_service.operations.backend import Backend
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
+from execbox_service.operations.session_room import OwnSessionRoom, SessionRoom
 from execbox_service.operations.sessions import Sessions
 from execbox_service.sandboxes import selftest
 from execbox_service.sandboxes.pool import Pool, PoolLimits
 from execbox_service.scheduling.admission import Admission
 from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.slots import Slots
 from execbox_service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -37,12 +42,27 @@ _IDLE_PER_SLOT = 4
 other's away: a third of the throughput, and waits of seconds (measured)."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """Which part of a service a runtime is, where it is not the whole."""
+
+    number: int = 1
+    """From 1 to ``count``."""
+    count: int = 1
+    slots: Slots | None = None
+    """Where slots come from that are not its own."""
+    session_room: SessionRoom | None = None
+    choose: Callable[[ContainerSpec], Awaitable[tuple[Engine, EngineFacts]]] | None = None
+    """What takes the place of the engine that the settings name."""
+
+
 class Runtime:
     """Runs operations. ``start`` once, ``stop`` once, in one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, part: Part | None = None) -> None:
         self._settings = settings
-        self._spec = container_spec(settings)
+        self._part = part = part or Part()
+        self._spec = container_spec(settings, worker_number=part.number, worker_count=part.count)
         self._engine: Engine | None = None
         self._pool: Pool | None = None
         self.metrics = Metrics()
@@ -55,16 +75,16 @@ class Runtime:
     async def start(self) -> None:
         """Find the engine, prove the sandbox, fill the pool. Raises ServiceFailure."""
         try:
-            self._engine, facts = await choose_engine(self._settings.engine, self._spec)
+            self._engine, facts = await self._choose_engine()
         except EngineUnavailable as error:
             raise ServiceFailure(
                 ErrorCode.ENGINE_UNAVAILABLE,
                 f"{error}. 'execbox doctor' says what is there and how to get what is missing.",
             ) from error
-        self._pool = Pool(self._engine, _pool_limits(self._settings))
-        admission = _admission(self._settings)
+        self._pool = Pool(self._engine, _pool_limits(self._settings, self._part))
+        slots = self._part.slots or admission_of(self._settings)
         self._backend = Backend(
-            admission,
+            slots,
             self._pool,
             facts,
             self.metrics,
@@ -72,10 +92,14 @@ class Runtime:
         )
         self._sessions = Sessions(
             self._backend,
-            count_max=self._settings.session_count_max,
-            key_count_max=self._settings.key_session_count_max,
+            self._part.session_room
+            or OwnSessionRoom(
+                count_max=self._settings.session_count_max,
+                key_count_max=self._settings.key_session_count_max,
+            ),
+            id_prefix=f"{self._part.number}-" if self._part.count > 1 else "",
         )
-        self.metrics.watch(self._pool, admission)
+        self.metrics.watch(self._pool, slots if self._part.slots is None else None)
         self._pool.start()
         try:
             await selftest.prove(
@@ -119,6 +143,15 @@ class Runtime:
         if self._sessions is None:
             raise _starting()
         return self._sessions
+
+    async def _choose_engine(self) -> tuple[Engine, EngineFacts]:
+        if self._part.choose is not None:
+            return await self._part.choose(self._spec)
+        return await choose_engine(self._settings.engine, self._spec)
+
+    async def exposition(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return self.metrics.render()
 
     @property
     def waiting_count(self) -> int:
@@ -195,11 +228,12 @@ def _starting() -> ServiceFailure:
     return ServiceFailure(ErrorCode.NOT_READY, "the service is starting; send it again in a moment")
 
 
-def _pool_limits(settings: Settings) -> PoolLimits:
+def _pool_limits(settings: Settings, part: Part) -> PoolLimits:
+    """The part's share of what the whole service keeps."""
     return PoolLimits(
-        warm_count=settings.pool_size,
-        warm_count_max=settings.pool_size_max,
-        idle_count=_IDLE_PER_SLOT * settings.slot_count,
+        warm_count=math.ceil(settings.pool_size / part.count),
+        warm_count_max=math.ceil(settings.pool_size_max / part.count),
+        idle_count=math.ceil(_IDLE_PER_SLOT * settings.slot_count / part.count),
         memory_mb=min(Limits().memory_mb, settings.memory_mb_max),
         cpu_count=settings.container_cpu_count,
         executions_max=_EXECUTIONS_PER_CONTAINER_MAX,
@@ -208,7 +242,8 @@ def _pool_limits(settings: Settings) -> PoolLimits:
     )
 
 
-def _admission(settings: Settings) -> Admission:
+def admission_of(settings: Settings) -> Admission:
+    """The slots of a whole service, and the queue before them."""
     return Admission(
         slot_count=settings.slot_count,
         queue_size=settings.queue_size,

@@ -44,6 +44,9 @@ let others pass and keep theirs."""
 _CONTAINERS_BESIDE: Final = 64
 """Being made or removed, and those whose network is shared."""
 _GATE_CONTAINERS_MIN: Final = 256
+_SLOTS_PER_WORKER: Final = 8
+"""What one process can keep busy with executions of a few milliseconds."""
+_WORKERS_MAX_UNSET: Final = 16
 _READ_ELSEWHERE = frozenset(
     ENV_PREFIX + name
     for name in (
@@ -200,6 +203,13 @@ class Settings(BaseSettings):
         "can count each other's socket pairs.",
     )
 
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Processes that answer requests, on one address. Unset: one for each 8 slots, "
+        "16 at most, so 1 on small machines.",
+    )
     slot_count: int = Field(
         default_factory=_usable_cores,
         ge=1,
@@ -380,6 +390,13 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return False
+
+    @property
+    def worker_count(self) -> int:
+        """``workers``, or the default that goes with the slots."""
+        if self.workers is not None:
+            return self.workers
+        return min(max(1, self.slot_count // _SLOTS_PER_WORKER), _WORKERS_MAX_UNSET)
 
     @property
     def instance_name(self) -> str:

@@ -69,6 +69,9 @@ class FakeRuntime:
     def waiting_count(self) -> int:
         return 0
 
+    async def exposition(self) -> bytes:
+        return self.metrics.render()
+
     async def perform(self, operation: Operation[Any, Any], request: Any, *, caller: Caller) -> Any:
         self.principals.append(caller.principal)
         return await getattr(self, operation.name)(request)

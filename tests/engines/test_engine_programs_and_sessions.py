@@ -81,7 +81,7 @@ async def opened(bench: Bench, **fields: Any) -> AsyncIterator[Opened]:
         yield Opened(bench, info.id)
     finally:
         try:
-            sessions.close(info.id, caller=OWN)
+            await sessions.close(info.id, caller=OWN)
         except CallerMistake as gone:
             assert gone.code == "session_gone"  # noqa: PT017 - it may have ended by itself
 

@@ -58,7 +58,7 @@ async def opened(bench: Bench, **fields: Any) -> AsyncIterator[Opened]:
         yield Opened(sessions, info.id)
     finally:
         try:
-            sessions.close(info.id, caller=OWN)
+            await sessions.close(info.id, caller=OWN)
         except CallerMistake as gone:
             assert gone.code == "session_gone"  # noqa: PT017 - it may have ended by itself
 
@@ -315,8 +315,8 @@ async def test_session_belongs_to_its_key(bench: Bench) -> None:
             lambda: bench.runtime.sessions.info("x" * 32, caller=OWN),
         ):
             with pytest.raises(CallerMistake, match="there is none of this id"):
-                ask()
-        assert bench.runtime.sessions.info(session.id, caller=OWN).cells == 0
+                await ask()
+        assert (await bench.runtime.sessions.info(session.id, caller=OWN)).cells == 0
 
 
 async def test_sessions_end_when_their_time_is_over() -> None:
@@ -351,7 +351,7 @@ async def test_sessions_are_so_many_of_a_key_and_so_many_in_all() -> None:
         await sessions.open(SessionRequest(), caller=Caller("b"))
         with pytest.raises(Overloaded, match="the service has 2 sessions"):
             await sessions.open(SessionRequest(), caller=Caller("c"))
-        sessions.close(first.id, caller=Caller("a"))
+        await sessions.close(first.id, caller=Caller("a"))
         await sessions.open(SessionRequest(), caller=Caller("c"))
 
 
@@ -511,7 +511,7 @@ async def test_reader_that_goes_away_before_its_cells_turn_has_it_not_begun(benc
 async def test_cell_that_cannot_be_run_is_refused_in_its_stream_as_well(bench: Bench) -> None:
     """With the same failure, before any line."""
     async with opened(bench) as session:
-        session.sessions.close(session.id, caller=OWN)
+        await session.sessions.close(session.id, caller=OWN)
         with pytest.raises(CallerMistake, match="its own key"):
             await looked_at(session, "1")
 

@@ -18,6 +18,7 @@ import pytest
 from execbox.wire import CellRequest, GenerateRequest, RunRequest, SessionRequest
 from execbox_service.operations.generate import generate
 from execbox_service.operations.run import run
+from execbox_service.operations.session_room import OwnSessionRoom
 from execbox_service.operations.sessions import Sessions
 from execbox_service.scheduling.caller import Caller
 from tests.weakened import RUNNER, Edits, Weakened, edited_runner, weakened
@@ -180,7 +181,7 @@ async def go_through(sandboxes: Weakened) -> list[str]:
 
 async def go_through_cells(sandboxes: Weakened) -> list[str]:
     """A session from its first cell to its end, and what each cell ended as."""
-    sessions = Sessions(sandboxes.backend, count_max=1, key_count_max=1)
+    sessions = Sessions(sandboxes.backend, OwnSessionRoom(count_max=1, key_count_max=1))
     info = await sessions.open(SessionRequest.model_validate({"limits": LIMITS}), caller=CALLER)
     statuses = []
     for code in CELLS:

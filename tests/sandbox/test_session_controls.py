@@ -8,6 +8,7 @@ import pytest
 
 from execbox.wire import CellRequest, SessionLimits, SessionRequest
 from execbox_service.failures import CallerMistake
+from execbox_service.operations.session_room import OwnSessionRoom
 from execbox_service.operations.sessions import Sessions
 from execbox_service.scheduling.caller import Caller
 from tests.weakened import Edits, Weakened, weakened
@@ -30,7 +31,7 @@ async def shown(sessions: Sessions, session_id: str, code: str) -> str | None:
 
 async def counted_between_cells(sandboxes: Weakened) -> int:
     """How far a thread of a session counts while no cell runs."""
-    sessions = Sessions(sandboxes.backend, count_max=1, key_count_max=1)
+    sessions = Sessions(sandboxes.backend, OwnSessionRoom(count_max=1, key_count_max=1))
     session_id = (await sessions.open(SessionRequest(), caller=OWN)).id
     try:
         await shown(sessions, session_id, f"{COUNT}before = None")
@@ -38,7 +39,7 @@ async def counted_between_cells(sandboxes: Weakened) -> int:
         await asyncio.sleep(0.5)
         return int(await shown(sessions, session_id, "n - before") or 0)
     finally:
-        sessions.close(session_id, caller=OWN)
+        await sessions.close(session_id, caller=OWN)
 
 
 async def test_threads_of_a_session_count_on_where_nothing_stops_it() -> None:
@@ -57,7 +58,7 @@ async def test_session_that_cannot_be_confined_is_our_failure() -> None:
     not_confined = "os.chdir('/nowhere')\n        # Imported"
     edits: Edits = {JOB: ((confined, not_confined),)}
     async with weakened(edits=edits) as sandboxes:
-        sessions = Sessions(sandboxes.backend, count_max=1, key_count_max=1)
+        sessions = Sessions(sandboxes.backend, OwnSessionRoom(count_max=1, key_count_max=1))
         info = await sessions.open(SessionRequest(), caller=OWN)
         with pytest.raises(CallerMistake, match="a failure of the service"):
             await sessions.run(info.id, CellRequest(code="1"), caller=OWN)
@@ -69,10 +70,10 @@ async def test_cell_that_waits_for_the_machine_is_no_timeout() -> None:
     delay = "meters.run_queue_delay_ns(self.pid) - self._delay_before_ns,"
     edits: Edits = {WATCH: ((delay, "elapsed_ns,"),)}
     async with weakened(edits=edits) as sandboxes:
-        sessions = Sessions(sandboxes.backend, count_max=1, key_count_max=1)
+        sessions = Sessions(sandboxes.backend, OwnSessionRoom(count_max=1, key_count_max=1))
         limits = SessionLimits(wall_time_s=0.2)
         info = await sessions.open(SessionRequest(limits=limits), caller=OWN)
         sleeps = CellRequest(code="import time\ntime.sleep(1.2)")
         ended = await sessions.run(info.id, sleeps, caller=OWN)
-        sessions.close(info.id, caller=OWN)
+        await sessions.close(info.id, caller=OWN)
     assert (ended.status, ended.session_lost) == ("ok", False)

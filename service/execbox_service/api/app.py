@@ -22,6 +22,7 @@ from execbox_service.api.compat.registry import (
 )
 from execbox_service.api.docs_page import add_docs_page
 from execbox_service.api.error_responses import routing_failure
+from execbox_service.api.key_limits import KeyCounts, KeyLimits
 from execbox_service.api.openapi import describe
 from execbox_service.api.request_guard import Edge
 from execbox_service.api.routes import Services, add_routes
@@ -32,11 +33,20 @@ from execbox_service.scheduling.memory import Memory
 from execbox_service.scheduling.offload import collect_now_and_then
 from execbox_service.settings import Settings
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "memory_of"]
 
 
-def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
+def create_app(
+    settings: Settings,
+    runtime: ExecutionRuntime,
+    *,
+    memory: Memory | None = None,
+    key_counts: KeyCounts | None = None,
+) -> FastAPI:
     """The ASGI application; its lifespan starts and stops ``runtime``.
+
+    ``memory`` and ``key_counts`` are given where requests are counted with others than this
+    application's.
 
     ``app.state.startup_failure`` holds the ServiceFailure that kept the runtime from starting.
     """
@@ -48,16 +58,14 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
         except ServiceFailure as failure:
             app.state.startup_failure = failure
             raise
-        collector = asyncio.create_task(collect_now_and_then(lambda: memory.held_bytes))
+        collector = asyncio.create_task(collect_now_and_then(lambda: all_memory.held_bytes))
         try:
             yield
         finally:
             collector.cancel()
             await runtime.stop()
 
-    memory = Memory(
-        bytes_max=settings.bodies_bytes_max, several_keys=len(settings.api_key_hashes) > 1
-    )
+    all_memory = memory_of(settings) if memory is None else memory
     app = FastAPI(
         title="execbox",
         description="Runs functions nobody has read, in throwaway containers, under limits.",
@@ -76,7 +84,7 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
     )
     add_routes(
         app,
-        Services(settings=settings, runtime=runtime, bodies=Bodies(settings), memory=memory),
+        Services(settings=settings, runtime=runtime, bodies=Bodies(settings), memory=all_memory),
     )
     add_batch_route(app)
     add_session_routes(app)
@@ -87,9 +95,21 @@ def create_app(settings: Settings, runtime: ExecutionRuntime) -> FastAPI:
         Edge,
         settings=settings,
         metrics=runtime.metrics,
+        key_limits=KeyLimits(
+            concurrency_max=settings.key_concurrency_limit,
+            rate_per_s=settings.key_rate_per_s,
+            burst_count=settings.key_burst_limit_count,
+            counts=key_counts,
+        ),
         failure_form_at=failure_form_at(settings),
     )
     return app
+
+
+def memory_of(settings: Settings) -> Memory:
+    """The memory that requests of one process may hold."""
+    several_keys = len(settings.api_key_hashes) > 1
+    return Memory(bytes_max=settings.bodies_bytes_max, several_keys=several_keys)
 
 
 async def _as_our_failure(request: Request, error: Exception) -> Response:

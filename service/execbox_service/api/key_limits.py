@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol, TypeAlias
 
 from execbox.wire import ErrorCode
 from execbox_service.failures import Overloaded
 
-__all__ = ["KeyLimited", "KeyLimits", "Limit", "TokenBucket"]
+__all__ = ["KeyCounts", "KeyLimited", "KeyLimits", "Limit", "OwnKeyCounts", "TokenBucket"]
 
 Limit: TypeAlias = Literal["concurrency", "rate"]
 
@@ -43,34 +43,65 @@ class TokenBucket:
     def __init__(self, *, rate_per_s: float, burst_count: int, now_s: float) -> None:
         self._rate_per_s = rate_per_s
         self._burst_count = burst_count
-        self._tokens = float(burst_count)
-        self._filled_s = now_s
+        self.tokens = float(burst_count)
+        self.filled_s = now_s
 
     def take(self, now_s: float) -> float:
         """Take a token and return 0; or take none, and return the seconds until there is one."""
-        passed_s = max(0.0, now_s - self._filled_s)
-        self._filled_s = max(self._filled_s, now_s)
-        self._tokens = min(self._burst_count, self._tokens + passed_s * self._rate_per_s)
-        if self._tokens >= 1:
-            self._tokens -= 1
+        passed_s = max(0.0, now_s - self.filled_s)
+        self.filled_s = max(self.filled_s, now_s)
+        self.tokens = min(self._burst_count, self.tokens + passed_s * self._rate_per_s)
+        if self.tokens >= 1:
+            self.tokens -= 1
             return 0.0
-        return (1 - self._tokens) / self._rate_per_s
+        return (1 - self.tokens) / self._rate_per_s
 
 
-@dataclass
-class _Use:
-    """What one key is doing now."""
+class KeyCounts(Protocol):
+    """Where it is counted what each key is doing: in this process, or for all of a machine's."""
 
-    bucket: TokenBucket | None
-    under_way_count: int = 0
-    hold_mean_s: float = 1.0
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Within, nothing else reads or changes the counts; short, and never across an await."""
+
+    def under_way_count(self, principal: str) -> int: ...
+
+    def count_under_way(self, principal: str, *, change: int) -> None: ...
+
+    def bucket(self, principal: str) -> tuple[float, float] | None:
+        """What ``keep_bucket`` kept: tokens, and when there were so many; None before it has."""
+
+    def keep_bucket(self, principal: str, *, tokens: float, filled_s: float) -> None: ...
+
+
+class OwnKeyCounts:
+    """The counts of a service that is one process. Memory grows with the names of keys, which are
+    the operator's."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, int] = {}
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def under_way_count(self, principal: str) -> int:
+        return self._under_way.get(principal, 0)
+
+    def count_under_way(self, principal: str, *, change: int) -> None:
+        self._under_way[principal] = self.under_way_count(principal) + change
+
+    def bucket(self, principal: str) -> tuple[float, float] | None:
+        return self._buckets.get(principal)
+
+    def keep_bucket(self, principal: str, *, tokens: float, filled_s: float) -> None:
+        self._buckets[principal] = (tokens, filled_s)
 
 
 class KeyLimits:
     """The limits of every key, each for itself. Belongs to one event loop.
 
-    ``concurrency_max`` None and ``rate_per_s`` 0 mean that there is no such limit. Memory grows
-    with the names of keys, which are the operator's.
+    ``concurrency_max`` None and ``rate_per_s`` 0 mean that there is no such limit. ``clock`` must
+    be the same for all who share ``counts``.
     """
 
     def __init__(
@@ -80,12 +111,14 @@ class KeyLimits:
         rate_per_s: float,
         burst_count: int,
         clock: Callable[[], float] = time.monotonic,
+        counts: KeyCounts | None = None,
     ) -> None:
         self._concurrency_max = concurrency_max
         self._rate_per_s = rate_per_s
         self._burst_count = burst_count
         self._clock = clock
-        self._uses: dict[str, _Use] = {}
+        self._counts = OwnKeyCounts() if counts is None else counts
+        self._hold_mean_s: dict[str, float] = {}
 
     @contextlib.contextmanager
     def under_way(self, principal: str) -> Iterator[None]:
@@ -93,44 +126,48 @@ class KeyLimits:
 
         Raises KeyLimited where it is one too many; such a request costs the key nothing.
         """
-        use = self._use_of(principal)
-        if self._concurrency_max is not None and use.under_way_count >= self._concurrency_max:
-            raise _too_many_at_once(use, self._concurrency_max)
+        if self._concurrency_max is None and not self._rate_per_s:
+            yield
+            return
         started_s = self._clock()
-        wait_s = use.bucket.take(started_s) if use.bucket else 0.0
-        if wait_s > 0:
-            raise _too_many_a_second(self._rate_per_s, wait_s)
-        use.under_way_count += 1
+        with self._counts.exclusive():
+            self._refuse_too_many(principal, now_s=started_s)
+            self._counts.count_under_way(principal, change=1)
         try:
             yield
         finally:
-            use.under_way_count -= 1
-            held_s = self._clock() - started_s
-            use.hold_mean_s += _HOLD_WEIGHT * (held_s - use.hold_mean_s)
+            with self._counts.exclusive():
+                self._counts.count_under_way(principal, change=-1)
+            mean_s = self._hold_mean_s.get(principal, 1.0)
+            mean_s += _HOLD_WEIGHT * (self._clock() - started_s - mean_s)
+            self._hold_mean_s[principal] = mean_s
 
-    def _use_of(self, principal: str) -> _Use:
-        use = self._uses.get(principal)
-        if use is None:
-            bucket = None
-            if self._rate_per_s > 0:
-                bucket = TokenBucket(
-                    rate_per_s=self._rate_per_s,
-                    burst_count=self._burst_count,
-                    now_s=self._clock(),
-                )
-            use = self._uses[principal] = _Use(bucket)
-        return use
+    def _refuse_too_many(self, principal: str, *, now_s: float) -> None:
+        count = self._counts.under_way_count(principal)
+        if self._concurrency_max is not None and count >= self._concurrency_max:
+            # As many requests that each take so long end one after another at this distance.
+            free_in_s = self._hold_mean_s.get(principal, 1.0) / count
+            raise _too_many_at_once(count, self._concurrency_max, free_in_s=free_in_s)
+        if not self._rate_per_s:
+            return
+        bucket = TokenBucket(
+            rate_per_s=self._rate_per_s, burst_count=self._burst_count, now_s=now_s
+        )
+        if (kept := self._counts.bucket(principal)) is not None:
+            bucket.tokens, bucket.filled_s = kept
+        wait_s = bucket.take(now_s)
+        self._counts.keep_bucket(principal, tokens=bucket.tokens, filled_s=bucket.filled_s)
+        if wait_s > 0:
+            raise _too_many_a_second(self._rate_per_s, wait_s)
 
 
-def _too_many_at_once(use: _Use, concurrency_max: int) -> KeyLimited:
-    # As many requests that each take so long end one after another at this distance.
-    free_in_s = min(use.hold_mean_s / use.under_way_count, _RETRY_AFTER_MAX_S)
+def _too_many_at_once(count: int, concurrency_max: int, *, free_in_s: float) -> KeyLimited:
     return KeyLimited(
         "concurrency",
-        f"{use.under_way_count} requests of this API key are under way, and {concurrency_max} may "
+        f"{count} requests of this API key are under way, and {concurrency_max} may "
         "be; nothing was started, send it again when one has ended, or send many calls in one "
         "request",
-        retry_after_s=free_in_s,
+        retry_after_s=min(free_in_s, _RETRY_AFTER_MAX_S),
         detail={"key_concurrency_max": concurrency_max},
     )
 

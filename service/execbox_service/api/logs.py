@@ -5,6 +5,7 @@ What a record says is decided where it is made; nothing here knows about request
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import sys
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from execbox_service.settings import Settings
 
-__all__ = ["ACCESS_LOGGER", "configure_logging", "request_id"]
+__all__ = ["ACCESS_LOGGER", "configure_logging", "log_serving", "request_id"]
 
 ACCESS_LOGGER: Final = "execbox_service.access"
 request_id: ContextVar[str | None] = ContextVar("execbox_request_id", default=None)
@@ -22,10 +23,17 @@ request_id: ContextVar[str | None] = ContextVar("execbox_request_id", default=No
 
 _EXTRA: Final = "fields"
 
+logger = logging.getLogger(__name__)
 
-def configure_logging(settings: Settings) -> None:
-    """Send all records to stderr, once for the process; replaces what was set up before."""
+
+def configure_logging(settings: Settings, *, worker: int | None = None) -> None:
+    """Send all records to stderr, once for the process; replaces what was set up before.
+
+    ``worker`` is its number where there are several, which every line then says.
+    """
     handler = logging.StreamHandler(sys.stderr)
+    if worker is not None:
+        handler.addFilter(functools.partial(_say_worker, worker=worker))
     handler.setFormatter(_JSONFormatter() if settings.log_format == "json" else _TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -34,6 +42,26 @@ def configure_logging(settings: Settings) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     for chatty in ("httpx", "urllib3", "docker", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def log_serving(settings: Settings, *, port: int, engine: str, image: str) -> None:
+    """The one line that says where the service answers, and with what."""
+    host = settings.host
+    fields = {
+        "url": f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+        "engine": engine,
+        "image": image,
+        "keys": "yes" if settings.api_key_hashes else "no",
+        "slots": settings.slot_count,
+    }
+    if settings.worker_count > 1:
+        fields["workers"] = settings.worker_count
+    logger.info("execbox is serving", extra={_EXTRA: fields})
+
+
+def _say_worker(record: logging.LogRecord, *, worker: int) -> bool:
+    setattr(record, _EXTRA, {**getattr(record, _EXTRA, {}), "worker": worker})
+    return True
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

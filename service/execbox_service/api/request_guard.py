@@ -86,6 +86,7 @@ class Edge:
         *,
         settings: Settings,
         metrics: Metrics,
+        key_limits: KeyLimits,
         failure_form_at: Callable[[str], FailureForm | None],
     ) -> None:
         """``failure_form_at`` says for a path in which form its failures are told, where that is
@@ -94,11 +95,7 @@ class Edge:
         self._failure_form_at = failure_form_at
         self._metrics = metrics
         self._settings = settings
-        self._key_limits = KeyLimits(
-            concurrency_max=settings.key_concurrency_limit,
-            rate_per_s=settings.key_rate_per_s,
-            burst_count=settings.key_burst_limit_count,
-        )
+        self._key_limits = key_limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

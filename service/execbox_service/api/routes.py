@@ -226,7 +226,7 @@ async def capabilities(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Needs a key where keys are set: give the scraper one of its own."""
-    text = services_of(request).runtime.metrics.render()
+    text = await services_of(request).runtime.exposition()
     return Response(text, media_type="text/plain; version=0.0.4")
 
 

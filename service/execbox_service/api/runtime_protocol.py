@@ -7,7 +7,7 @@ from typing import Protocol
 from execbox.wire import Capabilities, Readiness
 from execbox_service.metrics import Metrics
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
-from execbox_service.operations.sessions import Sessions
+from execbox_service.operations.sessions import LiveSessions
 from execbox_service.scheduling.caller import Caller
 
 __all__ = ["ExecutionRuntime"]
@@ -17,6 +17,7 @@ class ExecutionRuntime(Protocol):
     """Runs operations. Raises ``failures.RequestFailed`` for every outcome that is no response."""
 
     metrics: Metrics
+    """Where this process counts what it does."""
 
     async def start(self) -> None:
         """Make it ready to execute; raises ServiceFailure where it cannot isolate anything."""
@@ -33,12 +34,15 @@ class ExecutionRuntime(Protocol):
         """
 
     @property
-    def sessions(self) -> Sessions:
+    def sessions(self) -> LiveSessions:
         """The sessions that live. Raises ServiceFailure before it is started."""
 
     @property
     def waiting_count(self) -> int:
         """How many jobs wait for a slot. Raises ServiceFailure before it is started."""
+
+    async def exposition(self) -> bytes:
+        """The metrics of the whole service, in Prometheus' text format."""
 
     def readiness(self) -> Readiness:
         """Whether executions can run now, without asking anything that may block."""

@@ -43,7 +43,7 @@ from execbox_service.api.routes import (
 from execbox_service.api.validation import parsed
 from execbox_service.failures import CallerMistake
 from execbox_service.operations import policy
-from execbox_service.operations.sessions import Sessions
+from execbox_service.operations.sessions import LiveSessions
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.offload import free_aside, read_aside
 
@@ -71,7 +71,7 @@ class _Asked:
         self._receive = receive
 
     @property
-    def sessions(self) -> Sessions:
+    def sessions(self) -> LiveSessions:
         return self.services.runtime.sessions
 
     async def body(self, *, media_type: str) -> bytes:
@@ -141,11 +141,11 @@ async def _open(asked: _Asked) -> SessionInfo:
 
 
 async def _info(asked: _Asked) -> SessionInfo:
-    return asked.sessions.info(asked.session_id, caller=asked.caller)
+    return await asked.sessions.info(asked.session_id, caller=asked.caller)
 
 
 async def _close(asked: _Asked) -> None:
-    asked.sessions.close(asked.session_id, caller=asked.caller)
+    await asked.sessions.close(asked.session_id, caller=asked.caller)
 
 
 async def _run(asked: _Asked) -> CellResponse | Lines:

@@ -34,13 +34,18 @@ class ContainerSpec:
     open_file_count: int
     shared_network: bool = False
     """Whether containers join one empty network namespace instead of having one each."""
+    worker_number: int = 1
+    """Which of a service's processes makes them: from 1 to ``worker_count``."""
+    worker_count: int = 1
 
     def memory_bytes(self, memory_mb: int) -> int:
         """The cgroup limit: the job's memory plus what the runner and its packages hold."""
         return (memory_mb + self.runner_allowance_mb) * 1024 * 1024
 
 
-def container_spec(settings: Settings) -> ContainerSpec:
+def container_spec(
+    settings: Settings, *, worker_number: int = 1, worker_count: int = 1
+) -> ContainerSpec:
     """What every container gets, from the operator's settings."""
     return ContainerSpec(
         image=settings.image,
@@ -55,4 +60,6 @@ def container_spec(settings: Settings) -> ContainerSpec:
         pid_count=settings.pid_count,
         open_file_count=settings.open_file_count,
         shared_network=settings.shared_network,
+        worker_number=worker_number,
+        worker_count=worker_count,
     )

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from execbox_service.engines.base import EngineFacts
 from execbox_service.metrics import Metrics
 from execbox_service.sandboxes.pool import Pool
-from execbox_service.scheduling.admission import Admission
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.job_run import JobRun
+from execbox_service.scheduling.slots import Slots
 
 __all__ = ["Backend"]
 
@@ -20,7 +20,7 @@ __all__ = ["Backend"]
 class Backend:
     """Slots, sandboxes, what the engine says of itself, and the metrics."""
 
-    admission: Admission
+    admission: Slots
     pool: Pool
     facts: EngineFacts
     metrics: Metrics

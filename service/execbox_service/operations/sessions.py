@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from execbox.wire import (
     CellOutput,
@@ -25,26 +26,26 @@ from execbox.wire import (
 )
 from execbox_service.engines.base import SandboxLost
 from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
-from execbox_service.failures import CallerMistake, Overloaded, ServiceFailure
+from execbox_service.failures import CallerMistake, ServiceFailure
 from execbox_service.judge import cell_outcome
 from execbox_service.judge.fetched_files import fetched_files
 from execbox_service.judge.live_text import LiveTexts
 from execbox_service.operations.backend import Backend
 from execbox_service.operations.cell_room import CellRoom
+from execbox_service.operations.session_room import SessionRoom
 from execbox_service.runner_frames import CellResult
 from execbox_service.sandboxes.live_output import LiveOutput
 from execbox_service.sandboxes.session_sandbox import CellTimes, SessionSandbox
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.offload import read_aside
 
-__all__ = ["Sessions"]
+__all__ = ["BegunSessions", "LiveSessions", "NamedSession", "Sessions"]
 
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _ID_BYTES: Final = 24
 _LOOK_S: Final = 0.5
-_RETRY_S: Final = 10.0
 _REMEMBERED_MAX: Final = 10_000
 """Of sessions that ended, why: the oldest are forgotten first."""
 _GLOB_SPECIAL: Final = str.maketrans({char: f"[{char}]" for char in "*?["})
@@ -82,16 +83,65 @@ class _Cell:
     live: LiveOutput | None = None
 
 
-class Sessions:
-    """Every session of this service. Belongs to one event loop."""
+@dataclass(frozen=True)
+class NamedSession:
+    """A session that its caller has named."""
 
-    def __init__(self, backend: Backend, *, count_max: int, key_count_max: int) -> None:
+    id: str
+    created_s: float
+    """Since the epoch, as ``last_used_s`` is."""
+    last_used_s: float
+
+
+class BegunSessions(Protocol):
+    """What requests may ask of sessions that have been begun, wherever they live. What each means,
+    and what it raises, is said at ``Sessions``."""
+
+    async def named(
+        self, name: str, request: SessionRequest, *, caller: Caller
+    ) -> tuple[str, bool]: ...
+
+    async def names(self, *, caller: Caller) -> dict[str, NamedSession]: ...
+
+    async def close_named(self, name: str, *, caller: Caller) -> bool: ...
+
+    async def info(self, session_id: str, *, caller: Caller) -> SessionInfo: ...
+
+    async def close(self, session_id: str, *, caller: Caller) -> None: ...
+
+    async def run(
+        self, session_id: str, request: CellRequest, *, caller: Caller
+    ) -> CellResponse: ...
+
+    def stream(
+        self, session_id: str, request: CellRequest, *, caller: Caller
+    ) -> AsyncGenerator[CellOutput | CellResponse, None]: ...
+
+    async def put_file(
+        self, session_id: str, path: str, content: bytes, *, caller: Caller
+    ) -> None: ...
+
+    async def get_file(self, session_id: str, path: str, *, caller: Caller) -> bytes: ...
+
+
+class LiveSessions(BegunSessions, Protocol):
+    """And of those to come."""
+
+    async def open(self, request: SessionRequest, *, caller: Caller) -> SessionInfo: ...
+
+
+class Sessions:
+    """Every session of this process. Belongs to one event loop."""
+
+    def __init__(self, backend: Backend, room: SessionRoom, *, id_prefix: str = "") -> None:
+        """``id_prefix`` begins every id: where there are several workers, it says whose it is."""
         self._backend = backend
-        self._count_max = count_max
-        self._key_count_max = key_count_max
+        self._room = room
+        self._id_prefix = id_prefix
         self._sessions: dict[str, _Session] = {}
-        self._starting: list[str] = []
-        """The keys of sessions that are being started."""
+        self._names: dict[tuple[str, str], NamedSession] = {}
+        """The sessions that their callers have named; each key names its own."""
+        self._naming = asyncio.Lock()
         self._why_gone: dict[str, str] = {}
         self._watch: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -119,8 +169,7 @@ class Sessions:
 
     async def open(self, request: SessionRequest, *, caller: Caller) -> SessionInfo:
         """Begin a session."""
-        self._refuse_too_many(caller.principal)
-        self._starting.append(caller.principal)
+        self._room.take(caller.principal)
         try:
             async with self._backend.admission.slot(caller):
                 sandbox = await self._start_sandbox(request, principal=caller.principal)
@@ -130,11 +179,12 @@ class Sessions:
                 except BaseException:
                     sandbox.close()
                     raise
-        finally:
-            self._starting.remove(caller.principal)
+        except BaseException:
+            self._room.leave(caller.principal)
+            raise
         now_s = _now_s()
         session = _Session(
-            id=secrets.token_urlsafe(_ID_BYTES),
+            id=self._id_prefix + secrets.token_urlsafe(_ID_BYTES),
             principal=caller.principal,
             request=request,
             sandbox=sandbox,
@@ -144,15 +194,52 @@ class Sessions:
         self._sessions[session.id] = session
         return self._info(session)
 
-    def has(self, session_id: str) -> bool:
-        """Whether it lives, whoever's it is."""
-        return session_id in self._sessions
+    async def named(
+        self, name: str, request: SessionRequest, *, caller: Caller
+    ) -> tuple[str, bool]:
+        """The id of the caller's session of this name, and whether it was begun for this: where
+        there is none that lives, one is begun as ``request`` says."""
+        key = (caller.principal, name)
+        if (session_id := self._used(key)) is not None:
+            return session_id, False
+        async with self._naming:
+            if (session_id := self._used(key)) is not None:
+                return session_id, False
+            info = await self.open(request, caller=caller)
+            self._forget_names_of_ended()
+            self._names[key] = NamedSession(info.id, time.time(), time.time())
+            return info.id, True
 
-    def info(self, session_id: str, *, caller: Caller) -> SessionInfo:
+    async def names(self, *, caller: Caller) -> dict[str, NamedSession]:
+        """The caller's named sessions that live, by name."""
+        self._forget_names_of_ended()
+        of_all = self._names.items()
+        return {name: named for (owner, name), named in of_all if owner == caller.principal}
+
+    async def close_named(self, name: str, *, caller: Caller) -> bool:
+        """End the caller's session of this name; whether there was one."""
+        named = self._names.pop((caller.principal, name), None)
+        if named is None or named.id not in self._sessions:
+            return False
+        await self.close(named.id, caller=caller)
+        return True
+
+    def _used(self, key: tuple[str, str]) -> str | None:
+        named = self._names.get(key)
+        if named is None or named.id not in self._sessions:
+            return None
+        self._names[key] = replace(named, last_used_s=time.time())
+        return named.id
+
+    def _forget_names_of_ended(self) -> None:
+        living = self._sessions
+        self._names = {key: named for key, named in self._names.items() if named.id in living}
+
+    async def info(self, session_id: str, *, caller: Caller) -> SessionInfo:
         """How a session is."""
         return self._info(self._of(session_id, caller=caller))
 
-    def close(self, session_id: str, *, caller: Caller) -> None:
+    async def close(self, session_id: str, *, caller: Caller) -> None:
         """End a session, and what runs in it."""
         self._end(self._of(session_id, caller=caller), "it was ended by its own key")
 
@@ -311,20 +398,6 @@ class Sessions:
         if session.id not in self._sessions:
             raise self._gone(session.id, principal=session.principal)
 
-    def _refuse_too_many(self, principal: str) -> None:
-        own_count = self._starting.count(principal) + sum(
-            each.principal == principal for each in self._sessions.values()
-        )
-        all_count = len(self._starting) + len(self._sessions)
-        if own_count >= self._key_count_max or all_count >= self._count_max:
-            whose = "this key has" if own_count >= self._key_count_max else "the service has"
-            count = own_count if own_count >= self._key_count_max else all_count
-            raise Overloaded(
-                ErrorCode.SESSIONS_TOO_MANY,
-                f"{whose} {count} sessions, which is the most; end one, or send it again later",
-                retry_after_s=_RETRY_S,
-            )
-
     async def _start_sandbox(self, request: SessionRequest, *, principal: str) -> SessionSandbox:
         imports = self._backend.facts.imports
         unknown = [name for name in request.preload if name.split(".")[0] not in imports]
@@ -400,6 +473,7 @@ class Sessions:
         self._why_gone[f"{session.principal} {session.id}"] = why
         while len(self._why_gone) > _REMEMBERED_MAX:
             del self._why_gone[next(iter(self._why_gone))]
+        self._room.leave(session.principal)
         session.sandbox.close()
 
     def _info(self, session: _Session) -> SessionInfo:

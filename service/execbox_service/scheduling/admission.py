@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.fair_share import FairQueue
 from execbox_service.scheduling.retry_times import RetryTimes
 
-__all__ = ["Admission", "Reservation"]
+__all__ = ["Admission", "Demand", "Reservation"]
 
 _ALONE_MAX_S = 1.0
 """How long other executions are kept from beginning for one that is to run alone: while the slots
@@ -48,6 +49,18 @@ class Reservation:
     granted: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Who waits for slots at one moment, as far as those who hold slots need to know."""
+
+    waiting_count: int
+    active_count: int
+    urgent: bool
+    """Whether a job waits that is to run alone, or that has held a slot before."""
+    lanes: tuple[tuple[str, str], ...]
+    """Key and lane of what waits else: two at most, however many there are."""
 
 
 @dataclass
@@ -154,6 +167,19 @@ class Admission:
             for name, key in self._keys.items()
         )
 
+    @property
+    def demand(self) -> Demand:
+        """Who waits and how many run, for those who cannot look for themselves."""
+        lanes = itertools.islice(
+            ((name, lane) for name, key in self._keys.items() for lane in key.lanes), 2
+        )
+        return Demand(
+            waiting_count=self.waiting_count,
+            active_count=self._active_count,
+            urgent=bool(self._alone) or any(key.again for key in self._keys.values()),
+            lanes=tuple(lanes),
+        )
+
     def waiting_in_lane_count(self, caller: Caller) -> int:
         """How many of the key's reservations wait in the lane of ``caller``."""
         key = self._keys.get(caller.principal)
@@ -167,6 +193,10 @@ class Admission:
         spare = Reservation(caller)
         self._begin(spare)
         return spare
+
+    async def has_spare(self, _spare: Reservation) -> bool:
+        """Whether what ``take_spare`` gave was free after all: here it always was."""
+        return True
 
     def leave_spare(self, spare: Reservation) -> None:
         """Give back what ``take_spare`` gave; exactly once."""

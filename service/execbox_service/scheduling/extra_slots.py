@@ -9,7 +9,7 @@ import asyncio
 import functools
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -95,11 +95,13 @@ class ExtraSlots:
         take_spare: Callable[[], Reservation | None],
         leave_spare: Callable[[Reservation], None],
         *,
+        has_spare: Callable[[Reservation], Awaitable[bool]],
         new_driver: Callable[[], SandboxDriver],
         use: Callable[[SandboxDriver], Coroutine[None, None, bool]],
     ) -> None:
         self._take_spare = take_spare
         self._leave_spare = leave_spare
+        self._has_spare = has_spare
         self._new_driver = new_driver
         self._use = use
         self._tasks: dict[asyncio.Task[bool], SandboxDriver] = {}
@@ -126,9 +128,13 @@ class ExtraSlots:
             if spare is None:
                 return
             driver = self._new_driver()
-            task = asyncio.create_task(self._use(driver))
+            task = asyncio.create_task(self._use_granted(spare, driver))
             self._tasks[task] = driver
             task.add_done_callback(functools.partial(self._has_ended, spare))
+
+    async def _use_granted(self, spare: Reservation, driver: SandboxDriver) -> bool:
+        """One that was not free after all is no failure."""
+        return not await self._has_spare(spare) or await self._use(driver)
 
     def let_pass(self) -> None:
         """End those that have no sandbox yet; the others see for themselves when to stop."""

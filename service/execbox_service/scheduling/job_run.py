@@ -23,10 +23,10 @@ from execbox_service.json_steps import read_bytes_max
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Attempt, Ended, Job, NotRun, SandboxDriver
 from execbox_service.sandboxes.pool import Pool
-from execbox_service.scheduling.admission import Admission
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.extra_slots import ExtraSlots, Left
 from execbox_service.scheduling.offload import read_aside
+from execbox_service.scheduling.slots import Slots
 
 __all__ = ["Effort", "JobRun"]
 
@@ -71,9 +71,7 @@ class JobRun:
     ``job_time_s`` counts from the first execution of the first job that is run in it.
     """
 
-    def __init__(
-        self, admission: Admission, pool: Pool, *, caller: Caller, job_time_s: float
-    ) -> None:
+    def __init__(self, admission: Slots, pool: Pool, *, caller: Caller, job_time_s: float) -> None:
         self._admission = admission
         self._pool = pool
         self._caller = caller
@@ -210,6 +208,7 @@ class JobRun:
         return ExtraSlots(
             lambda: admission.take_spare(caller),
             admission.leave_spare,
+            has_spare=admission.has_spare,
             new_driver=lambda: SandboxDriver(
                 self._pool, principal=caller.principal, apart=left.apart
             ),

@@ -23,7 +23,7 @@ from execbox_service.api.routes import Services, count_reading, held_by, send_pi
 from execbox_service.api.validation import parsed, validated
 from execbox_service.failures import Overloaded
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
-from execbox_service.operations.sessions import Sessions
+from execbox_service.operations.sessions import LiveSessions
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.offload import read_aside
 from execbox_service.settings import Settings
@@ -62,7 +62,7 @@ class Exchange:
         return Headers(scope=self._scope)
 
     @property
-    def sessions(self) -> Sessions:
+    def sessions(self) -> LiveSessions:
         """Raises ServiceFailure before the service is started."""
         return self._services.runtime.sessions
 

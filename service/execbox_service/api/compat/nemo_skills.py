@@ -28,10 +28,7 @@ code.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final, get_args
 
@@ -100,63 +97,9 @@ class NemoAnswer(BaseModel):
     error: str | None = Field(default=None, description="With a status of 400 and more.")
 
 
-@dataclass
-class _Named:
-    """A session with its client's name for it."""
-
-    id: str
-    created_s: float
-    """Since the epoch, as ``last_used_s`` is."""
-    last_used_s: float
-
-
-class _Sessions:
-    """The sessions of one service that clients have named; each key names its own."""
-
-    def __init__(self) -> None:
-        self._named: dict[tuple[str, str], _Named] = {}
-        self._opening = asyncio.Lock()
-
-    async def opened(self, exchange: Exchange, name: str) -> tuple[str, bool]:
-        """The id of a session that lives, and whether it was begun for this."""
-        key = (exchange.caller.principal, name)
-        found = self._used(exchange, key)
-        if found is not None:
-            return found.id, False
-        async with self._opening:
-            found = self._used(exchange, key)
-            if found is not None:
-                return found.id, False
-            info = await exchange.sessions.open(_new_session(exchange), caller=exchange.caller)
-            self._forget_those_that_ended(exchange)
-            self._named[key] = _Named(info.id, time.time(), time.time())
-            return info.id, True
-
-    def _used(self, exchange: Exchange, key: tuple[str, str]) -> _Named | None:
-        named = self._named.get(key)
-        if named is None or not exchange.sessions.has(named.id):
-            return None
-        named.last_used_s = time.time()
-        return named
-
-    def _forget_those_that_ended(self, exchange: Exchange) -> None:
-        self._named = {
-            key: named for key, named in self._named.items() if exchange.sessions.has(named.id)
-        }
-
-    def of_caller(self, exchange: Exchange) -> dict[str, _Named]:
-        """By name, those of the caller's key."""
-        self._forget_those_that_ended(exchange)
-        caller = exchange.caller.principal
-        return {name: named for (owner, name), named in self._named.items() if owner == caller}
-
-    def close(self, exchange: Exchange, name: str) -> bool:
-        """End it; whether there was one."""
-        named = self._named.pop((exchange.caller.principal, name), None)
-        if named is None or not exchange.sessions.has(named.id):
-            return False
-        exchange.sessions.close(named.id, caller=exchange.caller)
-        return True
+async def _opened(exchange: Exchange, name: str) -> tuple[str, bool]:
+    """The id of a session that lives, and whether it was begun for this."""
+    return await exchange.sessions.named(name, _new_session(exchange), caller=exchange.caller)
 
 
 def _new_session(exchange: Exchange) -> SessionRequest:
@@ -171,9 +114,6 @@ def _new_session(exchange: Exchange) -> SessionRequest:
 
 
 class _NemoSkills:
-    def __init__(self) -> None:
-        self._sessions = _Sessions()
-
     async def execute(self, exchange: Exchange) -> NemoAnswer:
         """Raises RequestFailed."""
         request = await exchange.document(NemoRequest)
@@ -195,7 +135,7 @@ class _NemoSkills:
             )
         if "\x00" in request.generated_code:
             return NemoAnswer(process_status="error", stdout="", stderr=_NOT_SOURCE)
-        session_id, new = await self._sessions.opened(exchange, name)
+        session_id, new = await _opened(exchange, name)
         cell, limit_s = _cell(exchange, request)
         try:
             response = await exchange.sessions.run(session_id, cell, caller=exchange.caller)
@@ -203,7 +143,7 @@ class _NemoSkills:
             if gone.code is not ErrorCode.SESSION_GONE:
                 raise
             # It ended before its turn, or its container was lost: the client is told to begin anew.
-            session_id, new = await self._sessions.opened(exchange, name)
+            session_id, new = await _opened(exchange, name)
             response = await exchange.sessions.run(session_id, cell, caller=exchange.caller)
         exchange.count_cell(response)
         return _of_cell(response, request, limit_s=limit_s, new=new)
@@ -217,14 +157,14 @@ class _NemoSkills:
                 "last_used": named.last_used_s,
                 "alive": True,
             }
-            for name, named in self._sessions.of_caller(exchange).items()
+            for name, named in (await exchange.sessions.names(caller=exchange.caller)).items()
         }
         return _json({"sessions": sessions, "backend": _OF_SESSIONS}, status=HTTPStatus.OK)
 
     async def delete(self, exchange: Exchange) -> Response:
         """200, or 404 where there is none."""
         name = exchange.of_path("session_id")
-        if self._sessions.close(exchange, name):
+        if await exchange.sessions.close_named(name, caller=exchange.caller):
             told = {"message": f"IPython session {name} deleted successfully"}
             return _json(told, status=HTTPStatus.OK)
         return _json({"error": f"IPython session {name} not found"}, status=HTTPStatus.NOT_FOUND)

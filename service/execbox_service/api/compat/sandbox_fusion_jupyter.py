@@ -90,7 +90,7 @@ async def _session(
         return done, files
     finally:
         with contextlib.suppress(CallerMistake):
-            sessions.close(info.id, caller=caller)
+            await sessions.close(info.id, caller=caller)
 
 
 async def _run_cells(

@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from execbox_service.engines.base import (
     SandboxLost,
 )
 from execbox_service.engines.container_spec import ContainerSpec
+from execbox_service.engines.docker import container_names
 from execbox_service.engines.docker.attach import AttachedStream
 from execbox_service.engines.docker.policy import (
     LABEL,
@@ -148,7 +148,7 @@ class DockerEngine:
 
     def _any_left(self) -> bool:
         found = self._client.containers(all=True, filters={"label": LABEL})
-        return any(self._is_ours(one) for one in found)
+        return any(self._is_ours(one, name=_name_of(one)) for one in found)
 
     def _connect(self) -> None:
         base_url = self._spec.docker_host
@@ -342,23 +342,24 @@ class DockerEngine:
         found = []
         filters = {"label": LABEL}
         for container in self._client.containers(all=True, filters=filters):
-            # A container that the daemon failed to remove may have lost its names.
-            names = container.get("Names") or [container["Id"]]
-            name = names[0].lstrip("/")
+            name = _name_of(container)
             old = time.time() - container["Created"] > _ABANDONED_S
             abandoned = name not in self._own and (everything or old)
             idle = container["State"] in {"created", "exited", "dead"} and old
             if container["State"] != "removing" and (
-                abandoned if self._is_ours(container) else idle
+                abandoned if self._is_ours(container, name=name) else idle
             ):
                 found.append(name)
         return found
 
-    def _is_ours(self, container: dict[str, Any]) -> bool:
-        return (container.get("Labels") or {}).get(LABEL) == self._spec.instance
+    def _is_ours(self, container: dict[str, Any], *, name: str) -> bool:
+        labels = container.get("Labels") or {}
+        return labels.get(LABEL) == self._spec.instance and container_names.belongs_to(
+            name, worker_number=self._spec.worker_number, worker_count=self._spec.worker_count
+        )
 
     def _new_name(self) -> str:
-        return f"execbox-{secrets.token_hex(8)}"
+        return container_names.new_name(self._spec.worker_number)
 
     async def _call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a blocking call of the SDK in a thread; whatever fails there is the engine's."""
@@ -369,6 +370,12 @@ class DockerEngine:
             return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
         except (DockerException, requests.RequestException, OSError) as error:
             raise EngineUnavailable(_short(error)) from error
+
+
+def _name_of(container: dict[str, Any]) -> str:
+    """Its id, where the daemon failed to remove it and it has lost its names."""
+    names = container.get("Names") or [container["Id"]]
+    return str(names[0]).lstrip("/")
 
 
 def _short(error: Exception) -> str:

@@ -1,0 +1,1 @@
+"""Several processes as one service: a front that accepts, and workers that answer."""

@@ -1,0 +1,300 @@
+"""``Front``: the process that owns the address, and the workers that answer behind it.
+
+It accepts connections and hands them to workers in turn, gives out the machine's slots, adds up
+what workers say of themselves, starts again one that dies, and ends all of them together. It reads
+no request, and executes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from execbox_service.api.logs import log_serving
+from execbox_service.metrics import SlotState
+from execbox_service.runtime import admission_of
+from execbox_service.settings import Settings
+from execbox_service.workers.board import Board, board_keys
+from execbox_service.workers.handing_out import HandingOut
+from execbox_service.workers.ledger import Ledger
+from execbox_service.workers.metric_sums import MetricSums, as_json
+from execbox_service.workers.worker_process import WorkerProcess
+
+__all__ = ["Front", "StartFailed"]
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG: Final = 2048
+_ACCEPTED_AT_ONCE: Final = 64
+_ANSWER_S: Final = 2.0
+_END_S: Final = 90.0
+"""For a worker to end after the grace that its requests have: removing containers takes time."""
+_BACKOFF_MIN_S: Final = 0.5
+_BACKOFF_MAX_S: Final = 10.0
+_LIVED_S: Final = 10.0
+"""A worker that has lived for so long is started again at once."""
+
+
+class StartFailed(Exception):
+    """A worker could not start; the text says why."""
+
+
+class Front:
+    """Belongs to one event loop. ``run`` once."""
+
+    def __init__(
+        self, settings: Settings, listener: socket.socket, *, command: Sequence[str]
+    ) -> None:
+        """``listener`` is bound and does not listen yet. ``command`` starts a worker; the numbers
+        of its descriptors are added to it."""
+        self._settings = settings.model_copy(update={"instance": settings.instance_name})
+        self._listener = listener
+        self._command = command
+        self._count = settings.worker_count
+        self._keys = board_keys([name for name, _ in settings.api_key_hashes])
+        self._board_fd = Board.create()
+        self._board = Board(self._board_fd, keys=self._keys, worker_count=self._count)
+        self._ledger = Ledger(admission_of(settings), show=self._board.show)
+        self._handing_out = HandingOut()
+        self._sums = MetricSums()
+        self._own = CollectorRegistry()
+        ProcessCollector(registry=self._own)
+        self._workers: dict[int, WorkerProcess] = {}
+        self._restart_count = 0
+        self._accepting = False
+        self._ending = asyncio.Event()
+        self._first_start: dict[int, asyncio.Future[None]] = {}
+
+    async def run(self) -> None:
+        """Serve until ``end``, or until a signal says so. Raises StartFailed."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.end)
+        with tempfile.TemporaryDirectory(prefix="execbox-", ignore_cleanup_errors=True) as folder:
+            self._first_start = {
+                number: loop.create_future() for number in range(1, self._count + 1)
+            }
+            keepers = [
+                asyncio.create_task(self._keep(number, folder)) for number in self._first_start
+            ]
+            try:
+                await self._all_started()
+                if not self._ending.is_set():
+                    self._listen()
+                    await self._ending.wait()
+            finally:
+                self.end()
+                await asyncio.gather(*keepers)
+
+    def end(self) -> None:
+        """Take no more connections, and let every worker finish."""
+        self._ending.set()
+        self._stop_accepting()
+        self._listener.close()
+        for worker in self._workers.values():
+            worker.drain()
+
+    @property
+    def restart_count(self) -> int:
+        """How often a worker was started again."""
+        return self._restart_count
+
+    # Workers
+
+    async def _all_started(self) -> None:
+        started = asyncio.gather(*self._first_start.values())
+        ending = asyncio.create_task(self._ending.wait())
+        try:
+            await asyncio.wait((started, ending), return_when=asyncio.FIRST_COMPLETED)
+            if started.done():
+                started.result()
+        finally:
+            ending.cancel()
+            started.cancel()
+            with contextlib.suppress(asyncio.CancelledError, StartFailed):
+                await started
+
+    async def _keep(self, number: int, folder: str) -> None:
+        """One worker after the other, of this number, until the end."""
+        backoff_s = 0.0
+        while not self._ending.is_set():
+            began_s = time.monotonic()
+            worker = await WorkerProcess.start(
+                self._command,
+                board_fd=self._board_fd,
+                hello=(self._settings.model_dump(mode="json"), number, self._count, folder),
+                front=self,
+                ledger=self._ledger,
+            )
+            self._workers[number] = worker
+            if self._ending.is_set():
+                worker.drain()
+            await self._until_ended(worker)
+            await self._clear(worker)
+            if self._failed_to_start(worker):
+                return
+            if self._ending.is_set():
+                return
+            self._restart_count += 1
+            lived = time.monotonic() - began_s >= _LIVED_S
+            backoff_s = 0.0 if lived else min(max(_BACKOFF_MIN_S, 2 * backoff_s), _BACKOFF_MAX_S)
+            logger.error(
+                "worker %d ended with %s and is started again%s",
+                number,
+                worker.exit_text,
+                f" in {backoff_s:g} s" if backoff_s else "",
+            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), timeout=backoff_s or 0.01)
+
+    async def _until_ended(self, worker: WorkerProcess) -> None:
+        ended = asyncio.create_task(worker.wait())
+        ending = asyncio.create_task(self._ending.wait())
+        await asyncio.wait((ended, ending), return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            within_s = self._settings.shutdown_grace_s + _END_S
+            _done, late = await asyncio.wait((ended,), timeout=within_s)
+            if late:
+                logger.error("worker %d does not end and is killed", worker.number)
+                worker.kill()
+        await ended
+        ending.cancel()
+
+    async def _clear(self, worker: WorkerProcess) -> None:
+        """Take back all that a worker had that has ended."""
+        number = worker.number
+        await worker.ended()
+        self._board.forget(number)
+        self._handing_out.forget(number)
+        self._sums.ended(number)
+        self._tell_readiness()
+
+    def _failed_to_start(self, worker: WorkerProcess) -> bool:
+        """Whether it is one of those that the whole start waits for."""
+        first = self._first_start[worker.number]
+        if first.done():
+            return False
+        if self._ending.is_set():
+            first.cancel()
+            return True
+        why = worker.failure or f"a worker ended with {worker.exit_text}"
+        first.set_exception(StartFailed(why))
+        self._ending.set()
+        return True
+
+    # What workers say
+
+    def ready(self, worker: WorkerProcess) -> None:
+        """It can be handed connections from now on."""
+        first = self._first_start[worker.number]
+        if not first.done():
+            first.set_result(None)
+        else:
+            logger.info("worker %d answers again", worker.number)
+            self._accept_when_possible()
+
+    def state_changed(self) -> None:
+        """Of a worker: whether it can execute."""
+        self._tell_readiness()
+
+    def closed(self, worker: WorkerProcess, peer: str) -> None:
+        """A connection of a worker's has ended."""
+        self._handing_out.closed(worker.number, peer=peer)
+
+    async def exposition(self) -> str:
+        """The metrics of all, as far as workers answer in time."""
+        asked = {number: worker.families() for number, worker in self._serving().items()}
+        if asked:
+            await asyncio.wait(asked.values(), timeout=_ANSWER_S)
+        for number, said in asked.items():
+            if said.done() and not said.cancelled():
+                self._sums.keep(number, said.result())
+        self._sums.keep(0, as_json(self._own.collect()))
+        return self._sums.exposition(self._of_the_whole()).decode()
+
+    def _of_the_whole(self) -> list[Metric]:
+        ready = GaugeMetricFamily("execbox_workers_ready", "Processes that answer requests")
+        ready.add_metric([], len(self._serving()))
+        restarts = CounterMetricFamily(
+            "execbox_workers_restarted", "Processes that ended and were started again"
+        )
+        restarts.add_metric([], self._restart_count)
+        return [*SlotState(self._ledger.admission).collect(), ready, restarts]
+
+    def _serving(self) -> dict[int, WorkerProcess]:
+        return {number: each for number, each in self._workers.items() if each.serving}
+
+    def _tell_readiness(self) -> None:
+        """Tell all workers how the whole is, where that has changed."""
+        serving = self._serving()
+        troubled = [
+            f"worker {number} of {self._count}: "
+            + (each.reason if (each := serving.get(number)) else "is being started again")
+            for number in range(1, self._count + 1)
+            if number not in serving or not serving[number].able
+        ]
+        able = any(worker.able for worker in serving.values())
+        reason = troubled[0] if troubled else None
+        if not able and len(serving) == self._count:
+            reason = next(iter(serving.values())).reason
+        for worker in serving.values():
+            worker.tell_whole(able, reason)
+
+    # Connections
+
+    def _listen(self) -> None:
+        self._listener.setblocking(False)
+        self._listener.listen(_BACKLOG)
+        self._accept_when_possible()
+        first = self._workers[1]
+        port = self._listener.getsockname()[1]
+        log_serving(self._settings, port=port, engine=first.engine, image=first.image)
+
+    def _accept_when_possible(self) -> None:
+        if not self._accepting and not self._ending.is_set():
+            self._accepting = True
+            asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
+
+    def _stop_accepting(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            asyncio.get_running_loop().remove_reader(self._listener.fileno())
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            if not self._serving():
+                # Those who connect wait until one is there again.
+                self._stop_accepting()
+                return
+            try:
+                connection, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                logger.warning("cannot accept connections: %s", error.strerror)
+                self._stop_accepting()
+                asyncio.get_running_loop().call_later(1.0, self._accept_when_possible)
+                return
+            with connection:
+                self._hand_out(connection, peer=str(address[0]))
+
+    def _hand_out(self, connection: socket.socket, *, peer: str) -> None:
+        candidates = self._serving()
+        able = {number: each for number, each in candidates.items() if each.able} or candidates
+        while able:
+            number = self._handing_out.next_of(able, peer=peer)
+            if able[number].hand_over(connection, peer=peer):
+                self._handing_out.opened(number, peer=peer)
+                return
+            # It does not take what it is handed: it is stuck, or ends.
+            del able[number]
