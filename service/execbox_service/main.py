@@ -23,6 +23,7 @@ from execbox_service.api.app import create_app
 from execbox_service.api.logs import configure_logging, log_serving
 from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.api.server import ends_on_signals, quiet_startup_failure, uvicorn_config
+from execbox_service.engines.bubblewrap.cgroups import NoCgroups, find_roots
 from execbox_service.scheduling.offload import leave_collecting_to_us
 from execbox_service.settings import (
     ConfigurationError,
@@ -86,6 +87,10 @@ def serve_workers(settings: Settings, command: Sequence[str]) -> int:
     listener = _prepared(settings)
     if listener is None:
         return EXIT_FAILURE
+    if settings.engine != "docker":
+        # While this process is alone in its group: workers can make groups beside the one it makes.
+        with contextlib.suppress(NoCgroups):
+            find_roots()
     try:
         asyncio.run(Front(settings, listener, command=command).run())
     except StartFailed as failure:

@@ -313,9 +313,9 @@ class Settings(BaseSettings):
         default=384 * 1024 * 1024,
         ge=1024,
         le=2**40,
-        description="Memory for what requests hold: bodies, the values read from them, results and "
-        "answers; then 429, or 413 for what never fits. Several keys share it: none holds more "
-        "than it leaves for the others.",
+        description="Memory for what requests to one process hold: bodies, the values read from "
+        "them, results and answers; then 429, or 413 for what never fits. Several keys share it: "
+        "none holds more than it leaves for the others.",
     )
     answer_bytes_max: int = Field(
         default=64 * 1024 * 1024,
