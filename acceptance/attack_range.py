@@ -11,6 +11,7 @@ import random
 import statistics
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.attacks.as_cell import cell_of, session_limits
@@ -72,9 +73,15 @@ class Range:
     source_bytes: set[int] = field(default_factory=set)
     """What each program that was sent takes as a file, in whole pages."""
 
-    async def warm_up(self) -> HostState:
-        """Learn the usual times; returns the state that is held against all later ones."""
+    async def warm_up(self, *, also: Sequence[Target] = ()) -> HostState:
+        """Learn the usual times; returns the state that is held against all later ones.
+
+        ``also`` are honest programs of the kind that will be sent: a supervisor keeps what the last
+        one needed, such as what was compiled, until its next job.
+        """
         for isolation in LEVELS:
+            for target in also:
+                await self._send(target, isolation)
             self.usual[isolation] = deque(maxlen=_USUAL_COUNT)
             for _ in range(_USUAL_COUNT):
                 await self._learn(isolation)

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.attacks.attack import LIMITS, Attack
 from harness.host_view import HostView
 from harness.local_service import LocalService
 
@@ -37,6 +38,14 @@ from execbox import AsyncClient, ClientConfig, wire
 from execbox.config import RetryPolicy
 
 _LANGUAGES_IMAGE = "execbox-sandbox:languages"
+_HONEST_CPP = Target(
+    "honest",
+    "honest",
+    "honest work",
+    Attack("honest work", "int main() { return 0; }\n", ("ok",), language="cpp"),
+    LIMITS,
+    kind="program",
+)
 _KEYS = ("attacker", "bystander")
 _CHECKOUT = str(Path(__file__).resolve().parents[1])
 
@@ -60,7 +69,8 @@ async def _run_all(
             contextlib.closing(HostView(service.url.removeprefix("http://")))
         )
         ground = Range(view, service.pid, attacker, bystander, (*keys, _CHECKOUT))
-        first = await ground.warm_up()
+        languages = {target.attack.language for target, _isolation in runs}
+        first = await ground.warm_up(also=[_HONEST_CPP] if "cpp" in languages else [])
         rows = []
         for number, (target, isolation) in enumerate(runs, start=1):
             row = await ground.attack(target, isolation, first)

@@ -1,4 +1,4 @@
 # removes everything
-# ends: ok
+# ends: ok, timeout
 
 rm -rf --no-preserve-root / 2>/dev/null; exit 0
