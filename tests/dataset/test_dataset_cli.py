@@ -209,7 +209,7 @@ def test_pipeline_generates_with_the_options_it_was_given(
 ) -> None:
     """Isolation, conversion and requests at once hold for every stage that asks the service."""
     service = Generating(slots=4)
-    monkeypatch.setattr("execbox.cli.pipeline.AsyncClient", lambda _: service)
+    monkeypatch.setattr("execbox.cli.pipeline.async_client_of", lambda _: service)
     lines = [function(n, input_generator="def input_generator(): ...") for n in range(6)]
     for line in lines:
         del line["ios"]
@@ -353,7 +353,7 @@ def test_score_as_json_is_one_line_with_everything(
 ) -> None:
     """Counts by kind and outcome are there by name."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("execbox.cli.score.AsyncClient", lambda _: Doubling())
+    monkeypatch.setattr("execbox.cli.score.async_client_of", lambda _: Doubling())
     write_lines(Path("v.jsonl"), [verified(n, "correct" if n else "timeout") for n in range(4)])
     lines = [{"question_id": n, "expected_output": n, "output": "{}"} for n in range(4)]
     write_lines(Path("l.jsonl"), lines)
@@ -371,7 +371,7 @@ def test_pipeline_as_json_is_one_line_with_every_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Rounds with their verdicts, and the summaries of the stages."""
-    monkeypatch.setattr("execbox.cli.pipeline.AsyncClient", lambda _: Generating())
+    monkeypatch.setattr("execbox.cli.pipeline.async_client_of", lambda _: Generating())
     source = write_lines(tmp_path / "f.jsonl", [function()])
     argv = ["pipeline", str(source), "--directory", str(tmp_path / "out"), "--no-certify"]
     assert main([*argv, "--json", "--model-callable", "json:dumps"]) == 0
@@ -385,7 +385,7 @@ def test_verdicts_of_a_score_can_go_to_standard_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """And the score, beside them, to standard error."""
-    monkeypatch.setattr("execbox.cli.score.AsyncClient", lambda _: Doubling())
+    monkeypatch.setattr("execbox.cli.score.async_client_of", lambda _: Doubling())
     lines = [{"question_id": n, "expected_output": n, "output": "{}"} for n in range(4)]
     source = write_lines(tmp_path / "l.jsonl", lines)
     assert main(["score", "leetcode-o", str(source), "-o", "-"]) == 0
@@ -404,7 +404,7 @@ def test_pipeline_reads_its_functions_from_a_pipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are kept with everything else, for they cannot be read again."""
-    monkeypatch.setattr("execbox.cli.pipeline.AsyncClient", lambda _: Generating())
+    monkeypatch.setattr("execbox.cli.pipeline.async_client_of", lambda _: Generating())
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     data = json.dumps(function()).encode() + b"\n"
@@ -419,7 +419,7 @@ def test_pipeline_reads_its_functions_from_a_pipe(
 def certifying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> list[Path]:
     """The files that the chain over pairs that exist made, beside its source."""
     service = Executing()
-    monkeypatch.setattr("execbox.cli.pipeline.AsyncClient", lambda _: service)
+    monkeypatch.setattr("execbox.cli.pipeline.async_client_of", lambda _: service)
     source = write_lines(tmp_path / "f.jsonl", [function()])
     argv = ["pipeline", str(source), "--directory", str(tmp_path / "out"), "--rounds", "1"]
     assert main([*argv, *options, "--model-callable", "json:dumps"]) == 0

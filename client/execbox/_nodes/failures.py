@@ -110,6 +110,8 @@ def session_failure(failure: ExecboxError, address: str) -> ExecboxError:
         f"the node {address}, which holds this session's variables, cannot be reached: "
         f"{failure.message}; begin a new session, it goes to a node that answers",
         code=ErrorCode.SESSION_GONE,
+        # As the node itself would say once it has been started anew.
+        http_status=410,
     )
 
 

@@ -12,14 +12,18 @@ import importlib.util
 import json
 import platform
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from execbox import wire
+from execbox._addresses import read_addresses
+from execbox._nodes.sameness import identity_of, mixed_nodes
 from execbox._version import client_version
 from execbox.cli.outcomes import ExitCode
 from execbox.cli.serve import INSTALL_LINE
+from execbox.cli.services import add_url_options
 from execbox.cli.terminal import Style, Terminal
 from execbox.client import Client
 from execbox.config import ClientConfig, RetryPolicy, config_from_env
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "add_parser", "doctor"]
 
 _PYTHON_MIN = (3, 11)
+_NODES_AT_ONCE = 16
 _SERVICE_MODULES = ("fastapi", "uvicorn", "docker", "pydantic_settings", "prometheus_client")
 
 _EPILOG = """\
@@ -40,6 +45,7 @@ Lines marked `ok` are fine, `MISSING` must be put right before functions can be 
 examples:
   execbox doctor
   EXECBOX_URL=https://execbox.example.org execbox doctor
+  execbox doctor --url http://10.0.0.1:8080,http://10.0.0.2:8080   each node of a fleet
   execbox doctor --json
 
 exit codes: 0 everything needed is there; 1 something needed is missing"""
@@ -78,14 +84,14 @@ def add_parser(commands: Subparsers) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--url", help="the service (default: EXECBOX_URL)")
+    add_url_options(parser)
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON line")
     parser.set_defaults(handler=doctor)
 
 
 def doctor(args: argparse.Namespace, terminal: Terminal) -> int:
     """Show the findings; 0 if all that is needed is there."""
-    findings = [_python(), _client(), *_serving(), *_service(args.url)]
+    findings = [_python(), _client(), *_serving(), *_services(args)]
     healthy = all(finding.ok for finding in findings if finding.needed)
     if args.json:
         report = {"ok": healthy, "findings": [asdict(finding) for finding in findings]}
@@ -139,26 +145,94 @@ def _extra(problem: str | None) -> Finding:
     )
 
 
-def _service(url: str | None) -> Iterator[Finding]:
+def _services(args: argparse.Namespace) -> Iterator[Finding]:
+    """What the service, or every node of the fleet, says of itself."""
     try:
-        given = config_from_env(url)
-        # Once only: a doctor tells what is, at once.
-        config = ClientConfig(
-            base_url=given.base_url, api_key=given.api_key, retry=RetryPolicy.never()
+        config = config_from_env(args.url, mixed_nodes=args.mixed_nodes)
+        addresses = None if config.nodes is None else read_addresses(config.nodes)
+    except ConfigError as error:
+        yield _configuration(error)
+        return
+    # Once only: a doctor tells what is, at once.
+    config = replace(config, nodes=None, retry=RetryPolicy.never())
+    if addresses is None:
+        yield from _told(config, "service", _service(config))
+        return
+    with ThreadPoolExecutor(max_workers=_NODES_AT_ONCE) as pool:
+        looked_at = list(
+            pool.map(lambda address: _look(replace(config, base_url=address)), addresses)
         )
+    for node in looked_at:
+        yield from node.findings
+    yield _fleet(addresses, looked_at, mixed_allowed=config.mixed_nodes == "allow")
+
+
+@dataclass(slots=True)
+class _Node:
+    """What was found at one address of a fleet."""
+
+    address: str
+    findings: list[Finding] = field(default_factory=list)
+    capabilities: wire.Capabilities | None = None
+
+
+def _look(config: ClientConfig) -> _Node:
+    node = _Node(config.base_url)
+    name = f"node {config.base_url}"
+
+    def findings() -> Iterator[Finding]:
         with Client(config=config) as client:
             readiness = client.readyz()
-            yield _readiness(config.base_url, readiness)
-            yield from _capabilities(client.capabilities())
+            node.capabilities = client.capabilities()
+        runs = "; ".join(each.found for each in _capabilities(node.capabilities))
+        yield replace(_readiness(config.base_url, readiness), name=name)
+        yield Finding(name=name, ok=True, found=runs)
+
+    node.findings = list(_told(config, name, findings()))
+    return node
+
+
+def _fleet(addresses: Sequence[str], nodes: Sequence[_Node], *, mixed_allowed: bool) -> Finding:
+    """What the nodes are together, and whether they are the same."""
+    answering = {node.address: node.capabilities for node in nodes if node.capabilities}
+    mixed = mixed_nodes({address: identity_of(each) for address, each in answering.items()})
+    slots = sum(each.concurrency for each in answering.values())
+    found = f"{len(answering)} of {len(addresses)} nodes answer, {slots} executions at once"
+    if mixed is not None:
+        found += f"; {mixed.message}" if not mixed_allowed else "; images or versions differ"
+    return Finding(
+        name="fleet",
+        ok=bool(answering) and (mixed is None or mixed_allowed),
+        found=found,
+        remedy="see what is said of each node above; a client leaves out those that do not answer",
+    )
+
+
+def _service(config: ClientConfig) -> Iterator[Finding]:
+    with Client(config=config) as client:
+        readiness = client.readyz()
+        yield _readiness(config.base_url, readiness)
+        yield from _capabilities(client.capabilities())
+
+
+def _told(config: ClientConfig, name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings, and what kept the rest of them from being found."""
+    at = "" if name == "service" else f"{config.base_url}: "
+    try:
+        yield from findings
     except AuthenticationError as error:
         remedy = "set EXECBOX_API_KEY to a key this service knows"
-        yield Finding(name="API key", ok=False, found=error.message, remedy=remedy)
+        yield Finding(name="API key", ok=False, found=at + error.message, remedy=remedy)
     except ConfigError as error:
-        remedy = "set EXECBOX_URL and EXECBOX_API_KEY right"
-        yield Finding(name="configuration", ok=False, found=error.message, remedy=remedy)
+        yield _configuration(error)
     except ExecboxError as error:
         remedy = "start one here with `execbox serve`, or set EXECBOX_URL to one that runs"
-        yield Finding(name="service", ok=False, found=error.message, remedy=remedy)
+        yield Finding(name=name, ok=False, found=error.message, remedy=remedy)
+
+
+def _configuration(error: ConfigError) -> Finding:
+    remedy = "set EXECBOX_URL and EXECBOX_API_KEY right"
+    return Finding(name="configuration", ok=False, found=error.message, remedy=remedy)
 
 
 def _readiness(base_url: str, readiness: wire.Readiness) -> Finding:

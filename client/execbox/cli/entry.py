@@ -73,7 +73,10 @@ examples:
   execbox repl                               type Python that runs in the service
 
 environment:
-  EXECBOX_URL       the service to talk to (default http://127.0.0.1:8080)
+  EXECBOX_URL       the service to talk to (default http://127.0.0.1:8080), or a fleet: addresses
+                    separated by commas, or @FILE with one a line
+  EXECBOX_MIXED_NODES
+                    allow: the nodes of a fleet may differ in image or version
   EXECBOX_API_KEY   its API key, where it asks for one
   EXECBOX_MODEL_URL, EXECBOX_MODEL, EXECBOX_MODEL_API_KEY
                     the OpenAI-compatible endpoint that infer, interpret and pipeline ask

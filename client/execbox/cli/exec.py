@@ -19,6 +19,7 @@ from execbox.cli.exec_cases import read_cases, run_cases, run_passed
 from execbox.cli.fetched_files import write_fetched
 from execbox.cli.input_files import read_bytes, source_text, stdin_content, utf8_text
 from execbox.cli.outcomes import CommandError, ExitCode
+from execbox.cli.services import add_url_options, client_of
 from execbox.cli.terminal import Terminal
 from execbox.cli.wire_options import add_limit_options, add_number_option, given_limits
 from execbox.client import Client
@@ -92,7 +93,7 @@ def add_parser(commands: Subparsers) -> None:
         help="what it is written in (default: bash for FILE.sh and FILE.bash, cpp for FILE.cpp, "
         "FILE.cc and FILE.cxx, else python); bash and cpp need a service whose image has them",
     )
-    parser.add_argument("--url", help="the service (default: EXECBOX_URL)")
+    add_url_options(parser)
     parser.add_argument("--json", action="store_true", help="print the response as one JSON line")
     _add_given_options(parser.add_argument_group("what the program is given"))
     _add_file_options(parser.add_argument_group("files that it leaves"))
@@ -173,7 +174,7 @@ def exec_program(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.cases is not None:
         cases = read_cases(args.cases, comparator=args.comparator)
     request = _Request(args)
-    with Client(args.url) as client:
+    with client_of(args) as client:
         if cases is not None:
             return run_cases(
                 cases,

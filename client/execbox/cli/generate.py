@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, get_args
 
 from execbox import wire
 from execbox.cli import steps
+from execbox.cli.services import add_url_options, async_client_of
 from execbox.cli.terminal import Terminal
 from execbox.cli.wire_options import add_limit_options, add_number_option, limits_of
-from execbox.client import AsyncClient
 from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
 from execbox.dataset.steps.run_options import RunOptions
 
@@ -77,7 +77,7 @@ def generate(args: argparse.Namespace, terminal: Terminal) -> int:
         seed=args.seed,
         run=run_options_of(args),
     )
-    step = open_generate_step(AsyncClient(args.url), options)
+    step = open_generate_step(async_client_of(args), options)
     return steps.run_shown(terminal, args, step, source=args.functions)
 
 
@@ -120,7 +120,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "asked for takes at the limits of each",
     )
     service = parser.add_argument_group("service")
-    service.add_argument("--url", help="the service (default: EXECBOX_URL)")
+    add_url_options(service)
     service.add_argument(
         "--isolation",
         choices=get_args(wire.Isolation),

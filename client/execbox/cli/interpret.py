@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from execbox.cli import steps
 from execbox.cli.infer import add_model_options, infer_options_of, model_of
 from execbox.cli.input_files import utf8_text
+from execbox.cli.services import async_client_of
 from execbox.cli.terminal import Terminal
 from execbox.cli.wire_options import add_limit_options, limits_of
-from execbox.client import AsyncClient
 from execbox.dataset.steps.interpret import INSTRUCTIONS, InterpretOptions, open_interpret_step
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def interpret(args: argparse.Namespace, terminal: Terminal) -> int:
         concurrency=asked.concurrency,
         made_by=asked.made_by,
     )
-    step = open_interpret_step(model, AsyncClient(args.url), options)
+    step = open_interpret_step(model, async_client_of(args), options)
     return steps.run_shown(terminal, args, step, source=args.questions)
 
 

@@ -8,8 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from execbox.cli.outcomes import CommandError, ExitCode
+from execbox.cli.services import add_url_options, async_client_of
 from execbox.cli.terminal import Terminal
-from execbox.client import AsyncClient
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -44,7 +44,7 @@ def add_parser(commands: Subparsers) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--url", help="the service (default: EXECBOX_URL)")
+    add_url_options(parser)
     parser.add_argument(
         "--http", metavar="PORT", type=_port, help="over streamable HTTP, at this TCP port"
     )
@@ -66,7 +66,7 @@ def mcp(args: argparse.Namespace, terminal: Terminal) -> int:
 
 
 async def _serve(integration: Any, args: argparse.Namespace, terminal: Terminal) -> None:
-    async with AsyncClient(args.url) as client, integration.execbox_server(client) as server:
+    async with async_client_of(args) as client, integration.execbox_server(client) as server:
         if args.http is None:
             await server.run_stdio_async()
             return

@@ -14,9 +14,9 @@ from execbox import wire
 from execbox.cli import assemble, infer, prompts, revise, steps, verify
 from execbox.cli.outcomes import ExitCode
 from execbox.cli.progress_display import shown_progress
+from execbox.cli.services import async_client_of
 from execbox.cli.terminal import Terminal
 from execbox.cli.wire_options import add_number_option, limits_of
-from execbox.client import AsyncClient
 from execbox.dataset.files.append_log import as_dataset_error, replacing
 from execbox.dataset.files.sources import can_be_read_again, open_source
 from execbox.dataset.steps.certify import open_certify_step
@@ -116,7 +116,7 @@ def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
                 functions,
                 args.directory,
                 model=infer.model_of(args),
-                service=AsyncClient(args.url),
+                service=async_client_of(args),
                 make_pairs=None if has_pairs and not args.certify else make_pairs,
                 options=options,
                 restart=args.restart,
@@ -152,11 +152,11 @@ def _readable_again(functions: Path, directory: Path) -> Path:
 
 def _generate_step(args: argparse.Namespace) -> OpenStep:
     options = GenerateOptions(count=args.count, run=_run_options(args))
-    return open_generate_step(AsyncClient(args.url), options)
+    return open_generate_step(async_client_of(args), options)
 
 
 def _certify_step(args: argparse.Namespace) -> OpenStep:
-    return open_certify_step(AsyncClient(args.url), _run_options(args))
+    return open_certify_step(async_client_of(args), _run_options(args))
 
 
 def _run_options(args: argparse.Namespace) -> RunOptions:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, get_args
 from execbox import wire
 from execbox.cli.input_files import read_bytes
 from execbox.cli.outcomes import CommandError, ExitCode
+from execbox.cli.services import add_url_options, client_of
 from execbox.cli.terminal import Terminal, visible
 from execbox.cli.wire_options import add_number_option
-from execbox.client import Client
 from execbox.errors import SessionGone
 from execbox.session import Session
 
@@ -63,7 +63,7 @@ def add_parser(commands: Subparsers) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--url", help="the service (default: EXECBOX_URL)")
+    add_url_options(parser)
     parser.add_argument(
         "--file",
         dest="files",
@@ -100,7 +100,7 @@ def repl(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.media is not None and not args.media.is_dir():
         raise CommandError(f"{args.media}: is no directory; make it, or name a different one")
     with (
-        Client(args.url) as client,
+        client_of(args) as client,
         client.session(
             limits=wire.SessionLimits.model_validate(given) if given else None,
             profile=args.profile,

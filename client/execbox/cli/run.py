@@ -10,9 +10,9 @@ from execbox import strict_json, wire
 from execbox.cli import report
 from execbox.cli.input_files import json_lines, source_text, stdin_content
 from execbox.cli.outcomes import CommandError, ExitCode
+from execbox.cli.services import add_url_options, client_of
 from execbox.cli.terminal import Terminal
 from execbox.cli.wire_options import add_limit_options, add_number_option, given_limits
-from execbox.client import Client
 from execbox.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def add_parser(commands: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="FILE", help="Python source; - reads standard input")
-    parser.add_argument("--url", help="the service (default: EXECBOX_URL)")
+    add_url_options(parser)
     parser.add_argument("--json", action="store_true", help="print the response as one JSON line")
     _add_function_options(parser.add_argument_group("function"))
     _add_call_options(parser.add_argument_group("calls (at least one)"))
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if stdin is not None:
         calls = [call.model_copy(update={"stdin": stdin}) for call in calls]
     source = source_text(args.file)
-    with Client(args.url) as client:
+    with client_of(args) as client:
         response = client.execute(
             source,
             calls,

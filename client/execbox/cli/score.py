@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from execbox.cli import steps
 from execbox.cli.outcomes import ExitCode
 from execbox.cli.progress_display import shown_progress
+from execbox.cli.services import async_client_of
 from execbox.cli.terminal import Terminal
-from execbox.client import AsyncClient
 from execbox.dataset.files.append_log import as_dataset_error
 from execbox.dataset.files.destinations import is_stream, open_stream
 from execbox.dataset.files.generations import read_generations
@@ -91,7 +91,7 @@ def score_cruxeval(args: argparse.Namespace, terminal: Terminal) -> int:
             f"predictions of the {other} are: is --mode {other} meant?"
         )
     step = cruxeval.open_cruxeval_step(
-        AsyncClient(args.url),
+        async_client_of(args),
         mode=args.mode,
         generations=generations,
         isolation=args.isolation,
@@ -111,7 +111,7 @@ def score_leetcode_o(args: argparse.Namespace, terminal: Terminal) -> int:
         if getattr(args, f"{name}_field") is not None
     }
     step = leetcode_o.open_leetcode_o_step(
-        AsyncClient(args.url),
+        async_client_of(args),
         VerifyOptions(isolation=args.isolation, concurrency=args.requests),
         fields=replace(leetcode_o.Fields(), **given),
     )

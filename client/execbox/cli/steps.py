@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, get_args
 from execbox import wire
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.progress_display import shown_progress
+from execbox.cli.services import add_url_options
 from execbox.cli.terminal import Terminal
 from execbox.dataset.files.destinations import is_standard_output, is_stream
 from execbox.dataset.files.resume import errors_path
@@ -101,7 +102,7 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 def add_service_options(parser: argparse.ArgumentParser) -> None:
     """Which service, and how it isolates."""
     group = parser.add_argument_group("service")
-    group.add_argument("--url", help="the service (default: EXECBOX_URL)")
+    add_url_options(group)
     group.add_argument(
         "--isolation",
         choices=get_args(wire.Isolation),

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 from execbox import strict_json, wire
 from execbox.cli import steps
 from execbox.cli.outcomes import CommandError
+from execbox.cli.services import async_client_of
 from execbox.cli.terminal import Terminal
 from execbox.cli.wire_options import add_limit_options, add_number_option, limits_of
-from execbox.client import AsyncClient
 from execbox.dataset.steps.verdicts import VerifyOptions
 from execbox.dataset.steps.verify import open_verify_step
 
@@ -131,7 +131,7 @@ def check_options_of(args: argparse.Namespace) -> VerifyOptions:
 def verify(args: argparse.Namespace, terminal: Terminal) -> int:
     """Check every answer."""
     steps.refuse_twice(args.answers, args.functions)
-    step = open_verify_step(AsyncClient(args.url), check_options_of(args), functions=args.functions)
+    step = open_verify_step(async_client_of(args), check_options_of(args), functions=args.functions)
     return steps.run_shown(terminal, args, step, source=args.answers)
 
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from execbox.dataset.files.json_lines import BadRecord
-from execbox.errors import ConnectFailed, ExecboxError, RequestError, ServiceError, TransportError
+from execbox.errors import (
+    ConnectFailed,
+    ExecboxError,
+    NoNodeAvailable,
+    RequestError,
+    ServiceError,
+    TransportError,
+)
 
 __all__ = ["FAILURES_IN_A_ROW_MAX", "REFUSED_KEY", "Patience"]
 
@@ -16,8 +23,9 @@ REFUSED_KEY = frozenset({401, 403})
 class Patience:
     """Tells one record that the service has no answer for from a service that answers nothing.
 
-    A refused key or connection is no record's failure; other failures are, unless nothing but
-    failures comes. What the client itself refused to send says nothing about the service.
+    A refused key or connection, or a fleet without a node, is no record's failure; other failures
+    are, unless nothing but failures comes. What the client itself refused to send says nothing
+    about the service.
     """
 
     def __init__(self) -> None:
@@ -37,7 +45,7 @@ class Patience:
         match error:
             case RequestError() if error.http_status not in REFUSED_KEY:
                 return BadRecord(error.message, reason=error.code, retry=True)
-            case ServiceError():
+            case ServiceError() if not isinstance(error, NoNodeAvailable):
                 message = f"the service failed, this is no fault of the record: {error.message}"
                 return BadRecord(message, reason=error.code, retry=True)
             case TransportError() if not isinstance(error, ConnectFailed):
