@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,54 +38,66 @@ QUICK = RetryPolicy(backoff_s=0.01, backoff_max_s=0.02)
 
 
 class Blocking:
-    """An ``AsyncClient`` in a loop of its own, with the methods of ``Client``."""
+    """An ``AsyncClient`` in a loop and thread of its own, with the methods of ``Client``."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._client = AsyncClient(*args, **options)
-        self._runner = asyncio.Runner()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
 
-    def execute(self, *args: Any, **options: Any) -> wire.ExecuteResponse:
-        return self._runner.run(self._client.execute(*args, **options))
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
 
-    def capabilities(self) -> wire.Capabilities:
-        return self._runner.run(self._client.capabilities())
+    def execute(self, *args: Any, **options: Any) -> Any:
+        return self.run(self._client.execute(*args, **options))
+
+    def capabilities(self) -> Any:
+        return self.run(self._client.capabilities())
 
     def wait_until_ready(self, *, timeout_s: float) -> None:
-        self._runner.run(self._client.wait_until_ready(timeout_s=timeout_s))
+        self.run(self._client.wait_until_ready(timeout_s=timeout_s))
 
-    def nodes(self) -> Sequence[NodeReport]:
-        return self._runner.run(self._client.nodes())
+    def nodes(self) -> Any:
+        return self.run(self._client.nodes())
 
     def batch(self, lines: Iterable[Any], **options: Any) -> Iterator[BatchResult]:
-        stream = self._client.batch(lines, **options)
+        results: queue.Queue[BatchResult | None] = queue.Queue()
 
-        async def following() -> BatchResult | None:
-            return await anext(stream, None)
+        async def follow() -> None:
+            try:
+                async for result in self._client.batch(lines, **options):
+                    results.put(result)
+            finally:
+                results.put(None)
 
-        while (result := self._runner.run(following())) is not None:
+        following = asyncio.run_coroutine_threadsafe(follow(), self._loop)
+        while (result := results.get(timeout=60)) is not None:
             yield result
+        following.result()
 
     @contextmanager
     def session(self) -> Iterator[Any]:
-        session = self._client.session()
-        self._runner.run(session.__aenter__())
-        runner = self._runner
+        session, run = self._client.session(), self.run
+        run(session.__aenter__())
 
         class Cells:
-            def run(self, code: str) -> wire.CellResponse:
-                return runner.run(session.run(code))
+            def run(self, code: str) -> Any:
+                return run(session.run(code))
 
         try:
             yield Cells()
         finally:
-            self._runner.run(session.aclose())
+            run(session.aclose())
 
     def __enter__(self) -> Blocking:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._runner.run(self._client.aclose())
-        self._runner.close()
+        self.run(self._client.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 @pytest.fixture(params=[Client, Blocking])
