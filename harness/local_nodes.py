@@ -57,7 +57,9 @@ class LocalNode:
 
     def start(self) -> None:
         """Start it; does not wait until it serves."""
-        enter = ["ip", "netns", "exec", self._place.namespace] if self._place.namespace else []
+        # Not `ip netns exec`, which mounts a /sys of its own, without the control groups.
+        name = self._place.namespace
+        enter = ["nsenter", f"--net=/run/netns/{name}"] if name else []
         ours = ("EXECBOX_URL", "EXECBOX_API_KEY", "EXECBOX_API_KEY_HASHES")
         environment = {name: value for name, value in os.environ.items() if name not in ours}
         environment |= {f"EXECBOX_{name.upper()}": text for name, text in self._settings.items()}
