@@ -53,7 +53,6 @@ class LocalNode:
         self._settings = settings
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end
         self._process: subprocess.Popen[bytes] | None = None
-        self._slowed = threading.Event()
 
     def start(self) -> None:
         """Start it; does not wait until it serves."""
