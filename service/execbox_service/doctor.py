@@ -11,7 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from execbox_service.engines.base import EngineUnavailable, Lacking
-from execbox_service.engines.bubblewrap import cgroups, host_python, user_namespace
+from execbox_service.engines.bubblewrap import (
+    cgroup_roots,
+    container_flags,
+    host_python,
+    user_namespace,
+)
 from execbox_service.engines.bubblewrap.engine import find_programs
 from execbox_service.engines.container_spec import ContainerSpec, container_spec
 from execbox_service.settings import ConfigurationError, load_settings
@@ -44,6 +49,7 @@ def checks() -> list[Check]:
         _check("docker engine", lambda: _docker(spec), remedy=_INSTALL_DOCKER),
         _check("bubblewrap", lambda: ", ".join(find_programs().values())),
         _check("bubblewrap: Python", _python),
+        _check("bubblewrap: this container", _container),
         _check("bubblewrap: control groups", _groups),
         _check("bubblewrap: user namespaces", _user_namespace),
     ]
@@ -69,8 +75,14 @@ def _python() -> str:
     return f"{python.executable} {python.version}"
 
 
+def _container() -> str:
+    for lacking in container_flags.withheld():
+        raise lacking
+    return "withholds nothing that is sure to be in the way"
+
+
 def _groups() -> str:
-    roots = cgroups.find_roots(move=False)
+    roots = cgroup_roots.find_roots(move=False)
     return f"version {roots.version}, below {roots.directories['memory']}"
 
 

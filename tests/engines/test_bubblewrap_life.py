@@ -17,7 +17,7 @@ from harness.meters import descriptor_count
 
 from execbox.wire import Status
 from execbox_service.engines.base import EngineUnavailable, SandboxLost
-from execbox_service.engines.bubblewrap import cgroups
+from execbox_service.engines.bubblewrap import cgroup_roots, cgroups
 from execbox_service.engines.bubblewrap.engine import BubblewrapEngine, BubblewrapSandbox
 from execbox_service.engines.container_spec import container_spec
 from execbox_service.failures import ServiceFailure
@@ -53,7 +53,7 @@ async def started_engine() -> AsyncIterator[BubblewrapEngine]:
 
 def group_directories() -> set[Path]:
     """Every directory of ours where this process may make groups."""
-    roots = cgroups.find_roots(move=False)
+    roots = cgroup_roots.find_roots(move=False)
     return {path for place in roots.all for path in Path(place).glob(f"{cgroups.PREFIX}*/*/")}
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from execbox_service.engines.bubblewrap.user_namespace import IdRange, parse_granted
+from execbox_service.engines.bubblewrap.user_namespace import (
+    ID_COUNT,
+    ROOT_FIRST_ID,
+    IdRange,
+    NoUserNamespace,
+    choose_ids,
+    parse_granted,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,3 +28,23 @@ from execbox_service.engines.bubblewrap.user_namespace import IdRange, parse_gra
 def test_granted_range_is_the_largest_of_the_user(text: str, granted: IdRange | None) -> None:
     """Entries by name and by number count; what is not an entry is passed over."""
     assert parse_granted(text, names=frozenset({"alice", "1000"})) == granted
+
+
+@pytest.mark.parametrize(
+    ("mapped", "chosen"),
+    [
+        ("         0          0 4294967295\n", IdRange(ROOT_FIRST_ID, ID_COUNT)),
+        ("0 100000 65536\n", IdRange(1024, 64_512)),
+        ("0 1000 1\n1 100000 70000\n", IdRange(4465, 65_536)),
+    ],
+)
+def test_root_takes_ids_that_its_own_namespace_has(mapped: str, chosen: IdRange) -> None:
+    """On a machine those nobody is given; in a container with a user namespace its highest."""
+    assert choose_ids(mapped) == chosen
+
+
+@pytest.mark.parametrize("mapped", ["", "0 1000 1\n", "0 100000 61000\n"])
+def test_root_of_too_small_a_namespace_is_told_how_many_ids_it_has(mapped: str) -> None:
+    """Of what is left after the container's own, the runner needs 60,000."""
+    with pytest.raises(NoUserNamespace, match=r"has \d+ ids in a row, and 61024 are needed"):
+        choose_ids(mapped)

@@ -10,6 +10,7 @@ ENGINES = {
     "docker engine",
     "bubblewrap",
     "bubblewrap: Python",
+    "bubblewrap: this container",
     "bubblewrap: control groups",
     "bubblewrap: user namespaces",
 }

@@ -1,8 +1,9 @@
-"""Control groups for sandboxes that no daemon makes: finding where, making, limiting, emptying.
+"""Control groups for sandboxes that no daemon makes: making, limiting, emptying.
 
-Memory, processes and CPU are bounded here and nowhere else. A service owns one directory below its
-own group (per controller with version 1, one in all with version 2), a sandbox one below that.
-Blocking, all of it; a few hundred microseconds each.
+Where they may be made is found by ``cgroup_roots``. Memory, processes and CPU are bounded here and
+nowhere else. A service owns one directory below its own group (per controller with version 1, one
+in all with version 2), a sandbox one below that. Blocking, all of it; a few hundred microseconds
+each.
 """
 
 from __future__ import annotations
@@ -12,177 +13,25 @@ import os
 import secrets
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from execbox_service.engines.base import Lacking
 from execbox_service.engines.bubblewrap import claims
+from execbox_service.engines.bubblewrap.cgroup_roots import (
+    REMEDY_ROOT,
+    NoCgroups,
+    Roots,
+    enable_controllers,
+)
 from execbox_service.engines.container_spec import ContainerSpec
 
 PREFIX: Final = "execbox-"
-SERVICE_LEAF: Final = "execbox_service"
-"""Where the service moves itself in a group of its own, with version 2."""
-_REQUIRED_V1 = ("memory", "pids", "cpu", "cpuacct")
-_REQUIRED_V2 = ("memory", "pids")
 _PERIOD_US = 100_000
 _EMPTY_S = 10.0
 _REMOVE_S = 2.0
 _POLL_S = 0.002
 _CHARGED_AT_ONCE_BYTES = 1 << 20
 """The kernel charges processors some pages ahead, so that usage stops a little below a limit."""
-
-REMEDY_ROOTLESS = (
-    "start the service where systemd hands it a group of its own: "
-    "systemd-run --user --scope -p Delegate=yes execbox serve"
-)
-REMEDY_ROOT = "start the service as root, or in a systemd unit with Delegate=yes"
-
-
-class NoCgroups(Lacking):
-    """Groups cannot be made here: without them no limit on memory, so no sandbox."""
-
-
-@dataclass(frozen=True)
-class Roots:
-    """Where sandboxes' groups go: each controller's directory, absolute. With version 2, one."""
-
-    version: int
-    directories: dict[str, str]
-    cpu_limited: bool = True
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Each directory once; the memory controller's first."""
-        ordered = [self.directories["memory"], *self.directories.values()]
-        return tuple(dict.fromkeys(ordered))
-
-
-# Finding
-
-
-def find_roots(*, move: bool = True) -> Roots:
-    """Look where this process may make groups. Raises NoCgroups.
-
-    With version 2 and a group that is this process's alone, it moves itself into a leaf of it,
-    unless told not to: then this only says whether it could.
-    """
-    mounts = parse_mounts(Path("/proc/self/mountinfo").read_text("utf-8"))
-    own = parse_own_groups(Path("/proc/self/cgroup").read_text("utf-8"))
-    if "memory" in mounts:
-        return _find_v1(mounts, own)
-    if "" in mounts:
-        return _find_v2(mounts[""], own, move=move)
-    raise NoCgroups(
-        "no control groups are mounted, so a function's memory could not be limited",
-        remedy="mount them at /sys/fs/cgroup, or use Docker",
-    )
-
-
-def parse_mounts(mountinfo: str) -> dict[str, tuple[str, str]]:
-    """Controller to (mount point, the group it shows at its top); "" is version 2's hierarchy."""
-    found: dict[str, tuple[str, str]] = {}
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, (kind, _source, options) = before.split(), after.split(maxsplit=2)
-        place = (fields[4], fields[3])
-        if kind == "cgroup2":
-            found.setdefault("", place)
-        elif kind == "cgroup":
-            for name in options.split(","):
-                found.setdefault(name, place)
-    return found
-
-
-def parse_own_groups(text: str) -> dict[str, str]:
-    """Controller to this process's group; "" is version 2's."""
-    found = {}
-    for line in text.splitlines():
-        _number, names, path = line.split(":", 2)
-        for name in names.split(","):
-            found[name] = path
-    return found
-
-
-def own_directory(place: tuple[str, str], own: str) -> str:
-    """The directory that shows a group, below a mount that may show only part of the tree."""
-    mount_point, top = place
-    below = os.path.relpath(own, top)
-    # The kernel writes ".." for a group outside of what a cgroup namespace shows.
-    if ".." in own.split("/") or below.startswith(".."):
-        return mount_point
-    return os.path.normpath(os.path.join(mount_point, below))
-
-
-def _find_v1(mounts: dict[str, tuple[str, str]], own: dict[str, str]) -> Roots:
-    directories = {}
-    for name in _REQUIRED_V1:
-        if name not in mounts:
-            raise NoCgroups(
-                f"the kernel's control groups have no {name} controller",
-                remedy="mount it below /sys/fs/cgroup, or use Docker",
-            )
-        directory = own_directory(mounts[name], own.get(name, "/"))
-        if not os.access(directory, os.W_OK):
-            raise NoCgroups(f"no control groups may be made in {directory}", remedy=REMEDY_ROOT)
-        directories[name] = directory
-    return Roots(version=1, directories=directories)
-
-
-def _find_v2(place: tuple[str, str], own: dict[str, str], *, move: bool) -> Roots:
-    directory = own_directory(place, own.get("", "/"))
-    if os.path.basename(directory) == SERVICE_LEAF:
-        directory = os.path.dirname(directory)
-    elif directory != place[0] and _is_ours_alone(directory):
-        if not move:
-            return Roots(version=2, directories={"memory": directory})
-        _move_into_leaf(directory)
-    while not _has_controllers(directory):
-        if directory == place[0] or len(directory) <= 1:
-            raise NoCgroups(
-                "no control group with the memory and pids controllers may be made from "
-                f"{own.get('', '/')}, so a function's memory could not be limited",
-                remedy=REMEDY_ROOT if os.geteuid() == 0 else REMEDY_ROOTLESS,
-            )
-        directory = os.path.dirname(directory)
-    limited = "cpu" in _words(f"{directory}/cgroup.subtree_control")
-    return Roots(version=2, directories={"memory": directory}, cpu_limited=limited)
-
-
-def _is_ours_alone(directory: str) -> bool:
-    """Whether a group has what sandboxes need and holds nothing but this process."""
-    return (
-        os.access(directory, os.W_OK)
-        and os.access(f"{directory}/cgroup.procs", os.W_OK)
-        and os.access(f"{directory}/cgroup.subtree_control", os.W_OK)
-        and _words(f"{directory}/cgroup.procs") == {str(os.getpid())}
-        and _words(f"{directory}/cgroup.controllers").issuperset(_REQUIRED_V2)
-    )
-
-
-def _move_into_leaf(directory: str) -> None:
-    """Make room for groups beside this process: version 2 allows processes in leaves only."""
-    leaf = f"{directory}/{SERVICE_LEAF}"
-    try:
-        os.makedirs(leaf, exist_ok=True)
-        _write(f"{leaf}/cgroup.procs", str(os.getpid()))
-        _enable_controllers(directory)
-    except OSError as error:
-        raise NoCgroups(f"{directory} cannot be divided: {error}", remedy=REMEDY_ROOT) from error
-
-
-def _enable_controllers(directory: str) -> None:
-    for name in ("memory", "pids", "cpu"):
-        if name in _words(f"{directory}/cgroup.controllers"):
-            _write(f"{directory}/cgroup.subtree_control", f"+{name}")
-
-
-def _has_controllers(directory: str) -> bool:
-    writable = all(os.access(path, os.W_OK) for path in (directory, f"{directory}/cgroup.procs"))
-    return writable and _words(f"{directory}/cgroup.subtree_control").issuperset(_REQUIRED_V2)
-
-
-# Making
 
 
 class SandboxGroup:
@@ -304,7 +153,7 @@ class ServiceGroups:
                 os.mkdir(directory)
             self._claim = claims.claim(self._roots.directories["memory"])
             if self._roots.version == 2:
-                _enable_controllers(self._roots.directories["memory"])
+                enable_controllers(self._roots.directories["memory"])
         except (OSError, claims.ClaimLost) as error:
             raise NoCgroups(f"no control group can be made: {error}", remedy=REMEDY_ROOT) from error
 

@@ -26,13 +26,20 @@ from execbox_service.engines.base import (
     PostMortem,
     SandboxLost,
 )
-from execbox_service.engines.bubblewrap import cgroups, host_python, user_namespace
+from execbox_service.engines.bubblewrap import (
+    cgroup_roots,
+    cgroups,
+    container_flags,
+    host_python,
+    user_namespace,
+)
 from execbox_service.engines.bubblewrap import seccomp_bpf as bpf
 from execbox_service.engines.bubblewrap.child import Child, Launcher
 from execbox_service.engines.bubblewrap.plan import LIBRARY, Machine, runner_command
 from execbox_service.engines.bubblewrap.runner_files import (
     CLOCK_LIBRARY,
     RunnerFiles,
+    image_here,
     syscall_numbers,
 )
 from execbox_service.engines.container_spec import ContainerSpec
@@ -165,13 +172,14 @@ class BubblewrapEngine:
             await self.stop()
             raise
         missing = packages["variations_missing"]
+        image = image_here()
         return EngineFacts(
             engine="bubblewrap",
-            image=f"host:python-{packages['python']}",
+            image=image or f"host:python-{packages['python']}",
             python=packages["python"],
             packages=packages["packages"],
             imports=packages["imports"],
-            weaker_than_docker=_weaker(self._started[2], missing),
+            weaker_than_docker=_weaker(self._started[2], missing, in_image=image is not None),
             variations_missing=tuple(missing),
         )
 
@@ -179,12 +187,11 @@ class BubblewrapEngine:
         """Find everything that sandboxes are made from; what is quickest to look for goes first."""
         programs = find_programs()
         python = host_python.find()
-        roots = cgroups.find_roots()
+        roots, self._user_namespace_fd = _rights()
         numbers = syscall_numbers(platform.machine())
         profile = (
             resources.files("execbox_service.engines").joinpath("seccomp.json").read_text("utf-8")
         )
-        self._user_namespace_fd = user_namespace.make()
         self._files.make(python.executable)
         self._machine = Machine(
             bwrap=programs["bwrap"],
@@ -348,8 +355,36 @@ def find_programs() -> dict[str, str]:
     return found
 
 
-def _weaker(groups: cgroups.ServiceGroups, variations_missing: list[str]) -> tuple[str, ...]:
-    found = [_WEAKER_IMAGE, _WEAKER_FILES, _WEAKER_PROFILE]
+def _rights() -> tuple[cgroup_roots.Roots, int]:
+    """Where groups are made, and a user namespace. Raises Lacking for all that is missing at once.
+
+    A container is started anew for each flag it lacks, so none is left for the next time.
+    """
+    lacking: list[Lacking] = container_flags.withheld()
+    roots, user_namespace_fd = None, -1
+    try:
+        roots = cgroup_roots.find_roots()
+    except cgroup_roots.NoCgroups as error:
+        lacking.append(error)
+    try:
+        user_namespace_fd = user_namespace.make()
+    except user_namespace.NoUserNamespace as error:
+        lacking.append(error)
+    if roots is not None and not lacking:
+        return roots, user_namespace_fd
+    if user_namespace_fd >= 0:
+        os.close(user_namespace_fd)
+    told: dict[str, str] = {}
+    for one in lacking:
+        # The first of each remedy: what is known to be withheld, before what failed for want of it.
+        told.setdefault(one.remedy, one.found)
+    raise Lacking("; ".join(told.values()), remedy="; ".join(told))
+
+
+def _weaker(
+    groups: cgroups.ServiceGroups, variations_missing: list[str], *, in_image: bool
+) -> tuple[str, ...]:
+    found = [_WEAKER_PROFILE] if in_image else [_WEAKER_IMAGE, _WEAKER_FILES, _WEAKER_PROFILE]
     if not groups.cpu_limited:
         found.append(_WEAKER_CPU)
     if not groups.swap_limited:
@@ -364,8 +399,9 @@ def _packages(said: bytes, trouble: bytes) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(said)
     except ValueError as error:
-        text = trouble.decode("utf-8", "replace").strip()
+        text = trouble.decode("utf-8", "replace").strip() or "it ended without an answer"
+        flags = "; ".join(container_flags.suspects())
         raise EngineUnavailable(
-            f"a sandbox cannot be made here: {text or 'it ended without an answer'}"
+            f"a sandbox cannot be made here: {text}" + (f"; {flags}" if flags else "")
         ) from error
     return found

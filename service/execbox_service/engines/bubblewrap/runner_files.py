@@ -1,7 +1,8 @@
-"""The directory a sandbox without an image takes the runner from: made at start, gone at the end.
+"""Where a bubblewrap sandbox takes the runner from, and a directory made at start, gone at the end.
 
-It holds what the image has in /usr/lib/execbox (the runner, system-call numbers, the clock
-preload) and empty directories for the launcher to mount on.
+The directory has empty places for the launcher to mount on and, unless this service is in an image
+made of the sandbox image, what that one has in /usr/lib/execbox: the runner, system-call numbers,
+the clock preload.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ _PREFIX: Final = "execbox-runner-"
 _RUNNER: Final = "execbox_runner"
 _COMPILE_S: Final = 120.0
 CLOCK_LIBRARY: Final = "libexecbox_clock.so"
+_IMAGE_LIBRARY: Final = Path("/usr/lib/execbox")
+_IMAGE_NAME: Final = _IMAGE_LIBRARY / "sandbox-image"
+"""In the image of ``deploy/Dockerfile`` only: the id of the sandbox image it was made of."""
 _USERS: Final = "root:x:0:0:root:/tmp:/bin/false\nnobody:x:65534:65534:nobody:/tmp:/bin/false\n"
 _GROUPS: Final = "root:x:0:\nnogroup:x:65534:\n"
 
@@ -48,6 +52,14 @@ def sources() -> Path:
             "this installation has no sandbox runner; install execbox again, from its own wheel"
         )
     return Path(found.submodule_search_locations[0]).parent
+
+
+def image_here() -> str | None:
+    """The id of the sandbox image that this service's own image was made of, if it was."""
+    try:
+        return _IMAGE_NAME.read_text("ascii").strip()
+    except FileNotFoundError:
+        return None
 
 
 def syscall_numbers(machine: str) -> dict[str, int]:
@@ -72,7 +84,7 @@ class RunnerFiles:
     @property
     def library(self) -> Path:
         """What a sandbox sees as its library directory."""
-        return self.path / "library"
+        return self.path / "library" if image_here() is None else _IMAGE_LIBRARY
 
     def make(self, python: str) -> None:
         """Make it, byte-compiled for one interpreter. Raises EngineUnavailable."""
@@ -85,11 +97,13 @@ class RunnerFiles:
                 (self.path / name).mkdir(mode=0o755)
             (self.path / "etc/passwd").write_text(_USERS, "ascii")
             (self.path / "etc/group").write_text(_GROUPS, "ascii")
-            self._copy_runner(python)
+            if image_here() is None:
+                self._copy_runner(python)
         except (OSError, claims.ClaimLost, subprocess.SubprocessError) as error:
             self.remove()
             raise EngineUnavailable(f"the runner cannot be put in place: {error}") from error
-        self._compile_clock()
+        if image_here() is None:
+            self._compile_clock()
 
     def remove(self) -> None:
         """Remove it; never raises."""

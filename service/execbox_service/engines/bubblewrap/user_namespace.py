@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Final
 
 from execbox_service.engines.base import Lacking
+from execbox_service.engines.bubblewrap import container_flags
 
 ROOT_FIRST_ID: Final = 0x7000_0000
 """Above the ranges systemd gives to containers, below 2**31, which some programs take for -1."""
 ID_COUNT: Final = 65_536
 _INSIDE_MIN: Final = 60_000
 """The runner uses user ids below this (``execbox_runner.user_ids.LAST_UID``)."""
+_OWN_COUNT: Final = 1024
+"""Ids at the bottom of what a container has, which its own processes and files may have."""
 _STEP_S: Final = 10.0
 
 
@@ -32,7 +35,7 @@ class NoUserNamespace(Lacking):
 
 @dataclass(frozen=True)
 class IdRange:
-    """Ids that /etc/subuid or /etc/subgid grants: the first, and how many."""
+    """Ids that may be given to sandboxes: the first, and how many."""
 
     first: int
     count: int
@@ -46,6 +49,27 @@ def parse_granted(text: str, *, names: frozenset[str]) -> IdRange | None:
         if len(parts) == 3 and parts[0] in names and parts[1].isdigit() and parts[2].isdigit():
             ranges.append(IdRange(int(parts[1]), int(parts[2])))
     return max(ranges, key=lambda granted: granted.count, default=None)
+
+
+def choose_ids(mapped: str) -> IdRange:
+    """Which ids root gives to sandboxes, of those its own namespace has.
+
+    ``mapped`` is its uid_map or gid_map: lines of first, first outside, count. A container with a
+    user namespace of its own (``hostUsers: false``) usually has 65,536. Raises NoUserNamespace.
+    """
+    ranges = [IdRange(int(line.split()[0]), int(line.split()[2])) for line in mapped.splitlines()]
+    last = ROOT_FIRST_ID + ID_COUNT
+    if any(one.first <= ROOT_FIRST_ID and last <= one.first + one.count for one in ranges):
+        return IdRange(ROOT_FIRST_ID, ID_COUNT)
+    largest = max(ranges, key=lambda one: one.count, default=IdRange(0, 0))
+    count = min(ID_COUNT, largest.count - _OWN_COUNT)
+    if count < _INSIDE_MIN:
+        raise NoUserNamespace(
+            f"the user namespace of this container has {largest.count} ids in a row, and "
+            f"{_INSIDE_MIN + _OWN_COUNT} are needed",
+            remedy="give it 65536, as Kubernetes and Docker do by default",
+        )
+    return IdRange(largest.first + largest.count - count, count)
 
 
 def make() -> int:
@@ -64,19 +88,18 @@ def make() -> int:
     )
     with holder:
         try:
-            _expect(holder, "made")
+            _expect(holder, "made", remedy=_remedy())
             if mapping is None:
                 _map_as_root(holder.pid)
             else:
                 for command in mapping:
                     _run([command[0], str(holder.pid), *command[1:]])
             _tell(holder)
-            _expect(holder, "closed")
+            _expect(holder, "closed", remedy=container_flags.PROC)
             return os.open(f"/proc/{holder.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise NoUserNamespace(
-                f"user ids cannot be mapped: {error}", remedy=_remedy()
-            ) from error
+            remedy = container_flags.CAPABILITIES if mapping is None else _remedy()
+            raise NoUserNamespace(f"user ids cannot be mapped: {error}", remedy=remedy) from error
         finally:
             holder.kill()
 
@@ -114,7 +137,8 @@ def _mapping_commands() -> list[list[str]]:
 
 def _map_as_root(pid: int) -> None:
     for name in ("uid_map", "gid_map"):
-        Path(f"/proc/{pid}/{name}").write_text(f"0 {ROOT_FIRST_ID} {ID_COUNT}\n", "ascii")
+        ids = choose_ids(Path(f"/proc/self/{name}").read_text("ascii"))
+        Path(f"/proc/{pid}/{name}").write_text(f"0 {ids.first} {ids.count}\n", "ascii")
 
 
 def _run(command: list[str]) -> None:
@@ -124,11 +148,11 @@ def _run(command: list[str]) -> None:
         raise NoUserNamespace(f"{command[0]} failed: {said}", remedy=_remedy())
 
 
-def _expect(holder: subprocess.Popen[str], word: str) -> None:
+def _expect(holder: subprocess.Popen[str], word: str, *, remedy: str) -> None:
     line = holder.stdout.readline() if holder.stdout is not None else ""
     if line.strip() != word:
         said = holder.stderr.read(500).strip() if holder.stderr is not None else ""
-        raise NoUserNamespace(f"no user namespace can be made: {said}", remedy=_remedy())
+        raise NoUserNamespace(f"no user namespace can be made: {said}", remedy=remedy)
 
 
 def _tell(holder: subprocess.Popen[str]) -> None:
@@ -149,4 +173,5 @@ def _remedy() -> str:
             if Path(path).read_text("ascii").strip() == bad:
                 name = path.removeprefix("/proc/sys/").replace("/", ".")
                 return f"allow it with: sudo sysctl {name}={good}; or use Docker"
-    return "run the service as root on the machine itself, or use Docker"
+    flags = "; ".join(container_flags.suspects())
+    return flags or "run the service as root on the machine itself, or use Docker"

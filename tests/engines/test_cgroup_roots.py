@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from execbox_service.engines.bubblewrap import cgroups
+from execbox_service.engines.bubblewrap import cgroup_roots
 
 V1 = """\
 31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw
@@ -20,16 +20,24 @@ V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdele
 
 def test_mounts_are_read_with_every_controller_they_share() -> None:
     """Controllers mounted together are found under each of their names; version 2 under none."""
-    mounts = cgroups.parse_mounts(V1)
+    mounts = cgroup_roots.parse_mounts(V1)
     assert mounts["memory"] == ("/sys/fs/cgroup/memory", "/")
     assert mounts["cpu"] == mounts["cpuacct"] == ("/sys/fs/cgroup/cpu,cpuacct", "/")
     assert mounts[""] == ("/sys/fs/cgroup/unified", "/")
-    assert cgroups.parse_mounts(V2)[""] == ("/sys/fs/cgroup", "/")
+    assert cgroup_roots.parse_mounts(V2)[""] == ("/sys/fs/cgroup", "/")
+
+
+def test_mounts_that_cover_others_are_the_ones_that_count() -> None:
+    """As a group given to a container covers the read-only one that it would have had."""
+    covering = "90 35 0:32 /execbox /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
+    elsewhere = "91 35 0:32 /other /mnt/memory rw,relatime - cgroup cgroup rw,memory\n"
+    mounts = cgroup_roots.parse_mounts(V1 + covering + elsewhere)
+    assert mounts["memory"] == ("/sys/fs/cgroup/memory", "/execbox")
 
 
 def test_own_groups_are_read_for_both_versions() -> None:
     """A path may hold colons; the entry without controllers is version 2's."""
-    own = cgroups.parse_own_groups("4:memory:/a:b\n3:cpu,cpuacct:/\n0::/user.slice/x.scope\n")
+    own = cgroup_roots.parse_own_groups("4:memory:/a:b\n3:cpu,cpuacct:/\n0::/user.slice/x.scope\n")
     assert own == {"memory": "/a:b", "cpu": "/", "cpuacct": "/", "": "/user.slice/x.scope"}
 
 
@@ -48,7 +56,7 @@ def test_own_directory_never_leaves_the_mount(
     place: tuple[str, str], own: str, directory: str
 ) -> None:
     """Whatever part of the tree a mount shows, the directory is below its mount point."""
-    assert cgroups.own_directory(place, own) == directory
+    assert cgroup_roots.own_directory(place, own) == directory
 
 
 def tree(root: Path, groups: dict[str, str], *, processes: dict[str, str]) -> None:
@@ -61,8 +69,8 @@ def tree(root: Path, groups: dict[str, str], *, processes: dict[str, str]) -> No
         (directory / "cgroup.procs").write_text(processes.get(name, ""))
 
 
-def find(root: Path, own: str, *, move: bool = False) -> cgroups.Roots:
-    return cgroups._find_v2((str(root), "/"), {"": own}, move=move)
+def find(root: Path, own: str, *, move: bool = False) -> cgroup_roots.Roots:
+    return cgroup_roots._find_v2((str(root), "/"), {"": own}, move=move)
 
 
 def test_v2_takes_the_nearest_group_that_hands_on_memory_and_pids(tmp_path: Path) -> None:
@@ -82,21 +90,44 @@ def test_v2_divides_a_group_that_is_the_service_s_alone(tmp_path: Path) -> None:
     tree(tmp_path, {"": "", "unit": ""}, processes={"unit": f"{os.getpid()}\n"})
     roots = find(tmp_path, "/unit")
     assert roots.directories == {"memory": str(tmp_path / "unit")}
-    assert not (tmp_path / "unit" / cgroups.SERVICE_LEAF).exists()
+    assert not (tmp_path / "unit" / cgroup_roots.SERVICE_LEAF).exists()
 
 
 def test_v2_service_already_in_its_leaf_uses_the_group_above(tmp_path: Path) -> None:
     """Starting a second time in one process finds what the first time made."""
-    leaf = f"unit/{cgroups.SERVICE_LEAF}"
+    leaf = f"unit/{cgroup_roots.SERVICE_LEAF}"
     tree(tmp_path, {"": "", "unit": "memory pids cpu", leaf: ""}, processes={})
     roots = find(tmp_path, f"/{leaf}", move=True)
     assert roots.directories == {"memory": str(tmp_path / "unit")}
     assert roots.cpu_limited
 
 
+def test_v2_divides_the_top_that_a_container_sees_with_all_processes_in_it(tmp_path: Path) -> None:
+    """An init process beside the service came with it; both move into the leaf."""
+    tree(tmp_path, {"": ""}, processes={"": f"{os.getpid()}\n0\n"})
+    (tmp_path / "cgroup.type").write_text("domain\n")
+    leaf = tmp_path / cgroup_roots.SERVICE_LEAF
+    # What the kernel makes in a new group, plain files do not have.
+    leaf.mkdir()
+    (leaf / "cgroup.procs").write_text("")
+    # The kernel adds to this file; a plain one keeps the last controller that was written.
+    with pytest.raises(cgroup_roots.NoCgroups):
+        find(tmp_path, "/", move=True)
+    assert (leaf / "cgroup.procs").read_text() == str(os.getpid())
+    assert (tmp_path / "cgroup.subtree_control").read_text().startswith("+")
+
+
+def test_v2_leaves_the_machine_s_own_top_alone(tmp_path: Path) -> None:
+    """It has no ``cgroup.type``, and its processes are everybody's."""
+    tree(tmp_path, {"": ""}, processes={"": "1\n2\n"})
+    with pytest.raises(cgroup_roots.NoCgroups):
+        find(tmp_path, "/", move=True)
+    assert not (tmp_path / cgroup_roots.SERVICE_LEAF).exists()
+
+
 def test_v2_without_controllers_says_what_to_do(tmp_path: Path) -> None:
     """No memory controller, no memory_exceeded: that is refused with the remedy."""
     tree(tmp_path, {"": "cpu", "a": "pids"}, processes={"a": "1\n"})
-    with pytest.raises(cgroups.NoCgroups, match="Delegate=yes") as caught:
+    with pytest.raises(cgroup_roots.NoCgroups, match="Delegate=yes") as caught:
         find(tmp_path, "/a")
     assert "memory" in caught.value.found
