@@ -9,6 +9,7 @@
 #   make bench     set up, and measure
 #   make image     build the sandbox image (UPDATE=1: anew, with Debian's security updates)
 #   make image-languages   the same with bash and g++, as execbox-sandbox:languages
+#   make image-standalone   service and sandboxes in one, as execbox:local (docs/deploy.md)
 #   make lock      write the lock files anew (UPGRADE=1: with the newest versions)
 #   make clean     remove what the others made here
 #
@@ -32,7 +33,7 @@ PYTHON_BIN := .venv/bin/python
 PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons image image-languages lock serve check bench clean venv engine
+.PHONY: help demo test test-pythons image image-languages image-standalone lock serve check bench clean venv engine
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -62,6 +63,10 @@ image-languages:
 	@scripts/setup-engine.sh
 	@scripts/build-image.sh languages $(if $(UPDATE),--update)
 
+image-standalone:
+	@scripts/setup-engine.sh
+	@scripts/build-image.sh standalone $(if $(UPDATE),--update)
+
 lock:
 	@scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
@@ -73,7 +78,7 @@ check: venv
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	PATH="$(CURDIR)/.venv/bin:$$PATH" shellcheck scripts/*.sh .ci/run
+	PATH="$(CURDIR)/.venv/bin:$$PATH" shellcheck scripts/*.sh deploy/slurm/*.sbatch .ci/run
 
 bench: venv engine
 	@scripts/setup-python.sh benchmarks
@@ -82,7 +87,7 @@ bench: venv engine
 clean:
 	rm -rf .venv .pythons .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
-	-docker image rm execbox-sandbox:languages execbox-sandbox:local execbox-service:local
+	-docker image rm execbox-sandbox:languages execbox-sandbox:local execbox-service:local execbox:local
 
 venv:
 	@scripts/setup-python.sh

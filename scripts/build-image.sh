@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 #
-# Builds an image: the one functions run in, that one with more languages, or the
-# service's own.
+# Builds an image: the one functions run in, that one with more languages, the
+# service's own, or one with service and sandboxes that needs no Docker socket.
 #
-#   scripts/build-image.sh [sandbox | languages | service] [OPTIONS]
+#   scripts/build-image.sh [sandbox | languages | service | standalone] [OPTIONS]
 #                                                  (default: sandbox)
 #
 #   --tag NAME            what to call it (default execbox-sandbox:local,
-#                         execbox-sandbox:languages, execbox-service:local)
+#                         execbox-sandbox:languages, execbox-service:local,
+#                         execbox:local)
 #   --requirements FILE   packages that functions may import beside those of
 #                         sandbox-image/requirements.lock, as pip takes them;
 #                         wheels only, and the versions of the lock stand
@@ -20,7 +21,8 @@
 # beside a copy of sandbox-image/.
 #
 # The image "languages" is made of an image "sandbox" that is built first; that
-# one's tag is then execbox-sandbox:local, or with --tag NAME-sandbox.
+# one's tag is then execbox-sandbox:local, or with --tag NAME-sandbox. So is the
+# image "standalone", of that one and of execbox-service:local (NAME-service).
 #
 # They start from debian:bookworm-slim, pulled by the digest that is the default
 # of BASE_IMAGE in both Dockerfiles. To renew the digest, put into both what
@@ -64,7 +66,7 @@ mistake() {
 }
 
 usage() {
-    mistake "usage: scripts/build-image.sh [sandbox | languages | service]" \
+    mistake "usage: scripts/build-image.sh [sandbox | languages | service | standalone]" \
         "[--tag NAME] [--requirements FILE] [--update]"
 }
 
@@ -215,17 +217,25 @@ build_sandbox() { # TAG
     build "$1" --build-arg "BASE_IMAGE=$base"
 }
 
-build_languages() { # TAG
-    local sandbox=execbox-sandbox:local
+# What an image that is made of others calls them.
+part() { # sandbox | service
     if [[ -n $named ]]; then
-        sandbox=$named-sandbox
+        printf '%s\n' "$named-$1"
+    else
+        printf '%s\n' "execbox-$1:local"
     fi
+}
+
+build_languages() { # TAG
+    local sandbox
+    sandbox=$(part sandbox)
     build_sandbox "$sandbox"
     build "$1" --build-arg "SANDBOX_IMAGE=$sandbox" \
         --file "$work/context/languages.Dockerfile"
 }
 
 build_service() { # TAG
+    rm -rf "$work/context"
     mkdir -p "$work/context/scripts"
     cp -R "$root/client" "$root/service" "$root/sandbox-image" "$root/requirements" "$work/context"
     cp "$root/pyproject.toml" "$root/README.md" "$root/LICENSE" "$root/.dockerignore" \
@@ -235,13 +245,27 @@ build_service() { # TAG
     build "$1" --build-arg "BASE_IMAGE=$base"
 }
 
+build_standalone() { # TAG
+    local sandbox service id
+    sandbox=$(part sandbox)
+    service=$(part service)
+    build_sandbox "$sandbox"
+    build_service "$service"
+    id=$(docker image inspect --format '{{.Id}}' "$sandbox")
+    rm -rf "$work/context"
+    mkdir "$work/context"
+    cp "$root/deploy/Dockerfile" "$work/context"
+    build "$1" --build-arg "SANDBOX_IMAGE=$sandbox" --build-arg "SERVICE_IMAGE=$service" \
+        --build-arg "SANDBOX_IMAGE_ID=$id"
+}
+
 image=sandbox
 named=
 requirements=
 update=
 while [[ $# -gt 0 ]]; do
     case $1 in
-    sandbox | languages | service) image=$1 ;;
+    sandbox | languages | service | standalone) image=$1 ;;
     --tag)
         named=${2:-}
         [[ -n $named ]] || usage
@@ -276,4 +300,5 @@ case $image in
 sandbox) build_sandbox "${named:-execbox-sandbox:local}" ;;
 languages) build_languages "${named:-execbox-sandbox:languages}" ;;
 service) build_service "${named:-execbox-service:local}" ;;
+standalone) build_standalone "${named:-execbox:local}" ;;
 esac

@@ -23,7 +23,7 @@ from execbox_service.api.app import create_app
 from execbox_service.api.logs import configure_logging, log_serving
 from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.api.server import ends_on_signals, quiet_startup_failure, uvicorn_config
-from execbox_service.engines.bubblewrap.cgroups import NoCgroups, find_roots
+from execbox_service.engines.bubblewrap.cgroup_roots import NoCgroups, find_roots
 from execbox_service.scheduling.offload import leave_collecting_to_us
 from execbox_service.settings import (
     ConfigurationError,
