@@ -29,6 +29,7 @@ from .execution import (
 from .held_job import HeldJob, has_source
 from .job import REHEARSED
 from .live_output import LiveOutput
+from .memory_baseline import MemoryBaseline, slack_bytes
 from .protocol import Kind, StreamClosed, read_frame, write_frame
 from .session_watch import SessionProcess
 from .zygotes import Zygotes
@@ -44,7 +45,6 @@ _SESSION_CPU_S = 10.0**6
 """For the kernel's own limit, which counts over all cells: the supervisor's are closer."""
 _FAMILY_DEADLINE_S = 10.0
 _FAMILY_PAUSE_S = 0.002
-_MEMORY_SLACK_BYTES = 16 * 1024 * 1024
 _REHEARSED_JOB = {"packages": [], "profile": "default", "runner_bytes": 1 << 40, "kept": False}
 _REHEARSED_CALL = {
     "allowance": {
@@ -64,6 +64,10 @@ class Supervisor:
         self._in = service_in
         self._out = service_out
         self._cgroup = meters.find_cgroup()
+        self._memory = MemoryBaseline(
+            self._cgroup,
+            slack=slack_bytes(cpu_count=os.cpu_count() or 1, page_bytes=os.sysconf("SC_PAGE_SIZE")),
+        )
         self._zygotes = Zygotes(
             library_path=library_path,
             service_fds=(service_in, service_out),
@@ -80,8 +84,6 @@ class Supervisor:
         """Whose execution was the last, as long as nobody has looked at what it left."""
         self._tidied = True
         """Whether nothing was left at the last look."""
-        self._memory_bytes = 0
-        self._held_bytes = 0
 
     def serve(self) -> None:
         """Answer frames until the service closes the stream, or a job has left a trace.
@@ -229,19 +231,13 @@ class Supervisor:
 
     def _note_memory(self) -> None:
         """Take what the container holds now, with a new zygote in it, for the baseline."""
-        self._memory_bytes = meters.read_number(self._cgroup.memory_usage)
-        self._held_bytes = self._held_now_bytes()
+        self._memory.take(apart_bytes=self._job.memory_bytes)
 
     def _held_now_bytes(self) -> int:
-        return meters.held_bytes(self._cgroup) - self._job.memory_bytes
+        return self._memory.held_bytes(apart_bytes=self._job.memory_bytes)
 
     def _holds_more_memory(self) -> bool:
-        """Whether memory is held that was not before; file caches, which come and go, aside."""
-        memory_bytes = meters.read_number(self._cgroup.memory_usage)
-        if memory_bytes <= self._memory_bytes + _MEMORY_SLACK_BYTES:
-            return False
-        self._memory_bytes = memory_bytes
-        return self._held_now_bytes() > self._held_bytes + _MEMORY_SLACK_BYTES
+        return self._memory.is_exceeded(apart_bytes=self._job.memory_bytes)
 
     def _answer(
         self, seq: int, execution: Execution, outcome: Outcome, *, reusable: bool, files: bytes

@@ -82,7 +82,68 @@ def test_v2_takes_the_nearest_group_that_hands_on_memory_and_pids(tmp_path: Path
     )
     roots = find(tmp_path, "/a/b/c")
     assert roots.directories == {"memory": str(tmp_path / "a")}
-    assert not roots.cpu_limited
+    # It only looks, but may have what it lacks.
+    assert roots.cpu_limited
+    assert "cpu" not in (tmp_path / "a" / "cgroup.subtree_control").read_text()
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Has a write to ``cgroup.subtree_control`` do among plain files what it does in the kernel:
+    groups below get a controller that this one has. Returns where it was written, in order."""
+    written: list[str] = []
+
+    def write(path: str, text: str) -> None:
+        group = Path(path).parent
+        name = text.removeprefix("+")
+        if name not in (group / "cgroup.controllers").read_text().split():
+            raise FileNotFoundError(path)
+        enabled = group / "cgroup.subtree_control"
+        enabled.write_text(f"{enabled.read_text()} {name}")
+        for below in group.iterdir():
+            if below.is_dir():
+                controllers = below / "cgroup.controllers"
+                controllers.write_text(f"{controllers.read_text()} {name}")
+        written.append(group.name)
+
+    monkeypatch.setattr(cgroup_roots, "_write", write)
+    return written
+
+
+def test_v2_as_root_under_systemd_has_the_cpu_handed_down(
+    tmp_path: Path, kernel: list[str]
+) -> None:
+    """systemd enables cpu only where a unit asks for it; a session's slices have none."""
+    tree(
+        tmp_path,
+        {"": "memory pids", "user.slice": "memory pids", "user.slice/user-0.slice": "memory pids"},
+        processes={},
+    )
+    tree(tmp_path, {"user.slice/user-0.slice/session-1.scope": ""}, processes={})
+    for name in ("user.slice", "user.slice/user-0.slice"):
+        (tmp_path / name / "cgroup.controllers").write_text("memory pids")
+    roots = find(tmp_path, "/user.slice/user-0.slice/session-1.scope", move=True)
+    assert roots.directories == {"memory": str(tmp_path / "user.slice" / "user-0.slice")}
+    assert kernel == [tmp_path.name, "user.slice", "user-0.slice"]
+    assert roots.cpu_limited
+
+
+def test_v2_without_a_cpu_controller_anywhere_is_said_to_bound_no_share(
+    tmp_path: Path, kernel: list[str]
+) -> None:
+    """A kernel may lack it, and a container's own tree need not show it."""
+    tree(tmp_path, {"": "memory pids", "a": ""}, processes={"a": "1\n"})
+    (tmp_path / "cgroup.controllers").write_text("memory pids")
+    (tmp_path / "a" / "cgroup.controllers").write_text("memory pids")
+    assert not find(tmp_path, "/a", move=True).cpu_limited
+    assert kernel == []
+
+
+def test_v2_unit_without_the_cpu_controller_is_said_to_bound_no_share(tmp_path: Path) -> None:
+    """Delegate=yes hands down what the user's own manager has, which may lack cpu."""
+    tree(tmp_path, {"": "", "unit": ""}, processes={"unit": f"{os.getpid()}\n"})
+    (tmp_path / "unit" / "cgroup.controllers").write_text("memory pids")
+    assert not find(tmp_path, "/unit").cpu_limited
 
 
 def test_v2_divides_a_group_that_is_the_service_s_alone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from execbox_runner import execution, meters
+from execbox_runner import execution, memory_baseline, meters
 
 
 def started(code: str) -> subprocess.Popen[bytes]:
@@ -255,3 +255,49 @@ def test_cgroup_figures_are_read_anew_each_time(tmp_path: Path) -> None:
     assert meters.read_number(cgroup.pids) == 2
     (tmp_path / "pids.current").write_text("15\n")
     assert meters.read_number(cgroup.pids) == 15
+
+
+@pytest.mark.parametrize(
+    ("cpu_count", "page_bytes", "slack_mb"), [(1, 4096, 16.25), (2, 4096, 16.5), (64, 4096, 32)]
+)
+def test_slack_of_the_memory_baseline_follows_the_number_of_processors(
+    cpu_count: int, page_bytes: int, slack_mb: float
+) -> None:
+    """The kernel may be 64 pages behind for each; with 64 of them that is 16 MiB."""
+    slack = memory_baseline.slack_bytes(cpu_count=cpu_count, page_bytes=page_bytes)
+    assert slack == slack_mb * 2**20
+
+
+@pytest.mark.parametrize("files", [V1, V2], ids=["v1", "v2"])
+@pytest.mark.parametrize(
+    ("used_mb", "held_mb", "apart_mb", "exceeded"),
+    [
+        pytest.param(10, 10, 0, False, id="exactly the slack"),
+        pytest.param(11, 11, 0, True, id="more than the slack"),
+        pytest.param(40, 3, 0, False, id="file caches"),
+        pytest.param(40, 40, 35, False, id="the job's own source"),
+    ],
+)
+def test_memory_baseline_is_exceeded_by_what_is_held_and_not_by_caches(
+    tmp_path: Path,
+    files: dict[str, str],
+    *,
+    used_mb: int,
+    held_mb: int,
+    apart_mb: int,
+    exceeded: bool,
+) -> None:
+    """Megabytes beyond the baseline, of which it tolerates ten here."""
+    v1 = "memory/memory.stat" in files
+    usage, stat = (
+        ("memory/memory.usage_in_bytes", "memory/memory.stat")
+        if v1
+        else ("memory.current", "memory.stat")
+    )
+    cgroup = cgroup_of(tmp_path, files)
+    baseline = memory_baseline.MemoryBaseline(cgroup, slack=10 * 2**20)
+    baseline.take(apart_bytes=0)
+    (tmp_path / usage).write_text(f"{50_331_648 + used_mb * 2**20}\n")
+    key = "rss" if v1 else "anon"
+    (tmp_path / stat).write_text(f"{key} {23_000 + held_mb * 2**20}\nshmem 0\n")
+    assert baseline.is_exceeded(apart_bytes=apart_mb * 2**20) is exceeded

@@ -127,7 +127,8 @@ def _find_v2(place: tuple[str, str], own: dict[str, str], *, move: bool) -> Root
         directory = os.path.dirname(directory)
     elif _is_ours(directory, at_top=directory == place[0]):
         if not move:
-            return Roots(version=2, directories={"memory": directory})
+            limited = "cpu" in _words(f"{directory}/cgroup.controllers")
+            return Roots(version=2, directories={"memory": directory}, cpu_limited=limited)
         _move_into_leaf(directory)
     while not _has_controllers(directory):
         if directory == place[0] or len(directory) <= 1:
@@ -137,8 +138,33 @@ def _find_v2(place: tuple[str, str], own: dict[str, str], *, move: bool) -> Root
                 remedy=_remedy(directory, container_flags.CGROUPS_V2),
             )
         directory = os.path.dirname(directory)
-    limited = "cpu" in _words(f"{directory}/cgroup.subtree_control")
+    limited = _has_cpu(directory, top=place[0], enable=move)
     return Roots(version=2, directories={"memory": directory}, cpu_limited=limited)
+
+
+def _has_cpu(directory: str, *, top: str, enable: bool) -> bool:
+    """Whether groups below this one have the cpu controller, or may be given it.
+
+    systemd hands memory and pids down to every slice, but cpu only where a unit asks for it; so
+    root enables it, from the nearest group above that has it, unless told not to.
+    """
+    lacking = []
+    while "cpu" not in _words(f"{directory}/cgroup.subtree_control"):
+        if not os.access(f"{directory}/cgroup.subtree_control", os.W_OK):
+            return False
+        lacking.append(directory)
+        if "cpu" in _words(f"{directory}/cgroup.controllers"):
+            break
+        if directory == top:
+            return False
+        directory = os.path.dirname(directory)
+    try:
+        for each in reversed(lacking if enable else []):
+            _write(f"{each}/cgroup.subtree_control", "+cpu")
+    except OSError:
+        # Real-time processes in some group keep the kernel from it.
+        return False
+    return True
 
 
 def _is_ours(directory: str, *, at_top: bool) -> bool:
