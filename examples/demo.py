@@ -108,6 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with LocalService() as service, Client(config=service.config()) as client:
             able = client.capabilities()
             _print_head(able, started_s=time.monotonic() - began_s)
+            for reason in service.engines_not_taken():
+                print(f"Not taken: {reason}\n")
             seen = []
             for one in _look_at_all(client, read_examples(_FUNCTIONS), able):
                 print(row(one), flush=True)

@@ -86,6 +86,13 @@ class LocalService:
         self._log.seek(max(0, size_bytes - max_bytes))
         return self._log.read().decode(errors="replace").strip()
 
+    def engines_not_taken(self) -> list[str]:
+        """Each engine that was looked for first, why it cannot be used here, and what helps."""
+        mark = "not taken: "
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").splitlines()
+        return [line.partition(mark)[2] for line in lines if mark in line]
+
     def _wait_until_ready(self) -> None:
         process = self._process
         with Client(config=self.config()) as client:

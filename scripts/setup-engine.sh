@@ -112,10 +112,14 @@ if [[ -n ${EXECBOX_NO_INSTALL:-} ]]; then
         "Install and start Docker, or unset EXECBOX_NO_INSTALL."
 fi
 if command -v docker >/dev/null && [[ $(id -u) -ne 0 ]]; then
-    give_up "Docker is installed, but its daemon does not answer to you." \
-        "If it is not running:      sudo systemctl start docker   (or start Docker Desktop)" \
-        "If you may not talk to it: sudo usermod -aG docker \"\$USER\", then log in again" \
-        "Its own words:             docker version"
+    said=$(docker version 2>&1 || true)
+    if [[ $said == *"permission denied"* ]]; then
+        give_up "you have no permission to use the Docker socket." \
+            "sudo usermod -aG docker \"\$USER\"    then log in again, or: newgrp docker"
+    fi
+    give_up "Docker is installed, but its daemon does not run." \
+        "sudo systemctl start docker    (or start Docker Desktop)" \
+        "Its own words: ${said##*$'\n'}"
 fi
 if ! can_install; then
     give_up "there is no Docker daemon, and installing one takes root and apt." \

@@ -21,6 +21,10 @@ import pytest
 import pytest_asyncio
 from harness.bench import IMAGE, Bench, started_bench
 
+from execbox_service.engines.base import EngineUnavailable
+from execbox_service.engines.container_spec import container_spec
+from execbox_service.engines.docker.engine import DockerEngine
+from execbox_service.settings import load_settings
 from tests.turns import turn
 
 REQUIRED_BY = "EXECBOX_REQUIRE_DOCKER"
@@ -92,22 +96,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @cache
 def docker_missing() -> str | None:
-    """What is missing for tests on real containers, in words; None where nothing is."""
-    import docker
-    from docker.errors import DockerException, ImageNotFound
-
+    """What is missing for tests on real containers, and what helps; None where nothing is."""
+    settings = load_settings({"engine": "docker", "image": IMAGE})
     try:
-        client = docker.from_env(timeout=10)
-    except DockerException as error:
-        return f"no Docker daemon answers: {error}"
-    try:
-        client.images.get(IMAGE)
-    except ImageNotFound:
-        return f"the Docker daemon has no image {IMAGE}: build it with 'make image'"
-    except DockerException as error:
-        return f"the Docker daemon does not answer: {error}"
-    finally:
-        client.close()
+        DockerEngine(container_spec(settings)).look()
+    except EngineUnavailable as error:
+        return str(error)
     return None
 
 

@@ -15,7 +15,11 @@ import pytest
 
 SCRIPT: Final = Path(__file__).resolve().parents[1] / "scripts" / "setup-engine.sh"
 REAL: Final = ("bash", "sleep", "setsid", "nohup", "tail", "cat", "chmod", "touch", "ln")
-DOCKER: Final = 'test -e "$STATE/daemon" && echo 26.1.5'
+DOCKER: Final = """
+test -e "$STATE/daemon" && { echo 26.1.5; exit; }
+test -z "$FORBIDDEN" || echo "permission denied while trying to connect to the docker API" >&2
+exit 1
+"""
 DOCKERD: Final = 'touch "$STATE/daemon"; exec sleep 1'
 APT_GET: Final = """
 case $1 in install) ;; *) exit 0 ;; esac
@@ -119,7 +123,8 @@ def test_setup_as_root_installs_what_is_missing_and_no_more(
     [
         (1000, ("dockerd",), {}, "the docker command is missing"),
         (1000, (), {}, "there is no Docker daemon, and installing one takes root"),
-        (1000, ("docker", "dockerd"), {}, "its daemon does not answer to you"),
+        (1000, ("docker", "dockerd"), {}, "sudo systemctl start docker"),
+        (1000, ("docker", "dockerd"), {"FORBIDDEN": "1"}, "sudo usermod -aG docker"),
         (1000, (), {"DOCKER_HOST": "tcp://h:1"}, "the docker command is missing"),
         (0, ("docker",), {"DOCKER_HOST": "tcp://h:1"}, "no Docker daemon answers at DOCKER_HOST"),
         (0, ("dockerd",), {"EXECBOX_NO_INSTALL": "1"}, "the docker command is missing"),

@@ -102,13 +102,7 @@ class Runtime:
         self.metrics.watch(self._pool, slots if self._part.slots is None else None)
         self._pool.start()
         try:
-            await selftest.prove(
-                self._pool,
-                selftest.Expected(
-                    memory_limit_bytes=self._spec.memory_bytes(self._spec.memory_mb),
-                    open_file_count=self._spec.open_file_count,
-                ),
-            )
+            await self._prove(self._pool, engine_name=facts.engine)
         except BaseException:
             await self.stop()
             raise
@@ -116,6 +110,23 @@ class Runtime:
         self._sweeper = asyncio.create_task(self._keep_clean(self._engine))
         self._looker = asyncio.create_task(self._look_after(self._pool))
         logger.info("engine %s ready, image %s", facts.engine, facts.image)
+
+    async def _prove(self, pool: Pool, *, engine_name: str) -> None:
+        expected = selftest.Expected(
+            memory_limit_bytes=self._spec.memory_bytes(self._spec.memory_mb),
+            open_file_count=self._spec.open_file_count,
+        )
+        try:
+            await selftest.prove(pool, expected)
+        except ServiceFailure as failure:
+            if pool.trouble is None:
+                raise
+            # Whoever starts a service has sent nothing that could be sent again.
+            raise ServiceFailure(
+                ErrorCode.ENGINE_UNAVAILABLE,
+                f"the engine {engine_name} answers, but makes no sandbox: {pool.trouble}. "
+                "'execbox doctor' says what is there and how to get what is missing.",
+            ) from failure
 
     async def stop(self) -> None:
         """Remove every container of this service."""

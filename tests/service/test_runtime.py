@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from execbox_service.engines.base import EngineUnavailable
+from execbox_service.failures import ServiceFailure
 from execbox_service.runtime import Runtime
 from execbox_service.sandboxes.pool import Pool
 from execbox_service.settings import load_settings
@@ -113,3 +114,23 @@ async def test_capabilities_give_the_operators_limits_and_lower_defaults_to_them
     assert able.limits_default["cpu_time_s"] == 1.5
     assert able.limits_default["memory_mb"] == 128
     assert able.limits_default["stdout_bytes"] < 2**20
+
+
+async def test_start_where_no_sandbox_can_be_made_says_why_to_the_operator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Podman refused each container, and the service said to send it again later."""
+    monkeypatch.setattr("execbox_service.sandboxes.pool._BACKOFF_MIN_S", 0.02)
+    found = FakeEngine(unavailable="the Docker daemon: no such profile")
+
+    async def choose(*_ignored: object) -> tuple[FakeEngine, object]:
+        return found, FACTS
+
+    monkeypatch.setattr("execbox_service.runtime.choose_engine", choose)
+    runtime = Runtime(load_settings({}))
+    with pytest.raises(ServiceFailure) as failure:
+        await runtime.start()
+    assert "the engine fake answers, but makes no sandbox" in failure.value.message
+    assert "no such profile" in failure.value.message
+    assert "execbox doctor" in failure.value.message
+    assert "again" not in failure.value.message

@@ -31,6 +31,7 @@ from execbox_service.engines.base import (
 from execbox_service.engines.container_spec import ContainerSpec
 from execbox_service.engines.docker import container_names
 from execbox_service.engines.docker.attach import AttachedStream
+from execbox_service.engines.docker.connection import connect
 from execbox_service.engines.docker.policy import (
     LABEL,
     PACKAGES_PATH,
@@ -43,14 +44,12 @@ from execbox_service.runner_frames import Fault, Ready, SupervisorFrame
 logger = logging.getLogger(__name__)
 
 _READY_S = 30.0
-_API_TIMEOUT_S = 30
 _ENGINE_THREAD_COUNT = 8
 _ABANDONED_S = 60
 _GONE_S, _GONE_LOOK_S = 10.0, 0.05
 _HOLDER_AGE_MAX_S = 600
 """Well before a supervisor that hears nothing ends by itself."""
 _OOM_EVENT_DELAY_S = 0.3
-_NO_RAW_STREAM = ("https:", "http+docker://ssh", "http+docker://localnpipe")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -151,18 +150,7 @@ class DockerEngine:
         return any(self._is_ours(one, name=_name_of(one)) for one in found)
 
     def _connect(self) -> None:
-        base_url = self._spec.docker_host
-        self._api = (
-            docker.APIClient(base_url=base_url, version="auto", timeout=_API_TIMEOUT_S)
-            if base_url
-            else docker.from_env(version="auto", timeout=_API_TIMEOUT_S).api
-        )
-        if self._api.base_url.startswith(_NO_RAW_STREAM):
-            raise EngineUnavailable(
-                "containers are spoken to over the daemon's attach stream, which needs a plain "
-                "unix or tcp address: forward a TLS or ssh daemon's socket to this machine, such "
-                "as with: ssh -L /run/execbox-docker.sock:/var/run/docker.sock HOST"
-            )
+        self._api = connect(self._spec.docker_host)
         try:
             self._image_id = self._client.inspect_image(self._spec.image)["Id"]
         except ImageNotFound as error:
@@ -380,4 +368,6 @@ def _name_of(container: dict[str, Any]) -> str:
 
 def _short(error: Exception) -> str:
     text = str(error).replace("\n", " ")
-    return f"the Docker daemon: {text[:300]}"
+    full = "no space left on device" in text
+    remedy = "; the disk of its data root is full: docker system prune" if full else ""
+    return f"the Docker daemon: {text[:300]}{remedy}"

@@ -1,0 +1,52 @@
+"""Connecting to a Docker daemon that can run sandboxes, or saying what is in the way."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import docker
+from docker.errors import DockerException
+from docker.utils import kwargs_from_env
+
+from execbox_service.engines.base import EngineUnavailable
+from execbox_service.engines.docker.obstacles import unreachable, unsuitable
+from execbox_service.engines.docker.surroundings import ask, look_around
+
+_API_TIMEOUT_S: Final = 30
+_NO_RAW_STREAM: Final = ("https:", "http+docker://ssh", "http+docker://localnpipe")
+
+
+def connect(address: str | None) -> docker.APIClient:
+    """A client of the daemon there, or of Docker's own default; the caller closes it.
+
+    Blocks. Raises Lacking with what helps, EngineUnavailable, or what the SDK raises.
+    """
+    chosen = address or kwargs_from_env().get("base_url")
+    try:
+        client = _client(address)
+    except DockerException as error:
+        lacking = unreachable(look_around(chosen))
+        if lacking is None:
+            raise
+        raise lacking from error
+    try:
+        if client.base_url.startswith(_NO_RAW_STREAM):
+            raise EngineUnavailable(
+                "containers are spoken to over the daemon's attach stream, which needs a plain "
+                "unix or tcp address: forward a TLS or ssh daemon's socket to this machine, such "
+                "as with: ssh -L /run/execbox-docker.sock:/var/run/docker.sock HOST"
+            )
+        lacking = unsuitable(ask(client))
+        if lacking is not None:
+            raise lacking
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _client(address: str | None) -> docker.APIClient:
+    if address:
+        return docker.APIClient(base_url=address, version="auto", timeout=_API_TIMEOUT_S)
+    client: docker.APIClient = docker.from_env(version="auto", timeout=_API_TIMEOUT_S).api
+    return client
