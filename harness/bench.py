@@ -24,7 +24,7 @@ from execbox_service.settings import Settings, load_settings
 from harness.docker_daemon import docker_client
 from harness.local_service import free_port
 
-IMAGE = "execbox-sandbox:local"
+IMAGE = "execbox-sandbox:hosts"
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from typing import Any
 from execbox.wire import ErrorCode, Isolation
 from execbox_service.engines.base import Engine, EngineUnavailable, Sandbox
 from execbox_service.failures import ServiceFailure
+from execbox_service.sandboxes.creating_count import COUNT_MIN, CreatingCount
 from execbox_service.sandboxes.pool_size import PoolSize
 
 logger = logging.getLogger(__name__)
 
-_CREATING_MAX = 2
-"""More at once do not make more a second: the daemon takes its locks one after another."""
+_CREATING_MAX = 8
+"""The most that are made at once: as many calls to the engine go on beside each other."""
 _REFILL_DELAY_S = 0.02
 """Making a container costs a quarter of a core-second; the job just leased goes first."""
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.5, 10.0
@@ -100,8 +101,9 @@ class Pool:
         self.size = PoolSize(
             count_min=limits.warm_count,
             count_max=limits.warm_count_max,
-            creating_max=_CREATING_MAX,
+            creating_max=COUNT_MIN,
         )
+        self._creating = CreatingCount(count_max=_CREATING_MAX)
         self._behind_since_s: float | None = None
         self._creating_count = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -272,7 +274,9 @@ class Pool:
         if self._stopped or self._backing_off:
             return
         wanted = self.size.target_count + len(self._waiting) - len(self._warm)
-        while self._creating_count < min(_CREATING_MAX, wanted):
+        if wanted < self._creating.count:
+            self._creating.rest()
+        while self._creating_count < min(self._creating.count, wanted):
             self._creating_count += 1
             self._spawn(self._create())
 
@@ -289,7 +293,11 @@ class Pool:
         else:
             self.trouble = None
             self.counts.made += 1
-            self.size.made(took_s=time.monotonic() - begun_s)
+            now_s = time.monotonic()
+            self.size.made(took_s=now_s - begun_s)
+            if self._creating_count >= self._creating.count:
+                self._creating.ready(now_s=now_s)
+            self.size.creating_max = self._creating.count
             self._failed_count = 0
             self._backoff_s = 0.0
             self._arrived(sandbox)

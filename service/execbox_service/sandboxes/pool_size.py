@@ -13,10 +13,10 @@ class PoolSize:
     """The number aimed at, between two bounds, and how fast sandboxes can be made."""
 
     def __init__(self, *, count_min: int, count_max: int, creating_max: int) -> None:
-        """``creating_max`` is how many are made at the same time."""
         self._count_min = count_min
         self._count_max = max(count_min, count_max)
-        self._creating_max = creating_max
+        self.creating_max = creating_max
+        """How many are made at the same time, where all are needed."""
         self._spare_count = count_min
         """The fewest that were left after a lease since the last time it settled."""
         self._settled_s = 0.0
@@ -26,7 +26,7 @@ class PoolSize:
     @property
     def refill_per_s(self) -> float | None:
         """How many can be made a second, from how long the last ones took; None before any was."""
-        return None if self._making_s is None else self._creating_max / self._making_s
+        return None if self._making_s is None else self.creating_max / self._making_s
 
     def made(self, *, took_s: float) -> None:
         """One has become ready after this time, at least a millisecond."""

@@ -44,7 +44,8 @@ from execbox_service.runner_frames import Fault, Ready, SupervisorFrame
 logger = logging.getLogger(__name__)
 
 _READY_S = 30.0
-_ENGINE_THREAD_COUNT = 8
+_ENGINE_THREAD_COUNT = 16
+"""As many as the pool makes at once, and as many that remove."""
 _ABANDONED_S = 60
 _GONE_S, _GONE_LOOK_S = 10.0, 0.05
 _HOLDER_AGE_MAX_S = 600
