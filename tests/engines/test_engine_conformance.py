@@ -264,7 +264,7 @@ async def test_determinism_is_checked_under_another_clock_and_hash_seed(any_benc
         ("def main_solution(): return list({'a', 'b', 'c', 'd', 'e', 'f', 'g'})", "hash_seed"),
         ("def main_solution(): return sum(range(10))", None),
     ):
-        response = await any_bench.request(body, [{}], checks=checks)
+        response = await any_bench.request(body, [{"args": []}], checks=checks)
         (ended,) = response.executions
         assert ended.determinism is not None
         if cause == "clock" and not has_clock:
