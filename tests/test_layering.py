@@ -38,11 +38,14 @@ EXTRA_ONLY: Final = {
 """Packages that the base install does not have."""
 PACKAGE_HOMES: Final = {
     "docker": ("engines/docker/*.py", "gate/allowed_bodies.py"),
-    "fastapi": ("api/*.py", "api/compat/*.py", "main.py"),
-    "starlette": ("api/*.py", "api/compat/*.py", "main.py"),
+    "fastapi": ("api/*.py", "api/compat/*.py", "api/page/*.py", "main.py"),
+    "starlette": ("api/*.py", "api/compat/*.py", "api/page/*.py", "main.py"),
     "uvicorn": ("api/*.py", "main.py", "workers/worker.py"),
     "pydantic_settings": ("settings.py",),
-    "prometheus_client": ("metrics.py", "api/*.py", "workers/front.py", "workers/metric_sums.py"),
+    "prometheus_client": (
+        *("metrics.py", "api/*.py", "api/page/*.py"),
+        *("workers/front.py", "workers/metric_sums.py"),
+    ),
     "httpx": (),
 }
 """Where in the service each package that may be exchanged is known."""

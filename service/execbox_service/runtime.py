@@ -27,7 +27,7 @@ from execbox_service.operations.session_room import OwnSessionRoom, SessionRoom
 from execbox_service.operations.sessions import Sessions
 from execbox_service.sandboxes import selftest
 from execbox_service.sandboxes.pool import Pool, PoolLimits
-from execbox_service.scheduling.admission import Admission
+from execbox_service.scheduling.admission import Admission, KeyQueue
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.slots import Slots
 from execbox_service.settings import Settings
@@ -66,6 +66,7 @@ class Runtime:
         self._engine: Engine | None = None
         self._pool: Pool | None = None
         self.metrics = Metrics()
+        self._admission: Admission | None = None
         self._backend: Backend | None = None
         self._sessions: Sessions | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -82,7 +83,11 @@ class Runtime:
                 f"{error}. 'execbox doctor' says what is there and how to get what is missing.",
             ) from error
         self._pool = Pool(self._engine, _pool_limits(self._settings, self._part))
-        slots = self._part.slots or admission_of(self._settings)
+        slots: Slots
+        if self._part.slots is None:
+            slots = self._admission = admission_of(self._settings)
+        else:
+            slots = self._part.slots
         self._backend = Backend(
             slots,
             self._pool,
@@ -163,6 +168,11 @@ class Runtime:
     async def exposition(self) -> bytes:
         """The metrics in Prometheus' text format."""
         return self.metrics.render()
+
+    def key_queues(self) -> list[KeyQueue]:
+        """The keys that wait for a slot or hold one; none before it is started, or where slots
+        come from elsewhere."""
+        return self._admission.key_queues if self._admission is not None else []
 
     @property
     def waiting_count(self) -> int:

@@ -157,6 +157,14 @@ class Settings(BaseSettings):
         )
     )
     docs_enabled: bool = Field(default=True, description="Serve /docs and /openapi.json.")
+    page_enabled: bool = Field(
+        default=True, description="Serve the page at / to browsers (docs/page.md)."
+    )
+    live_keys: Annotated[tuple[str, ...], *CommaSeparated] = Field(
+        default=(),
+        description="Names of API keys that see the queue of every key on the page, separated by "
+        "commas; * for all. Each sees its own.",
+    )
 
     compat: Annotated[tuple[Contract, ...], NoDecode, BeforeValidator(_contracts)] = Field(
         default=COMPAT_CONTRACTS,
@@ -359,6 +367,17 @@ class Settings(BaseSettings):
         names = [name for name, _ in self.api_key_hashes]
         if len(names) != len(set(names)):
             raise ValueError("two API keys have the same name; give each a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _live_keys_known(self) -> Self:
+        names = {name for name, _ in self.api_key_hashes} | {"*"}
+        for name in self.live_keys:
+            if name not in names:
+                raise ValueError(
+                    f"{ENV_PREFIX}LIVE_KEYS names the key {_shown(name)}, which "
+                    f"{ENV_PREFIX}API_KEY_HASHES does not have; add it there, or leave it out"
+                )
         return self
 
     @model_validator(mode="after")

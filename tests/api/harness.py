@@ -35,6 +35,7 @@ from execbox_service.main import uvicorn_config
 from execbox_service.metrics import Metrics
 from execbox_service.operations.registry import Operation
 from execbox_service.operations.sessions import Sessions
+from execbox_service.scheduling.admission import KeyQueue
 from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings, load_settings
 
@@ -54,6 +55,7 @@ class FakeRuntime:
     cancelled: int = 0
     answer: Any = None
     metrics: Metrics = field(default_factory=Metrics)
+    queues: list[KeyQueue] = field(default_factory=list)
 
     async def start(self) -> None:
         self.started += 1
@@ -141,6 +143,9 @@ class FakeRuntime:
                 "queue_time_s": 0.0,
             }
         )
+
+    def key_queues(self) -> list[KeyQueue]:
+        return self.queues
 
     def readiness(self) -> Readiness:
         return Readiness(ready=self.ready, reason=None if self.ready else "no engine")

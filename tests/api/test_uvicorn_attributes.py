@@ -214,7 +214,9 @@ CALLBACKS = [
     "on_headers_complete",
     "on_message_complete",
 ]
-OTHER_CALLBACKS = {"on_response_complete", "send_400_response"}
+# That the server calls ``shutdown`` of each connection when it stops is what the stream of
+# test_page_live.py shows.
+OTHER_CALLBACKS = {"on_response_complete", "send_400_response", "shutdown"}
 
 
 def complaint(name: str, promise: str) -> str:

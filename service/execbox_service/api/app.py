@@ -24,11 +24,15 @@ from execbox_service.api.docs_page import add_docs_page
 from execbox_service.api.error_responses import routing_failure
 from execbox_service.api.key_limits import KeyCounts, KeyLimits
 from execbox_service.api.openapi import describe
+from execbox_service.api.page.live import Live, Watched
+from execbox_service.api.page.live_stream import add_live_stream
+from execbox_service.api.page.routes import add_page
 from execbox_service.api.request_guard import Edge
 from execbox_service.api.routes import Services, add_routes
 from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.api.session_routes import add_session_routes
 from execbox_service.failures import ServiceFailure
+from execbox_service.operations.registry import OPERATIONS
 from execbox_service.scheduling.memory import Memory
 from execbox_service.scheduling.offload import collect_now_and_then
 from execbox_service.settings import Settings
@@ -58,11 +62,14 @@ def create_app(
         except ServiceFailure as failure:
             app.state.startup_failure = failure
             raise
-        collector = asyncio.create_task(collect_now_and_then(lambda: all_memory.held_bytes))
+        tasks = [asyncio.create_task(collect_now_and_then(lambda: all_memory.held_bytes))]
+        if live is not None:
+            tasks.append(asyncio.create_task(live.run()))
         try:
             yield
         finally:
-            collector.cancel()
+            for task in tasks:
+                task.cancel()
             await runtime.stop()
 
     all_memory = memory_of(settings) if memory is None else memory
@@ -82,6 +89,9 @@ def create_app(
     app.openapi = functools.partial(  # type: ignore[method-assign]
         describe, app, settings, others=requests_described(settings)
     )
+    if settings.page_enabled:
+        # Before what else answers at /.
+        add_page(app)
     add_routes(
         app,
         Services(settings=settings, runtime=runtime, bodies=Bodies(settings), memory=all_memory),
@@ -89,6 +99,9 @@ def create_app(
     add_batch_route(app)
     add_session_routes(app)
     add_compat_routes(app, settings)
+    live = _live(settings, runtime) if settings.page_enabled else None
+    if live is not None:
+        add_live_stream(app, live, settings)
     if settings.docs_enabled:
         add_docs_page(app)
     app.add_middleware(
@@ -110,6 +123,19 @@ def memory_of(settings: Settings) -> Memory:
     """The memory that requests of one process may hold."""
     several_keys = len(settings.api_key_hashes) > 1
     return Memory(bytes_max=settings.bodies_bytes_max, several_keys=several_keys)
+
+
+def _live(settings: Settings, runtime: ExecutionRuntime) -> Live:
+    return Live(
+        Watched(
+            exposition=runtime.exposition,
+            readiness=runtime.readiness,
+            queues=runtime.key_queues,
+            paths=frozenset(operation.path for operation in OPERATIONS.values()),
+        ),
+        # Each of several workers would ask all the others, every two seconds.
+        always=settings.worker_count == 1,
+    )
 
 
 async def _as_our_failure(request: Request, error: Exception) -> Response:

@@ -46,6 +46,9 @@ _T = TypeVar("_T")
 class Connection(Protocol):
     """What the application needs of the connection itself."""
 
+    def is_stopping(self) -> bool:
+        """Whether the service stops, and waits for this request to end."""
+
     def claim(self) -> None:
         """Keep the connection until its request is answered: its caller has a valid key."""
 

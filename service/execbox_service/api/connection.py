@@ -65,6 +65,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._deaf = False
         self._running: RequestResponseCycle | None = None
         self._refusal: RequestFailed | None = None
+        self._stopping = False
 
     # -- the connection
 
@@ -104,6 +105,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._unparsed_bytes += len(data)
             if self._unparsed_bytes > self.execbox.header_bytes_max and not self._deaf:
                 self._refuse(HeadersTooLarge(self.execbox.header_bytes_max))
+
+    def shutdown(self) -> None:
+        self._stopping = True
+        super().shutdown()
 
     def _idle(self) -> bool:
         return self._in_headers and (self.cycle is None or self.cycle.response_complete)
@@ -190,6 +195,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def take_over_deadline(self) -> None:
         self._stop_receiving()
+
+    def is_stopping(self) -> bool:
+        return self._stopping
 
     def peer_has_left(self) -> bool:
         if self.transport.is_closing():

@@ -27,6 +27,7 @@ from execbox_service.api.bodies import CONNECTION_STATE_KEY, ClientGone, Connect
 from execbox_service.api.error_responses import error_response, internal_error, shutting_down
 from execbox_service.api.key_limits import KeyLimited, KeyLimits
 from execbox_service.api.logs import ACCESS_LOGGER, request_id
+from execbox_service.api.page.paths import is_page_file
 from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
 from execbox_service.metrics import Metrics
 from execbox_service.scheduling.caller import Caller
@@ -123,7 +124,7 @@ class Edge:
         scope, record = exchange.scope, exchange.record
         try:
             _check_host(scope, self._settings)
-            if scope["path"] not in OPEN_PATHS:
+            if not self._is_open(scope):
                 record.principal = authenticate(scope["headers"], settings=self._settings)
                 _claim(scope)
             # Not before: which paths there are is no business of a caller without a key.
@@ -152,6 +153,10 @@ class Edge:
                 "unhandled %s\n%s", type(error).__name__, stack_of(error)
             )
             await exchange.fail(internal_error(record.request_id))
+
+    def _is_open(self, scope: Scope) -> bool:
+        """Whether it is answered without a key. The page is: it asks for one."""
+        return scope["path"] in OPEN_PATHS or (self._settings.page_enabled and is_page_file(scope))
 
     def _counted(self, scope: Scope, record: Record) -> AbstractContextManager[None]:
         """Only what asks for work counts: a key over its limits may still ask what they are."""

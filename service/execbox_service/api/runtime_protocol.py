@@ -8,6 +8,7 @@ from execbox.wire import Capabilities, Readiness
 from execbox_service.metrics import Metrics
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
 from execbox_service.operations.sessions import LiveSessions
+from execbox_service.scheduling.admission import KeyQueue
 from execbox_service.scheduling.caller import Caller
 
 __all__ = ["ExecutionRuntime"]
@@ -43,6 +44,10 @@ class ExecutionRuntime(Protocol):
 
     async def exposition(self) -> bytes:
         """The metrics of the whole service, in Prometheus' text format."""
+
+    def key_queues(self) -> list[KeyQueue]:
+        """The keys that wait for a slot or hold one, in the whole service: now, or when
+        ``exposition`` was last asked for. None before it is started."""
 
     def readiness(self) -> Readiness:
         """Whether executions can run now, without asking anything that may block."""

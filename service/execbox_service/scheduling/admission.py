@@ -22,7 +22,7 @@ from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.fair_share import FairQueue
 from execbox_service.scheduling.retry_times import RetryTimes
 
-__all__ = ["Admission", "Demand", "Reservation"]
+__all__ = ["Admission", "Demand", "KeyQueue", "Reservation"]
 
 _ALONE_MAX_S = 1.0
 """How long other executions are kept from beginning for one that is to run alone: while the slots
@@ -61,6 +61,15 @@ class Demand:
     """Whether a job waits that is to run alone, or that has held a slot before."""
     lanes: tuple[tuple[str, str], ...]
     """Key and lane of what waits else: two at most, however many there are."""
+
+
+@dataclass(frozen=True)
+class KeyQueue:
+    """How many jobs of one API key wait for a slot, and how many have one."""
+
+    key: str
+    waiting_count: int
+    running_count: int
 
 
 @dataclass
@@ -133,6 +142,19 @@ class Admission:
     @property
     def active_count(self) -> int:
         return self._active_count
+
+    @property
+    def key_queues(self) -> list[KeyQueue]:
+        """The keys that wait for a slot or hold one. Those that are to run alone wait in a line of
+        their own and are not counted."""
+        return [
+            KeyQueue(
+                name,
+                len(key.again) + sum(map(len, key.lanes.values())),
+                running_count=key.held_count,
+            )
+            for name, key in self._keys.items()
+        ]
 
     @contextlib.asynccontextmanager
     async def slot(

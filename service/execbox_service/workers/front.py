@@ -23,6 +23,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from execbox_service.api.logs import log_serving
 from execbox_service.metrics import SlotState
 from execbox_service.runtime import admission_of
+from execbox_service.scheduling.admission import KeyQueue
 from execbox_service.settings import Settings
 from execbox_service.workers.board import Board, board_keys
 from execbox_service.workers.handing_out import HandingOut
@@ -221,6 +222,10 @@ class Front:
                 self._sums.keep(number, said.result())
         self._sums.keep(0, as_json(self._own.collect()))
         return self._sums.exposition(self._of_the_whole()).decode()
+
+    def key_queues(self) -> list[KeyQueue]:
+        """The keys that wait for a slot or hold one."""
+        return self._ledger.admission.key_queues
 
     def _of_the_whole(self) -> list[Metric]:
         ready = GaugeMetricFamily("execbox_workers_ready", "Processes that answer requests")

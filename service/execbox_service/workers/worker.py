@@ -26,6 +26,7 @@ from execbox_service.api.logs import configure_logging
 from execbox_service.api.server import ends_on_signals, quiet_startup_failure, uvicorn_config
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
 from execbox_service.runtime import Part, Runtime
+from execbox_service.scheduling.admission import KeyQueue
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.memory import Memory
 from execbox_service.scheduling.offload import leave_collecting_to_us
@@ -137,6 +138,7 @@ class _Front:
             give_back=lambda number: self.send("back", number),
         )
         self._expositions: dict[int, asyncio.Future[str]] = {}
+        self.key_queues: list[KeyQueue] = []
 
     def send(self, kind: str, *values: object) -> None:
         """Nothing where the front is not there yet, or no more."""
@@ -156,8 +158,9 @@ class _Front:
         finally:
             del self._expositions[number]
 
-    def exposed(self, number: int, text: str) -> None:
-        """What ``exposition`` waits for."""
+    def exposed(self, number: int, text: str, queues: list[tuple[str, int, int]]) -> None:
+        """What ``exposition`` waits for, and the queues at that time."""
+        self.key_queues = [KeyQueue(*each) for each in queues]
         future = self._expositions.get(number)
         if future is not None and not future.done():
             future.set_result(text)
@@ -218,6 +221,9 @@ class _WorkerRuntime:
 
     async def exposition(self) -> bytes:
         return await self.front.exposition()
+
+    def key_queues(self) -> list[KeyQueue]:
+        return self.front.key_queues
 
     def readiness(self) -> Readiness:
         return self.front.readiness or self.own.readiness()

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
 from execbox_service.failures import Overloaded
+from execbox_service.scheduling.admission import KeyQueue
 from execbox_service.scheduling.caller import Caller
 from execbox_service.workers.ledger import Ask, Ledger
 from execbox_service.workers.link import Link, Message, open_link
@@ -32,6 +33,8 @@ class _Front(Protocol):
     def closed(self, worker: WorkerProcess, peer: str) -> None: ...
 
     async def exposition(self) -> str: ...
+
+    def key_queues(self) -> list[KeyQueue]: ...
 
 
 class WorkerProcess:
@@ -188,7 +191,11 @@ class WorkerProcess:
             (self.failure,) = values
 
     async def _expose(self, number: int) -> None:
-        self._send("exposed", number, await self._front.exposition())
+        text = await self._front.exposition()
+        queues = [
+            (each.key, each.waiting_count, each.running_count) for each in self._front.key_queues()
+        ]
+        self._send("exposed", number, text, queues)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
