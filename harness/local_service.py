@@ -36,6 +36,9 @@ class LocalService:
     ServiceDidNotStart.
     """
 
+    program: tuple[str, ...] = ("-m", "execbox", "serve")
+    """What of Python's is started; the settings are in its environment."""
+
     def __init__(self, **settings: str) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         self._settings = settings
@@ -55,10 +58,11 @@ class LocalService:
 
     def __enter__(self) -> Self:
         environment = {name: value for name, value in os.environ.items() if name not in _OURS}
-        environment |= {f"EXECBOX_{name.upper()}": text for name, text in self._settings.items()}
+        settings = self._settings | {"port": self.url.rpartition(":")[2]}
+        environment |= {f"EXECBOX_{name.upper()}": text for name, text in settings.items()}
         # In a session of its own, so that Ctrl-C reaches only us, and we end it in order.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "execbox", "serve", "--port", self.url.rpartition(":")[2]],
+            [sys.executable, *self.program],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
