@@ -86,6 +86,8 @@ def live_service(
         "image": settings.image,
         "port": str(settings.port),
         "pool_size": "2",
+        # However many cores there are: what is measured of the service is of its one process.
+        "workers": "1",
     }
     instance = instance_of(settings)
     with tempfile.TemporaryFile("w+") as log:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -139,7 +141,7 @@ async def test_batch_goes_on_when_a_worker_is_killed() -> None:
         assert sorted(map(int, ids)) == list(range(600))
         wait_until(lambda: len(service.worker_pids()) == 2)
         assert min(before) not in service.worker_pids()
-        assert "SIGKILL and is started again" in service.text()
+        assert "SIGKILL and is started again in" in service.text()
 
 
 def test_worker_that_dies_frees_its_slots_and_its_keys_requests() -> None:
@@ -209,3 +211,24 @@ def test_workers_end_when_the_front_is_killed() -> None:
         service.process.kill()
         service.process.wait()
         wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+
+
+def test_service_whose_workers_cannot_start_says_why_once_and_ends() -> None:
+    """As one process does: exit code 1, and a sentence."""
+    environment = os.environ | {
+        "EXECBOX_WORKERS": "2",
+        "EXECBOX_ENGINE": "docker",
+        "EXECBOX_DOCKER_HOST": "tcp://127.0.0.1:1",
+        "EXECBOX_PORT": "0",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "execbox", "serve"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.count("execbox: cannot start: nothing here can isolate a function") == 1
+    assert "Traceback" not in ended.stderr

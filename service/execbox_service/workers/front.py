@@ -130,6 +130,24 @@ class Front:
         backoff_s = 0.0
         while not self._ending.is_set():
             began_s = time.monotonic()
+            ended_with = await self._one_life(number, folder)
+            if self._has_failed_to_start(number, ended_with) or self._ending.is_set():
+                return
+            self._restart_count += 1
+            lived = time.monotonic() - began_s >= _LIVED_S
+            backoff_s = 0.0 if lived else min(max(_BACKOFF_MIN_S, 2 * backoff_s), _BACKOFF_MAX_S)
+            logger.error(
+                "worker %d ended with %s and is started again in %g s",
+                number,
+                ended_with,
+                backoff_s,
+            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), timeout=backoff_s or 0.01)
+
+    async def _one_life(self, number: int, folder: str) -> str:
+        """Start a worker and see to it until it has ended; how it did, in words."""
+        try:
             worker = await WorkerProcess.start(
                 self._command,
                 board_fd=self._board_fd,
@@ -137,26 +155,14 @@ class Front:
                 front=self,
                 ledger=self._ledger,
             )
-            self._workers[number] = worker
-            if self._ending.is_set():
-                worker.drain()
-            await self._until_ended(worker)
-            await self._clear(worker)
-            if self._failed_to_start(worker):
-                return
-            if self._ending.is_set():
-                return
-            self._restart_count += 1
-            lived = time.monotonic() - began_s >= _LIVED_S
-            backoff_s = 0.0 if lived else min(max(_BACKOFF_MIN_S, 2 * backoff_s), _BACKOFF_MAX_S)
-            logger.error(
-                "worker %d ended with %s and is started again%s",
-                number,
-                worker.exit_text,
-                f" in {backoff_s:g} s" if backoff_s else "",
-            )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), timeout=backoff_s or 0.01)
+        except OSError as error:
+            return f"no process: {error.strerror}"
+        self._workers[number] = worker
+        if self._ending.is_set():
+            worker.drain()
+        await self._until_ended(worker)
+        await self._clear(worker)
+        return worker.failure or worker.exit_text
 
     async def _until_ended(self, worker: WorkerProcess) -> None:
         ended = asyncio.create_task(worker.wait())
@@ -180,17 +186,18 @@ class Front:
         self._sums.ended(number)
         self._tell_readiness()
 
-    def _failed_to_start(self, worker: WorkerProcess) -> bool:
+    def _has_failed_to_start(self, number: int, ended_with: str) -> bool:
         """Whether it is one of those that the whole start waits for."""
-        first = self._first_start[worker.number]
+        first = self._first_start[number]
         if first.done():
             return False
         if self._ending.is_set():
             first.cancel()
-            return True
-        why = worker.failure or f"a worker ended with {worker.exit_text}"
-        first.set_exception(StartFailed(why))
-        self._ending.set()
+        else:
+            worker = self._workers.get(number)
+            why = worker.failure if worker is not None else None
+            first.set_exception(StartFailed(why or f"a process of it ended with {ended_with}"))
+            self._ending.set()
         return True
 
     # What workers say
