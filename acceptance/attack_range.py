@@ -80,11 +80,11 @@ class Range:
         one needed, such as what was compiled, until its next job.
         """
         for isolation in LEVELS:
-            for target in also:
-                await self._send(target, isolation)
             self.usual[isolation] = deque(maxlen=_USUAL_COUNT)
             for _ in range(_USUAL_COUNT):
                 await self._learn(isolation)
+            for target in also:
+                await self._send(target, isolation)
         return await self.settled()
 
     async def attack(self, target: Target, isolation: wire.Isolation, first: HostState) -> Row:
@@ -171,6 +171,9 @@ class Range:
                 isolation=isolation,
             )
             ended, queue_time_s = answer.runs[0], answer.queue_time_s
+            if answer.compilation is not None and answer.compilation.usage is not None:
+                # No part of its limits, and in the container that the program then runs in.
+                queue_time_s += answer.compilation.usage.wall_time_s
         else:
             response = await self.attacker.execute(
                 target.attack.code,
