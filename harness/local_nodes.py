@@ -1,8 +1,8 @@
 """Services as the nodes of a fleet, each at an address of its own on this machine.
 
-As root each has a network namespace and a port 8080, as machines have; otherwise they share the
-loopback, at 127.0.0.2 and on. What is sent to them is elsewhere. They can be killed, started again,
-and slowed down; when the ``with`` block ends, nothing of them is left.
+As root each has a network namespace and the port 8080, as machines have; otherwise they share the
+loopback, at 127.0.0.2 and on, with a free port each. What is sent to them is elsewhere. They can be
+killed, started again, and slowed down; when the ``with`` block ends, nothing of them is left.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from execbox import Client, ClientConfig, ExecboxError
-from harness.local_service import ServiceDidNotStart
+from harness.local_service import ServiceDidNotStart, free_port
 
 __all__ = ["KEY", "LocalNode", "local_nodes"]
 
@@ -33,7 +33,9 @@ _READY_S = 60.0
 _STOP_S = 30.0
 _LOG_TAIL_BYTES = 4000
 _STALL_S = 0.2
+_IP_S = 20
 _FIRST_LOOPBACK = 2
+_NODES_MAX = 64
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class _Place:
     """Where a node is: its address, and the namespace it is in, if any."""
 
     host: str
+    port: int
     namespace: str | None
 
 
@@ -48,14 +51,16 @@ class LocalNode:
     """One node of a fleet; its settings are those of the service by name."""
 
     def __init__(self, place: _Place, settings: Mapping[str, str]) -> None:
-        self.url = f"http://{place.host}:{_PORT}"
+        self.url = f"http://{place.host}:{place.port}"
         self._place = place
         self._settings = settings
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_killed = False
 
     def start(self) -> None:
         """Start it; does not wait until it serves."""
+        self._is_killed = False
         # Not `ip netns exec`, which mounts a /sys of its own, without the control groups.
         name = self._place.namespace
         enter = ["nsenter", f"--net=/run/netns/{name}"] if name else []
@@ -63,7 +68,15 @@ class LocalNode:
         environment = {name: value for name, value in os.environ.items() if name not in ours}
         environment |= {f"EXECBOX_{name.upper()}": text for name, text in self._settings.items()}
         environment["EXECBOX_API_KEY_HASHES"] = f"fleet:{hashlib.sha256(KEY.encode()).hexdigest()}"
-        serve = ["-m", "execbox", "serve", "--host", self._place.host, "--port", str(_PORT)]
+        serve = [
+            "-m",
+            "execbox",
+            "serve",
+            "--host",
+            self._place.host,
+            "--port",
+            str(self._place.port),
+        ]
         self._process = subprocess.Popen(
             [*enter, sys.executable, *serve],
             env=environment,
@@ -93,6 +106,7 @@ class LocalNode:
         if process is not None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            self._is_killed = True
 
     @contextmanager
     def slowed(self, *, part: float) -> Iterator[None]:
@@ -115,7 +129,11 @@ class LocalNode:
             self._signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """End it as an operator does."""
+        """End it as an operator does; one that was killed is started once more, because that is
+        what removes the containers it left."""
+        if self._is_killed:
+            self.start()
+            self.wait_until_ready()
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGTERM)
@@ -155,26 +173,29 @@ def local_nodes(count: int, **settings: str) -> Iterator[list[LocalNode]]:
 @contextmanager
 def _place(index: int) -> Iterator[_Place]:
     if os.geteuid() != 0 or shutil.which("ip") is None:
-        yield _Place(f"127.0.0.{_FIRST_LOOPBACK + index}", None)
+        yield _Place(f"127.0.0.{_FIRST_LOOPBACK + index}", free_port(), None)
         return
-    # A network of two addresses for each, 10.88.x.0/30; names have at most 15 characters.
-    name = f"exb{os.getpid() % 100_000}n{index}"
-    subnet = f"10.88.{index + 1}"
+    if index >= _NODES_MAX:
+        raise ValueError(f"there is room for {_NODES_MAX} nodes")
+    # Of this process only: names (at most 15 characters) and a network of four addresses.
+    number = os.getpid() % 2**15
+    name, network = f"exb{number}n{index}", f"10.{64 + (number >> 8)}.{number & 255}"
     outside, inside = f"{name}o", f"{name}i"
+    own, peer = f"{network}.{4 * index + 1}", f"{network}.{4 * index + 2}"
     commands = [
         f"ip netns add {name}",
         f"ip link add {outside} type veth peer name {inside}",
         f"ip link set {inside} netns {name}",
-        f"ip addr add {subnet}.1/30 dev {outside}",
+        f"ip addr add {own}/30 dev {outside}",
         f"ip link set {outside} up",
-        f"ip -n {name} addr add {subnet}.2/30 dev {inside}",
+        f"ip -n {name} addr add {peer}/30 dev {inside}",
         f"ip -n {name} link set {inside} up",
         f"ip -n {name} link set lo up",
     ]
     try:
         for command in commands:
-            subprocess.run(command.split(), check=True, capture_output=True, timeout=20)
-        yield _Place(f"{subnet}.2", name)
+            subprocess.run(command.split(), check=True, capture_output=True, timeout=_IP_S)
+        yield _Place(peer, _PORT, name)
     finally:
-        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=20)
-        subprocess.run(["ip", "link", "del", outside], check=False, capture_output=True, timeout=20)
+        for command in (f"ip netns del {name}", f"ip link del {outside}"):
+            subprocess.run(command.split(), check=False, capture_output=True, timeout=_IP_S)

@@ -108,6 +108,12 @@ def check_base_url(base_url: object, *, setting: str = _SETTING) -> None:
     """Raises ``ConfigError`` that names ``setting`` and says what an address must be."""
     if not isinstance(base_url, str):
         raise ConfigError(f"{setting} must be text, not {base_url!r:.100}")
+    if "," in base_url:
+        # Not repeated either, for the same reason as below.
+        raise ConfigError(
+            f"{setting} has a comma, and is one address: those of a fleet go into Client(...), "
+            "EXECBOX_URL, or ClientConfig(nodes=...)"
+        )
     try:
         parts = urlsplit(base_url)
         port = parts.port  # Raises where it is not a number from 0 to 65535.

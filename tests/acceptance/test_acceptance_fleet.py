@@ -79,6 +79,23 @@ def test_batch_over_two_nodes_of_which_one_is_killed_is_as_by_one_node(
 
 
 @pytest.mark.docker
+def test_certificate_names_the_image_of_the_node_that_made_it(nodes: list[LocalNode]) -> None:
+    """All nodes have the same, which the fleet has looked at before."""
+    urls = tuple(node.url for node in nodes)
+    with Client(config=ClientConfig(nodes=urls, api_key=KEY)) as fleet:
+        response = fleet.generate(
+            "def main_solution(n): return n * 2",
+            "def input_generator():\n    import random\n    return {'n': random.randrange(99)}",
+            count=2,
+            isolation="process",
+        )
+        images = {report.image for report in fleet.nodes() if report.image is not None}
+    certificates = [pair.certificate for pair in response.pairs]
+    assert {each.image for each in certificates if each is not None} == images
+    assert len(certificates) == 2
+
+
+@pytest.mark.docker
 def test_session_of_a_killed_node_is_gone_and_the_others_go_on(nodes: list[LocalNode]) -> None:
     """No session is ever answered from the variables of a different one."""
     urls = tuple(node.url for node in nodes)

@@ -182,3 +182,9 @@ def test_address_book_is_due_sooner_while_no_node_can_take_a_request() -> None:
     assert book.due(10.0, urgent=True)
     asked = [tenth / 10 for tenth in range(100, 116) if book.due(tenth / 10, urgent=True)]
     assert asked == [10.5, 11.0, 11.5]
+
+
+def test_several_addresses_in_the_place_of_one_are_told_where_they_go() -> None:
+    """A configuration's ``base_url`` is one service's."""
+    with pytest.raises(ConfigError, match=re.escape("ClientConfig(nodes=...)")):
+        ClientConfig(base_url=f"{A},{B}")

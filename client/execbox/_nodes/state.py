@@ -36,7 +36,7 @@ STRIKES_MAX: Final = 3
 """Failures in a row, each of which may have been its request's, after which a node is out."""
 REST_S: Final = 1.0
 """How long a node that has too much to do is asked last, where it did not say for how long."""
-SETTLE_S: Final = 1.0
+SETTLE_S: Final = 2.0
 """After the first node has answered, how long the others have to do so before work begins."""
 
 
