@@ -120,6 +120,13 @@ def claims_of(run: Run, alone: Run, *, line_count: int) -> list[Claim]:
     ]
 
 
+def returned_claim(run: Run) -> Claim:
+    """The last node was killed and started again, and has work at the end."""
+    last = run.nodes[-1]
+    found = f"{last.address} is {last.state.value}"
+    return Claim(f"{run.name}: the one that returned is used", found, last.state == "ready")
+
+
 def _shares(runs: Sequence[Run]) -> str:
     rows = [
         [
@@ -176,6 +183,7 @@ def main() -> int:
         return 2
     alone, *fleets = runs
     claims = [claim for run in fleets for claim in claims_of(run, alone, line_count=asked.lines)]
+    claims += [returned_claim(run) for run in fleets]
     held = table(
         ["claim", "found", "holds"],
         [[claim.text, claim.found, "yes" if claim.holds else "NO"] for claim in claims],

@@ -184,7 +184,7 @@ def test_node_that_stays_out_is_probed_ever_more_rarely() -> None:
                 now_s += 0.125
             pauses.append((now_s - begun_s) / factor)
             state.probed(due[0], REFUSED, now_s=now_s)
-        assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, BACKOFF_MAX_S]
+        assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0, BACKOFF_MAX_S]
 
 
 def test_node_is_probed_often_while_no_other_is_ready() -> None:

@@ -28,7 +28,7 @@ from execbox.errors import (
 __all__ = ["FleetState", "Node", "NodeReport", "NodeState"]
 
 BACKOFF_S: Final = 0.5
-BACKOFF_MAX_S: Final = 30.0
+BACKOFF_MAX_S: Final = 10.0
 """Between two probes of a node that is out: from one to the other, doubled each time."""
 URGENT_S: Final = 1.0
 """Between two probes of a node at the most, while no node is ready."""
