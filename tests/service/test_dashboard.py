@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from execbox_service.metrics import Metrics
 from execbox_service.sandboxes.pool import Pool, PoolLimits
 from execbox_service.scheduling.admission import Admission
+from execbox_service.workers.metric_sums import MetricSums, process_metrics
 from tests.fake_engine import FakeEngine
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -57,7 +58,9 @@ def exported() -> dict[str, str]:
     metrics.watch(
         Pool(FakeEngine(), limits), Admission(slot_count=1, queue_size=1, queue_wait_max_s=1)
     )
-    families = text_string_to_metric_families(metrics.render().decode())
+    of_several = MetricSums().exposition(process_metrics(ready_count=2, restart_count=0))
+    text = metrics.render().decode() + of_several.decode()
+    families = text_string_to_metric_families(text)
     return {
         family.name + suffix: family.name
         for family in families

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from execbox_service.api.logs import log_serving
 from execbox_service.metrics import SlotState
@@ -28,7 +28,7 @@ from execbox_service.settings import Settings
 from execbox_service.workers.board import Board, board_keys
 from execbox_service.workers.handing_out import HandingOut
 from execbox_service.workers.ledger import Ledger
-from execbox_service.workers.metric_sums import MetricSums, as_json
+from execbox_service.workers.metric_sums import MetricSums, as_json, process_metrics
 from execbox_service.workers.worker_process import WorkerProcess
 
 __all__ = ["Front", "StartFailed"]
@@ -235,13 +235,8 @@ class Front:
         return self._ledger.admission.key_queues
 
     def _of_the_whole(self) -> list[Metric]:
-        ready = GaugeMetricFamily("execbox_workers_ready", "Processes that answer requests")
-        ready.add_metric([], len(self._serving()))
-        restarts = CounterMetricFamily(
-            "execbox_workers_restarted", "Processes that ended and were started again"
-        )
-        restarts.add_metric([], self._restart_count)
-        return [*SlotState(self._ledger.admission).collect(), ready, restarts]
+        own = process_metrics(ready_count=len(self._serving()), restart_count=self._restart_count)
+        return [*SlotState(self._ledger.admission).collect(), *own]
 
     def _serving(self) -> dict[int, WorkerProcess]:
         return {number: each for number, each in self._workers.items() if each.serving}

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-__all__ = ["MetricSums", "as_json"]
+__all__ = ["MetricSums", "as_json", "process_metrics"]
 
 _LOWEST: Final = ("execbox_engine_ready", "process_start_time_seconds", "process_max_fds")
 _HIGHEST: Final = ("execbox_sandboxes_behind_seconds",)
@@ -52,6 +52,17 @@ def as_json(families: Iterable[Metric]) -> list[Any]:
         ]
         for family in families
     ]
+
+
+def process_metrics(*, ready_count: int, restart_count: int) -> list[Metric]:
+    """What there is to say of the processes themselves."""
+    ready = GaugeMetricFamily("execbox_workers_ready", "Processes that answer requests")
+    ready.add_metric([], ready_count)
+    restarted = CounterMetricFamily(
+        "execbox_workers_restarted", "Processes that ended and were started again"
+    )
+    restarted.add_metric([], restart_count)
+    return [ready, restarted]
 
 
 class MetricSums:
