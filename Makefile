@@ -78,7 +78,7 @@ check: venv
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	PATH="$(CURDIR)/.venv/bin:$$PATH" shellcheck scripts/*.sh deploy/slurm/*.sbatch .ci/run
+	PATH="$(CURDIR)/.venv/bin:$$PATH" shellcheck scripts/*.sh scripts/hosts/*.sh deploy/slurm/*.sbatch .ci/run
 
 bench: venv engine
 	@scripts/setup-python.sh benchmarks

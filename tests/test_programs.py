@@ -13,7 +13,7 @@ import pytest
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "examples/*.md", "Makefile", "scripts/*", ".ci/*")
+    for pattern in ("*.md", "docs/**/*.md", "examples/*.md", "Makefile", "scripts/**/*.sh", ".ci/*")
     for path in ROOT.glob(pattern)
 )
 NAMED: Final = re.compile(

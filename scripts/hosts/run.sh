@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+#
+# Makes hosts that are unlike this machine, from nothing but Debian's packages,
+# and runs in each what docs/hosts.md shows.
+#
+#   scripts/hosts/run.sh NAME... | all
+#
+#   this         this machine as it is, with its own daemon
+#   engine-13    beside it the Docker engine of Debian 13 (26.1)
+#   engine-sid   beside it the Docker engine of Debian sid (28.5 when this was written)
+#   user-docker  an ordinary user of this machine who may use the daemon's socket
+#   podman       Podman's Docker socket, which must be refused in words
+#   bubblewrap   this machine without a daemon, as root
+#   guest-13     Debian 13 with a kernel of its own (user-mode Linux), cgroup v2
+#                and systemd: Docker, bubblewrap as root, and bubblewrap as a user
+#
+# As root, on a Debian or Ubuntu with apt. Each host is made below
+# EXECBOX_HOSTS_DIR (default /var/tmp/execbox-hosts), which is removed again
+# unless EXECBOX_HOSTS_KEEP is set; nothing is installed on this machine but
+# mmdebstrap, for a guest. Rows go to scripts/hosts/rows, and docs/hosts.md is
+# written of all that are there. Packages come from the mirror that this machine's apt uses.
+#
+# Environment:
+#   EXECBOX_HOSTS_WITHOUT   steps to leave out, such as "attacks speed"
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+readonly root
+readonly work=${EXECBOX_HOSTS_DIR:-/var/tmp/execbox-hosts}
+readonly rows=$root/scripts/hosts/rows
+readonly all=(this engine-13 engine-sid user-docker podman bubblewrap guest-13)
+export EXECBOX_HOSTS_ROOT=$root EXECBOX_HOSTS_WORK=$work EXECBOX_HOSTS_ROWS=$rows
+# shellcheck source=scripts/hosts/packages.sh
+source "$root/scripts/hosts/packages.sh"
+# shellcheck source=scripts/hosts/engines.sh
+source "$root/scripts/hosts/engines.sh"
+# shellcheck source=scripts/hosts/guest.sh
+source "$root/scripts/hosts/guest.sh"
+
+say() { printf 'hosts: %s\n' "$*"; }
+
+fail() {
+    say "$*" >&2
+    exit 1
+}
+
+look() { # NAME [OPTIONS]
+    local left_out=()
+    read -ra left_out <<<"${EXECBOX_HOSTS_WITHOUT:-}"
+    if [[ ${#left_out[@]} -gt 0 ]]; then
+        set -- "$@" --without "${left_out[@]}"
+    fi
+    (cd "$root" && .venv/bin/python -m acceptance.hosts --rows "$rows" "$@")
+}
+
+run_one() { # NAME
+    say "$1"
+    mkdir -p "$work" "$rows"
+    case $1 in
+    this) look this ;;
+    engine-13) with_engine trixie engine-13 ;;
+    engine-sid) with_engine sid engine-sid ;;
+    user-docker) as_user_of_docker ;;
+    podman) with_podman ;;
+    bubblewrap) look bubblewrap --engine bubblewrap ;;
+    guest-13) in_guest trixie guest-13 ;;
+    *) fail "there is no host $1; there are: ${all[*]}" ;;
+    esac
+}
+
+[[ $# -gt 0 ]] || fail "usage: scripts/hosts/run.sh NAME... | all"
+[[ $(id -u) -eq 0 ]] || fail "making hosts takes root"
+names=("$@")
+[[ $1 != all ]] || names=("${all[@]}")
+"$root/scripts/setup-python.sh"
+failed=()
+for name in "${names[@]}"; do
+    # In a shell of its own, at whose end what it started ends. Behind || or if,
+    # set -e would not hold in it.
+    set +e
+    (
+        set -e
+        run_one "$name"
+    )
+    status=$?
+    set -e
+    [[ $status -eq 0 ]] || failed+=("$name")
+done
+(cd "$root" && .venv/bin/python -m acceptance.hosts --rows "$rows" --page docs/hosts.md)
+[[ -n ${EXECBOX_HOSTS_KEEP:-} ]] || rm -rf "$work"
+if [[ ${#failed[@]} -gt 0 ]]; then
+    fail "something failed on ${failed[*]}; docs/hosts.md says what"
+fi
+say "docs/hosts.md has the rows"

@@ -1,0 +1,82 @@
+"""A host's row and the page of all rows: what passed is counted, and nothing else is called so."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from acceptance.hosts import (
+    NOT_RUN,
+    PAGE,
+    ROWS,
+    STEPS,
+    Row,
+    failures,
+    main,
+    page,
+    read_rows,
+    summary,
+)
+
+ROW = Row(
+    host="engine-28",
+    engine="Docker 28.5.2",
+    kernel="6.18.44",
+    cgroups="v1",
+    python="3.11.2",
+    user="root",
+    date="2026-11-27",
+    command="scripts/hosts/run.sh engine-28",
+    results=dict.fromkeys(STEPS, "ok") | {"speed": NOT_RUN},
+    weaker=["no AppArmor"],
+)
+
+
+@pytest.mark.parametrize(
+    ("printed", "counted"),
+    [
+        ("....\n24 passed, 22 deselected in 9.17s\n", "24 passed"),
+        ("=== 1 failed, 23 passed, 2 skipped in 9.17s ===\n", "1 failed, 23 passed, 2 skipped"),
+        ("ERROR: no such file\n", "no test ran"),
+        ("22 deselected in 0.1s\n", "no test ran"),
+    ],
+)
+def test_summary_of_tests_counts_what_ran(printed: str, counted: str) -> None:
+    """A run in which nothing ran did not pass."""
+    assert summary(printed) == counted
+
+
+@pytest.mark.parametrize(
+    ("printed", "named"),
+    [
+        ("x\nFAILED a - b\nFAILED c\n2 failed in 1s\n", ["FAILED a - b", "FAILED c"]),
+        ("Traceback\nOSError: gone\n\n", ["OSError: gone"]),
+        ("", ["nothing was printed"]),
+    ],
+)
+def test_failures_name_what_failed_or_the_last_words(printed: str, named: list[str]) -> None:
+    """Whoever reads the page need not run it again to know."""
+    assert failures(printed) == named
+
+
+def test_page_shows_each_row_with_what_is_weaker_and_what_failed(tmp_path: Path) -> None:
+    """Made from the rows' files alone."""
+    broken = replace(ROW, host="engine-26", failed=["demo: it ended"], weaker=[])
+    for row in (ROW, broken):
+        (tmp_path / f"{row.host}.json").write_text(json.dumps(asdict(row)))
+    assert read_rows(tmp_path) == [broken, ROW]
+    target = tmp_path / "hosts.md"
+    assert main(["--rows", str(tmp_path), "--page", str(target)]) == 0
+    text = target.read_text()
+    assert text == page([broken, ROW])
+    assert "| `engine-28` | Docker 28.5.2 | 6.18.44, v1 |" in text
+    assert "- `engine-28`: no AppArmor" in text
+    assert "- `engine-26`: demo: it ended" in text
+    assert NOT_RUN in text
+
+
+def test_page_in_the_documentation_is_the_one_that_the_rows_give() -> None:
+    """Nobody writes a result into it by hand."""
+    assert PAGE.read_text("utf-8") == page(read_rows(ROWS))
