@@ -49,7 +49,9 @@ PACKAGE_HOMES: Final = {
     "httpx": (),
 }
 """Where in the service each package that may be exchanged is known."""
-OTHER_PROJECTS: Final = {"PIL", "inspect_ai", "mcp", "smolagents", "trl", "verl"}
+OTHER_PROJECTS: Final = {
+    *("PIL", "inspect_ai", "mcp", "pyarrow", "ray", "smolagents", "trl", "verl"),
+}
 PROJECT_OF: Final = {"PIL": "smolagents"}
 """Packages that come with a project's own."""
 IMPURE: Final = {"asyncio", "os", "socket", "subprocess", "time", "logging", "random", "threading"}
@@ -257,7 +259,10 @@ def test_other_projects_packages_are_imported_in_their_integration_only() -> Non
         found = packages(path) & OTHER_PROJECTS
         if path.parent == integrations:
             return {name for name in found if PROJECT_OF.get(name, name) not in path.stem}
-        return found | {name for name in imports(path) if name.startswith("execbox.integrations")}
+        if path.parent == CLIENT / "ray":
+            return found - {"pyarrow", "ray"}
+        asked = ("execbox.integrations", "execbox.ray")
+        return found | {name for name in imports(path) if name.startswith(asked)}
 
     refuse(sources(CLIENT, SERVICE), foreign)
 

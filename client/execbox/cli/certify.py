@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from execbox.cli import steps
 from execbox.cli.generate import add_run_options, run_options_of
-from execbox.cli.services import async_client_of
+from execbox.cli.services import spread_client_of
 from execbox.cli.terminal import Terminal
 from execbox.dataset.steps.certify import open_certify_step
 from execbox.dataset.steps.sorting import CORRECTED
@@ -58,5 +58,5 @@ def add_parser(commands: Subparsers) -> None:
 
 def certify(args: argparse.Namespace, terminal: Terminal) -> int:
     """Sort the pairs."""
-    step = open_certify_step(async_client_of(args), run_options_of(args))
+    step = open_certify_step(spread_client_of(args), run_options_of(args))
     return steps.run_shown(terminal, args, step, source=args.pairs)

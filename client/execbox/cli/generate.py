@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from execbox import wire
 from execbox.cli import steps
-from execbox.cli.services import add_url_options, async_client_of
+from execbox.cli.services import add_ray_option, add_url_options, spread_client_of
 from execbox.cli.terminal import Terminal
 from execbox.cli.wire_options import add_limit_options, add_number_option, limits_of
 from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
@@ -35,6 +35,7 @@ _EPILOG = f"""\
 examples:
   execbox generate examples/functions.jsonl -o pairs.jsonl
   execbox generate functions.jsonl -o pairs.jsonl --count 20 --runs 4 --seed 7
+  execbox generate functions.jsonl -o pairs.jsonl --ray auto
 
 {steps.RESUMING}"""
 
@@ -77,7 +78,7 @@ def generate(args: argparse.Namespace, terminal: Terminal) -> int:
         seed=args.seed,
         run=run_options_of(args),
     )
-    step = open_generate_step(async_client_of(args), options)
+    step = open_generate_step(spread_client_of(args), options)
     return steps.run_shown(terminal, args, step, source=args.functions)
 
 
@@ -121,6 +122,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     service = parser.add_argument_group("service")
     add_url_options(service)
+    add_ray_option(service)
     service.add_argument(
         "--isolation",
         choices=get_args(wire.Isolation),

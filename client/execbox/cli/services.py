@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import get_args
+import importlib
+from typing import Final, get_args
 
+from execbox.cli.outcomes import CommandError
 from execbox.client import AsyncClient, Client
 from execbox.config import MixedNodesRule
 
-__all__ = ["add_url_options", "async_client_of", "client_of"]
+__all__ = ["add_ray_option", "add_url_options", "async_client_of", "client_of", "spread_client_of"]
+
+RAY_INSTALL_LINE: Final = "pip install 'execbox[ray,service]'"
 
 
 def add_url_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -35,3 +39,35 @@ def client_of(args: argparse.Namespace) -> Client:
 def async_client_of(args: argparse.Namespace) -> AsyncClient:
     """As ``client_of``."""
     return AsyncClient(args.url, mixed_nodes=args.mixed_nodes)
+
+
+def add_ray_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """``--ray``, for commands that have work for a cluster."""
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="in the place of --url: a Ray cluster (auto: the one this machine is in), on every "
+        "node of which a service is started, unless one runs there already; they stay until "
+        "execbox.ray.find_fleet().stop()",
+    )
+
+
+def spread_client_of(args: argparse.Namespace) -> AsyncClient:
+    """As ``async_client_of``, or for the services on the Ray cluster that ``--ray`` names."""
+    if args.ray is None:
+        return async_client_of(args)
+    if args.url is not None:
+        raise CommandError("--ray and --url both say where the services are: give one of them")
+    try:
+        ray, fleets = importlib.import_module("ray"), importlib.import_module("execbox.ray")
+    except ImportError as error:
+        raise CommandError(
+            f"--ray needs Ray, here and on the cluster's nodes: {error}.\nInstall it with:\n\n"
+            f"    {RAY_INSTALL_LINE}"
+        ) from error
+    try:
+        ray.init(args.ray, logging_level="warning", log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise CommandError(f"--ray {args.ray}: {error}") from error
+    fleet = fleets.start_fleet()
+    return AsyncClient(config=fleet.config(mixed_nodes=args.mixed_nodes))

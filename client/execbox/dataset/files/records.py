@@ -22,7 +22,15 @@ from execbox.dataset.files.json_lines import (
 )
 from execbox.dataset.files.sources import open_source, reading_errors
 
-__all__ = ["LINE_BYTES_MAX", "BadLine", "Record", "digest_of", "read_records", "records_of"]
+__all__ = [
+    "LINE_BYTES_MAX",
+    "BadLine",
+    "Record",
+    "digest_of",
+    "own_id",
+    "read_records",
+    "records_of",
+]
 
 LINE_BYTES_MAX = 32 * 1024 * 1024
 """Longest line read: twice the longest request body, so nothing longer could be used anyway."""
@@ -209,7 +217,8 @@ def _parsed(
 
 
 def _named(name: str, number: int, value: Value, end_bytes: int, seen: dict[int, int]) -> Record:
-    identifier = _unique_name(_identifier(value, number), seen)
+    own = own_id(value)
+    identifier = _unique_name(str(number - 1) if own is None else own, seen)
     return Record(source=name, number=number, id=identifier, value=value, end_bytes=end_bytes)
 
 
@@ -226,11 +235,12 @@ def _unique_name(identifier: str, seen: dict[int, int]) -> str:
     return name
 
 
-def _identifier(value: Value, number: int) -> str:
+def own_id(value: Value) -> str | None:
+    """The name that a record gives itself: its ``id``, else ``itemid.ioid.io_pred``, else None."""
     own = value.get("id")
     if isinstance(own, str) or (isinstance(own, int) and not isinstance(own, bool)):
         return str(own)
     names = [value.get(name) for name in ("itemid", "ioid", "io_pred")]
     if all(isinstance(name, str | int) for name in names):
         return ".".join(map(str, names))
-    return str(number - 1)
+    return None

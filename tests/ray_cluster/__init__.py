@@ -1,0 +1,1 @@
+"""Tests of `execbox.ray`; those that need Ray itself are passed over where it is not installed."""
