@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -97,14 +98,18 @@ def start_fleet(
     running = find_fleet(name)
     key = _key(running, api_key)
     made = {}
+    at_address: Counter[str] = Counter()
     for node in _nodes():
         cpu_count = _cpus_of(node, slots)
+        # Several nodes on one machine start at the same moment, and would take the same port.
+        own_port = port + at_address[node["NodeManagerAddress"]]
+        at_address[node["NodeManagerAddress"]] += 1
         made[f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"] = _actor_on(
             node,
             name=name,
             cpu_count=cpu_count,
             environment={**(settings or {}), **_environment(cpu_count, key)},
-        ).remote(port=port, api_key=key, start_timeout_s=start_timeout_s)
+        ).remote(port=own_port, api_key=key, start_timeout_s=start_timeout_s)
     if not made:
         raise ServiceUnavailable("the Ray cluster has no node with a CPU")
     problems = _problems({where: actor.address.remote() for where, actor in made.items()})
