@@ -1,6 +1,7 @@
 // The page: its parts, and what the service says of itself.
 
 import { Failed, getJson } from "./api";
+import { DataView } from "./data";
 import { byId, h, replace, tabs } from "./dom";
 import { type Exact, listOf, member, numberOf, textOf } from "./exact_json";
 import { setUpKeyPrompt } from "./key";
@@ -8,12 +9,16 @@ import { LiveView } from "./live";
 import { Playground } from "./playground";
 import { sharedIn } from "./share";
 
-const PARTS = ["playground", "live"];
+const PARTS = ["playground", "live", "data"];
 
 async function start(): Promise<void> {
   setUpKeyPrompt();
   const playground = new Playground();
   const live = new LiveView();
+  new DataView((shared) => {
+    parts.choose("playground");
+    playground.load(shared);
+  });
   const parts = tabs(byId("parts"), (name) => {
     if (name === "live") live.begin();
     else live.end();
