@@ -259,7 +259,7 @@ def test_live_shows_slots_statuses_and_readiness(page: Opened) -> None:
     """After a run, its executions are among those of the last ten minutes."""
     page.run()
     page.click("#tab-live")
-    page.wait_for_selector("#live figure svg polyline")
+    page.wait_for_selector("#live figure svg polyline", state="attached")
     page.wait_for_function("document.querySelector('#live table')?.innerText.includes('exception')")
     shown = page.inner_text("#live")
     assert "Ready: executions can run." in shown
@@ -337,7 +337,7 @@ def test_key_is_asked_for_and_a_wrong_one_refused(browser: Any, keyed: LiveServi
     assert "$EXECBOX_API_KEY" in page.inner_text("#same-code")
     assert KEY not in page.content()
     page.click("#tab-live")
-    page.wait_for_selector("#live figure svg polyline")
+    page.wait_for_selector("#live figure svg polyline", state="attached")
     assert page.evaluate("Object.keys(localStorage).length") == 0
     page.page.context.close()
 
@@ -388,7 +388,7 @@ def test_page_has_no_serious_fault_for_people_with_disabilities(
         page.click("#data table >> nth=1 >> button.plain >> nth=0")
         page.wait_for_selector("#data section h2")
     if part == "live":
-        page.wait_for_selector("#live figure svg polyline")
+        page.wait_for_selector("#live figure svg polyline", state="attached")
     if scheme == "dark":
         page.shoot(f"dark-{part}")
     page.add_script_tag(path=str(checkout / "node_modules" / "axe-core" / "axe.min.js"))
