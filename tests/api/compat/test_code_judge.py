@@ -49,7 +49,7 @@ def hanging_up(sandbox: FakeSandbox, _header: dict[str, Any]) -> None:
 )
 def test_reason_says_whose_doing_it_is(behaviour: Behaviour, expected: tuple[Any, ...]) -> None:
     """Empty for what the code did, right or wrong."""
-    assert reason_of(FakeEngine(behaviours=[behaviour] * 5)) == expected
+    assert reason_of(FakeEngine(behaviours=[behaviour] * 500)) == expected
 
 
 def test_engine_that_is_down_is_an_internal_error() -> None:

@@ -20,7 +20,7 @@ from execbox_service.api.compat.open_instruct_tests import assert_tests, stdio_t
 from execbox_service.failures import CallerMistake
 from execbox_service.json_steps import LARGE_BYTES
 from execbox_service.judge.stdout_comparison import same_lines
-from tests.fake_engine import FakeEngine
+from tests.fake_engine import Behaviour, FakeEngine
 from tests.virtual_time import now_s, run_in_virtual_time
 
 from .serving import all_slots_taken, answering, serving, stuck_engine
@@ -102,6 +102,39 @@ def test_failure_of_ours_is_503_and_never_a_zero(path: str) -> None:
     assert "the daemon is away" in down.json()["detail"]
     assert int(full.headers["retry-after"]) >= 1
     assert 25 < took_s < 30
+
+
+AGAIN = {
+    "/test_program_stdio": {"program": "x", "tests": [{"input": "", "output": "1"}]},
+    "/run_code": {"code": "x", "compile_timeout": 5, "run_timeout": 5},
+    "/execute": {"generated_code": "x", "language": "python"},
+    "/run": {"type": "python", "solution": "x", "expected_output": "1"},
+}
+
+
+@pytest.mark.parametrize(("path", "body"), AGAIN.items(), ids=AGAIN.keys())
+@pytest.mark.parametrize("failing", ["the daemon is away", "containers are lost"])
+def test_failure_that_passes_while_a_client_waits_is_tried_again_for_it(
+    path: str, body: dict[str, Any], failing: str
+) -> None:
+    """None of these clients would send it again, and some would call it a zero."""
+    lost: list[Behaviour] = [lambda sandbox, _header: sandbox.hang_up()] * 4
+    away = failing == "the daemon is away"
+    engine = FakeEngine(behaviours=([] if away else lost) + [answering(stdout=b"1\n")] * 50)
+
+    async def main() -> httpx.Response:
+        async with serving(engine, pool_size="0") as client:
+            engine.unavailable = failing if away else None
+            asked = asyncio.create_task(client.post(path, json=body))
+            await asyncio.sleep(1.5)
+            engine.unavailable = None
+            return await asked
+
+    answer = run_in_virtual_time(main())
+    assert answer.status_code == 200
+    told = answer.json()
+    printed = told.get("run_result", told).get("stdout")
+    assert (told.get("results"), printed) in (([1], None), (None, "1\n"))
 
 
 def test_call_that_did_not_come_to_its_end_passes_nothing() -> None:

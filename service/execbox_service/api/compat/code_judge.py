@@ -52,6 +52,8 @@ _SHOWN_CHARS_MAX: Final = 1000
 _STDOUT_BYTES_MIN: Final = 64 * 1024
 _SUBMISSIONS_MAX: Final = 10_000
 _AT_ONCE_PER_SLOT: Final = 2
+_AGAIN_S: Final = 60.0
+"""Its client waits an hour, and takes ``internal_error`` for an answer."""
 
 
 class _Request(BaseModel):
@@ -109,6 +111,7 @@ class JudgeBatchResult(BaseModel):
 
 async def _run(exchange: Exchange) -> SubmissionResult:
     submission = await exchange.document(Submission)
+    exchange.trying_again_for(_AGAIN_S)
     return await exchange.watched(_result(exchange, submission))
 
 
@@ -118,6 +121,7 @@ async def _judge(exchange: Exchange) -> JudgeResult:
 
 async def _run_batch(exchange: Exchange) -> BatchResult:
     batch = await exchange.document(SubmissionBatch)
+    exchange.trying_again_for(_AGAIN_S)
     results = await exchange.watched(_results(exchange, batch.submissions))
     return BatchResult(sub_id=_id(batch.sub_id), results=results)
 

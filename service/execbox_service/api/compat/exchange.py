@@ -21,7 +21,7 @@ from execbox_service.api.bodies import until_disconnect
 from execbox_service.api.request_guard import Record
 from execbox_service.api.routes import Services, count_reading, held_by, send_pieces, written
 from execbox_service.api.validation import parsed, validated
-from execbox_service.failures import Overloaded
+from execbox_service.failures import Overloaded, ServiceFailure
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
 from execbox_service.operations.sessions import LiveSessions
 from execbox_service.scheduling.caller import Caller
@@ -31,6 +31,11 @@ from execbox_service.settings import Settings
 __all__ = ["Exchange", "ExchangeResponse"]
 
 _JSON: Final = "application/json"
+_PAUSE_S: Final = 0.5
+_PASSES: Final = frozenset(
+    {ErrorCode.ENGINE_UNAVAILABLE, ErrorCode.SANDBOX_LOST, ErrorCode.MACHINE_TOO_BUSY}
+)
+"""What may be over in a moment: a daemon that is started again, a container that was killed."""
 _T = TypeVar("_T")
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
@@ -48,6 +53,9 @@ class Exchange:
         self.caller = caller
         self.began_s = asyncio.get_running_loop().time()
         """When the request's headers were there, on the loop's clock."""
+        self._again_until_s = self.began_s
+        self._failure: ServiceFailure | None = None
+        """What is being tried again."""
 
     @property
     def services(self) -> Services:
@@ -76,8 +84,15 @@ class Exchange:
         return str(self._scope["path_params"][name])
 
     def waiting_at_most(self, wait_max_s: float) -> None:
-        """From now on, what is run waits no longer than this for its first slot."""
+        """From now on, what is run waits no longer than this for its first slot; and what the
+        service itself fails at is tried again until so long after the request came."""
         self.caller = replace(self.caller, wait_max_s=max(0.0, wait_max_s))
+        self.trying_again_for(wait_max_s)
+
+    def trying_again_for(self, time_s: float) -> None:
+        """What the service itself fails at is tried again until so long after the request came: its
+        client would wait, and take a failure for an answer."""
+        self._again_until_s = self.began_s + time_s
 
     def in_lane_of_its_own(self, kind: str) -> None:
         """From now on, what is run is part of a whole that has been let in, and waits its turn."""
@@ -108,10 +123,28 @@ class Exchange:
         """As ``perform``, for what is watched as part of more. Raises RequestFailed."""
         request = validated(operation.request, asked)
         permitted = operation.permitted(request, self.settings)
-        runtime = self._services.runtime
-        answer = await runtime.perform(operation, permitted, caller=self.caller)
+        answer = await self._performed(operation, permitted)
         self._record.count(operation.executions_of(answer))
         return answer
+
+    async def _performed(
+        self, operation: Operation[RequestT, ResponseT], request: RequestT
+    ) -> ResponseT:
+        runtime, caller = self._services.runtime, self.caller
+        while True:
+            try:
+                return await runtime.perform(operation, request, caller=caller)
+            except ServiceFailure as failure:
+                if isinstance(failure, Overloaded) and self._failure is not None:
+                    # Why there was no room is what failed before.
+                    raise self._failure from failure
+                left_s = self._again_until_s - asyncio.get_running_loop().time() - _PAUSE_S
+                if failure.code not in _PASSES or left_s <= 0:
+                    raise
+                self._failure = failure
+            await asyncio.sleep(_PAUSE_S)
+            if caller.wait_max_s is not None:
+                caller = replace(caller, wait_max_s=left_s)
 
     def count_cell(self, response: CellResponse) -> None:
         """Count a session's cell for the log, as ``perform`` does its executions."""
@@ -120,7 +153,8 @@ class Exchange:
     async def within(self, time_s: float, work: Awaitable[_T]) -> _T:
         """The result of ``work``, if it is there so many seconds after the request came.
 
-        Raises Overloaded where it is not: its sender has stopped waiting, or is about to.
+        Raises Overloaded where it is not: its sender has stopped waiting, or is about to; or what
+        was tried again all that time.
         """
         limit = asyncio.timeout_at(self.began_s + time_s)
         try:
@@ -129,6 +163,8 @@ class Exchange:
         except TimeoutError as error:
             if not limit.expired():
                 raise
+            if self._failure is not None:
+                raise self._failure from error
             raise Overloaded(
                 ErrorCode.QUEUE_TIMEOUT,
                 f"there was no answer in the {time_s:g} s in which this contract's client waits "
