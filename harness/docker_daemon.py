@@ -16,9 +16,9 @@ _API_TIMEOUT_S = 60
 
 
 @contextlib.contextmanager
-def docker_client() -> Iterator[docker.APIClient]:
-    """A connection to the daemon, for the length of a block."""
-    client = open_docker()
+def docker_client(url: str | None = None) -> Iterator[docker.APIClient]:
+    """A connection to the daemon, or to the one at ``url``, for the length of a block."""
+    client = open_docker() if url is None else docker.APIClient(url, timeout=_API_TIMEOUT_S)
     try:
         yield client
     finally:

@@ -39,7 +39,7 @@ PROGRAMS: Final = sorted(
     {
         name_of(path)
         for folder in ("acceptance", "benchmarks", "examples")
-        for path in (ROOT / folder).glob("*.py")
+        for path in (*(ROOT / folder).glob("*.py"), *(ROOT / folder).glob("*/__main__.py"))
         if '\nif __name__ == "__main__":' in path.read_text("utf-8")
     }
     - RUN_BY_OTHERS
@@ -53,7 +53,8 @@ DOCUMENTED: Final = [
 
 def help_of(program: str, capsys: pytest.CaptureFixture[str]) -> str:
     """What a program prints when it is asked how it is used; it ends well, and does nothing."""
-    module = program if "." in program else f"{program}.__main__"
+    is_package = (ROOT / program.replace(".", "/")).is_dir()
+    module = f"{program}.__main__" if is_package else program
     with pytest.raises(SystemExit) as ended:
         sys.exit(importlib.import_module(module).main(["--help"]))
     assert ended.value.code == 0

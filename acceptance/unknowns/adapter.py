@@ -1,0 +1,40 @@
+"""What a way to ask is, to the run: a name, and how a worker begins to use it.
+
+The ways themselves are in ``own_adapters`` and ``contract_adapters``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from acceptance.unknowns.checks import Check, Said
+
+__all__ = ["Adapter", "Ask", "said_of"]
+
+Ask: TypeAlias = Callable[[Sequence[Check]], Sequence[Said]]
+"""What is said of each check of a group, in their order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """One way to ask for verdicts."""
+
+    name: str
+    unknown_as: str
+    """How whoever uses it is told that there is no verdict."""
+    opened: Callable[[str], AbstractContextManager[Ask]]
+    """A worker's own, for the service at a URL; raises ImportError where it is not installed."""
+    group_size: int = 1
+    """Checks that are asked for at once."""
+    takes_failures_for_zeros: bool = False
+    """What is shown for comparison, and held to nothing."""
+
+
+def said_of(*, right: bool | None) -> Said:
+    """None is unknown."""
+    if right is None:
+        return Said.UNKNOWN
+    return Said.ONE if right else Said.ZERO

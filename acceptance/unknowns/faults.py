@@ -1,0 +1,183 @@
+"""What fails while checks are made, and how often: each on its own, until the checks are done."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from acceptance.unknowns.place import Place
+from execbox import Client, ClientConfig, ExecboxError
+from execbox.config import RetryPolicy
+
+__all__ = ["FAULTS", "Fault"]
+
+_KILL_EVERY_S: Final = 0.6
+_DOWN_S: Final = 0.7
+_UP_S: Final = 3.0
+_FROZEN_S: Final = 2.5
+_FLOOD: Final = 24
+_SLEEPS: Final = "import time\n\ndef main_solution():\n    time.sleep(0.3)\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something that fails."""
+
+    name: str
+    text: str
+    """In the page."""
+    failing: Callable[[Place], AbstractContextManager[None]]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Of the service."""
+    needs_daemon: bool = False
+    """Of one's own."""
+
+
+@contextmanager
+def _nothing(_place: Place) -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _again(pause_s: float, work: Callable[[int], None]) -> Iterator[None]:
+    """``work`` again and again, with the number of the time; at the end of the block it is let end.
+    Raises what it raised: then nothing failed any more."""
+    done = threading.Event()
+
+    def working() -> None:
+        for number in itertools.count():
+            if done.wait(pause_s):
+                return
+            work(number)
+
+    with ThreadPoolExecutor(1) as thread:
+        run = thread.submit(working)
+        try:
+            yield
+        finally:
+            done.set()
+        run.result()
+
+
+@contextmanager
+def _containers_are_killed(place: Place) -> Iterator[None]:
+    with _again(_KILL_EVERY_S, lambda _: place.kill_a_container()):
+        yield
+
+
+@contextmanager
+def _daemon_restarts(place: Place) -> Iterator[None]:
+    daemon = place.daemon
+    if daemon is None:
+        raise RuntimeError("the machine's daemon is left alone")
+
+    def restart(number: int) -> None:
+        if number % 2:
+            daemon.stop()
+        else:
+            daemon.kill()
+        time.sleep(_DOWN_S)
+        daemon.start()
+
+    with _again(_UP_S, restart):
+        yield
+
+
+@contextmanager
+def _daemon_hangs(place: Place) -> Iterator[None]:
+    daemon = place.daemon
+    if daemon is None:
+        raise RuntimeError("the machine's daemon is left alone")
+
+    def hang(_number: int) -> None:
+        daemon.freeze()
+        try:
+            time.sleep(_FROZEN_S)
+        finally:
+            daemon.thaw()
+
+    with _again(_FROZEN_S, hang):
+        yield
+
+
+@contextmanager
+def _service_restarts(place: Place) -> Iterator[None]:
+    with _again(_UP_S, lambda number: place.restart_service(in_order=bool(number % 2))):
+        yield
+
+
+@contextmanager
+def _network_drops(place: Place) -> Iterator[None]:
+    place.network.failing = True
+    try:
+        yield
+    finally:
+        place.network.failing = False
+
+
+@contextmanager
+def _queue_is_full(place: Place) -> Iterator[None]:
+    """Others want more than there is, and ask again at once when they are refused."""
+    done = threading.Event()
+    config = ClientConfig(base_url=place.service_url, retry=RetryPolicy.never())
+
+    def flood() -> None:
+        with Client(config=config) as client:
+            while not done.is_set():
+                with contextlib.suppress(ExecboxError):
+                    client.execute(_SLEEPS, [[]], isolation="process")
+                done.wait(0.05)
+
+    with ThreadPoolExecutor(_FLOOD) as threads:
+        flooding = [threads.submit(flood) for _ in range(_FLOOD)]
+        try:
+            yield
+        finally:
+            done.set()
+        for each in flooding:
+            each.result()
+
+
+FAULTS: Final = (
+    Fault(name="nothing", text="nothing fails", failing=_nothing),
+    Fault(
+        name="containers",
+        text="containers are killed, one every 0.6 s",
+        failing=_containers_are_killed,
+    ),
+    Fault(
+        name="daemon",
+        text="the Docker daemon is killed or stopped after every 3 s, and started again",
+        failing=_daemon_restarts,
+        needs_daemon=True,
+    ),
+    Fault(
+        name="frozen",
+        text="the Docker daemon answers nothing, for 2.5 s of every 5 s",
+        failing=_daemon_hangs,
+        needs_daemon=True,
+    ),
+    Fault(
+        name="queue",
+        text="the queue is full: room for 8, and 24 others ask all the time",
+        failing=_queue_is_full,
+        settings={"queue_size": "8", "queue_wait_max_s": "2"},
+    ),
+    Fault(
+        name="network",
+        text="every connection breaks after a few pieces, in each of five ways",
+        failing=_network_drops,
+    ),
+    Fault(
+        name="service",
+        text="execbox itself is killed or stopped after every 3 s, and started again",
+        failing=_service_restarts,
+    ),
+)

@@ -1,0 +1,169 @@
+"""A Docker daemon of one's own beside the machine's, which can be killed, frozen and started again.
+
+It has its own socket, data and containerd, no network, and the sandbox image, loaded out of the
+machine's daemon. It takes root. What its containers are for is its caller's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from docker.errors import DockerException
+
+from harness.docker_daemon import docker_client
+
+__all__ = ["NoOwnDaemon", "OwnDaemon"]
+
+_READY_S: Final = 60.0
+_STOP_S: Final = 30.0
+
+
+class NoOwnDaemon(Exception):
+    """There can be none here; the message says why."""
+
+
+class OwnDaemon:
+    """A daemon that runs inside the ``with`` block and has ``image``. Entering raises
+    ``NoOwnDaemon``; afterwards nothing of it is left."""
+
+    def __init__(self, image: str) -> None:
+        self._image = image
+        self._folder = Path()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """What ``docker_host`` has to be."""
+        return f"unix://{self._folder}/docker.sock"
+
+    def __enter__(self) -> Self:
+        if os.geteuid() != 0 or shutil.which("dockerd") is None:
+            raise NoOwnDaemon("a Docker daemon of one's own takes root and dockerd")
+        try:
+            with docker_client() as machines:
+                root = Path(machines.info()["DockerRootDir"]).parent
+                # On the same file system, where its kind of storage is known to work.
+                self._folder = Path(tempfile.mkdtemp(prefix="execbox-daemon-", dir=root))
+                self.start()
+                with docker_client(self.url) as own:
+                    own.load_image(machines.get_image(self._image))
+                    # What is loaded by its id has no name yet.
+                    own.tag(machines.inspect_image(self._image)["Id"], self._image)
+        except (DockerException, OSError) as error:
+            self._end()
+            raise NoOwnDaemon(f"a second Docker daemon does not work here: {error}") from error
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def start(self) -> None:
+        """Start it (again) and wait until it answers. Raises ``NoOwnDaemon``."""
+        folder = self._folder
+        (folder / "daemon.json").write_text("{}")
+        # One that was killed leaves these, with numbers that are somebody else's now, or nobody's.
+        for left in (folder / "pid", self._containerd_pid):
+            left.unlink(missing_ok=True)
+        with (folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *("dockerd", "--config-file", folder / "daemon.json", "--host", self.url),
+                    *("--data-root", folder / "data", "--exec-root", folder / "run"),
+                    *("--pidfile", folder / "pid", "--shutdown-timeout", "1"),
+                    *("--bridge", "none", "--iptables=false", "--ip-forward=false"),
+                    *("--ip-masq=false", "--log-level", "warn"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline_s = time.monotonic() + _READY_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                raise NoOwnDaemon(f"it does not start: {self._log_tail()}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it without a warning; its containers end when it is started again."""
+        self._signal(signal.SIGKILL)
+        with contextlib.suppress(OSError, ValueError):
+            # It is to die with it, but a new one that comes too early takes it for its own.
+            os.kill(int(self._containerd_pid.read_text()), signal.SIGKILL)
+        self._wait()
+
+    def stop(self) -> None:
+        """End it in order, and its containers before it."""
+        self._signal(signal.SIGTERM)
+        self._wait()
+
+    def freeze(self) -> None:
+        """From now on it takes connections and answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """End a freeze."""
+        self._signal(signal.SIGCONT)
+
+    @property
+    def _containerd_pid(self) -> Path:
+        return self._folder / "run" / "containerd" / "containerd.pid"
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _wait(self) -> None:
+        if self._process is None:
+            return
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(DockerException, OSError), docker_client(self.url) as client:
+            return bool(client.ping())
+        return False
+
+    def _log_tail(self) -> str:
+        log = self._folder / "log"
+        return log.read_text(errors="replace")[-2000:] if log.exists() else "no log"
+
+    def _end(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            # Only one that runs ends the containers that it left when it was killed.
+            with contextlib.suppress(NoOwnDaemon, OSError):
+                self.start()
+        self.thaw()
+        self.stop()
+        if self._folder == Path():
+            return
+        for mount in _mounts_below(self._folder):
+            subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    """The innermost first."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    points = [line.split()[1] for line in lines]
+    return sorted((point for point in points if point.startswith(f"{folder}/")), reverse=True)

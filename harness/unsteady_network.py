@@ -1,0 +1,145 @@
+"""A network between a client and a service, on one machine: it passes bytes on, and can fail.
+
+A port of 127.0.0.1 whose connections are taken to the service that is there at the time. While it
+fails, every connection comes to a bad end sooner or later: refused, broken before the request, in
+its middle or in the answer's, closed as if the answer had ended, or silent for a while. Which, and
+when, is drawn from a seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import struct
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Literal, Self
+
+__all__ = ["UnsteadyNetwork"]
+
+_CHUNK_BYTES: Final = 16 * 1024
+_SILENT_S: Final = 3.0
+_PIECES_MAX: Final = 6
+_RESET: Final = struct.pack("ii", 1, 0)
+How = Literal["before", "in the middle", "silent"]
+
+
+@dataclass
+class _Doom:
+    """At which piece of a connection's bytes it ends, and how."""
+
+    pieces_left: int
+    how: How
+    reset: bool
+
+
+class UnsteadyNetwork:
+    """Inside the ``with`` block, ``url`` leads to the service at ``port``; None: to nobody."""
+
+    def __init__(self, *, seed: int) -> None:
+        self.port: int | None = None
+        self.failing = False
+        self.broken_count = 0
+        self._drawn = random.Random(seed)
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        serving = asyncio.start_server(self._serve, sock=self._listening)
+        self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._listening.close()
+
+    async def _end(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others, timeout=1)
+
+    def _doom(self) -> _Doom | None:
+        if not self.failing:
+            return None
+        hows: list[How] = ["before", "in the middle", "silent"]
+        how = self._drawn.choices(hows, weights=[4, 4, 1])[0]
+        return _Doom(self._drawn.randrange(_PIECES_MAX), how, self._drawn.random() < 0.5)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        doom = self._doom()
+        sides = [writer]
+        try:
+            if self.port is None or (doom is not None and doom.pieces_left == 0):
+                self._break(sides, reset=True)
+                return
+            there_reader, there = await asyncio.open_connection("127.0.0.1", self.port)
+            sides.append(there)
+            await asyncio.gather(
+                self._pass_on(reader, there, sides, doom=doom),
+                self._pass_on(there_reader, writer, sides, doom=doom),
+            )
+        except OSError:
+            self._break(sides, reset=True)
+        except asyncio.CancelledError:
+            # The end of the block: whoever is still connected has stopped waiting.
+            pass
+        finally:
+            for side in sides:
+                side.transport.abort()
+
+    async def _pass_on(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        sides: list[asyncio.StreamWriter],
+        *,
+        doom: _Doom | None,
+    ) -> None:
+        while data := await reader.read(_CHUNK_BYTES):
+            if doom is not None:
+                doom.pieces_left -= 1
+                if doom.pieces_left <= 0:
+                    if doom.how == "in the middle":
+                        writer.write(data[: len(data) // 2])
+                        await writer.drain()
+                    elif doom.how == "silent":
+                        await asyncio.sleep(_SILENT_S)
+                    self._break(sides, reset=doom.reset)
+                    return
+            writer.write(data)
+            await writer.drain()
+        with contextlib.suppress(OSError):
+            writer.write_eof()
+
+    def _break(self, sides: list[asyncio.StreamWriter], *, reset: bool) -> None:
+        """With a reset, or as if there were nothing more to come."""
+        self.broken_count += 1
+        for side in sides:
+            found = side.get_extra_info("socket")
+            if reset and found is not None:
+                with contextlib.suppress(OSError):
+                    found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                side.transport.abort()
+            else:
+                side.close()

@@ -1,0 +1,64 @@
+"""The network that fails on purpose: it passes everything on, until it is to fail."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+from harness.unsteady_network import UnsteadyNetwork
+
+SENT = b"x" * 100_000
+
+
+@contextlib.contextmanager
+def echoing() -> Iterator[int]:
+    """The port of a server that sends back what it is sent, to its end."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection, contextlib.suppress(OSError):
+                        while data := connection.recv(65536):
+                            connection.sendall(data)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def echoed(network: UnsteadyNetwork) -> bytes | None:
+    """What came back; None where the connection was reset."""
+    port = int(network.url.rpartition(":")[2])
+    received = b""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(SENT)
+            connection.shutdown(socket.SHUT_WR)
+            while data := connection.recv(65536):
+                received += data
+    except ConnectionError:
+        return None
+    return received
+
+
+def test_network_passes_everything_on_until_it_is_to_fail() -> None:
+    """Every connection that fails is counted, and none brings all of it back."""
+    with echoing() as port, UnsteadyNetwork(seed=1) as network:
+        assert echoed(network) in (None, b"")
+        network.port = port
+        assert echoed(network) == SENT
+        network.failing = True
+        broken_before = network.broken_count
+        ends = [echoed(network) for _ in range(8)]
+        assert SENT not in ends
+        assert network.broken_count == broken_before + 8
+        # Some are reset, some look as if they had come to their end.
+        assert {end is None for end in ends} == {True, False}
+        network.failing = False
+        assert echoed(network) == SENT
