@@ -19,7 +19,7 @@ from execbox_service.engines.base import EngineFacts, PostMortem
 from execbox_service.engines.container_spec import ContainerSpec
 from execbox_service.engines.frame_stream import FrameStream
 from execbox_service.main import serve_runtime, serve_workers
-from execbox_service.runner_frames import FrameKind, Ready, SupervisorFrame, pack
+from execbox_service.runner_frames import PROTOCOL, FrameKind, Ready, SupervisorFrame, pack
 from execbox_service.runtime import Part, Runtime
 from execbox_service.settings import load_settings
 from execbox_service.workers.worker import run_worker
@@ -33,6 +33,7 @@ _FACTS: Final = EngineFacts(
     engine="answering", image="sha256:0", python="3", packages={}, imports={}
 )
 _READY: Final = Ready(
+    protocol=PROTOCOL,
     python="3",
     pid=1,
     capabilities="e0",

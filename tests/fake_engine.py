@@ -17,10 +17,11 @@ from typing import Any
 
 from execbox_service.engines.base import EngineFacts, EngineUnavailable, PostMortem, SandboxLost
 from execbox_service.engines.frame_stream import FrameStream
-from execbox_service.runner_frames import FrameKind, Ready, SupervisorFrame, pack
+from execbox_service.runner_frames import PROTOCOL, FrameKind, Ready, SupervisorFrame, pack
 from execbox_service.sandboxes.pool import PoolLimits
 
 READY = Ready(
+    protocol=PROTOCOL,
     python="3.11.2",
     pid=1,
     capabilities="00000000000000e0",

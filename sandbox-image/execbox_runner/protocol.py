@@ -15,6 +15,9 @@ import struct
 from enum import IntEnum
 from typing import Any
 
+PROTOCOL = 1
+"""Which frames there are and what they hold. A change that a service of the version before would
+misread adds one; a service refuses a runner of any other."""
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 """More than two full request bodies; a longer frame means that the stream is broken."""
 _PREFIX = struct.Struct("!IBI")

@@ -30,7 +30,7 @@ from .held_job import HeldJob, has_source
 from .job import REHEARSED
 from .live_output import LiveOutput
 from .memory_baseline import MemoryBaseline, slack_bytes
-from .protocol import Kind, StreamClosed, read_frame, write_frame
+from .protocol import PROTOCOL, Kind, StreamClosed, read_frame, write_frame
 from .session_watch import SessionProcess
 from .zygotes import Zygotes
 
@@ -129,6 +129,7 @@ class Supervisor:
                 key, _, value = line.partition(":")
                 status[key] = value.strip()
         return {
+            "protocol": PROTOCOL,
             "python": platform.python_version(),
             "pid": os.getpid(),
             "capabilities": status["CapEff"],

@@ -12,10 +12,12 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+PROTOCOL: Final = 1
+"""The runner's number of the same name: what it means is in ``execbox_runner/protocol.py``."""
 FRAME_BYTES_MAX = 32 * 1024 * 1024
 """The largest honest answer: 16 MiB of output, 2 MiB of streams, and room for their headers."""
 _HEADER_BYTES_MAX = 64 * 1024
@@ -56,9 +58,31 @@ class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class _Spoken(BaseModel):
+    """All that is read of a supervisor before it is known to speak as we do."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    protocol: int = Field(default=0, ge=0, le=2**31)
+    """An image from before there were numbers says none."""
+
+
+@dataclass(frozen=True)
+class OtherProtocol:
+    """A runner that does not speak as this service does; nothing else of it can be believed."""
+
+    spoken: int
+
+    def __str__(self) -> str:
+        return (
+            f"its runner speaks protocol {self.spoken} and this service {PROTOCOL}: they are of "
+            "different versions of execbox"
+        )
+
+
 class Ready(_Header):
     """What a supervisor found about its own container."""
 
+    protocol: Literal[1]
     python: str = Field(max_length=40)
     pid: int
     capabilities: str = Field(pattern=r"^[0-9a-f]{1,16}$")
@@ -81,7 +105,7 @@ class Measured(_Header):
 
     seq: int = _Count
     pid: int | None = Field(default=None, ge=0, le=2**62)
-    """The process's number in its container; an image of an earlier version does not say it."""
+    """The process's number in its container."""
     exit_code: int | None = Field(ge=0, le=255)
     signal: int | None = Field(ge=1, le=64)
     cpu_time_ns: int = _Count
@@ -167,7 +191,6 @@ class Refused(_Header):
 class _Fault(_Header):
     message: str = Field(max_length=2000)
     machine_out_of_memory: bool = False
-    """An image of an earlier version does not say it."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +219,9 @@ class Fault:
     """A process was ended for want of memory, and it was not this container's limit."""
 
 
-SupervisorFrame = Ready | Result | Refused | Fault | CellResult | CellPiece | FilesAnswer
+SupervisorFrame = (
+    Ready | OtherProtocol | Result | Refused | Fault | CellResult | CellPiece | FilesAnswer
+)
 
 
 class ReportedError(_Header):
@@ -260,7 +285,7 @@ def parse_answer(kind: int, header: bytes, body: bytes | memoryview) -> Supervis
     """Validate a supervisor's frame. Raises ProtocolViolation."""
     try:
         if kind == FrameKind.READY and not body:
-            return Ready.model_validate_json(header)
+            return _parse_ready(header)
         if kind == FrameKind.FAULT and not body:
             return Fault(**_Fault.model_validate_json(header).model_dump())
         if kind == FrameKind.CELL_RESULT:
@@ -277,6 +302,11 @@ def parse_answer(kind: int, header: bytes, body: bytes | memoryview) -> Supervis
     except ValidationError as error:
         raise ProtocolViolation(f"a header that does not validate: {_first(error)}") from error
     raise ProtocolViolation(f"a frame of kind {kind} with {len(body)} bytes")
+
+
+def _parse_ready(header: bytes) -> Ready | OtherProtocol:
+    spoken = _Spoken.model_validate_json(header).protocol
+    return Ready.model_validate_json(header) if spoken == PROTOCOL else OtherProtocol(spoken)
 
 
 def _parse_result(measured: Measured, body: bytes | memoryview) -> Result:

@@ -20,6 +20,7 @@ from harness.docker_daemon import docker_client, open_docker
 from execbox.wire import Execution, Status
 from execbox_service.failures import ServiceFailure
 from tests.engines.docker_proxy import docker_proxy
+from tests.weakened import weakened
 
 pytestmark = [
     pytest.mark.docker,
@@ -211,3 +212,12 @@ async def test_daemon_that_goes_away_during_a_call_is_no_verdict(tmp_path: Path)
             assert (ended.status, ended.output) == (Status.OK, "slept")
         await eventually(lambda: bench.runtime.readiness().ready, within_s=30)
         assert (await bench.call(DOUBLE, 1)).output == 2
+
+
+async def test_runner_of_another_protocol_is_refused_with_what_builds_the_right_one() -> None:
+    """An image that another version of execbox built; whatever else it says is not believed."""
+    edits = {"protocol.py": (("PROTOCOL = 1\n", "PROTOCOL = 2\n"),)}
+    async with weakened(edits=edits) as sandboxes:
+        said = await sandboxes.missing()
+    assert "its runner speaks protocol 2 and this service 1" in said
+    assert "execbox image build" in said

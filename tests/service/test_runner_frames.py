@@ -19,9 +19,11 @@ from execbox_runner.supervisor import fault_header
 from execbox_service import runner_frames
 from execbox_service.engines.frame_stream import FrameReader
 from execbox_service.runner_frames import (
+    PROTOCOL,
     CellPiece,
     Fault,
     FrameKind,
+    OtherProtocol,
     ProtocolViolation,
     Ready,
     Result,
@@ -123,6 +125,24 @@ def test_ready_and_fault_are_read() -> None:
     """The two answers without a body."""
     assert answer_of(pack(FrameKind.READY, READY.model_dump())) == READY
     assert answer_of(pack(FrameKind.FAULT, {"message": "why"})) == Fault("why")
+
+
+def test_protocol_is_the_same_on_both_sides() -> None:
+    """The service refuses every other."""
+    assert protocol.PROTOCOL == PROTOCOL == READY.protocol
+
+
+@pytest.mark.parametrize(
+    ("header", "spoken"),
+    [
+        ({"protocol": PROTOCOL + 1, "whatever": ["it", "holds"]}, PROTOCOL + 1),
+        (READY.model_dump(exclude={"protocol"}), 0),
+        ({}, 0),
+    ],
+)
+def test_ready_of_another_protocol_is_told_from_a_lie(header: dict[str, Any], spoken: int) -> None:
+    """Nothing else of it is read: what fields mean there is not known."""
+    assert answer_of(pack(FrameKind.READY, header)) == OtherProtocol(spoken)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +250,7 @@ def test_parser_of_any_bytes_raises_nothing_else(data: bytes) -> None:
     """Whatever comes, the reader gives answers or says that the protocol was broken."""
     try:
         for answer in FrameReader().feed(data):
-            assert isinstance(answer, Ready | Result | Fault)
+            assert isinstance(answer, Ready | OtherProtocol | Result | Fault)
     except ProtocolViolation:
         pass
 

@@ -44,7 +44,7 @@ from execbox_service.engines.bubblewrap.runner_files import (
 )
 from execbox_service.engines.container_spec import ContainerSpec
 from execbox_service.engines.frame_stream import FrameStream
-from execbox_service.runner_frames import Ready, SupervisorFrame
+from execbox_service.runner_frames import OtherProtocol, Ready, SupervisorFrame
 
 logger = logging.getLogger(__name__)
 
@@ -286,6 +286,8 @@ class BubblewrapEngine:
         try:
             async with asyncio.timeout(_READY_S):
                 ready = await stream.receive()
+            if isinstance(ready, OtherProtocol):
+                raise Lacking(f"the installed runner: {ready}", remedy="install execbox again")
             if not isinstance(ready, Ready):
                 raise SandboxLost("it answered something else than ready")
         except BaseException as error:

@@ -39,13 +39,14 @@ from execbox_service.engines.docker.policy import (
     packages_arguments,
     sandbox_arguments,
 )
-from execbox_service.runner_frames import Fault, Ready, SupervisorFrame
+from execbox_service.runner_frames import Fault, OtherProtocol, Ready, SupervisorFrame
 
 logger = logging.getLogger(__name__)
 
 _READY_S = 30.0
 _ENGINE_THREAD_COUNT = 16
 """As many as the pool makes at once, and as many that remove."""
+_BUILD = "build it with 'execbox image build' ('make image' in a checkout)"
 _ABANDONED_S = 60
 _GONE_S, _GONE_LOOK_S = 10.0, 0.05
 _HOLDER_AGE_MAX_S = 600
@@ -157,8 +158,7 @@ class DockerEngine:
         except ImageNotFound as error:
             raise Lacking(
                 f"the Docker daemon has no image {self._spec.image}",
-                remedy="build it with 'execbox image build' ('make image' in a checkout), or set "
-                "EXECBOX_IMAGE to one it has",
+                remedy=f"{_BUILD}, or set EXECBOX_IMAGE to one it has",
             ) from error
         self._options = host_config(self._client, self._spec)
 
@@ -235,6 +235,8 @@ class DockerEngine:
                 ready = await stream.receive()
             if isinstance(ready, Fault):
                 raise EngineUnavailable(f"a new container gave up: {ready.message}")
+            if isinstance(ready, OtherProtocol):
+                raise Lacking(f"the image {self._spec.image}: {ready}", remedy=_BUILD)
             if not isinstance(ready, Ready):
                 raise EngineUnavailable("a new container answered something else than ready")
         except (SandboxLost, TimeoutError) as error:
