@@ -48,13 +48,19 @@ with_engine() { # SUITE NAME
 }
 
 stop_engine() { # CONTAINERD RUN PLACE
-    local pid
+    local pid left
+    # A run that was cut short leaves containers, whose shims outlive the daemon.
+    mapfile -t left < <(DOCKER_HOST=unix://$2/docker.sock docker ps -aq 2>/dev/null)
+    if [[ ${#left[@]} -gt 0 ]]; then
+        DOCKER_HOST=unix://$2/docker.sock docker rm -f "${left[@]}" >/dev/null || true
+    fi
     if pid=$(cat "$2/docker.pid" 2>/dev/null); then
         kill "$pid" 2>/dev/null || true
         while kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
     fi
     end_process "$1"
-    umount -q "$3"/data/*/*/merged 2>/dev/null || true
+    # The daemon mounts its data onto themselves, and each network namespace.
+    umount -q "$3"/data/*/*/merged "$3/data" "$2"/exec/netns/* 2>/dev/null || true
     rm -rf "$2"
 }
 
