@@ -157,17 +157,19 @@ def _speeds(runs: Sequence[Run], *, line_count: int) -> str:
     return table(head, rows, align="lrrrl")
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="acceptance.fleet", description=__doc__)
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m acceptance.fleet", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--lines", type=int, default=LINES)
     parser.add_argument("--engine", default="bubblewrap", help="docker or bubblewrap (default)")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run it; the exit code."""
-    asked = _arguments()
+    asked = _arguments(argv)
     runs: list[Run] = []
     try:
         for count in (1, 2, 4):

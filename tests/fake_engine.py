@@ -148,8 +148,8 @@ class FakeSandbox:
         """End the stream, as a container does that ends."""
         self.stream.connection_lost(None)
 
-    async def receive(self) -> SupervisorFrame:
-        return await self.stream.receive()
+    async def receive(self, timeout_s: float) -> SupervisorFrame:
+        return await self.stream.receive(timeout_s)
 
     async def set_memory_mb(self, memory_mb: int) -> None:
         if self.lost:

@@ -6,6 +6,7 @@ State that lives elsewhere (queue, slots, sandboxes) is read at each scrape, not
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -37,6 +38,8 @@ class Metrics:
             ["status"],
             registry=self._registry,
         )
+        # By status: to find a label's counter takes as long as to count.
+        self._count_of = cache(self._executions.labels)
         self._cpu_s = Histogram(
             "execbox_execution_cpu_seconds",
             "CPU time of an execution",
@@ -119,14 +122,18 @@ class Metrics:
             # Or it was refused a slot, and then it did not wait for its first execution.
             self._queue_s.observe(effort.queue_time_s)
         self._runs.inc(effort.execution_count)
-        self._alone.inc(effort.alone_count)
-        self._throttled_s.inc(effort.throttled_s)
-        self._lost.inc(effort.lost_sandbox_count)
+        # Each costs a lock, and most jobs have nothing to add.
+        if effort.alone_count:
+            self._alone.inc(effort.alone_count)
+        if effort.throttled_s:
+            self._throttled_s.inc(effort.throttled_s)
+        if effort.lost_sandbox_count:
+            self._lost.inc(effort.lost_sandbox_count)
 
     def executed(self, executions: Sequence[Execution] | Sequence[ProgramRun]) -> None:
         """Count the executions that one job is answered with."""
         for execution in executions:
-            self._executions.labels(execution.status.value).inc()
+            self._count_of(execution.status.value).inc()
             if execution.usage is not None:
                 self._cpu_s.observe(execution.usage.cpu_time_s)
                 self._wall_s.observe(execution.usage.wall_time_s)

@@ -27,6 +27,8 @@ _RESULT_PREFIX = struct.Struct("!4sI")
 _RESULT_MAGIC = b"xbx1"
 _RESULT_HEADER_BYTES_MAX = 256 * 1024
 
+_HEADER_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 PREFIX_BYTES = _PREFIX.size
 
 
@@ -267,9 +269,18 @@ def pack(kind: FrameKind, header: object, body: bytes = b"") -> bytes:
 
 def frame_parts(kind: FrameKind, header: object, *body: bytes) -> tuple[bytes, ...]:
     """One frame for a supervisor, the parts of its body apart, so that they are not copied."""
-    text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
-    total_bytes = _AFTER_LENGTH_BYTES + len(text) + sum(map(len, body))
-    return _PREFIX.pack(total_bytes, kind, len(text)) + text, *body
+    return framed(kind, json_text(header), *body)
+
+
+def json_text(header: object) -> bytes:
+    """A header as it is sent."""
+    return _HEADER_ENCODER.encode(header).encode()
+
+
+def framed(kind: FrameKind, header: bytes, *body: bytes) -> tuple[bytes, ...]:
+    """``frame_parts``, with the text of the header."""
+    total_bytes = _AFTER_LENGTH_BYTES + len(header) + sum(map(len, body))
+    return _PREFIX.pack(total_bytes, kind, len(header)) + header, *body
 
 
 def rest_bytes(prefix: bytes) -> tuple[int, int, int]:

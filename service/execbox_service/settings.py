@@ -14,12 +14,13 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from execbox.wire import BODY_BYTES_MAX, CALLS_MAX, Isolation, Profile
+from execbox.wire import BODY_BYTES_MAX, CALLS_MAX, Isolation, Profile, ProgramLimits
 
 __all__ = [
     "COMPAT_CONTRACTS",
@@ -432,6 +433,11 @@ class Settings(BaseSettings):
         if self.allowed_hosts:
             return tuple(host.lower() for host in self.allowed_hosts)
         return (*_LOOPBACK_NAMES, self.host.lower()) if self.bound_to_loopback else ("*",)
+
+    @cached_property
+    def limits_max(self) -> Mapping[str, float]:
+        """The highest value of each limit that a request may ask for."""
+        return {name: getattr(self, f"{name}_max") for name in ProgramLimits.model_fields}
 
     @property
     def key_concurrency_limit(self) -> int | None:

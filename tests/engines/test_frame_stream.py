@@ -41,7 +41,7 @@ def test_attached_stream_takes_the_multiplexing_apart(cuts: list[int], size: int
     stream = AttachedStream()
     for start in range(0, len(wire), size):
         stream.data_received(wire[start : start + size])
-    assert stream._answers.qsize() == len(MESSAGES)
+    assert len(stream._answers) == len(MESSAGES)
     assert stream.stderr_text == "noise" * (len(edges) - 1)
 
 
@@ -75,7 +75,7 @@ def test_stream_after_a_violation_takes_nothing_more() -> None:
     stream.data_received(struct.pack("!BxxxI", 9, 1) + b"x")
     stream.data_received(struct.pack("!BxxxI", 1, len(STREAM)) + STREAM)
     assert stream.closed
-    assert stream._answers.qsize() == 0
+    assert len(stream._answers) == 0
 
 
 async def test_large_frame_reaches_a_slow_reader_whole_and_in_order() -> None:

@@ -135,7 +135,7 @@ def test_attached_stream_multiplexed_bytes_in_any_pieces_are_the_same(pieces: li
     for at in range(len(wire)):
         single.data_received(wire[at : at + 1])
     assert (whole.closed, whole.stderr_text) == (single.closed, single.stderr_text)
-    assert whole._answers.qsize() == single._answers.qsize()
+    assert len(whole._answers) == len(single._answers)
 
 
 @bounded(60)

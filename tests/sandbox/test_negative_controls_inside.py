@@ -249,7 +249,7 @@ async def test_output_that_nobody_counts_is_taken(monkeypatch: pytest.MonkeyPatc
     arrived_bytes: list[int] = []
 
     async def trusting(_driver: SandboxDriver, lease: Lease, _run: object) -> SupervisorFrame:
-        answer = await lease.sandbox.receive()
+        answer = await lease.sandbox.receive(60)
         assert isinstance(answer, Result)
         arrived_bytes.append(len(answer.stdout))
         return answer

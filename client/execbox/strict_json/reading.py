@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
 
 from execbox.strict_json.faults import DIGITS_MAX, Reason, StrictJSONError, shortened
@@ -18,10 +19,10 @@ from execbox.strict_json.nesting import JSON_DEPTH_MAX, nesting_depth
 __all__ = [
     "DOCUMENT_DEPTH_MAX",
     "JSON",
+    "Refusals",
     "decode",
     "decoder_for",
     "duplicate_key",
-    "refusals",
     "refuse_deep_nesting",
     "refuse_lone_surrogates",
     "text_of",
@@ -57,31 +58,48 @@ def decode(
     """
     text, body = _both_forms(text)
     refuse_deep_nesting(body, depth_max=depth_max)
-    with refusals(depth_max=depth_max), _garbage_collection_paused(len(body)):
-        value = decoder_for(non_finite=non_finite).decode(text)
+    decoder = decoder_for(non_finite=non_finite)
+    with Refusals(depth_max):
+        if len(body) < _GC_PAUSE_BODY_BYTES:
+            value = decoder.decode(text)
+        else:
+            with _garbage_collection_paused():
+                value = decoder.decode(text)
     if not lone_surrogates:
         refuse_lone_surrogates(text)
     return value
 
 
-@contextmanager
-def refusals(*, depth_max: int) -> Iterator[None]:
-    """What Python's decoder raises within the block, as StrictJSONError."""
-    try:
-        yield
-    except StrictJSONError:
-        raise
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise StrictJSONError(
-            f"not valid JSON: {error.msg} at {where}", reason=Reason.SYNTAX
-        ) from error
-    except ValueError as error:
-        # The only other ValueError is the interpreter's own cap on the digits of an integer.
-        raise too_many_digits() from error
-    except RecursionError as error:
-        # Out of stack although the document is shallow: the caller stood near the limit itself.
-        raise _too_deep(depth_max) from error
+class Refusals:
+    """A context: what Python's decoder raises within it, as StrictJSONError. No generator, which
+    would take as long as reading a short text."""
+
+    __slots__ = ("_depth_max",)
+
+    def __init__(self, depth_max: int) -> None:
+        self._depth_max = depth_max
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None or isinstance(error, StrictJSONError):
+            return
+        if isinstance(error, json.JSONDecodeError):
+            where = f"line {error.lineno}, column {error.colno}"
+            message = f"not valid JSON: {error.msg} at {where}"
+            raise StrictJSONError(message, reason=Reason.SYNTAX) from error
+        if isinstance(error, ValueError):
+            # The only other ValueError is the interpreter's own cap on the digits of an integer.
+            raise too_many_digits() from error
+        if isinstance(error, RecursionError):
+            # Out of stack although the document is shallow: the caller stood near the limit.
+            raise _too_deep(self._depth_max) from error
 
 
 def text_of(body: bytes) -> str:
@@ -214,10 +232,10 @@ def refuse_lone_surrogates(text: str, begin: int = 0, end: int | None = None) ->
 
 
 @contextmanager
-def _garbage_collection_paused(body_bytes: int) -> Iterator[None]:
+def _garbage_collection_paused() -> Iterator[None]:
     """Decoding makes no garbage cycles, and the collector's passes over millions of fresh
     containers cost up to seven times the decoding itself."""
-    if body_bytes < _GC_PAUSE_BODY_BYTES or not gc.isenabled():
+    if not gc.isenabled():
         yield
         return
     gc.disable()

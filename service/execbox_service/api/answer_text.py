@@ -16,7 +16,7 @@ from execbox.wire import ErrorCode
 from execbox_service.failures import CallerMistake
 from execbox_service.json_steps import LIGHT_MAX, encode_in_steps, light_left
 
-__all__ = ["answer_pieces"]
+__all__ = ["answer_pieces", "small_answer_text"]
 
 _MODEL_WEIGHT: Final = LIGHT_MAX // 200
 """Writing a model takes as long as so many members of a value: 200 are written at once, with what
@@ -43,6 +43,14 @@ def answer_pieces(answer: BaseModel, *, bytes_max: int) -> list[bytes]:
             raise _too_large(bytes_max)
     pieces.append("".join(waiting).encode("utf-8"))
     return pieces
+
+
+def small_answer_text(answer: BaseModel, *, bytes_max: int) -> bytes:
+    """``answer_pieces``, of what is known to hold little: nothing of it is looked at."""
+    text = answer.model_dump_json().encode("utf-8")
+    if len(text) > bytes_max:
+        raise _too_large(bytes_max)
+    return text
 
 
 def _parts(model: BaseModel) -> Iterator[str]:

@@ -10,10 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from execbox_service.api.batch import add_batch_route
+from execbox_service.api.batch import BATCH_PATH, add_batch_route
 from execbox_service.api.bodies import Bodies
 from execbox_service.api.compat.registry import (
     add_compat_routes,
@@ -115,6 +116,7 @@ def create_app(
             counts=key_counts,
         ),
         failure_form_at=failure_form_at(settings),
+        direct=_direct(app),
     )
     return app
 
@@ -136,6 +138,14 @@ def _live(settings: Settings, runtime: ExecutionRuntime) -> Live:
         # Each of several workers would ask all the others, every two seconds.
         always=settings.worker_count == 1,
     )
+
+
+def _direct(app: FastAPI) -> dict[str, APIRoute]:
+    """The routes of what asks for executions: their handlers take the request, and nothing of the
+    framework's."""
+    paths = {BATCH_PATH, *(operation.path for operation in OPERATIONS.values())}
+    routes = (route for route in app.routes if isinstance(route, APIRoute))
+    return {route.path: route for route in routes if route.path in paths}
 
 
 async def _as_our_failure(request: Request, error: Exception) -> Response:

@@ -34,8 +34,9 @@ from execbox_service.operations.registry import OPERATIONS, Operation
 from execbox_service.scheduling.memory import Hold
 from execbox_service.scheduling.offload import ASIDE_BYTES, free_aside, read_aside
 
-__all__ = ["NDJSON", "add_batch_route"]
+__all__ = ["BATCH_PATH", "NDJSON", "add_batch_route"]
 
+BATCH_PATH: Final = "/v1/batch"
 NDJSON: Final = "application/x-ndjson"
 
 _BUSY_PAUSE_MAX_S = 5.0
@@ -47,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 def add_batch_route(app: FastAPI) -> None:
     app.add_api_route(
-        "/v1/batch",
+        BATCH_PATH,
         batch,
         methods=["POST"],
         summary="Many operations in one stream",

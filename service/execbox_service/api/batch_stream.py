@@ -65,6 +65,8 @@ class BatchStream:
         self._held = _Held(hold)
         self._changed = asyncio.Condition()
         self._complete = False
+        self._reader_waits = False
+        """Whether the reader waits for room in the buffer."""
         self._failure: RequestFailed | None = None
         self._line_wait_s = 0.0
         self._under_way_count = 0
@@ -109,11 +111,13 @@ class BatchStream:
         """Wait until more may be read, without losing sight of the client."""
         async with self._changed:
             while self._buffer.full:
+                self._reader_waits = True
                 try:
                     async with asyncio.timeout(_LOOK_S):
                         await self._changed.wait()
                 except TimeoutError:
                     self._look_for_client()
+            self._reader_waits = False
 
     def _look_for_client(self) -> None:
         """A connection that is not read from does not show that its other end is closed. The
@@ -198,9 +202,13 @@ class BatchStream:
         self._held.shrink_to(self._buffer.size_bytes + self._under_way_bytes)
 
     async def _next_line(self) -> Line | None:
+        line = self._buffer.take()
+        if line is not None and not self._reader_waits:
+            return line
         async with self._changed:
-            while (line := self._buffer.take()) is None and not self._complete:
+            while line is None and not self._complete:
                 await self._changed.wait()
+                line = self._buffer.take()
             self._changed.notify_all()
         return line
 

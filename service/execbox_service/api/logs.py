@@ -11,6 +11,7 @@ import logging
 import sys
 import time
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Final
 
 from execbox_service.settings import Settings
@@ -22,6 +23,8 @@ request_id: ContextVar[str | None] = ContextVar("execbox_request_id", default=No
 """Set for the time of one request; None outside of any."""
 
 _EXTRA: Final = "fields"
+# With a default, json.dumps makes an encoder at each call.
+_json = json.JSONEncoder(default=str).encode
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,8 @@ def configure_logging(settings: Settings, *, worker: int | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
+    # What no line of ours has need not be found out for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # Strangers cause uvicorn's warnings (one for each malformed request) and could flood the log.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     for chatty in ("httpx", "urllib3", "docker", "asyncio"):
@@ -82,7 +87,7 @@ class _JSONFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _json(line)
 
 
 class _TextFormatter(logging.Formatter):
@@ -98,11 +103,15 @@ class _TextFormatter(logging.Formatter):
 
 
 def _plain(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = value if isinstance(value, str) else _json(value)
     needs_quotes = isinstance(value, str) and not value.replace("/", "").replace("_", "").isalnum()
-    return json.dumps(text) if needs_quotes or not text.isascii() else text
+    return _json(text) if needs_quotes or not text.isascii() else text
 
 
 def _timestamp(record: logging.LogRecord) -> str:
-    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-    return f"{seconds}.{int(record.msecs):03d}Z"
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

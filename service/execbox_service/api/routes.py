@@ -24,7 +24,7 @@ from execbox.wire import (
     Health,
     Readiness,
 )
-from execbox_service.api.answer_text import answer_pieces
+from execbox_service.api.answer_text import answer_pieces, small_answer_text
 from execbox_service.api.bodies import Bodies, until_disconnect
 from execbox_service.api.error_responses import error_response
 from execbox_service.api.openapi import body_of, responses_of
@@ -36,7 +36,7 @@ from execbox_service.json_steps import read_bytes_max
 from execbox_service.operations.registry import OPERATIONS, Operation
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.memory import Hold, Memory
-from execbox_service.scheduling.offload import free_aside, read_aside
+from execbox_service.scheduling.offload import ASIDE_BYTES, free_aside, read_aside
 from execbox_service.settings import Settings
 
 __all__ = [
@@ -189,7 +189,10 @@ async def written(answer: BaseModel, *, hold: Hold, settings: Settings) -> list[
     """An answer's text in pieces, counted. Raises CallerMistake or Overloaded."""
     bytes_max = settings.answer_bytes_max
     # What is held is what the values of question and answer take: as large is the text, at most.
-    pieces = await read_aside(hold.size_bytes, answer_pieces, answer, bytes_max=bytes_max)
+    if hold.size_bytes < ASIDE_BYTES:
+        pieces = [small_answer_text(answer, bytes_max=bytes_max)]
+    else:
+        pieces = await read_aside(hold.size_bytes, answer_pieces, answer, bytes_max=bytes_max)
     size_bytes = sum(map(len, pieces))
     hold.grow(size_bytes, too_large=ErrorCode.ANSWER_TOO_LARGE, what="the answer")
     return pieces

@@ -68,8 +68,8 @@ class Sandbox(Protocol):
     def send(self, *frame: bytes) -> None:
         """Queue a frame; never blocks. Frames sent to a lost sandbox are dropped."""
 
-    async def receive(self) -> SupervisorFrame:
-        """The next answer. Raises SandboxLost."""
+    async def receive(self, timeout_s: float) -> SupervisorFrame:
+        """The next answer. Raises SandboxLost, also where none comes in so many seconds."""
 
     async def set_memory_mb(self, memory_mb: int) -> None:
         """Change the memory limit before the first execution. Raises SandboxLost."""

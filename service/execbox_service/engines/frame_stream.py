@@ -68,7 +68,10 @@ class FrameStream(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._unwritten: deque[memoryview] = deque()
         self._may_write = True
-        self._answers: asyncio.Queue[SupervisorFrame | None] = asyncio.Queue()
+        self._answers: deque[SupervisorFrame] = deque()
+        self._arrival: asyncio.Future[None] | None = None
+        """What a task waits on that has taken all answers so far."""
+        self._ended = False
         self._why = "the stream to the sandbox ended"
         self._reader = FrameReader()
         self._stderr = bytearray()
@@ -113,13 +116,28 @@ class FrameStream(asyncio.Protocol):
                 self._unwritten.appendleft(part[_WRITTEN_AT_ONCE_BYTES:])
             self._transport.write(part[:_WRITTEN_AT_ONCE_BYTES])
 
-    async def receive(self) -> SupervisorFrame:
-        """The next answer, in order. Raises SandboxLost once the stream has ended."""
-        answer = await self._answers.get()
-        if answer is None:
-            self._answers.put_nowait(None)
+    async def receive(self, timeout_s: float) -> SupervisorFrame:
+        """The next answer, in order; for one task at a time. Raises SandboxLost where none comes in
+        time, and once the stream has ended."""
+        if not (self._answers or self._ended):
+            await self._next_arrival(timeout_s)
+        if not self._answers:
             raise SandboxLost(self._why)
-        return answer
+        return self._answers.popleft()
+
+    async def _next_arrival(self, timeout_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._arrival = arrival = loop.create_future()
+        timer = loop.call_later(timeout_s, _say_late, arrival, timeout_s)
+        try:
+            await arrival
+        finally:
+            timer.cancel()
+            self._arrival = None
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
 
     def close(self) -> None:
         """Hang up; the supervisor ends when it sees that."""
@@ -140,7 +158,8 @@ class FrameStream(asyncio.Protocol):
         self.closed = True
         if self._stderr:
             logger.warning("a runner wrote to stderr before it ended: %s", self.stderr_text)
-        self._answers.put_nowait(None)
+        self._ended = True
+        self._wake()
 
     def pause_writing(self) -> None:
         self._may_write = False
@@ -167,6 +186,12 @@ class FrameStream(asyncio.Protocol):
         return (data,)
 
     def _arrived(self, answer: SupervisorFrame) -> None:
-        if self._answers.qsize() >= _ANSWERS_MAX:
+        if len(self._answers) >= _ANSWERS_MAX:
             raise ProtocolViolation(f"more than {_ANSWERS_MAX} answers to no question")
-        self._answers.put_nowait(answer)
+        self._answers.append(answer)
+        self._wake()
+
+
+def _say_late(arrival: asyncio.Future[None], timeout_s: float) -> None:
+    if not arrival.done():
+        arrival.set_exception(SandboxLost(f"no answer in {timeout_s:g} s"))

@@ -16,12 +16,13 @@ from execbox_service.json_steps.reading import (
     decode_in_steps,
 )
 from execbox_service.json_steps.sizes import LIGHT_MAX, is_light, light_left, read_bytes_max
-from execbox_service.json_steps.writing import encode_in_steps, text_head
+from execbox_service.json_steps.writing import ascii_text, encode_in_steps, text_head
 
 __all__ = [
     "LARGE_BYTES",
     "LIGHT_MAX",
     "MEMBERS_MAX",
+    "ascii_text",
     "decode_any",
     "decode_in_steps",
     "encode_in_steps",

@@ -45,7 +45,7 @@ def decode_in_steps(
     text = reading.text_of(body)
     reader = _Reader(text, depth_max=depth_max, non_finite=non_finite)
     try:
-        with reading.refusals(depth_max=depth_max):
+        with reading.Refusals(depth_max):
             return reader.document()
     except StrictJSONError:
         # The exception holds on to what was read, and is dropped by the event loop.

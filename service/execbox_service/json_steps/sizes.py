@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final
 
 from execbox.strict_json import JSON
@@ -17,7 +16,7 @@ _SLOT_BYTES, _NUMBER_BYTES = 9, 28
 _ROUGHLY_BYTES_MAX: Final = 32 * 1024 * 1024
 """Up to here it does not matter that more is counted than there is."""
 _PART_BYTES: Final = 256 * 1024
-_BEYOND_TWO_BYTES = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4", b"\\u")
+_BEYOND_TWO_BYTES = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4")
 
 
 def read_bytes_max(text: bytes) -> int:
@@ -27,8 +26,11 @@ def read_bytes_max(text: bytes) -> int:
     Tens of milliseconds for the largest texts, and so for a thread beside the event loop.
     """
     signs = _Signs()
-    for part in _parts(text):
-        signs.add(part)
+    if len(text) <= _PART_BYTES:
+        signs.add(text)
+    else:
+        for part in _parts(text):
+            signs.add(part)
     quickly = signs.read_bytes(text)
     if quickly <= _ROUGHLY_BYTES_MAX:
         return quickly
@@ -73,10 +75,12 @@ class _Signs:
         self.arrays += part.count(b"[")
         self.objects += part.count(b"{")
         self.quotes += part.count(b'"')
-        if self.width < 4 and any(sign in part for sign in _BEYOND_TWO_BYTES):
+        if part.isascii():
+            self.width = 4 if b"\\u" in part else self.width
+        elif b"\\u" in part or any(sign in part for sign in _BEYOND_TWO_BYTES):
             self.width = 4
-        elif self.width < 2 and not part.isascii():
-            self.width = 2
+        else:
+            self.width = max(self.width, 2)
 
     def read_bytes(self, text: bytes) -> int:
         # Numbers of one and two digits are made once for all, so each that is not has two more.
@@ -106,27 +110,27 @@ def is_light(values: Sequence[JSON]) -> bool:
 
 def light_left(values: Sequence[JSON]) -> int:
     """How much more these could hold and still be light together; below zero, they are not."""
-    left = LIGHT_MAX
+    left = LIGHT_MAX - len(values)
     level: Sequence[JSON] = values
     for _ in range(_LIGHT_LOOKS_MAX):
-        left -= len(level) + sum(len(value) for value in level if type(value) is str)
-        lists = [value for value in level if type(value) is list]
-        objects = [value for value in level if type(value) is dict]
-        left -= sum(map(len, lists)) + sum(map(len, objects))
-        if left >= 0:
-            left -= _of_long_integers(level)
+        inner: list[JSON] = []
+        for value in level:
+            kind = type(value)
+            if kind is str:
+                left -= len(value)
+            elif kind is list or kind is dict:
+                left -= 2 * len(value)
+                if left < 0:
+                    return -1
+                inner += value
+                if kind is dict:
+                    left -= len(value)
+                    inner += value.values()
+            elif kind is int and (bit_count := value.bit_length()) > _FEW_BITS:
+                left -= bit_count * bit_count >> 15
         if left < 0:
             return -1
-        if not (lists or objects):
+        if not inner:
             return left
-        keys = chain.from_iterable(objects)
-        members = chain.from_iterable(map(dict.values, objects))
-        level = list(chain(chain.from_iterable(lists), members, keys))
+        level = inner
     return -1
-
-
-def _of_long_integers(level: Sequence[JSON]) -> int:
-    bits = [value.bit_length() for value in level if type(value) is int]
-    if max(bits, default=0) <= _FEW_BITS:
-        return 0
-    return sum(count * count >> 15 for count in bits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import islice
 from operator import itemgetter
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 from execbox.strict_json import JSON
 from execbox_service.json_steps.sizes import LIGHT_MAX, is_light
 
-__all__ = ["encode_in_steps", "text_head"]
+__all__ = ["ascii_text", "encode_in_steps", "text_head"]
 
 _BATCH_MAX: Final = 1000
 _SORTED_MAX: Final = 20_000
@@ -40,12 +41,21 @@ def encode_in_steps(
     ``value`` is decoded JSON, so it has a strict form. Infinities and NaN come out as the words
     that Python's encoder writes.
     """
-    encoder = json.JSONEncoder(
-        ensure_ascii=ensure_ascii,
-        sort_keys=sort_keys,
-        separators=(", ", ": ") if spaced else (",", ":"),
-    )
+    encoder = _encoder(ensure_ascii, sort_keys, spaced)
+    if is_light((value,)):
+        return iter((encoder.encode(value),))
     return _pieces(value, encoder)
+
+
+def ascii_text(value: JSON) -> bytes:
+    """``value`` as compact ASCII JSON, made in steps: nothing depends on an encoding."""
+    return b"".join([piece.encode("ascii") for piece in encode_in_steps(value)])
+
+
+@cache
+def _encoder(ensure_ascii: bool, sort_keys: bool, spaced: bool) -> json.JSONEncoder:
+    separators = (", ", ": ") if spaced else (",", ":")
+    return json.JSONEncoder(ensure_ascii=ensure_ascii, sort_keys=sort_keys, separators=separators)
 
 
 def _pieces(value: JSON, encoder: json.JSONEncoder) -> Iterator[str]:

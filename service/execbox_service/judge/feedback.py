@@ -8,7 +8,7 @@ replace templates with ``feedback_templates``; the variables are documented in `
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from string import Template
 from typing import Any, Final, Literal, TypeAlias
@@ -95,7 +95,7 @@ def feedback(judged: Judged, templates: FeedbackTemplates) -> str | None:
     template = getattr(templates, name)
     if template is None:
         template = TEMPLATES[name]
-    return Template(template).safe_substitute(_variables(judged)).strip()
+    return Template(template).safe_substitute(_Variables(judged)).strip()
 
 
 def value_text(value: JSON) -> str:
@@ -113,28 +113,33 @@ def _template_name(judged: Judged) -> str | None:
             return verdict.value
 
 
-def _variables(judged: Judged) -> Mapping[str, object]:
-    execution = judged.execution
-    error = execution.error if execution is not None else None
-    line = _source_line(error, judged.function)
-    has_answer = judged.verdict is not Verdict.NO_ANSWER
-    return {
-        "kind": judged.kind,
-        "prediction": value_text(judged.prediction) if has_answer else _NOT_GIVEN,
-        "input": judged.input_text or _NOT_GIVEN,
-        "expected": judged.expected_text or _NOT_GIVEN,
-        "output": output_text(execution) or _NOT_GIVEN,
-        "exception_type": error.type if error is not None else "",
-        "message": _message(error),
-        "line_number": error.line if error is not None and error.line is not None else "",
-        "line": line,
-        "place": _place(error, line),
-        "limit": _limit(judged),
-        "memory_mb": judged.limits.memory_mb,
-        "output_bytes": judged.limits.output_bytes,
-        "ending": _ending(execution),
-        "reason": judged.reason or "",
-    }
+class _Variables(dict[str, object]):
+    """What a template may name, each made when it is: most templates name two."""
+
+    def __init__(self, judged: Judged) -> None:
+        super().__init__()
+        self._judged = judged
+
+    def __missing__(self, name: str) -> object:
+        return _VARIABLES[name](self._judged)
+
+
+def _prediction(judged: Judged) -> str:
+    return _NOT_GIVEN if judged.verdict is Verdict.NO_ANSWER else value_text(judged.prediction)
+
+
+def _error_of(judged: Judged) -> ExecutionError | None:
+    return judged.execution.error if judged.execution is not None else None
+
+
+def _exception_type(judged: Judged) -> str:
+    error = _error_of(judged)
+    return error.type if error is not None else ""
+
+
+def _line_number(judged: Judged) -> object:
+    error = _error_of(judged)
+    return error.line if error is not None and error.line is not None else ""
 
 
 def output_text(execution: Execution | None) -> str | None:
@@ -146,17 +151,19 @@ def output_text(execution: Execution | None) -> str | None:
     return value_text(execution.output)
 
 
-def _message(error: ExecutionError | None) -> str:
+def _message(judged: Judged) -> str:
+    error = _error_of(judged)
     if error is None:
         return ""
     # User code can put a whole stack into its message, ours included.
     return _cut(_OF_OURS.sub("", error.message).strip() or "...", _MESSAGE_CHARS_MAX)
 
 
-def _source_line(error: ExecutionError | None, function: Function | None) -> str:
-    if error is None or error.line is None or function is None:
+def _source_line(judged: Judged) -> str:
+    error = _error_of(judged)
+    if error is None or error.line is None or judged.function is None:
         return ""
-    code = function.code
+    code = judged.function.code
     if len(code) > _QUOTED_SOURCE_CHARS_MAX:
         return ""
     # As Python counts lines, which is not how str.splitlines does.
@@ -165,9 +172,11 @@ def _source_line(error: ExecutionError | None, function: Function | None) -> str
     return _cut(line, _LINE_CHARS_MAX)
 
 
-def _place(error: ExecutionError | None, line: str) -> str:
+def _place(judged: Judged) -> str:
+    error = _error_of(judged)
     if error is None or error.line is None:
         return ""
+    line = _source_line(judged)
     return f"(line {error.line}: {line})" if line else f"(line {error.line})"
 
 
@@ -177,7 +186,8 @@ def _limit(judged: Judged) -> str:
     return f"{judged.limits.cpu_time_s:g} seconds of CPU time"
 
 
-def _ending(execution: Execution | None) -> str:
+def _ending(judged: Judged) -> str:
+    execution = judged.execution
     if execution is None:
         return ""
     if execution.signal is not None:
@@ -187,3 +197,22 @@ def _ending(execution: Execution | None) -> str:
 
 def _cut(text: str, chars_max: int) -> str:
     return text if len(text) <= chars_max else text[: chars_max - len(_CUT)] + _CUT
+
+
+_VARIABLES: Final[Mapping[str, Callable[[Judged], object]]] = {
+    "kind": lambda judged: judged.kind,
+    "prediction": _prediction,
+    "input": lambda judged: judged.input_text or _NOT_GIVEN,
+    "expected": lambda judged: judged.expected_text or _NOT_GIVEN,
+    "output": lambda judged: output_text(judged.execution) or _NOT_GIVEN,
+    "exception_type": _exception_type,
+    "message": _message,
+    "line_number": _line_number,
+    "line": _source_line,
+    "place": _place,
+    "limit": _limit,
+    "memory_mb": lambda judged: judged.limits.memory_mb,
+    "output_bytes": lambda judged: judged.limits.output_bytes,
+    "ending": _ending,
+    "reason": lambda judged: judged.reason or "",
+}

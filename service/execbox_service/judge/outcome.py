@@ -191,8 +191,13 @@ class StreamText:
     cut: bool
 
 
+_NO_TEXT = StreamText("", cut=False)
+
+
 def stream_text(data: bytes, *, limit_bytes: int) -> StreamText:
     """Bytes as text that is no longer than the limit in UTF-8, whatever they are."""
+    if not data:
+        return _NO_TEXT
     text = data.decode("utf-8", "replace")
     encoded = text.encode()
     if len(encoded) <= limit_bytes:

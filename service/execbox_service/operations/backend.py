@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from execbox_service.engines.base import EngineFacts
@@ -27,12 +25,12 @@ class Backend:
     answer_bytes_max: int
     """Largest answer to one request."""
 
-    @asynccontextmanager
-    async def job_run(self, caller: Caller, *, job_time_s: float) -> AsyncIterator[JobRun]:
+    def job_run(self, caller: Caller, *, job_time_s: float) -> JobRun:
         """Executions on behalf of ``caller``, whose effort is counted however they end."""
-        run = JobRun(self.admission, self.pool, caller=caller, job_time_s=job_time_s)
-        try:
-            async with run:
-                yield run
-        finally:
-            self.metrics.worked(run.effort)
+        return JobRun(
+            self.admission,
+            self.pool,
+            caller=caller,
+            job_time_s=job_time_s,
+            worked=self.metrics.worked,
+        )

@@ -21,7 +21,7 @@ from execbox.wire import (
     content_bytes,
 )
 from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
-from execbox_service.json_steps import encode_in_steps, is_light
+from execbox_service.json_steps import ascii_text, is_light
 from execbox_service.operations.package_guess import guess_packages
 from execbox_service.sandboxes.driver import Attempt, Job, call_payload
 
@@ -164,7 +164,7 @@ def _jobs(
     large = any(name.split(".")[0] in options.imports for name in packages)
     several = options.varied or options.isolation == "process"
     rerun = Job(
-        function_payload=_encoded(payload),
+        function_payload=ascii_text(payload),
         packages=packages,
         profile=options.profile,
         limits=options.limits,
@@ -174,12 +174,5 @@ def _jobs(
     if not measured:
         return Jobs(baseline=rerun, rerun=rerun, texts=texts)
     measuring = payload | {each.key: dict(each.rule) for each in measured}
-    baseline = replace(
-        rerun,
-        function_payload=_encoded(measuring),
-    )
+    baseline = replace(rerun, function_payload=ascii_text(measuring))
     return Jobs(baseline=baseline, rerun=rerun, texts=texts)
-
-
-def _encoded(payload: dict[str, object]) -> bytes:
-    return b"".join(piece.encode("ascii") for piece in encode_in_steps(payload))

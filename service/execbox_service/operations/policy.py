@@ -6,8 +6,11 @@ are in ``execbox.wire``, and enforcing limits on a running job is the engines' b
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
+
+from pydantic import BaseModel
 
 from execbox.wire import (
     Content,
@@ -41,6 +44,7 @@ __all__ = [
 
 _Request = ExecuteRequest | GenerateRequest | VerifyRequest | RunRequest
 _LimitsT = TypeVar("_LimitsT", bound=ExecutionLimits)
+_ModelT = TypeVar("_ModelT", bound=BaseModel)
 LIMIT_NAMES: Final = tuple(ProgramLimits.model_fields)
 _ARGUMENT_BYTES_MAX: Final = 32 * 4096 - 1
 """MAX_ARG_STRLEN of linux/binfmts.h, its NUL apart."""
@@ -50,7 +54,7 @@ _ARGUMENTS_BYTES_MAX: Final = 4 * 1024 * 1024
 
 def limits_max(settings: Settings) -> dict[str, float]:
     """The highest value of each limit that a request may ask for."""
-    return {name: getattr(settings, f"{name}_max") for name in LIMIT_NAMES}
+    return dict(settings.limits_max)
 
 
 def limits_default(settings: Settings) -> dict[str, float]:
@@ -64,7 +68,7 @@ def permitted_calls(request: ExecuteRequest, settings: Settings) -> ExecuteReque
     """``request`` with what it left out filled in; raises CallerMistake for what it may not ask."""
     _count("calls", len(request.calls), settings)
     limits = _limits(request.limits, settings)
-    return request.model_copy(update={"limits": limits, **_levels(request, settings)})
+    return _with(request, {"limits": limits, **_levels(request, settings)})
 
 
 def permitted_draws(request: GenerateRequest, settings: Settings) -> GenerateRequest:
@@ -73,19 +77,19 @@ def permitted_draws(request: GenerateRequest, settings: Settings) -> GenerateReq
         _count("attempts", request.attempts, settings)
     attempts = min(request.attempts, settings.calls_max)
     limits = _limits(request.limits, settings)
-    return request.model_copy(
-        update={"attempts": attempts, "limits": limits, **_levels(request, settings)}
-    )
+    return _with(request, {"attempts": attempts, "limits": limits, **_levels(request, settings)})
 
 
 def permitted_items(request: VerifyRequest, settings: Settings) -> VerifyRequest:
     """``permitted_calls``, for a request whose limits are its items'."""
     _count("items", len(request.items), settings)
     items = [
-        item.model_copy(update={"limits": _limits(item.limits, settings, of=f"items[{index}].")})
+        _with(item, {"limits": _limits(item.limits, settings, of=f"items[{index}].")})
         for index, item in enumerate(request.items)
     ]
-    return request.model_copy(update={"items": items, **_levels(request, settings)})
+    same = all(map(operator.is_, items, request.items))
+    filled_in = {"items": request.items if same else items, **_levels(request, settings)}
+    return _with(request, filled_in)
 
 
 def permitted_cases(request: RunRequest, settings: Settings) -> RunRequest:
@@ -135,6 +139,17 @@ def _levels(request: _Request, settings: Settings) -> dict[str, str]:
     return {"isolation": _isolation(request, settings), "profile": _profile(request, settings)}
 
 
+def _with(asked: _ModelT, filled_in: Mapping[str, object]) -> _ModelT:
+    """With these fields, or what was asked itself where it says all that: most requests do."""
+    fields = vars(asked)
+    for name, value in filled_in.items():
+        # Nothing larger is compared, which could take long.
+        same = fields[name] == value if isinstance(value, str | int) else fields[name] is value
+        if not same:
+            return asked.model_copy(update=filled_in)
+    return asked
+
+
 def _count(field: str, count: int, settings: Settings) -> None:
     if count > settings.calls_max:
         raise CallerMistake(
@@ -145,19 +160,18 @@ def _count(field: str, count: int, settings: Settings) -> None:
 
 
 def _limits(asked: _LimitsT, settings: Settings, *, of: str = "") -> _LimitsT:
-    every = limits_max(settings)
-    maxima = {name: every[name] for name in type(asked).model_fields}
-    for name, most in maxima.items():
-        value = getattr(asked, name)
-        if name in asked.model_fields_set and value > most:
+    maxima = settings.limits_max
+    lowered = {name: maxima[name] for name, value in vars(asked).items() if value > maxima[name]}
+    for name, most in lowered.items():
+        if name in asked.model_fields_set:
+            value = getattr(asked, name)
             raise CallerMistake(
                 ErrorCode.LIMIT_ABOVE_MAXIMUM,
                 f"{of}limits.{name}: {value} is above this service's maximum of {most}; "
                 f"ask for at most {most}",
                 detail={"field": f"{of}limits.{name}", "value": value, "maximum": most},
             )
-    lowered = {name: most for name, most in maxima.items() if getattr(asked, name) > most}
-    return asked.model_copy(update=lowered)
+    return asked.model_copy(update=lowered) if lowered else asked
 
 
 def _isolation(request: _Request, settings: Settings) -> Isolation:

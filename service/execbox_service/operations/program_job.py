@@ -18,7 +18,7 @@ from execbox.wire import (
     content_bytes,
 )
 from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
-from execbox_service.json_steps import LARGE_BYTES, encode_in_steps
+from execbox_service.json_steps import LARGE_BYTES, ascii_text
 from execbox_service.operations.package_guess import guess_packages
 from execbox_service.sandboxes.driver import Attempt, Fetch, Job, SourceFile, call_payload
 
@@ -60,7 +60,7 @@ def payload_of(request: RunRequest, **more: object) -> bytes:
     payload = {"files": _encoded_files(program.files), "arguments": program.arguments, **more}
     if program.language != "python":
         payload["language"] = program.language
-    return b"".join(piece.encode("ascii") for piece in encode_in_steps({"program": payload}))
+    return ascii_text({"program": payload})
 
 
 def attempt_of(case: Case, *, stdin: bytes | None) -> Attempt:

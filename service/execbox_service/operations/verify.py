@@ -285,10 +285,10 @@ def _is_long(asked: VerifyItem) -> bool:
 
 def _text_bytes(item: VerifiedItem) -> int:
     """How long an item is in the answer, give or take what is not ASCII."""
-    large = (item.feedback, item.extracted, item.executed_output)
-    if is_light(large) and item.execution is None:
-        return len(item.model_dump_json())
     told = _told(item.execution) if item.execution is not None else ""
+    large = (item.feedback, item.extracted, item.executed_output)
+    if is_light((*large, told)):
+        return len(item.model_dump_json())
     texts = (encode_in_steps(value, ensure_ascii=False) for value in (*large, told))
     # What was executed is there twice: as the item's output and as that of its execution.
     twice = sum(map(len, encode_in_steps(item.executed_output, ensure_ascii=False)))

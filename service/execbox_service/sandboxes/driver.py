@@ -6,19 +6,27 @@ once more in a new one, unless the kernel's evidence says that it took all the m
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from execbox.wire import ErrorCode, Isolation, Limits, Profile
 from execbox_service.engines.base import Sandbox, SandboxLost
 from execbox_service.failures import ServiceFailure
-from execbox_service.json_steps import encode_in_steps
-from execbox_service.runner_frames import Fault, FrameKind, Refused, Result, frame_parts
+from execbox_service.json_steps import ascii_text
+from execbox_service.runner_frames import (
+    Fault,
+    FrameKind,
+    Refused,
+    Result,
+    frame_parts,
+    framed,
+    json_text,
+)
 from execbox_service.sandboxes.pool import Lease, Pool
 
 logger = logging.getLogger(__name__)
@@ -274,33 +282,26 @@ class SandboxDriver:
         lease.memory_mb = wanted_mb
 
     def _send(self, lease: Lease, run: _Run, index: int) -> None:
-        limits, attempt = run.job.limits, run.attempts[index]
-        variation = attempt.variation
-        factor = variation.limit_factor
+        attempt = run.attempts[index]
         # Not counted: an answer left over from an earlier job in the same sandbox fits no call.
         seq = secrets.randbits(_SEQ_BITS)
-        header: dict[str, object] = {
-            "seq": seq,
-            "allowance": {
-                "cpu_time_ns": round(limits.cpu_time_s * factor * 1e9),
-                "wall_time_ns": round(limits.wall_time_s * factor * 1e9),
-                "output_bytes": limits.output_bytes,
-                "stdout_bytes": limits.stdout_bytes,
-                "cpu_count": self._pool.limits.cpu_count,
-            },
-            "interpreter": dict(variation.interpreter),
-            "surroundings": dict(variation.surroundings),
-        }
+        limits = run.job.limits
+        rest = _execute_header(
+            limits.cpu_time_s,
+            limits.wall_time_s,
+            limits.output_bytes,
+            limits.stdout_bytes,
+            variation=attempt.variation,
+            fetch=run.job.fetch,
+            cpu_count=self._pool.limits.cpu_count,
+        )
         parts = [attempt.call_payload]
+        stdin = b""
         if attempt.stdin is not None:
-            header["stdin_bytes"] = len(attempt.stdin)
+            stdin = b'"stdin_bytes":%d,' % len(attempt.stdin)
             parts.append(attempt.stdin)
-        if run.job.fetch is not None:
-            header["fetch"] = {
-                "globs": run.job.fetch.globs,
-                "bytes_max": run.job.fetch.bytes_max,
-            }
-        lease.sandbox.send(*frame_parts(FrameKind.EXECUTE, header, *parts))
+        header = b'{"seq":%d,%b%b' % (seq, stdin, rest)
+        lease.sandbox.send(*framed(FrameKind.EXECUTE, header, *parts))
         if not run.sent:
             run.turn_s = time.monotonic()
         run.sent.append((seq, index))
@@ -311,11 +312,7 @@ class SandboxDriver:
         limits = run.job.limits
         grace_s = self._pool.limits.answer_grace_s
         patience_s = 2 * _HARD_STOP_FACTOR * limits.wall_time_s + grace_s
-        try:
-            async with asyncio.timeout(patience_s):
-                answer = await lease.sandbox.receive()
-        except TimeoutError as error:
-            raise SandboxLost(f"no answer in {patience_s:g} s") from error
+        answer = await lease.sandbox.receive(patience_s)
         if isinstance(answer, Fault):
             lost = _MachineOutOfMemory if answer.machine_out_of_memory else SandboxLost
             raise lost(f"the supervisor gave up: {answer.message}")
@@ -360,6 +357,34 @@ class SandboxDriver:
         )
 
 
+@lru_cache(maxsize=256)
+def _execute_header(
+    cpu_time_s: float,
+    wall_time_s: float,
+    output_bytes: int,
+    stdout_bytes: int,
+    *,
+    variation: Variation,
+    fetch: Fetch | None,
+    cpu_count: float,
+) -> bytes:
+    """What the header of an execution ends with, as JSON text: for most it is the same."""
+    header: dict[str, object] = {
+        "allowance": {
+            "cpu_time_ns": round(cpu_time_s * variation.limit_factor * 1e9),
+            "wall_time_ns": round(wall_time_s * variation.limit_factor * 1e9),
+            "output_bytes": output_bytes,
+            "stdout_bytes": stdout_bytes,
+            "cpu_count": cpu_count,
+        },
+        "interpreter": dict(variation.interpreter),
+        "surroundings": dict(variation.surroundings),
+    }
+    if fetch is not None:
+        header["fetch"] = {"globs": fetch.globs, "bytes_max": fetch.bytes_max}
+    return json_text(header)[1:]
+
+
 def _seq_of(answer: Result | Refused) -> int:
     return answer.seq if isinstance(answer, Refused) else answer.measured.seq
 
@@ -369,4 +394,4 @@ def call_payload(call: dict[str, object]) -> bytes:
 
     Infinities are written as words; where they are not permitted, none comes this far.
     """
-    return b"".join(piece.encode("ascii") for piece in encode_in_steps(call))
+    return ascii_text(call)

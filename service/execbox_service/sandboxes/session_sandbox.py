@@ -6,7 +6,6 @@ nothing of whose session it is or how long it may live.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from dataclasses import dataclass
@@ -185,11 +184,7 @@ class SessionSandbox:
         }
 
     async def _answer(self, patience_s: float) -> SupervisorFrame:
-        try:
-            async with asyncio.timeout(patience_s):
-                answer = await self._lease.sandbox.receive()
-        except TimeoutError as error:
-            raise SandboxLost(f"no answer in {patience_s:g} s") from error
+        answer = await self._lease.sandbox.receive(patience_s)
         if isinstance(answer, Fault):
             raise SandboxLost(f"the supervisor gave up: {answer.message}")
         return answer

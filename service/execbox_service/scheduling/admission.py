@@ -10,11 +10,11 @@ after a while a key that holds no slot gets one beyond ``slot_count``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from execbox.wire import ErrorCode
 from execbox_service.failures import Overloaded
@@ -46,9 +46,9 @@ class Reservation:
     """Where it waits."""
     timer: asyncio.TimerHandle | None = None
     """With ``alone``: the end of the time for which other executions are kept from beginning."""
-    granted: asyncio.Future[None] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    is_granted: bool = False
+    granted: asyncio.Future[None] | None = None
+    """What its caller waits on, where it has to wait."""
 
 
 @dataclass(frozen=True)
@@ -156,23 +156,27 @@ class Admission:
             for name, key in self._keys.items()
         ]
 
-    @contextlib.asynccontextmanager
-    async def slot(
-        self, caller: Caller, *, alone: bool = False, again: bool = False
-    ) -> AsyncIterator[float]:
-        """Hold a slot, or with ``alone`` all of them for a second at most, and then one; yields the
-        seconds spent waiting.
+    def slot(self, caller: Caller, *, alone: bool = False, again: bool = False) -> _Slot:
+        """Hold a slot, or with ``alone`` all of them for a second at most, and then one, for the
+        time of an ``async with``; its value is the seconds spent waiting.
 
         ``again`` is for a job that has held a slot before: it is served before its key's lanes.
         The queue's bounds hold for neither ``again`` nor ``alone`` nor an admitted caller. Raises
         Overloaded when the queue is full or the wait gets too long.
         """
-        started_s = _now_s()
-        reservation = await self._enter(caller, alone=alone, again=again)
-        try:
-            yield _now_s() - started_s
-        finally:
-            self._leave(reservation)
+        return _Slot(self, caller, alone=alone, again=again)
+
+    async def enter(self, caller: Caller, *, alone: bool, again: bool) -> Reservation:
+        """Wait for a slot, or for all of them; ``leave`` ends what it returns."""
+        reservation = Reservation(caller, alone, bounded=not (alone or again or caller.admitted))
+        self._refuse_if_full(reservation)
+        self._refuse_if_too_late(reservation)
+        self._line_up(reservation, again=again)
+        self._bounded_count += reservation.bounded
+        self._dispatch()
+        if not reservation.is_granted:
+            await self._granted(reservation)
+        return reservation
 
     # For a job that holds a slot already
 
@@ -222,23 +226,23 @@ class Admission:
 
     def leave_spare(self, spare: Reservation) -> None:
         """Give back what ``take_spare`` gave; exactly once."""
-        self._leave(spare)
+        self.leave(spare)
 
     # Entering and leaving
 
-    async def _enter(self, caller: Caller, *, alone: bool, again: bool) -> Reservation:
-        reservation = Reservation(caller, alone, bounded=not (alone or again or caller.admitted))
-        self._refuse_if_full(reservation)
-        self._refuse_if_too_late(reservation)
-        self._line_up(reservation, again=again)
-        self._bounded_count += reservation.bounded
-        self._dispatch()
-        if reservation.granted.done():
-            return reservation
-        wait_max_s = self._wait_max_s(caller)
+    async def _granted(self, reservation: Reservation) -> None:
+        granted = reservation.granted = asyncio.get_running_loop().create_future()
+        if not reservation.bounded:
+            try:
+                await granted
+            except BaseException:
+                self._abandon(reservation)
+                raise
+            return
+        wait_max_s = self._wait_max_s(reservation.caller)
         try:
-            async with asyncio.timeout(wait_max_s if reservation.bounded else None):
-                await reservation.granted
+            async with asyncio.timeout(wait_max_s):
+                await granted
         except BaseException as error:
             self._abandon(reservation)
             if isinstance(error, TimeoutError):
@@ -249,7 +253,6 @@ class Admission:
                     retry_after_s=self._retry_times.next_s(_now_s()),
                 ) from error
             raise
-        return reservation
 
     def _wait_max_s(self, caller: Caller) -> float:
         wait_max_s = caller.wait_max_s
@@ -313,8 +316,8 @@ class Admission:
             self._waiting_count -= not reservation.alone
             self._bounded_count -= reservation.bounded
             self._tidy(reservation.caller.principal)
-        elif reservation.granted.done() and not reservation.granted.cancelled():
-            self._leave(reservation)
+        elif reservation.is_granted:
+            self.leave(reservation)
             return
         # Else it was cancelled while it waited, and ``_grant`` took it out and gave it nothing.
         self._dispatch()
@@ -330,7 +333,8 @@ class Admission:
         key.fair_queue.begin(caller.lane, now_s=now_s)
         self._fair_queue.begin(caller.principal, now_s=now_s)
 
-    def _leave(self, reservation: Reservation) -> None:
+    def leave(self, reservation: Reservation) -> None:
+        """Give back what ``enter`` or ``take_spare`` gave; exactly once."""
         _stop_timer(reservation)
         self._active_count -= 1
         if reservation.alone:
@@ -448,7 +452,7 @@ class Admission:
         if self._relief_timer is not None:
             self._relief_timer.cancel()
             self._relief_timer = None
-        if reservation.granted.cancelled():
+        if reservation.granted is not None and reservation.granted.cancelled():
             _stop_timer(reservation)
             self._alone_active = self._alone_active and not reservation.alone
             self._tidy(reservation.caller.principal)
@@ -456,7 +460,36 @@ class Admission:
         if reservation.alone:
             self._keep_others_out(reservation)
         self._begin(reservation)
-        reservation.granted.set_result(None)
+        reservation.is_granted = True
+        if reservation.granted is not None:
+            reservation.granted.set_result(None)
+
+
+class _Slot:
+    """A slot as an ``async with``: see ``Admission.slot``."""
+
+    __slots__ = ("_admission", "_again", "_alone", "_caller", "_reservation")
+
+    def __init__(self, admission: Admission, caller: Caller, *, alone: bool, again: bool) -> None:
+        self._admission = admission
+        self._caller = caller
+        self._alone = alone
+        self._again = again
+
+    async def __aenter__(self) -> float:
+        started_s = _now_s()
+        self._reservation = await self._admission.enter(
+            self._caller, alone=self._alone, again=self._again
+        )
+        return _now_s() - started_s
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._admission.leave(self._reservation)
 
 
 def _stop_timer(reservation: Reservation) -> None:

@@ -13,7 +13,7 @@ time of one whose executions take five milliseconds, and the latter would wait f
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 __all__ = ["FairQueue"]
@@ -86,17 +86,16 @@ class FairQueue:
         """Count slot time that a flow used without having been granted a slot by turn."""
         self._flow(name).virtual_tick_count += round(used_s / _TICK_S)
 
-    def forget_idle(self, active: Iterable[str]) -> None:
+    def forget_idle(self, active: Collection[str]) -> None:
         """Drop the flows that are not ``active`` and hold no slot.
 
         A flow that is ahead of the virtual time is remembered until the others have caught up, or
         going away for a moment would wipe out what it used. No more than 64 are remembered.
         """
-        kept = set(active)
         idle = [
             (flow.virtual_tick_count, name)
             for name, flow in self._flows.items()
-            if name not in kept and not flow.in_service_count
+            if not flow.in_service_count and name not in active
         ]
         idle.sort(reverse=True)
         for place, (virtual_tick_count, name) in enumerate(idle):

@@ -10,9 +10,9 @@ is judged. Which slot is whose is decided in ``admission``, what happens in a sa
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -68,10 +68,19 @@ class Effort:
 class JobRun:
     """An async context: its sandbox is given back at its end, destroyed if it ended in an error.
 
-    ``job_time_s`` counts from the first execution of the first job that is run in it.
+    ``job_time_s`` counts from the first execution of the first job that is run in it; ``worked``
+    is told at the end what it took.
     """
 
-    def __init__(self, admission: Slots, pool: Pool, *, caller: Caller, job_time_s: float) -> None:
+    def __init__(
+        self,
+        admission: Slots,
+        pool: Pool,
+        *,
+        caller: Caller,
+        job_time_s: float,
+        worked: Callable[[Effort], None] = lambda _effort: None,
+    ) -> None:
         self._admission = admission
         self._pool = pool
         self._caller = caller
@@ -86,6 +95,7 @@ class JobRun:
         self._counted_bytes = 0
         """Of memory, for the results so far."""
         self.effort = Effort()
+        self._worked = worked
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,6 +116,7 @@ class JobRun:
         # An exception holds on to the frames it came through, and they to this: in a circle, what
         # the calls gave would stay until garbage is collected.
         self._refusal = None
+        self._worked(self.effort)
 
     def width(self, job: Job) -> int:
         """How many of a job's executions could run at once now."""
@@ -135,7 +146,8 @@ class JobRun:
             passed = False
             while left.todo or left.stopped:
                 if left.todo:
-                    async with self._slot(job, passed=passed):
+                    async with self._slot(job, passed=passed) as waited_s:
+                        self._waited(waited_s)
                         await self._hold(left, extra_slots)
                     self._raise_refusal()
                 passed = bool(left.todo)
@@ -158,17 +170,17 @@ class JobRun:
 
     # Slots
 
-    @contextlib.asynccontextmanager
-    async def _slot(self, job: Job, *, passed: bool) -> AsyncIterator[None]:
+    def _slot(self, job: Job, *, passed: bool) -> AbstractAsyncContextManager[float]:
         """A slot. A job that has let other jobs pass waits with the key's other such jobs."""
         aside = passed and self._set_aside(job)
         caller = self._caller.begun() if aside else self._caller
-        async with self._admission.slot(caller, again=self._entered and not aside) as waited_s:
-            if not self._entered:
-                self.effort.queue_time_s = waited_s
-                self._entered = True
-            self._time.waited(waited_s)
-            yield
+        return self._admission.slot(caller, again=self._entered and not aside)
+
+    def _waited(self, waited_s: float) -> None:
+        if not self._entered:
+            self.effort.queue_time_s = waited_s
+            self._entered = True
+        self._time.waited(waited_s)
 
     def _set_aside(self, job: Job) -> bool:
         """Whether this job can wait behind its key's others: the sandboxes of those that wait must

@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 import gc
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any, Final, ParamSpec, TypeVar
@@ -18,10 +18,12 @@ from execbox_service.json_steps import free_in_steps
 
 __all__ = [
     "ASIDE_BYTES",
+    "PORTION_COUNT",
     "collect_now_and_then",
     "free_aside",
     "in_turns",
     "leave_collecting_to_us",
+    "portions",
     "read_aside",
 ]
 
@@ -29,6 +31,8 @@ ASIDE_BYTES: Final = 64 * 1024
 """Reading less takes milliseconds, even thousands of items that take a dozen bytes each, and
 changing threads would not be worth it."""
 _TURN_S: Final = 0.005
+PORTION_COUNT: Final = 50
+"""Of work that takes some ten microseconds."""
 _FULL_COLLECTION_NEVER: Final = 1_000_000_000
 _COLLECTION_S: Final = 30.0
 _LITTLE_HELD_BYTES: Final = 16 * 1024 * 1024
@@ -49,9 +53,9 @@ async def read_aside(
     A thread gives way to the loop whenever Python code runs in it, but not within one call of what
     is written in C: ``json_steps`` is for that.
     """
-    work = partial(read, *args, **named)
     if size_bytes < ASIDE_BYTES:
-        return work()
+        return read(*args, **named)
+    work = partial(read, *args, **named)
     context = contextvars.copy_context()
     return await asyncio.get_running_loop().run_in_executor(_thread(), context.run, work)
 
@@ -78,6 +82,12 @@ async def in_turns(
             await asyncio.sleep(0)
             ends_s = time.perf_counter() + _TURN_S
     return done
+
+
+def portions(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    """For ``in_turns``, where the work on one item takes less than having a turn for it."""
+    for start in range(0, len(items), PORTION_COUNT):
+        yield items[start : start + PORTION_COUNT]
 
 
 def leave_collecting_to_us() -> None:

@@ -128,8 +128,8 @@ class BubblewrapSandbox:
     def send(self, *frame: bytes) -> None:
         self._stream.send(*frame)
 
-    async def receive(self) -> SupervisorFrame:
-        return await self._stream.receive()
+    async def receive(self, timeout_s: float) -> SupervisorFrame:
+        return await self._stream.receive(timeout_s)
 
     async def set_memory_mb(self, memory_mb: int) -> None:
         try:
@@ -284,8 +284,7 @@ class BubblewrapEngine:
         stream = await FrameStream.open(child.stream)
         errors = _Errors(child.stderr_fd, stream)
         try:
-            async with asyncio.timeout(_READY_S):
-                ready = await stream.receive()
+            ready = await stream.receive(_READY_S)
             if isinstance(ready, OtherProtocol):
                 raise Lacking(f"the installed runner: {ready}", remedy="install execbox again")
             if not isinstance(ready, Ready):
@@ -293,8 +292,8 @@ class BubblewrapEngine:
         except BaseException as error:
             errors.close()
             stream.close()
-            if isinstance(error, SandboxLost | TimeoutError):
-                said = stream.stderr_text or str(error) or f"no answer in {_READY_S:g} s"
+            if isinstance(error, SandboxLost):
+                said = stream.stderr_text or str(error)
                 raise EngineUnavailable(f"a new sandbox did not become ready: {said}") from error
             raise
         return BubblewrapSandbox(self, child, stream=stream, errors=errors, ready=ready)

@@ -76,8 +76,8 @@ class DockerSandbox:
     def send(self, *frame: bytes) -> None:
         self._stream.send(*frame)
 
-    async def receive(self) -> SupervisorFrame:
-        return await self._stream.receive()
+    async def receive(self, timeout_s: float) -> SupervisorFrame:
+        return await self._stream.receive(timeout_s)
 
     async def set_memory_mb(self, memory_mb: int) -> None:
         try:
@@ -231,18 +231,16 @@ class DockerEngine:
         stream = await AttachedStream.open(await self._call(self._create_attached, name, holder))
         try:
             await self._call(self._client.start, name)
-            async with asyncio.timeout(_READY_S):
-                ready = await stream.receive()
+            ready = await stream.receive(_READY_S)
             if isinstance(ready, Fault):
                 raise EngineUnavailable(f"a new container gave up: {ready.message}")
             if isinstance(ready, OtherProtocol):
                 raise Lacking(f"the image {self._spec.image}: {ready}", remedy=_BUILD)
             if not isinstance(ready, Ready):
                 raise EngineUnavailable("a new container answered something else than ready")
-        except (SandboxLost, TimeoutError) as error:
+        except SandboxLost as error:
             stream.close()
-            why = str(error) or f"it said nothing for {_READY_S:g} s"
-            raise EngineUnavailable(f"a new container did not become ready: {why}") from error
+            raise EngineUnavailable(f"a new container did not become ready: {error}") from error
         except BaseException:
             stream.close()
             raise
