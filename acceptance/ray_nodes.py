@@ -23,6 +23,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from execbox import AsyncClient
+from execbox.dataset.files.resume import errors_path
 from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
 from execbox.ray import Fleet, Generate, start_fleet
@@ -94,7 +95,7 @@ def by_step(fleet: Fleet, source: Path, output: Path) -> Outcome:
     run_step(step, source=source, output=output)
     duration_s = time.monotonic() - begun_s
     values = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
-    errors = output.with_name("pairs.errors.jsonl")
+    errors = errors_path(output)
     failed = errors.read_text("utf-8").splitlines() if errors.exists() else []
     found = {value["id"]: value for value in values}
     found |= {value["id"]: value["reason"] for value in map(json.loads, failed)}
