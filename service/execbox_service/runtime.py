@@ -11,7 +11,7 @@ import contextlib
 import importlib.metadata
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from execbox.wire import Capabilities, ErrorCode, Limits, Readiness
@@ -19,7 +19,7 @@ from execbox_service.engines.base import Engine, EngineFacts, EngineUnavailable
 from execbox_service.engines.choose import choose_engine
 from execbox_service.engines.container_spec import ContainerSpec, container_spec
 from execbox_service.failures import ServiceFailure
-from execbox_service.metrics import Metrics
+from execbox_service.metrics import Metrics, MetricSample
 from execbox_service.operations import policy
 from execbox_service.operations.backend import Backend
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
@@ -168,6 +168,10 @@ class Runtime:
     async def exposition(self) -> bytes:
         """The metrics in Prometheus' text format."""
         return self.metrics.render()
+
+    async def samples(self) -> Iterable[MetricSample]:
+        """The metrics as numbers."""
+        return self.metrics.samples()
 
     def key_queues(self) -> list[KeyQueue]:
         """The keys that wait for a slot or hold one; none before it is started, or where slots

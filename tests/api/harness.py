@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ from execbox_service.api.app import create_app
 from execbox_service.api.runtime_protocol import ExecutionRuntime
 from execbox_service.failures import Overloaded, ServiceFailure
 from execbox_service.main import uvicorn_config
-from execbox_service.metrics import Metrics
+from execbox_service.metrics import Metrics, MetricSample
 from execbox_service.operations.registry import Operation
 from execbox_service.operations.sessions import Sessions
 from execbox_service.scheduling.admission import KeyQueue
@@ -73,6 +73,9 @@ class FakeRuntime:
 
     async def exposition(self) -> bytes:
         return self.metrics.render()
+
+    async def samples(self) -> Iterable[MetricSample]:
+        return self.metrics.samples()
 
     async def perform(self, operation: Operation[Any, Any], request: Any, *, caller: Caller) -> Any:
         self.principals.append(caller.principal)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pytest
-from prometheus_client.core import Metric
-from prometheus_client.parser import text_string_to_metric_families
 
 from execbox.wire import Execution, Readiness, Status, Usage
 from execbox_service.api.page.live import Live, Watched
@@ -18,7 +16,7 @@ from execbox_service.api.page.readings import (
     sample_of,
     statuses_between,
 )
-from execbox_service.metrics import Metrics
+from execbox_service.metrics import Metrics, MetricSample, samples_in
 
 INFINITY = float("inf")
 PATHS = frozenset({"/v1/execute"})
@@ -70,20 +68,15 @@ def executed(metrics: Metrics, *statuses: Status) -> None:
     metrics.executed([Execution(status=status, usage=usage) for status in statuses])
 
 
-def families(metrics: Metrics) -> list[Metric]:
-    """As the service reads them: from the text that it shows Prometheus."""
-    return list(text_string_to_metric_families(metrics.render().decode()))
-
-
 def test_reading_of_metrics_counts_statuses_times_and_requests_of_operations() -> None:
     """The names of the metrics are those that the service gives them: a renamed one fails here."""
     metrics = Metrics()
-    before = reading_of(families(metrics), time_s=1.0, paths=PATHS)
+    before = reading_of(metrics.samples(), time_s=1.0, paths=PATHS)
     executed(metrics, Status.OK, Status.OK, Status.TIMEOUT)
     metrics.answered("/v1/execute", status_code=200, duration_s=0.02)
     metrics.answered("/v1/execute", status_code=503, duration_s=0.02)
     metrics.answered("/page/live", status_code=200, duration_s=500)
-    now = reading_of(families(metrics), time_s=3.0, paths=PATHS)
+    now = reading_of(metrics.samples(), time_s=3.0, paths=PATHS)
     sample = sample_of(before, now)
     assert sample.statuses == {"ok": 2, "timeout": 1}
     assert sample.executions.count == 3
@@ -107,12 +100,12 @@ async def test_live_keeps_ten_minutes_and_counts_over_them() -> None:
     """What is older is dropped, from the samples and from the counts."""
     clock, metrics = Clock(), Metrics()
 
-    async def exposition() -> bytes:
-        return metrics.render()
+    async def samples() -> Iterable[MetricSample]:
+        return metrics.samples()
 
     live = Live(
         Watched(
-            exposition=exposition,
+            samples=samples,
             readiness=lambda: Readiness(ready=True),
             queues=list,
             paths=PATHS,
@@ -137,3 +130,23 @@ async def test_live_keeps_ten_minutes_and_counts_over_them() -> None:
     await live.read()
     assert live.samples == []
     assert live.state.kept_s == 0
+
+
+def test_samples_read_from_text_are_those_of_the_metrics() -> None:
+    """Labels, infinities and all: what a worker reads of the whole is what one process has."""
+    metrics = Metrics()
+    executed(metrics, Status.OK, Status.TIMEOUT)
+    metrics.answered("/v1/sessions/{id}/run", status_code=503, duration_s=0.02)
+    of_process = "process_"
+    given = {
+        (name, tuple(sorted(labels.items()))): value
+        for name, labels, value in metrics.samples()
+        if not name.startswith(of_process)
+    }
+    read = {
+        (name, tuple(sorted(labels.items()))): value
+        for name, labels, value in samples_in(metrics.render().decode())
+        if not name.startswith(of_process)
+    }
+    assert given.keys() == read.keys()
+    assert read == pytest.approx(given)

@@ -130,7 +130,7 @@ def memory_of(settings: Settings) -> Memory:
 def _live(settings: Settings, runtime: ExecutionRuntime) -> Live:
     return Live(
         Watched(
-            exposition=runtime.exposition,
+            samples=runtime.samples,
             readiness=runtime.readiness,
             queues=runtime.key_queues,
             paths=frozenset(operation.path for operation in OPERATIONS.values()),

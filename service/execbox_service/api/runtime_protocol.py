@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from execbox.wire import Capabilities, Readiness
-from execbox_service.metrics import Metrics
+from execbox_service.metrics import Metrics, MetricSample
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
 from execbox_service.operations.sessions import LiveSessions
 from execbox_service.scheduling.admission import KeyQueue
@@ -45,9 +46,12 @@ class ExecutionRuntime(Protocol):
     async def exposition(self) -> bytes:
         """The metrics of the whole service, in Prometheus' text format."""
 
+    async def samples(self) -> Iterable[MetricSample]:
+        """The same as numbers."""
+
     def key_queues(self) -> list[KeyQueue]:
         """The keys that wait for a slot or hold one, in the whole service: now, or when
-        ``exposition`` was last asked for. None before it is started."""
+        either was last asked for. None before it is started."""
 
     def readiness(self) -> Readiness:
         """Whether executions can run now, without asking anything that may block."""

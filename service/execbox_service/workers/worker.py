@@ -12,7 +12,7 @@ import json
 import math
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from execbox_service.api.app import create_app, memory_of
 from execbox_service.api.connection import protocol_class
 from execbox_service.api.logs import configure_logging
 from execbox_service.api.server import ends_on_signals, quiet_startup_failure, uvicorn_config
+from execbox_service.metrics import MetricSample, samples_in
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
 from execbox_service.runtime import Part, Runtime
 from execbox_service.scheduling.admission import KeyQueue
@@ -221,6 +222,9 @@ class _WorkerRuntime:
 
     async def exposition(self) -> bytes:
         return await self.front.exposition()
+
+    async def samples(self) -> Iterable[MetricSample]:
+        return samples_in((await self.exposition()).decode())
 
     def key_queues(self) -> list[KeyQueue]:
         return self.front.key_queues

@@ -9,11 +9,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, ConfigDict
 
 from execbox.wire import Readiness
@@ -26,6 +25,7 @@ from execbox_service.api.page.readings import (
     sample_of,
     statuses_between,
 )
+from execbox_service.metrics import MetricSample
 from execbox_service.scheduling.admission import KeyQueue
 
 __all__ = ["INTERVAL_S", "Live", "LiveState", "Watched"]
@@ -61,8 +61,8 @@ class LiveState(BaseModel):
 class Watched:
     """What ``Live`` reads."""
 
-    exposition: Callable[[], Awaitable[bytes]]
-    """The metrics of the whole service, as text."""
+    samples: Callable[[], Awaitable[Iterable[MetricSample]]]
+    """The metrics of the whole service."""
     readiness: Callable[[], Readiness]
     queues: Callable[[], list[KeyQueue]]
     paths: frozenset[str]
@@ -116,9 +116,8 @@ class Live:
     async def read(self) -> None:
         """Take one reading, and drop what is older than ten minutes, or from before a pause."""
         watched = self._watched
-        text = (await watched.exposition()).decode()
-        families = text_string_to_metric_families(text)
-        now = reading_of(families, time_s=self._clock(), paths=watched.paths)
+        samples = await watched.samples()
+        now = reading_of(samples, time_s=self._clock(), paths=watched.paths)
         if self._readings and now.time_s - self._readings[-1].time_s > _PAUSE_S:
             self._readings.clear()
             self._samples.clear()

@@ -10,26 +10,30 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
-from prometheus_client.core import Metric
 from pydantic import BaseModel, ConfigDict
+
+from execbox_service.metrics import MetricSample
 
 __all__ = ["Buckets", "Latency", "Reading", "Sample", "latency_between", "reading_of", "sample_of"]
 
 Timed: TypeAlias = Literal["requests", "executions", "queue"]
 _TIMED: Final[Mapping[str, Timed]] = {
-    "execbox_request_seconds": "requests",
-    "execbox_execution_seconds": "executions",
-    "execbox_queue_seconds": "queue",
+    "execbox_request_seconds_bucket": "requests",
+    "execbox_execution_seconds_bucket": "executions",
+    "execbox_queue_seconds_bucket": "queue",
 }
-_STATUSES: Final = "execbox_executions"
-_PREFIX: Final = "execbox_"
-_NUMBERS: Final = frozenset(
-    {
-        *("slots", "slots_active", "queue_waiting", "sandboxes_warm", "sandboxes_idle"),
-        *("sandboxes_leased", "sandboxes_wanted", "sandboxes_target"),
-        *("sandboxes_made", "sandboxes_destroyed", "sandboxes_failed"),
-    }
-)
+_STATUSES: Final = "execbox_executions_total"
+_NUMBERS: Final[Mapping[str, str]] = {
+    f"execbox_{name}{end}": name
+    for end, names in {
+        "": (
+            *("slots", "slots_active", "queue_waiting", "sandboxes_warm", "sandboxes_idle"),
+            "sandboxes_leased",
+        ),
+        "_total": ("sandboxes_made", "sandboxes_destroyed", "sandboxes_failed"),
+    }.items()
+    for name in names
+}
 Buckets: TypeAlias = Mapping[float, float]
 """How many took at most so many seconds, since the start."""
 
@@ -83,36 +87,21 @@ class Sample(BaseModel):
     queue: Latency
 
 
-def reading_of(families: Iterable[Metric], *, time_s: float, paths: frozenset[str]) -> Reading:
-    """Read ``families``; of the requests, those at ``paths`` are counted."""
+def reading_of(samples: Iterable[MetricSample], *, time_s: float, paths: frozenset[str]) -> Reading:
+    """Read ``samples``; of the requests, those at ``paths`` are counted."""
     numbers: dict[str, float] = {}
     statuses: dict[str, float] = {}
     times: dict[Timed, dict[float, float]] = {}
-    for family in families:
-        name = family.name.removeprefix(_PREFIX)
+    for name, labels, value in samples:
         if name in _NUMBERS:
-            numbers[name] = sum(one.value for one in family.samples if _counts(one.name))
-        elif family.name == _STATUSES:
-            for one in family.samples:
-                if one.name.endswith("_total"):
-                    status = one.labels["status"]
-                    statuses[status] = statuses.get(status, 0) + one.value
-        elif family.name in _TIMED:
-            buckets = times.setdefault(_TIMED[family.name], {})
-            _add_buckets(family, buckets, paths=paths)
+            numbers[_NUMBERS[name]] = numbers.get(_NUMBERS[name], 0) + value
+        elif name == _STATUSES:
+            statuses[labels["status"]] = statuses.get(labels["status"], 0) + value
+        elif name in _TIMED and labels.get("path", "") in paths | {""}:
+            buckets = times.setdefault(_TIMED[name], {})
+            upper_s = float(labels["le"])
+            buckets[upper_s] = buckets.get(upper_s, 0) + value
     return Reading(time_s, numbers, statuses, times)
-
-
-def _counts(sample_name: str) -> bool:
-    return not sample_name.endswith("_created")
-
-
-def _add_buckets(family: Metric, buckets: dict[float, float], *, paths: frozenset[str]) -> None:
-    for one in family.samples:
-        of_other_path = "path" in one.labels and one.labels["path"] not in paths
-        if one.name.endswith("_bucket") and not of_other_path:
-            upper_s = float(one.labels["le"])
-            buckets[upper_s] = buckets.get(upper_s, 0) + one.value
 
 
 def sample_of(before: Reading, now: Reading) -> Sample:
