@@ -14,19 +14,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import ray
-from ray.cluster_utils import Cluster
+from typing import TYPE_CHECKING, Any, Final
 
 from execbox import AsyncClient
 from execbox.dataset.files.resume import errors_path
 from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
-from execbox.ray import Fleet, Generate, start_fleet
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
+
+    from execbox.ray import Fleet
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 _STORE_BYTES: Final = 100 * 2**20
@@ -46,12 +47,20 @@ class Outcome:
     duration_s: float
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run both ways and compare. The exit code says whether they agree."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m acceptance.ray_nodes", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--records", type=int, default=200, help="functions (default 200)")
     parser.add_argument("--engine", default="auto", help="of the services (default auto)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    # Not before it is known what is asked: Ray is in no lock file.
+    import ray
+    from ray.cluster_utils import Cluster
+
+    from execbox.ray import start_fleet
+
     with tempfile.TemporaryDirectory(prefix="execbox-ray-") as folder:
         source = Path(folder) / "functions.jsonl"
         write_functions(source, args.records)
@@ -104,9 +113,13 @@ def by_step(fleet: Fleet, source: Path, output: Path) -> Outcome:
 
 def by_ray_data(fleet: Fleet, source: Path, kill: _Kill) -> Outcome:
     """As one pipeline of Ray Data, whose rows come in whatever order."""
+    from ray import data
+
+    from execbox.ray import Generate
+
     begun_s = time.monotonic()
     pairs = (
-        ray.data.read_text(str(source), override_num_blocks=16)
+        data.read_text(str(source), override_num_blocks=16)
         .repartition(16)
         .map_batches(
             Generate,
