@@ -24,7 +24,8 @@ from execbox_service.settings import Settings, load_settings
 from harness.docker_daemon import docker_client
 from harness.local_service import free_port
 
-IMAGE = "execbox-sandbox:hosts"
+IMAGE: str = Settings.model_fields["image"].default
+"""What the scripts build; of the settings, so that the name of one that was tried is never left."""
 
 
 @dataclass(frozen=True)
