@@ -81,7 +81,11 @@ def test_each_module_of_the_wheel_can_be_imported_from_where_it_is_installed(
     modules = [
         place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for path, place in shipped_files()
-        if path.suffix == ".py" and "/_image/" not in place and path.name != "__main__.py"
+        if path.suffix == ".py"
+        and "/_image/" not in place
+        and path.name != "__main__.py"
+        # On Ray's own classes, and Ray is in no lock file.
+        and not place.startswith("execbox/ray/")
     ]
     run = subprocess.run(
         # -S: without the link to the checkout that an editable install has.

@@ -26,7 +26,7 @@ from execbox_service.api.page.live import INTERVAL_S, Live
 from execbox_service.api.page.paths import LIVE_PATH
 from execbox_service.api.page.readings import Sample
 from execbox_service.api.request_guard import record_of
-from execbox_service.failures import Overloaded
+from execbox_service.failures import ServiceFailure
 from execbox_service.scheduling.admission import KeyQueue
 from execbox_service.settings import Settings
 
@@ -68,7 +68,7 @@ class _Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._connection = scope["state"].get(CONNECTION_STATE_KEY)
         if self._live.reader_count >= READERS_MAX:
-            raise Overloaded(
+            raise ServiceFailure(
                 ErrorCode.TOO_MANY_CONNECTIONS,
                 f"{READERS_MAX} pages show this service's numbers already, which is the most; "
                 f"close one, or try again later",
