@@ -18,9 +18,9 @@ ANSWER_MARGIN_S = 1.0
 CANARY_FACTOR = 2.0
 CANARY_SLACK_S = 0.05
 """What one turn of a different process on a core may cost an execution."""
-DESCRIPTOR_SLACK = 8
-"""Connections that clients and the Docker SDK keep open for a while."""
-THREAD_SLACK = 8
+DESCRIPTOR_SLACK = 16
+"""Connections that clients and the Docker SDK keep open for a while: one for each thread."""
+THREAD_SLACK = 16
 """The pool of threads that speak to the daemon grows up to this many."""
 MEMORY_SLACK_MB = 32.0
 _HARD_STOP_FACTOR = 4

@@ -138,10 +138,10 @@ def test_inside_of_another_container_compares_nothing() -> None:
     [
         (3, {}, False),
         (4, {}, True),
-        (3, {"descriptor_count": 59}, True),
-        (3, {"thread_count": 17}, True),
+        (3, {"descriptor_count": 67}, True),
+        (3, {"thread_count": 25}, True),
         (3, {"resident_mb": 103.0}, True),
-        (3, {"descriptor_count": 58, "thread_count": 16, "resident_mb": 101.0}, False),
+        (3, {"descriptor_count": 66, "thread_count": 24, "resident_mb": 101.0}, False),
     ],
 )
 def test_outside_compares_with_the_state_before_all_attacks(

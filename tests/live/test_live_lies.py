@@ -52,7 +52,10 @@ def lied_to(_no_settings_from_outside: None) -> Iterator[LiveService]:
         edited_runner({"protocol.py": ((WRITES, LIES + WRITES),)}) as runner,
         live_service(settings_of_attacks(), runner=runner) as it,
     ):
-        lie(it, "garbage")
+        # One for each thread that speaks to the daemon: each keeps its connection.
+        with ThreadPoolExecutor(16) as threads:
+            list(threads.map(lambda _: lie(it, "garbage"), range(16)))
+        wait_until(lambda: honest(it, 1).status == 200, timeout_s=30)
         before_count = it.descriptor_count()
         yield it
         wait_until(lambda: it.descriptor_count() <= before_count + 8, timeout_s=30)

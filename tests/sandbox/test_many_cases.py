@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
 FEW, MANY = 50, 600
 BYTES_MAX = 64
 """Of the service, that a case may leave; its answer alone is some 2,000."""
+TRIES = 3
 SUPERVISOR_MB_MAX = 2.0
 
 
@@ -58,15 +59,18 @@ async def test_many_cases_leave_nothing_in_service_and_supervisor(quiet_bench: B
     bench = quiet_bench
     await run_cases(bench, FEW)
     before_mb = supervisors_mb(bench)
+    grown_bytes: list[int] = []
     tracemalloc.start()
     try:
         await run_cases(bench, FEW)
-        gc.collect()
-        before_bytes, _peak = tracemalloc.get_traced_memory()
-        await run_cases(bench, MANY)
-        gc.collect()
-        after_bytes, _peak = tracemalloc.get_traced_memory()
+        # What is made once may come at any time; what a case leaves comes with each of them.
+        while not grown_bytes or grown_bytes[-1] >= BYTES_MAX * MANY:
+            assert len(grown_bytes) < TRIES, grown_bytes
+            gc.collect()
+            before_bytes, _peak = tracemalloc.get_traced_memory()
+            await run_cases(bench, MANY)
+            gc.collect()
+            grown_bytes.append(tracemalloc.get_traced_memory()[0] - before_bytes)
     finally:
         tracemalloc.stop()
-    assert after_bytes - before_bytes < BYTES_MAX * MANY
     assert supervisors_mb(bench) - before_mb < SUPERVISOR_MB_MAX
