@@ -19,76 +19,28 @@ from execbox_service.engines.base import EngineFacts, PostMortem
 from execbox_service.engines.container_spec import ContainerSpec
 from execbox_service.engines.frame_stream import FrameStream
 from execbox_service.main import serve_runtime, serve_workers
-from execbox_service.runner_frames import PROTOCOL, FrameKind, Ready, SupervisorFrame, pack
+from execbox_service.runner_frames import FrameKind, SupervisorFrame
 from execbox_service.runtime import Part, Runtime
 from execbox_service.settings import load_settings
 from execbox_service.workers.worker import run_worker
+from harness.instant_answers import READY, InstantAnswer
 
 __all__ = ["AnsweringEngine", "choose"]
 
 _PREFIX: Final = struct.Struct("!IBI")
-_MARK: Final = 1_000_000_007
-"""Stands for the number of an answer, which has as many digits in every one."""
 _FACTS: Final = EngineFacts(
     engine="answering", image="sha256:0", python="3", packages={}, imports={}
 )
-_READY: Final = Ready(
-    protocol=PROTOCOL,
-    python="3",
-    pid=1,
-    capabilities="e0",
-    no_new_privileges=True,
-    seccomp=True,
-    memory_limit_bytes=640 * 2**20,
-    process_count_max=128,
-    interfaces=["lo"],
-    open_file_count=256,
-    core_bytes=1,
-)
-_MEASURED: Final = {
-    "pid": 1000,
-    "exit_code": 0,
-    "signal": None,
-    "cpu_time_ns": 2_000_000,
-    "wall_time_ns": 3_000_000,
-    "peak_memory_bytes": 2**24,
-    "killed": None,
-    "oom_kill_count": 0,
-    "throttled_ns": 0,
-    "drained": True,
-    "reusable": True,
-    "result_overflowed": False,
-    "stdout_truncated": False,
-    "stderr_truncated": False,
-    "files_bytes": 0,
-}
-
-
-def _answer(output: object) -> tuple[bytes, bytes]:
-    """A result's frame without its length, before and after its number."""
-    text = json.dumps(output).encode()
-    report: dict[str, object] = {
-        "status": "ok",
-        "flags": [],
-        "error": None,
-        "violations": None,
-        "output_bytes": len(text),
-    }
-    header = json.dumps(report).encode()
-    frame = struct.pack("!4sI", b"xbx1", len(header)) + header + text
-    whole = pack(FrameKind.RESULT, {"seq": _MARK, "sizes": [len(frame), 0, 0]} | _MEASURED, frame)
-    before, _mark, after = whole.partition(str(_MARK).encode())
-    return before, after
 
 
 class _Sandbox:
-    ready = _READY
+    ready = READY
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._stream = FrameStream()
-        self._answer = _answer(42)
-        self._probe_answer = _answer({"everything": True})
+        self._answer = InstantAnswer(42)
+        self._probe_answer = InstantAnswer({"everything": True})
         self._unsent: list[bytes] = []
 
     @property
@@ -108,12 +60,8 @@ class _Sandbox:
 
     def _answer_call(self, seq: int, body: bytes) -> None:
         is_probe = b'"kwargs"' not in body
-        before, after = self._probe_answer if is_probe else self._answer
-        total, kind, header_bytes = _PREFIX.unpack_from(before)
-        digits = str(seq).encode()
-        longer = len(digits) - len(str(_MARK))
-        prefix = _PREFIX.pack(total + longer, kind, header_bytes + longer)
-        answer = b"".join((prefix, before[_PREFIX.size :], digits, after))
+        made = self._probe_answer if is_probe else self._answer
+        answer = made.numbered(str(seq).encode())
         loop = asyncio.get_running_loop()
         if b'"sleep_s"' in body:
             loop.call_later(json.loads(body)["kwargs"]["sleep_s"], self._deliver, answer)

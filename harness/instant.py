@@ -33,7 +33,9 @@ class InstantService:
 
     def start(self) -> None:
         """Raises ServiceDidNotStart."""
-        path = os.pathsep.join(str(self._checkout / name) for name in ("client", "service"))
+        # The service is the checkout's; what answers it is this revision's.
+        places = (self._checkout / "client", self._checkout / "service", _PROGRAM.parents[1])
+        path = os.pathsep.join(map(str, places))
         self._process = subprocess.Popen(
             [sys.executable, str(_PROGRAM), json.dumps(self._settings)],
             env=os.environ | {"PYTHONPATH": path},

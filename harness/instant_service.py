@@ -19,66 +19,15 @@ from unittest.mock import patch
 from execbox_service.engines.base import EngineFacts, PostMortem
 from execbox_service.engines.docker.attach import AttachedStream
 from execbox_service.main import serve_runtime
-from execbox_service.runner_frames import PROTOCOL, FrameKind, Ready, SupervisorFrame, pack
+from execbox_service.runner_frames import FrameKind, SupervisorFrame
 from execbox_service.runtime import Runtime
 from execbox_service.settings import load_settings
+from harness.instant_answers import READY, InstantAnswer
 
 _PREFIX = struct.Struct("!IBI")
 _MULTIPLEX = struct.Struct("!BxxxI")
 _STDOUT = 1
 _FACTS = EngineFacts(engine="instant", image="sha256:0", python="3", packages={}, imports={})
-_READY = Ready(
-    protocol=PROTOCOL,
-    python="3",
-    pid=1,
-    capabilities="e0",
-    no_new_privileges=True,
-    seccomp=True,
-    memory_limit_bytes=0,
-    process_count_max=128,
-    interfaces=["lo"],
-    open_file_count=256,
-    core_bytes=0,
-)
-_MEASURED = {
-    "pid": 1000,
-    "exit_code": 0,
-    "signal": None,
-    "cpu_time_ns": 2_000_000,
-    "wall_time_ns": 3_000_000,
-    "peak_memory_bytes": 2**24,
-    "killed": None,
-    "oom_kill_count": 0,
-    "throttled_ns": 0,
-    "drained": True,
-    "reusable": True,
-    "result_overflowed": False,
-    "stdout_truncated": False,
-    "stderr_truncated": False,
-    "files_bytes": 0,
-}
-
-
-def _answer_parts() -> tuple[bytes, bytes]:
-    """A result's frame around its sequence number, which is made to have ten digits."""
-    report: dict[str, object] = {
-        "status": "ok",
-        "flags": [],
-        "error": None,
-        "violations": None,
-        "output_bytes": 2,
-    }
-    header = json.dumps(report).encode()
-    frame = struct.pack("!4sI", b"xbx1", len(header)) + header + b"42"
-    sizes = {"seq": _MARK, "sizes": [len(frame), 0, 0]}
-    before, _mark, after = pack(FrameKind.RESULT, sizes | _MEASURED, frame).partition(
-        str(_MARK).encode()
-    )
-    return before, after
-
-
-_MARK = 1_000_000_007
-_SEQ_DIGITS = len(str(_MARK))
 
 
 class _InstantTransport(asyncio.Transport):
@@ -89,8 +38,7 @@ class _InstantTransport(asyncio.Transport):
         self._stream = stream
         self._unread = bytearray()
         self._unsent: list[bytes] = []
-        self._before, self._after = _answer_parts()
-        self._head_bytes = struct.unpack_from("!IBI", self._before)
+        self._instant = InstantAnswer(42)
 
     def write(self, data: Any) -> None:
         self._unread += data
@@ -110,10 +58,7 @@ class _InstantTransport(asyncio.Transport):
         seq = bytes(header[begin : header.index(b",", begin)])
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._send)
-        total, kind, header_bytes = self._head_bytes
-        longer = len(seq) - _SEQ_DIGITS
-        prefix = _PREFIX.pack(total + longer, kind, header_bytes + longer)
-        self._unsent.append(b"".join((prefix, self._before[_PREFIX.size :], seq, self._after)))
+        self._unsent.append(self._instant.numbered(seq))
 
     def _send(self) -> None:
         data = b"".join(self._unsent)
@@ -131,7 +76,7 @@ class _InstantTransport(asyncio.Transport):
 class _InstantSandbox:
     """Made and removed in no time."""
 
-    ready = _READY
+    ready = READY
 
     def __init__(self, name: str) -> None:
         self.name = name

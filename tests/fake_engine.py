@@ -15,24 +15,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.instant_answers import MEASURED, READY, report_frame
+
 from execbox_service.engines.base import EngineFacts, EngineUnavailable, PostMortem, SandboxLost
 from execbox_service.engines.frame_stream import FrameStream
-from execbox_service.runner_frames import PROTOCOL, FrameKind, Ready, SupervisorFrame, pack
+from execbox_service.runner_frames import FrameKind, Ready, SupervisorFrame, pack
 from execbox_service.sandboxes.pool import PoolLimits
 
-READY = Ready(
-    protocol=PROTOCOL,
-    python="3.11.2",
-    pid=1,
-    capabilities="00000000000000e0",
-    no_new_privileges=True,
-    seccomp=True,
-    memory_limit_bytes=640 * 2**20,
-    process_count_max=128,
-    interfaces=["lo"],
-    open_file_count=256,
-    core_bytes=1,
-)
+__all__ = [
+    "FACTS",
+    "POOL_LIMITS",
+    "READY",
+    "Behaviour",
+    "FakeEngine",
+    "FakeSandbox",
+    "honest",
+    "measured",
+    "report_frame",
+    "result_frame",
+]
+
 FACTS = EngineFacts(
     engine="fake", image="sha256:0", python="3.11.2", packages={}, imports={"numpy": "numpy"}
 )
@@ -47,33 +49,9 @@ POOL_LIMITS = PoolLimits(
 """Of a pool of fake sandboxes; what a test needs otherwise it replaces."""
 
 
-def report_frame(output: object = None, **fields: Any) -> bytes:
-    """A job's frame, ``ok`` with this output unless ``fields`` say otherwise."""
-    text = json.dumps(output).encode() if not isinstance(output, bytes) else output
-    header = {"status": "ok", "flags": [], "error": None, "violations": None} | fields
-    encoded = json.dumps(header | {"output_bytes": len(text)}).encode()
-    return struct.pack("!4sI", b"xbx1", len(encoded)) + encoded + text
-
-
 def measured(seq: int, **fields: Any) -> dict[str, Any]:
     """The header of a result, of a trivial execution unless ``fields`` say otherwise."""
-    return {
-        "seq": seq,
-        "pid": 1000 + seq % 1000,
-        "exit_code": 0,
-        "signal": None,
-        "cpu_time_ns": 2_000_000,
-        "wall_time_ns": 3_000_000,
-        "peak_memory_bytes": 2**20,
-        "killed": None,
-        "oom_kill_count": 0,
-        "throttled_ns": 0,
-        "drained": True,
-        "reusable": True,
-        "result_overflowed": False,
-        "stdout_truncated": False,
-        "stderr_truncated": False,
-    } | fields
+    return MEASURED | {"seq": seq, "pid": 1000 + seq % 1000} | fields
 
 
 def result_frame(
