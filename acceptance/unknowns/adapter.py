@@ -24,7 +24,7 @@ class Adapter:
 
     name: str
     unknown_as: str
-    """How whoever uses it is told that there is no verdict."""
+    """How the adapter tells its caller that there is no verdict."""
     opened: Callable[[str], AbstractContextManager[Ask]]
     """A worker's own, for the service at a URL; raises ImportError where it is not installed."""
     group_size: int = 1

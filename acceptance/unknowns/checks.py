@@ -20,7 +20,7 @@ class Said(StrEnum):
     ZERO = "zero"
     """It is wrong."""
     UNKNOWN = "unknown"
-    """No verdict, and whoever asked can tell."""
+    """No verdict, and the caller is told so."""
     OTHER = "other"
     """Neither: the caller was blamed, or its program ended with an exception of no meaning."""
 

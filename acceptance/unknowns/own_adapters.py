@@ -89,31 +89,33 @@ def _batch(url: str) -> Iterator[Ask]:
         yield ask
 
 
+def _of_rewards(rewards: Sequence[float | None]) -> list[Said]:
+    return [said_of(right=None if reward is None else reward == 1.0) for reward in rewards]
+
+
 @contextmanager
 def _trl_programs(url: str) -> Iterator[Ask]:
     with _client(url) as client:
         rewards = trl.Rewards(client, isolation="process")
-        yield lambda checks: [
-            said_of(right=None if reward is None else reward == 1.0)
-            for reward in rewards.program_reward(
+        yield lambda checks: _of_rewards(
+            rewards.program_reward(
                 [check.program for check in checks],
                 inputs=[[str(check.n)] for check in checks],
                 outputs=[[str(check.wanted)] for check in checks],
             )
-        ]
+        )
 
 
 @contextmanager
 def _trl_tests(url: str) -> Iterator[Ask]:
     with _client(url) as client:
         rewards = trl.Rewards(client, isolation="process")
-        yield lambda checks: [
-            said_of(right=None if reward is None else reward == 1.0)
-            for reward in rewards.tests_reward(
+        yield lambda checks: _of_rewards(
+            rewards.tests_reward(
                 [check.function for check in checks],
                 tests=[[check.assertion] for check in checks],
             )
-        ]
+        )
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import resource
 import socket
 import sys
@@ -22,7 +24,12 @@ from execbox.strict_json import DIGITS_MAX
 from execbox_service.api.app import create_app
 from execbox_service.api.logs import configure_logging, log_serving
 from execbox_service.api.runtime_protocol import ExecutionRuntime
-from execbox_service.api.server import ends_on_signals, quiet_startup_failure, uvicorn_config
+from execbox_service.api.server import (
+    address_taken,
+    ends_on_signals,
+    quiet_startup_failure,
+    uvicorn_config,
+)
 from execbox_service.engines.bubblewrap.cgroup_roots import NoCgroups, find_roots
 from execbox_service.scheduling.offload import leave_collecting_to_us
 from execbox_service.settings import (
@@ -109,10 +116,7 @@ def _prepared(settings: Settings) -> socket.socket | None:
     try:
         return _bound_socket(settings)
     except OSError as error:
-        sys.stderr.write(
-            f"execbox: cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
-            f"choose a different address with EXECBOX_HOST and EXECBOX_PORT\n"
-        )
+        sys.stderr.write(f"execbox: {address_taken(settings, error)}\n")
         return None
 
 
@@ -127,7 +131,20 @@ class _Server(uvicorn.Server):
         self._runtime = runtime
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        failure: OSError | None = None
+        try:
+            await super().startup(sockets)
+        except OSError as error:
+            failure = error
+        if sockets and sockets[0].fileno() < 0:
+            # uvloop closes a socket that it cannot listen on, and says nothing.
+            failure = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        if failure is not None:
+            # A service that was started at the same time was bound, too, and listened first.
+            self.started = False
+            await self.lifespan.shutdown()
+            sys.stderr.write(f"execbox: {address_taken(self._settings, failure)}\n")
+            raise SystemExit(EXIT_FAILURE) from failure
         if not self.started:
             return
         leave_collecting_to_us()

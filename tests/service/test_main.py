@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from harness.local_service import free_port
 
 from execbox_service.main import EXIT_CONFIGURATION, serve, serve_runtime
 from execbox_service.settings import load_settings
 from tests.api.harness import FakeRuntime, as_runtime, execute_body, read_answer, wait_until
 
 PROGRAM = """
+import socket
 import sys
 from execbox.wire import ErrorCode
 from execbox_service.failures import ServiceFailure
@@ -31,6 +33,9 @@ from tests.api.harness import FakeRuntime
 
 class Runtime(FakeRuntime):
     async def start(self):
+        if {races}:
+            # As a service does that was bound at the same time, and is ready first.
+            self.other = socket.create_server(("127.0.0.1", {port}))
         if {fails}:
             code = ErrorCode.ENGINE_UNAVAILABLE
             raise ServiceFailure(code, "no Docker daemon answers; start one")
@@ -43,7 +48,7 @@ sys.exit(serve_runtime(load_settings({{"port": "{port}", "log_format": "json"}})
 
 @contextlib.contextmanager
 def _process(
-    *, port: int = 0, fails: bool = False, shutdown_grace_s: float = 5
+    *, port: int = 0, fails: bool = False, races: bool = False, shutdown_grace_s: float = 5
 ) -> Iterator[subprocess.Popen[str]]:
     roots = [str(Path(__file__).parents[2]), *sys.path]
     environment = {
@@ -52,7 +57,7 @@ def _process(
         "EXECBOX_SHUTDOWN_GRACE_S": str(shutdown_grace_s),
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(port=port, fails=fails)],
+        [sys.executable, "-c", PROGRAM.format(port=port, fails=fails, races=races)],
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -163,6 +168,18 @@ def test_serve_port_in_use_says_so_and_returns_1() -> None:
     assert process.returncode == 1
     assert errors.startswith(f"execbox: cannot listen on 127.0.0.1 port {port}: ")
     assert errors.count("\n") == 1
+
+
+def test_serve_port_taken_while_it_starts_says_so_and_returns_1() -> None:
+    """Two services may be bound to one port as long as neither listens; what was started ends."""
+    port = free_port()
+    with _process(port=port, races=True) as process:
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors.startswith(
+        f"runtime stopped\nexecbox: cannot listen on 127.0.0.1 port {port}: Address already in use"
+    )
+    assert errors.count("\n") == 2
 
 
 def test_serve_request_is_logged_as_one_json_line() -> None:

@@ -64,7 +64,8 @@ class ServiceActor:
         return f"http://{host}:{self._port}"
 
     def api_key(self) -> str:
-        """The key it takes. Whoever asks may run code on this cluster already."""
+        """The key that the service takes. A program on this cluster may ask: it may run
+        code here already."""
         return self._api_key
 
     def stop(self) -> None:
@@ -112,7 +113,7 @@ class ServiceActor:
 
 
 def _free_port(host: str, first: int) -> int:
-    """The first port from ``first`` on that nobody listens on. Raises ``ServiceUnavailable``."""
+    """The first free port from ``first`` on. Raises ``ServiceUnavailable`` where none is free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(first, min(first + _PORTS_TRIED, 65_536)):
         with socket.socket(family, socket.SOCK_STREAM) as trying:

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from execbox_service.api.connection import protocol_class
 from execbox_service.settings import Settings
 
-__all__ = ["ends_on_signals", "quiet_startup_failure", "uvicorn_config"]
+__all__ = ["address_taken", "ends_on_signals", "quiet_startup_failure", "uvicorn_config"]
 
 
 def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
@@ -32,6 +32,14 @@ def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=math.ceil(settings.keep_alive_s),
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s),
+    )
+
+
+def address_taken(settings: Settings, error: OSError) -> str:
+    """What to say where the service cannot bind its address, or cannot listen there."""
+    return (
+        f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+        "choose a different address with EXECBOX_HOST and EXECBOX_PORT"
     )
 
 

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 
 from execbox_service.api.logs import log_serving
+from execbox_service.api.server import address_taken
 from execbox_service.metrics import SlotState
 from execbox_service.runtime import admission_of
 from execbox_service.scheduling.admission import KeyQueue
@@ -261,7 +262,11 @@ class Front:
 
     def _listen(self) -> None:
         self._listener.setblocking(False)
-        self._listener.listen(_BACKLOG)
+        try:
+            self._listener.listen(_BACKLOG)
+        except OSError as error:
+            # A service that was started at the same time was bound, too, and listened first.
+            raise StartFailed(address_taken(self._settings, error)) from error
         self._accept_when_possible()
         first = self._workers[1]
         port = self._listener.getsockname()[1]
