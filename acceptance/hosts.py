@@ -253,17 +253,23 @@ def page(rows: Sequence[Row]) -> str:
         ]
         for row in rows
     ]
+    none = "Nothing on the hosts above" if any(map(_ran, rows)) else "Not known: nothing was run"
     weaker = [f"- `{row.host}`: {each}" for row in rows for each in row.weaker]
     failed = [f"- `{row.host}`: {each}" for row in rows for each in row.failed]
     parts = [
         _ABOUT,
         table(head, lines),
         "## What is weaker, and where\n\nAs the service itself says at its start.",
-        "\n".join(weaker) or "Nothing on the hosts above.",
+        "\n".join(weaker) or f"{none}.",
         "## What failed",
-        "\n".join(failed) or "Nothing on the hosts above.",
+        "\n".join(failed) or f"{none}.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _ran(row: Row) -> bool:
+    """Whether a service served there, so that it could fail or say what it lacks."""
+    return row.results["conformance"] != NOT_RUN
 
 
 _ABOUT: Final = """# Hosts

@@ -7,13 +7,16 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from execbox_service.settings import hash_api_key
 from tests.live_service import LiveService, live_service
 
+REQUIRED_BY = "EXECBOX_REQUIRE_BROWSER"
+"""With it a missing browser fails the tests, so that CI cannot pass by skipping."""
+_REQUIRED = bool(os.environ.get(REQUIRED_BY))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 KEY = "the-key-of-the-page"
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,13 +51,22 @@ def keyed(_no_settings_from_outside: None) -> Iterator[LiveService]:
         yield running
 
 
+def _without(what: str) -> NoReturn:
+    if _REQUIRED:
+        pytest.fail(f"{REQUIRED_BY} is set, but there is no {what}", pytrace=False)
+    pytest.skip(f"needs {what}")
+
+
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     """One browser for all tests; skipped where there is none."""
     if CHROMIUM is None:
-        pytest.skip("needs chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with playwright.sync_playwright() as started:
+        _without("chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _without("playwright")
+    with sync_playwright() as started:
         # Root may not use Chromium's own sandbox; it shows pages of this service only.
         running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield running
