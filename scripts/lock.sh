@@ -9,7 +9,8 @@
 # Files, each made of pyproject.toml but for the last:
 #   requirements/build.lock        what builds the package
 #   requirements/service.lock      the client and the service (service/Dockerfile)
-#   requirements/dev.lock          both of these, and what tests and checks need (.venv)
+#   requirements/dev.lock          both of these, the extras cli and data, and what tests and
+#                                  checks need (.venv)
 #   requirements/benchmarks.lock   what is added for the plots
 #   requirements/integrations.lock what is added to test with other projects' packages
 #   sandbox-image/requirements.lock   what functions may import, from requirements.in
@@ -74,7 +75,7 @@ check() { # NAME
 
 cd "$root"
 mkdir -p requirements
-lock dev pyproject.toml --extra service --extra dev --group build "$@"
+lock dev pyproject.toml --extra service --extra cli --extra data --extra dev --group build "$@"
 # The same versions as in .venv, so that what is tested is what is shipped.
 same=(--constraints requirements/dev.lock)
 lock service pyproject.toml --extra service "${same[@]}" "$@"

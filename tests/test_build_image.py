@@ -152,7 +152,7 @@ def test_build_uses_the_daemon_of_the_settings_and_installs_nothing(
     monkeypatch.setenv("EXECBOX_DOCKER_HOST", "tcp://127.0.0.1:1")
     command = build_command(ImageOptions(update=True))
     assert command[:3] == ["env", "EXECBOX_NO_INSTALL=1", "DOCKER_HOST=tcp://127.0.0.1:1"]
-    assert command[-2:] == ["sandbox", "--update"]
+    assert command[-4:] == ["sandbox", "--tag", "execbox-sandbox:local", "--update"]
 
 
 def test_setting_that_cannot_be_used_is_said_and_nothing_built(

@@ -33,7 +33,7 @@ def asked_for(lock: str) -> list[Requirement]:
         "service": extras["service"],
         "benchmarks": extras["benchmarks"],
         "integrations": groups["integrations"],
-        "dev": extras["service"] + extras["dev"] + build,
+        "dev": [*extras["service"], *extras["cli"], *extras["data"], *extras["dev"], *build],
     }[lock]
     base = [] if lock == "build" else project()["project"]["dependencies"]
     return [Requirement(text) for text in [*base, *wanted]]

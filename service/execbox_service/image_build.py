@@ -6,14 +6,19 @@ The script and the folder that it builds are shipped with this package, laid out
 from __future__ import annotations
 
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from execbox_service.engines.base import EngineUnavailable
 from execbox_service.engines.bubblewrap.runner_files import sources
 from execbox_service.settings import ConfigurationError, load_settings
 
-__all__ = ["CannotBuild", "ImageOptions", "build_command", "build_image"]
+__all__ = ["CannotBuild", "ImageOptions", "Told", "build_command", "build_image", "image_name"]
+
+Told: TypeAlias = Literal["as it comes", "on standard error", "if it fails"]
+"""Where and when what the build says is shown."""
 
 
 class CannotBuild(Exception):
@@ -33,14 +38,19 @@ class ImageOptions:
     """Take nothing from Docker's cache."""
 
 
-def build_image(options: ImageOptions) -> int:
-    """Build it, the script's output being the command's; returns the exit code.
+def image_name(options: ImageOptions) -> str:
+    """What the image will be called."""
+    return options.tag or f"execbox-sandbox:{'languages' if options.languages else 'local'}"
+
+
+def build_image(options: ImageOptions, *, told: Told = "as it comes") -> int:
+    """Build it and show what the script says; returns the exit code.
 
     0 when the image is there, 1 if it could not be built, 2 if the options cannot be used. Raises
     CannotBuild.
     """
     try:
-        return subprocess.run(build_command(options), check=False).returncode
+        return _run(build_command(options), told=told)
     except FileNotFoundError as error:
         raise CannotBuild("there is no bash on this machine, which builds the image") from error
 
@@ -61,10 +71,27 @@ def build_command(options: ImageOptions) -> list[str]:
     if docker_host is not None:
         command.append(f"DOCKER_HOST={docker_host}")
     command += ["bash", str(script), "languages" if options.languages else "sandbox"]
-    if options.tag is not None:
-        command += ["--tag", options.tag]
+    command += ["--tag", image_name(options)]
     if options.requirements is not None:
         command += ["--requirements", str(options.requirements)]
     if options.update:
         command.append("--update")
     return command
+
+
+def _run(command: list[str], *, told: Told) -> int:
+    if told == "as it comes":
+        return subprocess.run(command, check=False).returncode
+    if told == "on standard error":
+        return subprocess.run(command, check=False, stdout=sys.stderr).returncode
+    kept = subprocess.run(
+        command,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="backslashreplace",
+    )
+    if kept.returncode != 0:
+        sys.stderr.write(kept.stdout)
+    return kept.returncode

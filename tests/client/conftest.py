@@ -11,11 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.client.cli_harness import SOURCE
 from tests.environment import no_settings_from_outside  # noqa: F401 - a fixture
 
 
@@ -106,7 +108,7 @@ def server() -> Iterator[ScriptedServer]:
             scripted.received.append(Received(self.command, self.path, dict(self.headers), body))
             scripted.steps.popleft()(self)
 
-        do_POST = do_CONNECT = do_GET  # noqa: N815 - the base class's naming
+        do_POST = do_CONNECT = do_DELETE = do_GET  # noqa: N815 - the base class's naming
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its signature
             pass
@@ -159,3 +161,11 @@ def stopwatch() -> Callable[[], float]:
     """Seconds since the test began."""
     begun_s = time.monotonic()
     return lambda: time.monotonic() - begun_s
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    """A file with a function."""
+    path = tmp_path / "f.py"
+    path.write_text(SOURCE)
+    return str(path)

@@ -78,7 +78,7 @@ def assemble(args: argparse.Namespace, terminal: Terminal) -> int:
     steps.refuse_twice(*args.rounds)
     step = open_assemble_step(args.rounds, assemble_options_of(args))
     code = steps.run_shown(terminal, args, step, source=args.rounds[0])
-    if not args.json:
+    if not (args.json or args.quiet):
         terminal = steps.beside_results(terminal, args.output)
         if all(map(can_be_read_again, args.rounds)):
             revise.show_rounds(round_counts(args.rounds), terminal)

@@ -21,6 +21,7 @@ from execbox import wire
 from execbox._addresses import read_addresses
 from execbox._nodes.sameness import identity_of, mixed_nodes
 from execbox._version import client_version
+from execbox.cli.answer_options import add_answer_options
 from execbox.cli.outcomes import ExitCode
 from execbox.cli.serve import INSTALL_LINE
 from execbox.cli.services import add_url_options
@@ -85,7 +86,11 @@ def add_parser(commands: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_url_options(parser)
-    parser.add_argument("--json", action="store_true", help="print the findings as one JSON line")
+    add_answer_options(
+        parser,
+        json="print the findings as one line of JSON",
+        quiet="print only what is needed and missing",
+    )
     parser.set_defaults(handler=doctor)
 
 
@@ -98,7 +103,9 @@ def doctor(args: argparse.Namespace, terminal: Terminal) -> int:
         terminal.line(json.dumps(report))
     else:
         for finding in findings:
-            _show(finding, terminal)
+            if not terminal.quiet or (finding.needed and not finding.ok):
+                _show(finding, terminal)
+    if not (args.json or terminal.quiet):
         terminal.line()
         terminal.line("Everything needed is there." if healthy else "Something needed is missing.")
     return ExitCode.OK if healthy else ExitCode.NOT_OK

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
 
 from execbox._version import client_version
 from execbox.cli import (
@@ -109,6 +110,7 @@ def _run(argv: Sequence[str] | None) -> int:
     terminal = open_terminal(sys.stdout, sys.stderr, no_color=terminal_wants_no_color())
     try:
         args = _parser().parse_args(argv)
+        terminal = replace(terminal, quiet=getattr(args, "quiet", False))
         code: int = args.handler(args, terminal)
         terminal.out.flush()  # Here, so that a closed pipe is noticed while it can be handled.
     except KeyboardInterrupt:
@@ -122,7 +124,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="execbox",
         description=_DESCRIPTION,
         epilog=_EPILOG,

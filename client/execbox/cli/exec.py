@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, get_args
 
 from execbox import wire
 from execbox.cli import report
+from execbox.cli.answer_options import add_answer_options
 from execbox.cli.command_parser import keep_words_after_dashes
 from execbox.cli.exec_cases import read_cases, run_cases, run_passed
 from execbox.cli.fetched_files import write_fetched
@@ -94,7 +95,11 @@ def add_parser(commands: Subparsers) -> None:
         "FILE.cc and FILE.cxx, else python); bash and cpp need a service whose image has them",
     )
     add_url_options(parser)
-    parser.add_argument("--json", action="store_true", help="print the response as one JSON line")
+    add_answer_options(
+        parser,
+        json="print the response as one line of JSON",
+        quiet="print only what the program prints, and why there is no result",
+    )
     _add_given_options(parser.add_argument_group("what the program is given"))
     _add_file_options(parser.add_argument_group("files that it leaves"))
     _add_case_options(parser.add_argument_group("cases, and what has to be printed"))
@@ -190,7 +195,8 @@ def exec_program(args: argparse.Namespace, terminal: Terminal) -> int:
         (run,) = _answered(request, client).runs
     terminal.write_bytes(_stdout(run), terminal.out)
     terminal.write_bytes(run.stderr.encode("utf-8", "surrogatepass"), terminal.err)
-    _tell(run, args, terminal)
+    if not terminal.quiet:
+        _tell(run, args, terminal)
     if args.into is not None:
         write_fetched(run.files, args.into, overwrite=args.force)
     return _exit_code(run)
@@ -198,7 +204,8 @@ def exec_program(args: argparse.Namespace, terminal: Terminal) -> int:
 
 def _refuse_what_does_not_fit(args: argparse.Namespace) -> None:
     """Raises CommandError for options that contradict each other; reads nothing."""
-    if [args.file, args.stdin_file, args.cases, args.expected].count("-") > 1:
+    local_files = [local for _path, local in args.files]
+    if [args.file, args.stdin_file, args.cases, args.expected, *local_files].count("-") > 1:
         raise CommandError("- is standard input, which can be only one of the files")
     shown = args.cases is not None or args.json
     if args.into is not None and not args.fetch:

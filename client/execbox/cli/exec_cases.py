@@ -41,7 +41,7 @@ def read_cases(name: str, *, comparator: wire.StdoutComparator | None) -> list[N
     """
     cases = [
         NumberedCase(number, _case(line, f"{name}, line {number}", comparator), len(line))
-        for number, line in enumerate(json_lines(name), start=1)
+        for number, line in enumerate(json_lines(name, may_be_arrays=False), start=1)
         if line.strip()
     ]
     if not cases:

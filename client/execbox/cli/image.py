@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from execbox.cli.answer_options import add_answer_options
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.serve import INSTALL_LINE
 from execbox.cli.terminal import Terminal
@@ -77,10 +79,16 @@ def add_parser(commands: Subparsers) -> None:
         action="store_true",
         help="take nothing from Docker's cache: with Debian's newest security updates",
     )
+    add_answer_options(
+        build_parser,
+        json="print the image's name and whether it is there as one line of JSON; what the build "
+        "says goes to standard error",
+        quiet="print what the build says only if it fails",
+    )
     build_parser.set_defaults(handler=build)
 
 
-def build(args: argparse.Namespace, _: Terminal) -> int:
+def build(args: argparse.Namespace, terminal: Terminal) -> int:
     """Build the image; its exit code. What the build says goes to the standard streams."""
     try:
         service = importlib.import_module("execbox_service.image_build")
@@ -97,11 +105,14 @@ def build(args: argparse.Namespace, _: Terminal) -> int:
         update=args.update,
     )
     try:
-        code: int = service.build_image(options)
+        told = "if it fails" if args.quiet else "on standard error" if args.json else "as it comes"
+        code: int = service.build_image(options, told=told)
     except service.CannotBuild as error:
         raise CommandError(
             f"the image cannot be built: {error}", exit_code=ExitCode.NOT_OK
         ) from error
+    if args.json:
+        terminal.line(json.dumps({"ok": code == 0, "image": service.image_name(options)}))
     return code
 
 

@@ -87,6 +87,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def interpret(args: argparse.Namespace, terminal: Terminal) -> int:
     """Hold every conversation."""
+    steps.refuse_twice(args.questions, args.instructions)
     model = model_of(args)
     asked = infer_options_of(args, samples_count=1)
     options = InterpretOptions(

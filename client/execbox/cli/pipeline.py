@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from execbox import wire
 from execbox.cli import assemble, infer, prompts, revise, steps, verify
+from execbox.cli.answer_options import add_answer_options
 from execbox.cli.outcomes import ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.services import async_client_of
@@ -85,7 +86,7 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("--request", type=Path, metavar="FILE", help="as of `execbox revise`")
     parser.add_argument("--restart", action="store_true", help="discard what the directory holds")
     steps.add_requests_option(parser)
-    steps.add_json_option(parser)
+    add_answer_options(parser)
     prompts.add_prompt_options(parser)
     infer.add_model_options(parser)
     verify.add_check_options(parser)
@@ -94,6 +95,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
     """Run the chain."""
+    steps.refuse_twice(args.functions, args.request, args.templates, args.feedback_templates)
     options = PipelineOptions(
         rounds_count=args.rounds,
         request=revise.request_of(args.request),
@@ -131,6 +133,8 @@ def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
 def _show(result: PipelineResult, terminal: Terminal, *, as_json: bool) -> None:
     if as_json:
         terminal.line(json.dumps(asdict(result), default=str))
+        return
+    if terminal.quiet:
         return
     terminal.line()
     revise.show_rounds(result.rounds, terminal)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from execbox.cli.terminal import Terminal, visible
-from execbox.dataset.steps.progress import Listener, Snapshot
+from execbox.dataset.steps.progress import Listener, Snapshot, unheard
 
 __all__ = ["LOG_S", "line_of", "shown_progress"]
 
@@ -28,7 +28,13 @@ _CLEAR = "\r\x1b[K"
 def shown_progress(
     terminal: Terminal, *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Listener]:
-    """A listener for one run or several; what was rewritten is wiped away at the end."""
+    """A listener for one run or several; what was rewritten is wiped away at the end.
+
+    Where the terminal is quiet nothing is shown.
+    """
+    if terminal.quiet:
+        yield unheard
+        return
     interactive = terminal.err.isatty()
     shown_s = clock() if not interactive else float("-inf")
 

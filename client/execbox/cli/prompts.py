@@ -105,6 +105,7 @@ def options_of(args: argparse.Namespace) -> PromptOptions:
 
 def prompts(args: argparse.Namespace, terminal: Terminal) -> int:
     """Make the questions."""
+    steps.refuse_twice(args.functions, args.templates)
     step = prompts_step(options_of(args)) if args.task == "codeio" else _cruxeval_step(args)
     return steps.run_shown(terminal, args, step, source=args.functions)
 

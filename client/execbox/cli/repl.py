@@ -10,12 +10,14 @@ import ast
 import binascii
 import codeop
 import contextlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from execbox import wire
+from execbox.cli.answer_options import add_answer_options
 from execbox.cli.input_files import read_bytes
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.services import add_url_options, client_of
@@ -64,6 +66,11 @@ def add_parser(commands: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_url_options(parser)
+    add_answer_options(
+        parser,
+        json="print a line of JSON for each cell, when it has ended, and nothing else",
+        quiet="print what cells print, and neither prompts nor values",
+    )
     parser.add_argument(
         "--file",
         dest="files",
@@ -97,6 +104,8 @@ def repl(args: argparse.Namespace, terminal: Terminal) -> int:
     """Run cells until the input ends; the exit code says whether the session lasted so long."""
     given = {name: getattr(args, name) for name in _LIMITS if getattr(args, name) is not None}
     files = dict(_file(text) for text in args.files)
+    if "-" in files.values():
+        raise CommandError("--file: - is standard input, where the cells come from")
     if args.media is not None and not args.media.is_dir():
         raise CommandError(f"{args.media}: is no directory; make it, or name a different one")
     with (
@@ -110,7 +119,7 @@ def repl(args: argparse.Namespace, terminal: Terminal) -> int:
             lifetime_s=args.lifetime_s,
         ) as session,
     ):
-        return _Conversation(session, terminal, media=args.media).run()
+        return _Conversation(session, terminal, media=args.media, as_json=args.json).run()
 
 
 def _file(text: str) -> tuple[str, str]:
@@ -121,11 +130,14 @@ def _file(text: str) -> tuple[str, str]:
 
 
 class _Conversation:
-    def __init__(self, session: Session, terminal: Terminal, *, media: Path | None) -> None:
+    def __init__(
+        self, session: Session, terminal: Terminal, *, media: Path | None, as_json: bool
+    ) -> None:
         self._session = session
         self._terminal = terminal
         self._media = media
-        self._prompts = sys.stdin.isatty()
+        self._as_json = as_json
+        self._prompts = sys.stdin.isatty() and not (as_json or terminal.quiet)
         self._compiler = _compiler()
 
     def run(self) -> int:
@@ -136,15 +148,20 @@ class _Conversation:
                 import readline  # noqa: F401 - importing it is what turns it on
         for source in self._cells():
             try:
-                cell = self._session.run(source, on_output=self._show_output)
+                shown = None if self._as_json else self._show_output
+                cell = self._session.run(source, on_output=shown)
             except KeyboardInterrupt:
                 # The service interrupts the cell when it is left alone; its variables are there.
-                self._terminal.line("\nKeyboardInterrupt")
+                self._interrupted()
                 continue
             except SessionGone as gone:
                 self._terminal.error(str(gone))
                 return ExitCode.NOT_OK
-            self._show(cell)
+            if self._as_json:
+                self._terminal.line(json.dumps(cell.model_dump(mode="json"), ensure_ascii=True))
+                self._terminal.out.flush()
+            else:
+                self._show(cell)
             if cell.session_lost:
                 self._terminal.error(f"the session is gone: {cell.lost_reason}")
                 return ExitCode.NOT_OK
@@ -164,7 +181,7 @@ class _Conversation:
                 return
             except KeyboardInterrupt:
                 lines = []
-                self._terminal.line("\nKeyboardInterrupt")
+                self._interrupted()
                 continue
             source = "\n".join(lines)
             if not source.strip():
@@ -181,6 +198,12 @@ class _Conversation:
             raise EOFError
         return line.removesuffix("\n")
 
+    def _interrupted(self) -> None:
+        if self._as_json:  # Standard output is for one line a cell.
+            self._terminal.error("interrupted")
+        else:
+            self._terminal.line("\nKeyboardInterrupt")
+
     def _show_output(self, piece: wire.CellOutput) -> None:
         terminal = self._terminal
         for text, stream in ((piece.stdout, terminal.out), (piece.stderr, terminal.err)):
@@ -193,7 +216,7 @@ class _Conversation:
         cut = [name for name, value in cell.truncated.model_dump().items() if value]
         if cut:
             terminal.error(f"{' and '.join(cut)} cut at stdout_bytes of the session's limits")
-        if cell.value is not None and cell.value.repr is not None:
+        if cell.value is not None and cell.value.repr is not None and not terminal.quiet:
             terminal.line(cell.value.repr)
         for number, each in enumerate(cell.value.media if cell.value is not None else (), 1):
             self._write_image(each, name=f"cell-{cell.cell}-{number}.png")

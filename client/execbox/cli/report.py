@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from execbox import wire
 from execbox.cli.terminal import Terminal
 
-__all__ = ["json_line", "passed", "show_response"]
+__all__ = ["json_line", "passed", "show_outputs", "show_response"]
 
 _MIB = 1024 * 1024
 _REFUSED_BY_PROFILE = (
@@ -43,6 +43,19 @@ def show_response(response: wire.ExecuteResponse, terminal: Terminal) -> None:
         counts = Counter(execution.status.value for execution in response.executions)
         parts = ", ".join(f"{count} {status}" for status, count in counts.most_common())
         terminal.labelled(f"{len(response.executions)} calls: ", parts, style="bold")
+
+
+def show_outputs(response: wire.ExecuteResponse, terminal: Terminal) -> None:
+    """A line for each call: its output, or, where it has none, how it ended and the error."""
+    for execution in response.executions:
+        if execution.status is wire.Status.OK:
+            text = execution.output_text
+            terminal.line(_value(execution.output) if text is None else text)
+        elif execution.error is None:
+            terminal.line(_headline(execution))
+        else:
+            error = f"{execution.error.type}: {execution.error.message}"
+            terminal.line(f"{_headline(execution)}: {' '.join(error.split())}")
 
 
 def _headline(execution: wire.Execution) -> str:

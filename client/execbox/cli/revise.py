@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execbox.cli import steps
-from execbox.cli.outcomes import CommandError
+from execbox.cli.input_files import utf8_text
 from execbox.cli.terminal import Terminal
 from execbox.dataset.steps.revise import DEFAULT_REQUEST, Round, revise_step
 
@@ -53,14 +53,12 @@ def request_of(path: Path | None) -> str:
     """The wording of a revision's user turn."""
     if path is None:
         return DEFAULT_REQUEST
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path}: cannot be read: {error}") from error
+    return utf8_text(str(path))
 
 
 def revise(args: argparse.Namespace, terminal: Terminal) -> int:
     """Make the next turn."""
+    steps.refuse_twice(args.verified, args.request)
     step = revise_step(request=request_of(args.request))
     return steps.run_shown(terminal, args, step, source=args.verified)
 

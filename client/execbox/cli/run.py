@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from execbox import strict_json, wire
 from execbox.cli import report
+from execbox.cli.answer_options import add_answer_options
 from execbox.cli.input_files import json_lines, source_text, stdin_content
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.services import add_url_options, client_of
@@ -55,7 +56,11 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="Python source; - reads standard input")
     add_url_options(parser)
-    parser.add_argument("--json", action="store_true", help="print the response as one JSON line")
+    add_answer_options(
+        parser,
+        json="print the response as one line of JSON",
+        quiet="print a line for each call: its output as JSON, or its status and error",
+    )
     _add_function_options(parser.add_argument_group("function"))
     _add_call_options(parser.add_argument_group("calls (at least one)"))
     add_limit_options(parser)
@@ -96,6 +101,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         )
     if args.json:
         terminal.line(report.json_line(response))
+    elif terminal.quiet:
+        report.show_outputs(response, terminal)
     else:
         report.show_response(response, terminal)
     passed = all(report.passed(execution) for execution in response.executions)
@@ -210,7 +217,7 @@ def _json_argument(text: str) -> object:
 
 
 def _calls_of_file(name: str) -> Iterator[wire.Call]:
-    for number, line in enumerate(json_lines(name), start=1):
+    for number, line in enumerate(json_lines(name, may_be_arrays=True), start=1):
         if not line.strip():
             continue
         try:

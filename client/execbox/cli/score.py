@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execbox.cli import steps
+from execbox.cli.answer_options import add_answer_options
 from execbox.cli.outcomes import ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.services import async_client_of
@@ -64,7 +65,7 @@ def add_parser(commands: Subparsers) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    kinds = parser.add_subparsers(title="what to score", metavar="WHAT", required=True)
+    kinds = parser.add_subparsers(title="what to score", metavar="KIND", required=True)
     _add_cruxeval(kinds)
     _add_leetcode_o(kinds)
     predictions = steps.new_parser(
@@ -187,7 +188,7 @@ def _add_common(parser: argparse.ArgumentParser, *, ks: str) -> None:
     parser.add_argument(
         "--k", type=_ks, default=_ks(ks), metavar="K,K", help=f"of pass@k (default {ks})"
     )
-    steps.add_json_option(parser)
+    add_answer_options(parser, quiet="print no progress, only the score and what went wrong")
 
 
 def _ks(text: str) -> tuple[int, ...]:

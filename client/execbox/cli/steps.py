@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from execbox import wire
+from execbox.cli.answer_options import add_answer_options
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.services import add_url_options
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RESUMING",
-    "add_json_option",
     "add_output_options",
     "add_requests_option",
     "add_service_options",
@@ -75,7 +75,7 @@ def new_parser(
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """``--output``, ``--resume``, ``--restart`` and ``--json``."""
+    """``--output``, ``--resume``, ``--restart``, ``--json`` and ``--quiet``."""
     parser.add_argument(
         "-o",
         "--output",
@@ -91,12 +91,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     choice.add_argument(
         "--restart", action="store_true", help="discard what the output holds and begin anew"
     )
-    add_json_option(parser)
-
-
-def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """``--json``."""
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
+    add_answer_options(parser)
 
 
 def add_service_options(parser: argparse.ArgumentParser) -> None:
@@ -171,11 +166,16 @@ def resumable(terminal: Terminal, *, streamed: bool = False) -> Iterator[None]:
 
 
 def show_summary(summary: Summary, output: Path, terminal: Terminal, *, as_json: bool) -> None:
-    """Counts by reason; with ``as_json`` as one line."""
+    """Counts by reason; with ``as_json`` as one line; nothing but failures where it is quiet."""
     errors = None if is_stream(output) else str(errors_path(output))
     if as_json:
         line = asdict(summary) | {"output": str(output), "errors": errors}
         terminal.line(json.dumps(line))
+        return
+    if terminal.quiet:
+        if summary.failures:
+            listed = f"listed in {errors}" if errors else "listed above"
+            terminal.error(f"{summary.failure_count} records without a result, {listed}")
         return
     earlier = f", {summary.resumed_count} of them from earlier runs" * bool(summary.resumed_count)
     terminal.labelled(

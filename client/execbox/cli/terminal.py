@@ -36,6 +36,8 @@ class Terminal:
     out: TextIO
     err: TextIO
     colored: bool
+    quiet: bool = False
+    """Whether only the answer and what went wrong is wanted: no progress, no remarks."""
 
     def line(self, text: str = "") -> None:
         """One or more lines of result, on standard output."""

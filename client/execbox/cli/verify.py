@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from execbox import strict_json, wire
 from execbox.cli import steps
+from execbox.cli.input_files import read_bytes
 from execbox.cli.outcomes import CommandError
 from execbox.cli.services import async_client_of
 from execbox.cli.terminal import Terminal
@@ -130,7 +131,7 @@ def check_options_of(args: argparse.Namespace) -> VerifyOptions:
 
 def verify(args: argparse.Namespace, terminal: Terminal) -> int:
     """Check every answer."""
-    steps.refuse_twice(args.answers, args.functions)
+    steps.refuse_twice(args.answers, args.functions, args.feedback_templates)
     step = open_verify_step(async_client_of(args), check_options_of(args), functions=args.functions)
     return steps.run_shown(terminal, args, step, source=args.answers)
 
@@ -139,9 +140,7 @@ def _feedback_templates(path: Path | None) -> wire.FeedbackTemplates | None:
     if path is None:
         return None
     try:
-        members = strict_json.decode(path.read_bytes())
-    except OSError as error:
-        raise CommandError(f"{path}: cannot be read: {error.strerror or error}") from error
+        members = strict_json.decode(read_bytes(str(path)))
     except ValueError as error:
         raise CommandError(f"{path}: not strict JSON: {error}") from error
     return _model(wire.FeedbackTemplates, members, of=str(path))

@@ -27,6 +27,8 @@ __all__ = [
     "BadLine",
     "Record",
     "digest_of",
+    "document_kind",
+    "no_lines",
     "own_id",
     "read_records",
     "records_of",
@@ -146,14 +148,11 @@ def _no_document(lines: Iterator[_Line], name: str) -> Iterator[_Line]:
     if first is None:
         return
     begin = _text_of(first)
-    if begin.startswith(b"[") or begin == b"{":
+    if begin[:1] in (b"[", b"{"):
         second = next((line for line in lines if _text_of(line)), None)
-        what = _document(begin, alone=second is None)
+        what = document_kind(begin, alone=second is None)
         if what is not None:
-            raise DatasetError(
-                f"{name}: is one JSON {what}, and JSONL is needed, one JSON object a line; make it "
-                f"so first: jq -c '{'.[]' if what == 'array' else '.'}' {name}"
-            )
+            raise no_lines(what, name)
         lines = chain((first,) if second is None else (first, second), lines)
     else:
         lines = chain((first,), lines)
@@ -165,8 +164,21 @@ def _text_of(line: _Line) -> bytes:
     return b"too long" if isinstance(text, int) else text.removeprefix(_BOM).strip()
 
 
-def _document(begin: bytes, *, alone: bool) -> str | None:
-    """What kind of JSON document begins with this line and cannot be lines of records."""
+def no_lines(what: str, name: str) -> DatasetError:
+    """That a file is one JSON document, and how to make lines of it."""
+    return DatasetError(
+        f"{name}: is one JSON {what}, and JSONL is needed, one JSON object a line; make it so "
+        f"first: jq -c '{'.[]' if what == 'array' else '.'}' {name}"
+    )
+
+
+def document_kind(begin: bytes, *, alone: bool) -> str | None:
+    """``array`` or ``object``, if a file with this first line cannot be lines of records.
+
+    ``alone`` says that no other line is there; both leave empty lines out.
+    """
+    if not (begin.startswith(b"[") or begin == b"{"):
+        return None
     if begin == b"{":
         # An object with a member a line, as people and most tools write it.
         return None if alone else "object"

@@ -27,6 +27,7 @@ __all__ = [
     "open_seekable",
     "open_source",
     "reading_errors",
+    "unpacked_bytes",
 ]
 
 STANDARD_STREAM = Path("-")
@@ -102,6 +103,16 @@ def open_source(path: Path) -> Iterator[Source]:
                 file = _unpacked(file, name)
         size_bytes = status.st_size if stat.S_ISREG(status.st_mode) else 0
         yield Source(name, file, size_bytes, stored)
+
+
+def unpacked_bytes(data: bytes, name: str) -> bytes:
+    """All of a file that has been read already, as ``open_source`` gives it."""
+    _refuse_foreign(data[:_HEAD_BYTES], name)
+    if data.startswith(_GZIP):
+        with reading_errors(name):
+            data = gzip.decompress(data)
+        _refuse_foreign(data[:_HEAD_BYTES], name)
+    return data
 
 
 @contextmanager

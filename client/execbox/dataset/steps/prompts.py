@@ -20,6 +20,7 @@ from execbox import strict_json
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, list_field, text_field
 from execbox.dataset.files.record_certificates import OWN_META
 from execbox.dataset.files.records import Record
+from execbox.dataset.files.sources import open_source, reading_errors
 from execbox.dataset.steps.sorting import is_finite
 from execbox.dataset.steps.step import Step, part_of, per_record
 
@@ -117,9 +118,10 @@ def templates_from_file(path: Path, *, instead_of: Templates = Templates()) -> T
     that shows neither input nor output.
     """
     try:
-        members = strict_json.decode(path.read_bytes())
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
+        with open_source(path) as source, reading_errors(source.name):
+            members = strict_json.decode(source.file.read())
+    except DatasetError:
+        raise
     except ValueError as error:
         raise DatasetError(f"{path}: not strict JSON: {error}") from error
     names = set(Templates.__slots__)
