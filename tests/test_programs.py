@@ -23,7 +23,7 @@ RUN_BY_OTHERS: Final = {
     # In a container, by a program beside them.
     *("benchmarks.inside", "benchmarks.stages_inside"),
     # In an environment that has other projects' clients, by ``acceptance.contracts``.
-    "acceptance.contract_clients",
+    *("acceptance.contract_clients", "acceptance.checkout_clients"),
     # By its file, with a command to run as its arguments.
     "examples.scripted_model",
 }
