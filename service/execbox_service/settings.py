@@ -250,10 +250,17 @@ class Settings(BaseSettings):
     )
 
     queue_size: int = Field(
-        default=256, ge=0, le=100_000, description="Requests that may wait for a slot; then 429."
+        default=256,
+        ge=0,
+        le=100_000,
+        description="Requests that may wait for a slot; then 429. Those of other projects' "
+        "contracts wait as long as their clients do, however many.",
     )
     queue_wait_max_s: float = Field(
-        default=30, ge=0.1, le=3600, description="Longest wait for a slot; then 429."
+        default=30,
+        ge=0.1,
+        le=3600,
+        description="Longest wait for a slot, but in other projects' contracts; then 429.",
     )
     key_concurrency_max: int | None = Field(
         default=None,

@@ -54,6 +54,8 @@ class FakeRuntime:
     running: int = 0
     cancelled: int = 0
     answer: Any = None
+    delay_s: float = 0.0
+    """Before whatever it answers."""
     metrics: Metrics = field(default_factory=Metrics)
     queues: list[KeyQueue] = field(default_factory=list)
 
@@ -79,6 +81,7 @@ class FakeRuntime:
 
     async def perform(self, operation: Operation[Any, Any], request: Any, *, caller: Caller) -> Any:
         self.principals.append(caller.principal)
+        await asyncio.sleep(self.delay_s)
         return await getattr(self, operation.name)(request)
 
     async def execute(self, request: ExecuteRequest) -> ExecuteResponse:

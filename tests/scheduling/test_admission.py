@@ -293,3 +293,26 @@ async def test_caller_whose_key_has_the_next_turn_is_not_refused_for_the_others_
     for each in waiting:
         await each.leave()
     await few
+
+
+async def test_caller_of_known_patience_is_let_in_however_many_wait_and_takes_no_place() -> None:
+    """The queue's size is for those of whom it is not known; and so is its longest wait."""
+    hall = admission(queue_size=1, queue_wait_max_s=0.02)
+    holder = Holder(hall)
+    await settle()
+
+    async def enter(patience_s: float) -> None:
+        async with hall.slot(Caller("p", wait_max_s=patience_s)):
+            pass
+
+    patient = [asyncio.create_task(enter(10.0)) for _ in range(3)]
+    await settle()
+    assert hall.waiting_count == 3
+    with pytest.raises(Overloaded) as late:
+        async with hall.slot(Caller("p")):
+            pass
+    assert late.value.code == "queue_timeout"
+    assert [task.done() for task in patient] == [False] * 3
+    await holder.leave()
+    await asyncio.gather(*patient)
+    assert (hall.active_count, hall.waiting_count) == (0, 0)

@@ -52,6 +52,9 @@ class Connection(Protocol):
     def claim(self) -> None:
         """Keep the connection until its request is answered: its caller has a valid key."""
 
+    def answer_interim(self) -> None:
+        """Say that the request has arrived and that its answer is to come, unless it has begun."""
+
     def take_over_deadline(self) -> None:
         """End the deadline for receiving this request; the caller of this keeps one instead."""
 

@@ -30,6 +30,7 @@ __all__ = ["protocol_class"]
 _LINGER_S: Final = 2.0
 _TOGETHER_BYTES: Final = 64 * 1024
 _ANSWER_GRACE_S: Final = 1.0
+_INTERIM: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SENT_AHEAD_MAX: Final = 16
 """Requests that wait on one connection behind the one that is being answered. Each is an object of
 some kilobytes, and a quarter of a megabyte of bytes can hold ten thousand."""
@@ -190,6 +191,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if begun and (self.cycle is None or self.cycle.response_complete):
             self._write(_too_many_connections())
         cast(_LingeringTransport, self.transport).abort_soon()
+
+    # -- what a path whose clients are kept waiting asks of its connection
+
+    def answer_interim(self) -> None:
+        running = self._running
+        if running is not None and not (running.response_started or self.transport.is_closing()):
+            self.transport.write(_INTERIM)
 
     # -- what a path that streams both ways asks of its connection
 

@@ -1,10 +1,12 @@
 """Who may run when: a fixed number of slots, and a bounded queue before them, shared fairly.
 
 A slot is the right to run one execution at a time. Waiting here costs no deadline: limits count
-from the start of an execution. Keys share the slots by start-time fair queueing (``fair_share``),
-and so do the lanes of each key: a batch waits in a lane of its own, so that single requests of the
-same key are served between its lines. Long executions of some keys do not shut out the others:
-after a while a key that holds no slot gets one beyond ``slot_count``.
+from the start of an execution. The queue is bounded by its size; but for callers of whom it is
+known how long they listen (``Caller.wait_max_s``) by that: they are refused where the queue will
+not come to them in time, and let in where it will. Keys share the slots by start-time fair queueing
+(``fair_share``), and so do the lanes of each key: a batch waits in a lane of its own, so that
+single requests of the same key are served between its lines. Long executions of some keys do not
+shut out the others: after a while a key that holds no slot gets one beyond ``slot_count``.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ class Reservation:
     caller: Caller
     alone: bool = False
     bounded: bool = False
-    """Whether it counts against the size of the queue."""
+    """Whether it waits only so long."""
+    counted: bool = False
+    """Whether it counts against the size of the queue: only where nothing is known of how long its
+    sender listens. For the others the time that they have is what bounds the queue."""
     begun_s: float = 0.0
     """When the slot was granted."""
     queue: deque[Reservation] = field(default_factory=deque)
@@ -126,6 +131,7 @@ class Admission:
         self._fair_queue = FairQueue()
         self._waiting_count = 0
         self._bounded_count = 0
+        self._counted_count = 0
         self._relief_count = 0
         """Slots beyond ``slot_count`` that keys without a slot may have."""
         self._relief_timer: asyncio.TimerHandle | None = None
@@ -168,11 +174,13 @@ class Admission:
 
     async def enter(self, caller: Caller, *, alone: bool, again: bool) -> Reservation:
         """Wait for a slot, or for all of them; ``leave`` ends what it returns."""
-        reservation = Reservation(caller, alone, bounded=not (alone or again or caller.admitted))
+        bounded = not (alone or again or caller.admitted)
+        counted = bounded and caller.wait_max_s is None
+        reservation = Reservation(caller, alone, bounded=bounded, counted=counted)
         self._refuse_if_full(reservation)
         self._refuse_if_too_late(reservation)
         self._line_up(reservation, again=again)
-        self._bounded_count += reservation.bounded
+        self._count(reservation, change=1)
         self._dispatch()
         if not reservation.is_granted:
             await self._granted(reservation)
@@ -255,19 +263,14 @@ class Admission:
             raise
 
     def _wait_max_s(self, caller: Caller) -> float:
-        wait_max_s = caller.wait_max_s
-        return (
-            self._queue_wait_max_s
-            if wait_max_s is None
-            else min(wait_max_s, self._queue_wait_max_s)
-        )
+        return self._queue_wait_max_s if caller.wait_max_s is None else caller.wait_max_s
 
     def _refuse_if_full(self, reservation: Reservation) -> None:
         free = self._has_free_slot()
-        if reservation.bounded and not free and self._bounded_count >= self._queue_size:
+        if reservation.counted and not free and self._counted_count >= self._queue_size:
             raise Overloaded(
                 ErrorCode.QUEUE_FULL,
-                f"{self._bounded_count} requests are waiting, which is the most; no result "
+                f"{self._counted_count} requests are waiting, which is the most; no result "
                 "of this request is kept, send it again later",
                 retry_after_s=self._retry_times.next_s(_now_s()),
             )
@@ -309,12 +312,16 @@ class Admission:
         reservation.queue.append(reservation)
         self._waiting_count += not alone
 
+    def _count(self, reservation: Reservation, *, change: int) -> None:
+        self._bounded_count += change * reservation.bounded
+        self._counted_count += change * reservation.counted
+
     def _abandon(self, reservation: Reservation) -> None:
         _stop_timer(reservation)
         if reservation in reservation.queue:
             reservation.queue.remove(reservation)
             self._waiting_count -= not reservation.alone
-            self._bounded_count -= reservation.bounded
+            self._count(reservation, change=-1)
             self._tidy(reservation.caller.principal)
         elif reservation.is_granted:
             self.leave(reservation)
@@ -442,7 +449,7 @@ class Admission:
     def _grant_next_of(self, principal: str, *, now_s: float) -> None:
         reservation = self._keys[principal].take_next(now_s=now_s)
         self._waiting_count -= 1
-        self._bounded_count -= reservation.bounded
+        self._count(reservation, change=-1)
         if reservation.bounded:
             self._retry_times.place_freed(now_s, more_wait=self._bounded_count > 0)
         self._before_alone_count = max(0, self._before_alone_count - 1)

@@ -35,8 +35,8 @@ class Caller:
     refused and waits as long as it takes: its sender bounds how much of it there is."""
 
     wait_max_s: float | None = field(default=None, compare=False)
-    """How long its request may wait for its first slot, where that is less than the service has it
-    wait: its sender listens no longer. None: as long as the service has it wait."""
+    """How long its request may wait for its first slot, where it is known how long its sender
+    listens; the queue's size is then no matter. None: as long as the service has it wait."""
     hold: Hold | None = field(default=None, compare=False)
     """What the request that the work belongs to holds of the service's memory; None: not counted.
     """

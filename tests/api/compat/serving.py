@@ -50,6 +50,16 @@ def answering(**fields: Any) -> Behaviour:
     return lambda _sandbox, header: result_frame(header["seq"], **fields)
 
 
+def slow(delay_s: float) -> Behaviour:
+    """Answer every call after so long."""
+
+    def behave(sandbox: FakeSandbox, header: dict[str, Any]) -> None:
+        answer = result_frame(header["seq"])
+        asyncio.get_running_loop().call_later(delay_s, sandbox.deliver, answer)
+
+    return behave
+
+
 def stuck_engine() -> FakeEngine:
     """None of its sandboxes ever answers."""
     return FakeEngine(behaviours=[silent] * 100)

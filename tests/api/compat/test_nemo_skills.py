@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 from tests.fake_engine import FakeEngine
 from tests.virtual_time import now_s, run_in_virtual_time
 
-from .serving import all_slots_taken, serving, stuck_engine
+from .serving import all_slots_taken, serving, slow, stuck_engine
 
 BODY = {"generated_code": "1", "timeout": 1.0, "language": "python"}
 IN_SESSION = BODY | {"language": "ipython"}
@@ -42,7 +43,8 @@ def test_failure_of_ours_is_503_with_all_fields_and_says_that_it_is_ours(
 def test_slot_that_does_not_become_free_is_503_before_the_client_stops_waiting(
     body: dict[str, Any],
 ) -> None:
-    """Which it does five seconds after the code's own time."""
+    """Which it does five seconds after the code's own time; and no earlier, because it takes the
+    503 for what the code gave."""
 
     async def main() -> tuple[httpx.Response, float]:
         async with serving(stuck_engine()) as client, all_slots_taken(client):
@@ -52,7 +54,20 @@ def test_slot_that_does_not_become_free_is_503_before_the_client_stops_waiting(
 
     answer, took_s = run_in_virtual_time(main())
     assert answer.status_code == 503
-    assert 3.5 < took_s < 5.0
+    assert 5.0 < took_s < 6.0
+
+
+def test_queue_that_is_full_makes_its_client_wait_and_is_no_503() -> None:
+    """However many wait already, it is given its turn."""
+
+    async def main() -> list[httpx.Response]:
+        engine = FakeEngine(behaviours=[slow(0.5)] * 100)
+        async with serving(engine, queue_size="0") as client:
+            asked = [client.post("/execute", json=BODY) for _ in range(6)]
+            return list(await asyncio.gather(*asked))
+
+    answers = run_in_virtual_time(main())
+    assert [answer.status_code for answer in answers] == [200] * 6
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,22 @@ def test_failure_of_ours_is_503_and_never_a_zero(path: str) -> None:
     assert 25 < took_s < 30
 
 
+def test_queue_in_which_its_turn_is_far_is_waited_in_and_no_zero() -> None:
+    """Its client takes a refusal for the score 0.0, and sends nothing again."""
+
+    async def main() -> list[httpx.Response]:
+        body = {"program": "x", "tests": [{"input": "", "output": "2"}]}
+        # At 50 ms for each, as a new service expects, these are 35 s, and its client waits 30.
+        engine = FakeEngine(behaviours=[answering(stdout=b"2\n")] * 2000)
+        async with serving(engine, queue_size="0") as client:
+            asked = [client.post("/test_program_stdio", json=body) for _ in range(700)]
+            return list(await asyncio.gather(*asked))
+
+    assert {answer.text for answer in run_in_virtual_time(main())} == {
+        '{"results":[1],"runtimes":[0.003]}'
+    }
+
+
 AGAIN = {
     "/test_program_stdio": {"program": "x", "tests": [{"input": "", "output": "1"}]},
     "/run_code": {"code": "x", "compile_timeout": 5, "run_timeout": 5},

@@ -52,7 +52,7 @@ _SHOWN_CHARS_MAX: Final = 1000
 _STDOUT_BYTES_MIN: Final = 64 * 1024
 _SUBMISSIONS_MAX: Final = 10_000
 _AT_ONCE_PER_SLOT: Final = 2
-_AGAIN_S: Final = 60.0
+_AGAIN_S: Final = 300.0
 """Its client waits an hour, and takes ``internal_error`` for an answer."""
 
 

@@ -7,7 +7,9 @@ paths.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import itertools
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -18,24 +20,34 @@ from starlette.types import Receive, Scope, Send
 
 from execbox.wire import CellResponse, ErrorCode
 from execbox_service.api.bodies import until_disconnect
+from execbox_service.api.kept_waiting import PATIENCE_S, is_kept_waiting
 from execbox_service.api.request_guard import Record
 from execbox_service.api.routes import Services, count_reading, held_by, send_pieces, written
 from execbox_service.api.validation import parsed, validated
-from execbox_service.failures import Overloaded, ServiceFailure
+from execbox_service.failures import CallerMistake, Overloaded, ServiceFailure
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
 from execbox_service.operations.sessions import LiveSessions
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.offload import read_aside
 from execbox_service.settings import Settings
 
-__all__ = ["Exchange", "ExchangeResponse"]
+__all__ = ["Exchange", "ExchangeResponse", "gone_is_lost"]
 
 _JSON: Final = "application/json"
 _PAUSE_S: Final = 0.5
+_PAUSE_MAX_S: Final = 5.0
+_LOST_MAX: Final = 10
+"""Sandboxes that a request may lose, each of them twice: it may be the code that does it."""
 _PASSES: Final = frozenset(
-    {ErrorCode.ENGINE_UNAVAILABLE, ErrorCode.SANDBOX_LOST, ErrorCode.MACHINE_TOO_BUSY}
+    {
+        ErrorCode.ENGINE_UNAVAILABLE,
+        ErrorCode.SANDBOX_LOST,
+        ErrorCode.MACHINE_TOO_BUSY,
+        ErrorCode.SESSIONS_TOO_MANY,
+    }
 )
 """What may be over in a moment: a daemon that is started again, a container that was killed."""
+_FOR_EVER_S: Final = 1e6
 _T = TypeVar("_T")
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
@@ -83,10 +95,21 @@ class Exchange:
         """A part of the path."""
         return str(self._scope["path_params"][name])
 
+    def patience_s(self, own_s: float) -> float:
+        """How long its client waits, which by itself waits so long."""
+        return max(own_s, PATIENCE_S) if is_kept_waiting(self._scope) else own_s
+
     def waiting_at_most(self, wait_max_s: float) -> None:
-        """From now on, what is run waits no longer than this for its first slot; and what the
-        service itself fails at is tried again until so long after the request came."""
+        """From now on, what is run waits no longer than this for its first slot, and is refused at
+        once where it would wait in vain; and what the service itself fails at is tried again until
+        so long after the request came."""
         self.caller = replace(self.caller, wait_max_s=max(0.0, wait_max_s))
+        self.trying_again_for(wait_max_s)
+
+    def waiting_in_any_case(self, wait_max_s: float) -> None:
+        """As ``waiting_at_most``, but never refused at once: its client would take that for an
+        answer. The caller of this bounds the whole by ``within``."""
+        self.caller = replace(self.caller, wait_max_s=_FOR_EVER_S)
         self.trying_again_for(wait_max_s)
 
     def trying_again_for(self, time_s: float) -> None:
@@ -123,28 +146,34 @@ class Exchange:
         """As ``perform``, for what is watched as part of more. Raises RequestFailed."""
         request = validated(operation.request, asked)
         permitted = operation.permitted(request, self.settings)
-        answer = await self._performed(operation, permitted)
+        runtime = self._services.runtime
+        answer = await self.again(
+            lambda caller: runtime.perform(operation, permitted, caller=caller)
+        )
         self._record.count(operation.executions_of(answer))
         return answer
 
-    async def _performed(
-        self, operation: Operation[RequestT, ResponseT], request: RequestT
-    ) -> ResponseT:
-        runtime, caller = self._services.runtime, self.caller
-        while True:
+    async def again(self, attempt: Callable[[Caller], Awaitable[_T]]) -> _T:
+        """What ``attempt`` returns, which is begun anew where it fails for a reason that passes,
+        for as long as ``trying_again_for`` said. Raises RequestFailed."""
+        caller = self.caller
+        for again_count in itertools.count(1):
             try:
-                return await runtime.perform(operation, request, caller=caller)
+                return await attempt(caller)
             except ServiceFailure as failure:
                 if isinstance(failure, Overloaded) and self._failure is not None:
                     # Why there was no room is what failed before.
                     raise self._failure from failure
-                left_s = self._again_until_s - asyncio.get_running_loop().time() - _PAUSE_S
-                if failure.code not in _PASSES or left_s <= 0:
+                pause_s = min(_PAUSE_MAX_S, _PAUSE_S * again_count)
+                left_s = self._again_until_s - asyncio.get_running_loop().time() - pause_s
+                lost = failure.code is ErrorCode.SANDBOX_LOST and again_count >= _LOST_MAX
+                if failure.code not in _PASSES or lost or left_s <= 0:
                     raise
                 self._failure = failure
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(pause_s)
             if caller.wait_max_s is not None:
-                caller = replace(caller, wait_max_s=left_s)
+                caller = replace(caller, wait_max_s=min(caller.wait_max_s, left_s))
+        raise AssertionError("itertools.count has no end")
 
     def count_cell(self, response: CellResponse) -> None:
         """Count a session's cell for the log, as ``perform`` does its executions."""
@@ -170,6 +199,18 @@ class Exchange:
                 f"there was no answer in the {time_s:g} s in which this contract's client waits "
                 "for one; no result of this request is kept, send it again later",
             ) from error
+
+
+@contextmanager
+def gone_is_lost() -> Iterator[None]:
+    """A session that ends under a request of a contract is a failure of ours: its client did not
+    end it, and may not know that there is one."""
+    try:
+        yield
+    except CallerMistake as gone:
+        if gone.code is not ErrorCode.SESSION_GONE:
+            raise
+        raise ServiceFailure(ErrorCode.SANDBOX_LOST, gone.message) from gone
 
 
 class ExchangeResponse(Response):

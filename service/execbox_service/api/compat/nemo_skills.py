@@ -21,9 +21,9 @@ theirs                      here
                             client then runs its earlier cells again
 =========================== =======================================================================
 
-The client waits ``timeout + 5`` seconds and reads every body, whatever the status is: a failure of
-ours is a 503 whose body has the contract's fields, and says on stderr that it is no doing of the
-code.
+The client waits ``timeout + 5`` seconds, or as long as it can be kept waiting, sends nothing again,
+and reads every body, whatever the status is: a failure of ours is a 503 whose body has the
+contract's fields, and says on stderr that it is no doing of the code.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from execbox.wire import (
     Status,
 )
 from execbox_service.api.compat.contract import Compat, Path
-from execbox_service.api.compat.exchange import Exchange
+from execbox_service.api.compat.exchange import Exchange, gone_is_lost
 from execbox_service.api.compat.health import health
 from execbox_service.api.compat.programs import granted, isolation_of
 from execbox_service.api.error_responses import headers_of
@@ -55,6 +55,7 @@ from execbox_service.api.validation import validated
 from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
 from execbox_service.operations import policy
 from execbox_service.operations.registry import RUN
+from execbox_service.scheduling.caller import Caller
 
 __all__ = ["nemo_skills"]
 
@@ -97,9 +98,9 @@ class NemoAnswer(BaseModel):
     error: str | None = Field(default=None, description="With a status of 400 and more.")
 
 
-async def _opened(exchange: Exchange, name: str) -> tuple[str, bool]:
+async def _opened(exchange: Exchange, name: str, *, caller: Caller) -> tuple[str, bool]:
     """The id of a session that lives, and whether it was begun for this."""
-    return await exchange.sessions.named(name, _new_session(exchange), caller=exchange.caller)
+    return await exchange.sessions.named(name, _new_session(exchange), caller=caller)
 
 
 def _new_session(exchange: Exchange) -> SessionRequest:
@@ -117,13 +118,14 @@ class _NemoSkills:
     async def execute(self, exchange: Exchange) -> NemoAnswer:
         """Raises RequestFailed."""
         request = await exchange.document(NemoRequest)
-        exchange.waiting_at_most(_PATIENCE_S - _SENDING_S - _STARTING_S)
+        patience_s = exchange.patience_s(_PATIENCE_S)
+        exchange.waiting_in_any_case(patience_s - _SENDING_S - _STARTING_S)
         if request.language == _OF_SESSIONS:
             work = self._in_session(exchange, request)
         else:
             work = _as_program(exchange, request)
         return _cut(
-            await exchange.within(request.timeout + _PATIENCE_S - _SENDING_S, work),
+            await exchange.within(request.timeout + patience_s - _SENDING_S, work),
             length=request.max_output_characters,
         )
 
@@ -135,16 +137,19 @@ class _NemoSkills:
             )
         if "\x00" in request.generated_code:
             return NemoAnswer(process_status="error", stdout="", stderr=_NOT_SOURCE)
-        session_id, new = await _opened(exchange, name)
         cell, limit_s = _cell(exchange, request)
-        try:
-            response = await exchange.sessions.run(session_id, cell, caller=exchange.caller)
-        except CallerMistake as gone:
-            if gone.code is not ErrorCode.SESSION_GONE:
-                raise
-            # It ended before its turn, or its container was lost: the client is told to begin anew.
-            session_id, new = await _opened(exchange, name)
-            response = await exchange.sessions.run(session_id, cell, caller=exchange.caller)
+        new_ones = []
+
+        async def attempt(caller: Caller) -> CellResponse:
+            session_id, new = await _opened(exchange, name, caller=caller)
+            new_ones.append(new)
+            # It may have ended before its turn, or its container may be lost: the client is told
+            # that it is a new one, and runs its earlier cells again.
+            with gone_is_lost():
+                return await exchange.sessions.run(session_id, cell, caller=caller)
+
+        response = await exchange.again(attempt)
+        new = any(new_ones)
         exchange.count_cell(response)
         return _of_cell(response, request, limit_s=limit_s, new=new)
 

@@ -20,7 +20,7 @@ rebinds (``exec``, ``compile``, builtins) is not what its assert is run with.
 
 A failure of ours is a 503 and never a 0 in ``results``. The client waits ``max(30, min(300,
 max_execution_time * 10))`` seconds; it sends no POST again, and takes a failed one for the score 0.
-So a request waits here as long as its client does.
+So it is never refused at once, and waits here as long as it does by itself, or can be kept waiting.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ async def _test_program(exchange: Exchange) -> TestAnswer:
         "calls": [{"args": [test, mark]} for test in tests],
         **_of_request(exchange, request, of_program=False),
     }
-    answer = await exchange.within(_patience_s(request), exchange.perform(EXECUTE, document))
+    patience_s = _patience_s(exchange, request)
+    answer = await exchange.within(patience_s, exchange.perform(EXECUTE, document))
     judged = [_judged(execution, mark=mark) for execution in answer.executions]
     return TestAnswer(
         results=[result for result, _ in judged], runtimes=[runtime for _, runtime in judged]
@@ -117,7 +118,8 @@ async def _test_program_stdio(exchange: Exchange) -> TestAnswer:
         "cases": [{"stdin": given} for given, _ in tests],
         **_of_request(exchange, request, of_program=True),
     }
-    answer = await exchange.within(_patience_s(request), exchange.perform(RUN, document))
+    patience_s = _patience_s(exchange, request)
+    answer = await exchange.within(patience_s, exchange.perform(RUN, document))
     pairs = zip(answer.runs, tests, strict=True)
     judged = await in_turns(_judged_output, pairs, is_large=_is_large)
     return TestAnswer(
@@ -125,15 +127,17 @@ async def _test_program_stdio(exchange: Exchange) -> TestAnswer:
     )
 
 
-def _patience_s(request: TestRequest) -> float:
+def _patience_s(exchange: Exchange, request: TestRequest) -> float:
     """How long its client waits."""
-    return max(30.0, min(300.0, request.max_execution_time * 10)) - _SENDING_S
+    own_s = max(30.0, min(300.0, request.max_execution_time * 10))
+    return exchange.patience_s(own_s) - _SENDING_S
 
 
 def _of_request(exchange: Exchange, request: TestRequest, *, of_program: bool) -> dict[str, Any]:
     """Limits and level; and from now on the request waits for its first slot as long as one test
     can then still take all its time."""
-    exchange.waiting_at_most(max(1.0, _patience_s(request) - request.max_execution_time))
+    patience_s = _patience_s(exchange, request)
+    exchange.waiting_in_any_case(max(1.0, patience_s - request.max_execution_time))
     limits = dict(granted(exchange.settings, time_s=request.max_execution_time).limits)
     if not of_program:
         del limits["files_bytes"]

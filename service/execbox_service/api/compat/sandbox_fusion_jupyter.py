@@ -19,8 +19,8 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from execbox.wire import CellRequest, CellResponse, SessionRequest
-from execbox_service.api.compat.exchange import Exchange
+from execbox.wire import CellRequest, CellResponse, ErrorCode, SessionRequest
+from execbox_service.api.compat.exchange import Exchange, gone_is_lost
 from execbox_service.api.compat.programs import granted
 from execbox_service.api.compat.sandbox_fusion_files import given_files, path_inside
 from execbox_service.api.compat.sandbox_fusion_models import (
@@ -33,6 +33,8 @@ from execbox_service.api.compat.sandbox_fusion_models import (
 from execbox_service.api.validation import validated
 from execbox_service.failures import CallerMistake
 from execbox_service.operations import policy
+from execbox_service.operations.sessions import LiveSessions
+from execbox_service.scheduling.caller import Caller
 
 __all__ = ["run_jupyter"]
 
@@ -66,31 +68,46 @@ async def run_jupyter(exchange: Exchange) -> JupyterAnswer:
             "files": given_files(request.files),
         },
     )
-    exchange.waiting_at_most(_PATIENCE_S)
+    patience_s = exchange.patience_s(_PATIENCE_S)
+    exchange.waiting_at_most(patience_s)
     opened = policy.permitted_session(asked, exchange.settings)
-    work = _session(exchange, request, opened)
-    done, files = await exchange.within(request.total_timeout + _PATIENCE_S, work)
+    work = exchange.again(lambda caller: _session(exchange, request, opened, caller=caller))
+    done, files = await exchange.within(request.total_timeout + patience_s, work)
     return _answer(done, files, notes=allowed.notes)
 
 
 async def _session(
-    exchange: Exchange, request: JupyterRequest, opened: SessionRequest
+    exchange: Exchange, request: JupyterRequest, opened: SessionRequest, *, caller: Caller
 ) -> tuple[_Cells, dict[str, str]]:
-    sessions, caller = exchange.sessions, exchange.caller
+    sessions = exchange.sessions
     info = await sessions.open(opened, caller=caller)
     try:
-        done = await _run_cells(exchange, request, info.id, longest_s=opened.limits.wall_time_s)
-        files = {}
-        for path in request.fetch_files if done.lost_status is None else ():
-            inside = path_inside(path)
-            with contextlib.suppress(CallerMistake):
-                if inside is not None:
-                    data = await sessions.get_file(info.id, inside, caller=caller)
-                    files[path] = base64.b64encode(data).decode()
-        return done, files
+        with gone_is_lost():
+            done = await _run_cells(exchange, request, info.id, longest_s=opened.limits.wall_time_s)
+            wanted = request.fetch_files if done.lost_status is None else ()
+            found = {
+                path: await _fetched(sessions, info.id, path, caller=caller) for path in wanted
+            }
+        return done, {path: data for path, data in found.items() if data is not None}
     finally:
         with contextlib.suppress(CallerMistake):
             await sessions.close(info.id, caller=caller)
+
+
+async def _fetched(
+    sessions: LiveSessions, session_id: str, path: str, *, caller: Caller
+) -> str | None:
+    """None for what is not there, or cannot be sent."""
+    inside = path_inside(path)
+    if inside is None:
+        return None
+    try:
+        data = await sessions.get_file(session_id, inside, caller=caller)
+    except CallerMistake as missing:
+        if missing.code is ErrorCode.SESSION_GONE:
+            raise
+        return None
+    return base64.b64encode(data).decode()
 
 
 async def _run_cells(
