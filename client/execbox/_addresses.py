@@ -6,6 +6,7 @@ gives the nodes of a fleet at this moment, from a list, a file or a callable.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = [
     "NodeSource",
     "check_base_url",
     "check_node_source",
+    "is_loopback",
     "parsed_addresses",
     "read_addresses",
     "source_text",
@@ -172,3 +174,12 @@ def _distinct(addresses: Iterable[str]) -> tuple[str, ...]:
     for address in addresses:
         found.setdefault(address.rstrip("/"), address)
     return tuple(found.values())
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether the URL names this machine by its loopback, where no proxy can reach it."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -2,17 +2,17 @@
 
 Sending and retrying are elsewhere; here are only the values they obey. ``EXECBOX_URL`` and
 ``EXECBOX_API_KEY`` fill in what is not given, ``EXECBOX_MODEL_URL``, ``EXECBOX_MODEL`` and
-``EXECBOX_MODEL_API_KEY`` do so for a model endpoint; proxies and certificates are named by the
+``EXECBOX_MODEL_API_KEY`` do so for a model endpoint, ``EXECBOX_CONFIG`` names the command line's
+file of settings; proxies and certificates are named by the
 variables that other programs use too; ``NO_COLOR`` and ``TERM`` are read for the command line.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 from dataclasses import dataclass, field, fields
-from typing import Literal, TypeAlias, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 from execbox._addresses import (
@@ -20,27 +20,28 @@ from execbox._addresses import (
     NodeSource,
     check_base_url,
     check_node_source,
+    is_loopback,
     parsed_addresses,
 )
+from execbox._fallback import NO_FALLBACK, Fallback, MixedNodesRule, check_api_key
 from execbox.errors import ConfigError
 
 __all__ = [
     "ClientConfig",
+    "Fallback",
     "MixedNodesRule",
     "ModelConfig",
     "RetryPolicy",
     "config_from_env",
     "is_loopback",
     "model_config_from_env",
+    "named_config_file",
     "network_environment",
     "service_root",
     "terminal_wants_no_color",
 ]
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8080"
-
-MixedNodesRule: TypeAlias = Literal["refuse", "allow"]
-"""Whether the nodes of one fleet may differ in image or version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class ClientConfig:
                 f"mixed_nodes (EXECBOX_MIXED_NODES) must be refuse or allow, not "
                 f"{self.mixed_nodes!r:.100}"
             )
-        _check_api_key(self.api_key)
+        check_api_key(self.api_key)
         for name in ("connect_timeout_s", "read_timeout_s", "queue_allowance_s", "connections_max"):
             value = getattr(self, name)
             if value is not None and (not value > 0 or math.isinf(value)):
@@ -138,7 +139,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_base_url(self.base_url, setting="model URL (EXECBOX_MODEL_URL)")
-        _check_api_key(self.api_key, setting="model API key (EXECBOX_MODEL_API_KEY)")
+        check_api_key(self.api_key, setting="model API key (EXECBOX_MODEL_API_KEY)")
         if not self.model:
             raise ConfigError("model (EXECBOX_MODEL) must not be empty")
         for name in ("connect_timeout_s", "answer_timeout_s", "pause_max_s"):
@@ -147,29 +148,44 @@ class ModelConfig:
                 raise ConfigError(f"{name} must be more than 0, not {value!r}")
 
 
+def named_config_file() -> str | None:
+    """The file that ``EXECBOX_CONFIG`` names; None if it is not set."""
+    return os.environ.get("EXECBOX_CONFIG", "").strip() or None
+
+
 def config_from_env(
     base_url: Addresses | None = None,
     *,
     api_key: str | None = None,
     mixed_nodes: MixedNodesRule | None = None,
+    fallback: Fallback = NO_FALLBACK,
 ) -> ClientConfig:
     """The defaults, with ``EXECBOX_URL``, ``EXECBOX_API_KEY`` and ``EXECBOX_MIXED_NODES`` where an
     argument is None.
 
     ``base_url`` may name a fleet (``Addresses``), and ``EXECBOX_URL`` too: addresses separated by
     commas, or ``@FILE``. An empty variable counts as not set. The key goes to whichever address is
-    used, so give ``api_key`` too when talking to another service than the environment's.
+    used, so give ``api_key`` too when talking to another service than the environment's. What
+    neither says, ``fallback`` may. Raises ``ConfigError`` also where it may not have the key.
     """
-    env_url = os.environ.get("EXECBOX_URL", "").strip() or DEFAULT_BASE_URL
+    env_url = os.environ.get("EXECBOX_URL", "").strip()
     env_key = os.environ.get("EXECBOX_API_KEY", "").strip() or None
-    env_rule = os.environ.get("EXECBOX_MIXED_NODES", "").strip() or "refuse"
-    where = parsed_addresses(env_url if base_url is None else base_url)
-    return ClientConfig(
+    env_rule = os.environ.get("EXECBOX_MIXED_NODES", "").strip()
+    named = env_url if base_url is None else base_url
+    is_named = base_url is not None or bool(env_url)
+    where = parsed_addresses(named if is_named else fallback.url or DEFAULT_BASE_URL)
+    fallback_rule = env_rule or fallback.mixed_nodes or "refuse"
+    given_key = env_key if api_key is None else api_key
+    key = fallback.key() if given_key is None else given_key
+    config = ClientConfig(
         base_url=where if isinstance(where, str) else DEFAULT_BASE_URL,
-        api_key=env_key if api_key is None else api_key,
+        api_key=key,
         nodes=None if isinstance(where, str) else where,
-        mixed_nodes=cast(MixedNodesRule, env_rule) if mixed_nodes is None else mixed_nodes,
+        mixed_nodes=cast(MixedNodesRule, fallback_rule) if mixed_nodes is None else mixed_nodes,
     )
+    if not is_named and key is not None:
+        fallback.refuse_foreign_key("EXECBOX_API_KEY", is_given=given_key is not None)
+    return config
 
 
 def model_config_from_env(
@@ -178,33 +194,27 @@ def model_config_from_env(
     model: str | None = None,
     api_key: str | None = None,
     answer_timeout_s: float = 600.0,
+    fallback: Fallback = NO_FALLBACK,
 ) -> ModelConfig:
-    """``EXECBOX_MODEL_URL``, ``EXECBOX_MODEL`` and ``EXECBOX_MODEL_API_KEY`` where None is given.
+    """``EXECBOX_MODEL_URL``, ``EXECBOX_MODEL`` and ``EXECBOX_MODEL_API_KEY`` where None is given,
+    and ``fallback`` where these are not set.
 
     No other program's variables are read, so that no key is sent where it does not belong.
-    Raises ``ConfigError`` where there is no URL or no model.
+    Raises ``ConfigError`` where there is no URL or no model, or it may not have the key.
     """
-    url = base_url or os.environ.get("EXECBOX_MODEL_URL", "").strip()
-    name = model or os.environ.get("EXECBOX_MODEL", "").strip()
+    named = base_url or os.environ.get("EXECBOX_MODEL_URL", "").strip()
+    url = named or fallback.url
+    name = model or os.environ.get("EXECBOX_MODEL", "").strip() or fallback.model
     if not url or not name:
         missing = "URL: set EXECBOX_MODEL_URL" if not url else "model: set EXECBOX_MODEL"
         raise ConfigError(f"the model endpoint needs a {missing}, or give it as an option")
     env_key = os.environ.get("EXECBOX_MODEL_API_KEY", "").strip() or None
-    return ModelConfig(
-        base_url=url,
-        model=name,
-        api_key=env_key if api_key is None else api_key,
-        answer_timeout_s=answer_timeout_s,
-    )
-
-
-def is_loopback(base_url: str) -> bool:
-    """Whether the URL names this machine by its loopback, where no proxy can reach it."""
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    given_key = env_key if api_key is None else api_key
+    key = fallback.key() if given_key is None else given_key
+    config = ModelConfig(base_url=url, model=name, api_key=key, answer_timeout_s=answer_timeout_s)
+    if not named and key is not None:
+        fallback.refuse_foreign_key("EXECBOX_MODEL_API_KEY", is_given=given_key is not None)
+    return config
 
 
 def service_root(base_url: str) -> str:
@@ -229,11 +239,3 @@ def network_environment() -> dict[str, str]:
 def terminal_wants_no_color() -> bool:
     """True if ``NO_COLOR`` is set to anything but nothing (no-color.org), or TERM is dumb."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-
-
-def _check_api_key(api_key: str | None, *, setting: str = "api_key (EXECBOX_API_KEY)") -> None:
-    # The key itself is never repeated: messages end up in logs.
-    if api_key is None:
-        return
-    if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise ConfigError(f"{setting} must be printable ASCII without spaces")

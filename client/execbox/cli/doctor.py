@@ -22,12 +22,13 @@ from execbox._addresses import read_addresses
 from execbox._nodes.sameness import identity_of, mixed_nodes
 from execbox._version import client_version
 from execbox.cli.answer_options import add_answer_options
+from execbox.cli.config_file import Settings
 from execbox.cli.outcomes import ExitCode
 from execbox.cli.serve import INSTALL_LINE
-from execbox.cli.services import add_url_options
+from execbox.cli.services import add_url_options, config_of
 from execbox.cli.terminal import Style, Terminal
 from execbox.client import Client
-from execbox.config import ClientConfig, RetryPolicy, config_from_env
+from execbox.config import ClientConfig, RetryPolicy
 from execbox.errors import AuthenticationError, ConfigError, ExecboxError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def doctor(args: argparse.Namespace, terminal: Terminal) -> int:
     """Show the findings; 0 if all that is needed is there."""
-    findings = [_python(), _client(), *_serving(), *_services(args)]
+    findings = [_python(), _client(), *_settings(args), *_serving(), *_services(args)]
     healthy = all(finding.ok for finding in findings if finding.needed)
     if args.json:
         report = {"ok": healthy, "findings": [asdict(finding) for finding in findings]}
@@ -122,6 +123,14 @@ def _python() -> Finding:
 
 def _client() -> Finding:
     return Finding(name="client", ok=True, found=f"execbox {client_version()}")
+
+
+def _settings(args: argparse.Namespace) -> Iterator[Finding]:
+    """The file of settings, where there is one: the names in it, never what they are set to."""
+    settings: Settings = args.settings
+    if settings.path is not None:
+        said = ", ".join(settings.names) or "nothing"
+        yield Finding(name="settings", ok=True, found=f"{settings.path} sets {said}")
 
 
 def _serving() -> Iterator[Finding]:
@@ -155,7 +164,7 @@ def _extra(problem: str | None) -> Finding:
 def _services(args: argparse.Namespace) -> Iterator[Finding]:
     """What the service, or every node of the fleet, says of itself."""
     try:
-        config = config_from_env(args.url, mixed_nodes=args.mixed_nodes)
+        config = config_of(args)
         addresses = None if config.nodes is None else read_addresses(config.nodes)
     except ConfigError as error:
         yield _configuration(error)

@@ -32,7 +32,8 @@ from execbox.cli import (
 from execbox.cli import (
     exec as exec_,
 )
-from execbox.cli.command_parser import CommandParser
+from execbox.cli.command_parser import CommandParser, subparsers_of
+from execbox.cli.config_file import add_config_option, read_settings, use_limits
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.terminal import Terminal, open_terminal
 from execbox.config import terminal_wants_no_color
@@ -81,6 +82,7 @@ environment:
   EXECBOX_API_KEY   its API key, where it asks for one
   EXECBOX_MODEL_URL, EXECBOX_MODEL, EXECBOX_MODEL_API_KEY
                     the OpenAI-compatible endpoint that infer, interpret and pipeline ask
+  EXECBOX_CONFIG    a file with addresses and limits (default: execbox.toml here or above)
   NO_COLOR          anything: no colours
 
 Each command has its own help: execbox run --help"""
@@ -110,6 +112,9 @@ def _run(argv: Sequence[str] | None) -> int:
     terminal = open_terminal(sys.stdout, sys.stderr, no_color=terminal_wants_no_color())
     try:
         args = _parser().parse_args(argv)
+        if hasattr(args, "config"):
+            args.settings = read_settings(args.config)
+            use_limits(args, args.settings)
         terminal = replace(terminal, quiet=getattr(args, "quiet", False))
         code: int = args.handler(args, terminal)
         terminal.out.flush()  # Here, so that a closed pipe is noticed while it can be handled.
@@ -136,7 +141,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in _COMMANDS:
         command.add_parser(commands)
+    for each in _leaves(parser):
+        if {"--url", "--model-url"} & each._option_string_actions.keys():
+            add_config_option(each)
     return parser
+
+
+def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Every command that can be run, such as ``score predictions``."""
+    for each in subparsers_of(parser).values():
+        yield from _leaves(each) if subparsers_of(each) else (each,)
 
 
 def _report(error: Exception, terminal: Terminal) -> ExitCode:

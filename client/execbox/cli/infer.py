@@ -93,7 +93,10 @@ def model_of(args: argparse.Namespace) -> Model:
     if args.model_callable is not None:
         return _callable(args.model_callable)
     config = model_config_from_env(
-        args.model_url, model=args.model, answer_timeout_s=args.answer_timeout_s
+        args.model_url,
+        model=args.model,
+        answer_timeout_s=args.answer_timeout_s,
+        fallback=args.settings.model,
     )
     return ModelEndpoint(config, sampling=_sampling(args))
 
@@ -103,7 +106,9 @@ def infer_options_of(args: argparse.Namespace, *, samples_count: int) -> InferOp
     if args.model_callable is not None:
         made_by: dict[str, object] = {"model_callable": args.model_callable}
     else:
-        model = model_config_from_env(args.model_url, model=args.model).model
+        model = model_config_from_env(
+            args.model_url, model=args.model, fallback=args.settings.model
+        ).model
         made_by = {"model": model, "sampling": _sampling(args)}
     return InferOptions(samples_count=samples_count, concurrency=args.concurrency, made_by=made_by)
 

@@ -8,9 +8,16 @@ from typing import Final, get_args
 
 from execbox.cli.outcomes import CommandError
 from execbox.client import AsyncClient, Client
-from execbox.config import MixedNodesRule
+from execbox.config import ClientConfig, MixedNodesRule, config_from_env
 
-__all__ = ["add_ray_option", "add_url_options", "async_client_of", "client_of", "spread_client_of"]
+__all__ = [
+    "add_ray_option",
+    "add_url_options",
+    "async_client_of",
+    "client_of",
+    "config_of",
+    "spread_client_of",
+]
 
 RAY_INSTALL_LINE: Final = "pip install 'execbox[ray,service]'"
 
@@ -31,14 +38,22 @@ def add_url_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -
     )
 
 
+def config_of(args: argparse.Namespace) -> ClientConfig:
+    """How to reach the services that the options name, the environment or `execbox.toml`.
+
+    Raises ``ConfigError``.
+    """
+    return config_from_env(args.url, mixed_nodes=args.mixed_nodes, fallback=args.settings.service)
+
+
 def client_of(args: argparse.Namespace) -> Client:
-    """For the services that the options name."""
-    return Client(args.url, mixed_nodes=args.mixed_nodes)
+    """For the services of ``config_of``."""
+    return Client(config=config_of(args))
 
 
 def async_client_of(args: argparse.Namespace) -> AsyncClient:
     """As ``client_of``."""
-    return AsyncClient(args.url, mixed_nodes=args.mixed_nodes)
+    return AsyncClient(config=config_of(args))
 
 
 def add_ray_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:

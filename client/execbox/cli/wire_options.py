@@ -15,10 +15,21 @@ from pydantic.fields import FieldInfo
 from execbox import wire
 from execbox.cli.outcomes import CommandError
 
-__all__ = ["add_limit_options", "add_number_option", "given_limits", "limits_of"]
+__all__ = [
+    "LIMIT_NAMES",
+    "add_limit_options",
+    "add_number_option",
+    "checked_limit",
+    "given_limits",
+    "limits_of",
+]
 
 _MIB, _KIB = 1024 * 1024, 1024
 _OF_FIELD = object()
+
+_LIMIT_FIELDS = wire.ProgramLimits.model_fields | wire.Limits.model_fields
+LIMIT_NAMES = tuple(_LIMIT_FIELDS)
+"""Every limit that some command has an option for."""
 
 
 def add_number_option(
@@ -67,6 +78,15 @@ def add_limit_options(
         add_number_option(group, wire.Limits, name, shown_default=shown)
 
 
+def checked_limit(name: str, value: object) -> float:
+    """``value`` if the limit may have it; ValueError says what it must be."""
+    least, most, whole = _bounds(_LIMIT_FIELDS[name])
+    is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if is_number and least <= value <= (float("inf") if most is None else most):  # type: ignore[operator]
+        return value  # type: ignore[return-value]
+    raise ValueError(f"{_kind(whole=whole)} {_range_text(name, least, most)}")
+
+
 def given_limits(args: argparse.Namespace) -> wire.Limits | None:
     """The limits that were given, without the others; None, the service's own, if none was."""
     given = _given(args)
@@ -97,10 +117,17 @@ def _range(field: FieldInfo) -> tuple[float, float | None]:
     return bounds["Ge"].ge, bounds["Le"].le if "Le" in bounds else None
 
 
+def _bounds(field: FieldInfo) -> tuple[float, float | None, bool]:
+    """The least and the greatest that it may be, and whether only whole numbers."""
+    return *_range(field), any(type_ is int for type_, _ in _parts(field))
+
+
+def _kind(*, whole: bool) -> str:
+    return "a whole number" if whole else "a number"
+
+
 def _within_range(name: str, field: FieldInfo) -> Callable[[str], float]:
-    least, most = _range(field)
-    whole = any(type_ is int for type_, _ in _parts(field))
-    kind = "a whole number" if whole else "a number"
+    least, most, whole = _bounds(field)
 
     def read(text: str) -> float:
         try:
@@ -111,8 +138,8 @@ def _within_range(name: str, field: FieldInfo) -> Callable[[str], float]:
         if not least <= number <= (float("inf") if most is None else most):
             # Not one of argparse's own, which would bury it below every option there is.
             raise CommandError(
-                f"--{name.replace('_', '-')} must be {kind} {_range_text(name, least, most)}, "
-                f"not {text[:40]!r}"
+                f"--{name.replace('_', '-')} must be {_kind(whole=whole)} "
+                f"{_range_text(name, least, most)}, not {text[:40]!r}"
             )
         return number
 
