@@ -5,24 +5,41 @@ Which lines there are, and what a run is, is in ``resume``.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, decode_line
 
-__all__ = ["SYNC_S", "AppendLog", "as_dataset_error", "replacing"]
+__all__ = [
+    "REMEDIES",
+    "SYNC_S",
+    "AppendLog",
+    "as_dataset_error",
+    "replacing",
+    "write_whole",
+]
 
 SYNC_S = 5.0
 """Seconds between two times that results are forced to disk."""
 
 _COPY_BYTES = 1024 * 1024
 _LAST = 2**62
+_GOES_ON = "every complete result is kept, and the same command goes on from there"
+REMEDIES: Final[Mapping[int, str]] = {
+    errno.ENOSPC: f"make room there (putting results into order takes as much again); {_GOES_ON}",
+    errno.EDQUOT: f"make room within the quota, or have it raised; {_GOES_ON}",
+    errno.EROFS: "give a different --output",
+    errno.EACCES: "have the permission changed, or give a different --output",
+    errno.EIO: f"the storage below it fails; {_GOES_ON}",
+}
+"""What helps with the files of a run, by what the file system said."""
 
 
 class AppendLog:
@@ -37,7 +54,7 @@ class AppendLog:
         self._starts = array("q")
         self._ranks = array("q")
         self._synced_s = time.monotonic()
-        with as_dataset_error(path):
+        with as_dataset_error(path, remedies=REMEDIES):
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         self._end_bytes = 0
 
@@ -70,10 +87,8 @@ class AppendLog:
     def append(self, line: bytes, *, rank: int) -> int:
         """Write one encoded line at the end; its ordinal."""
         ordinal = len(self)
-        with as_dataset_error(self._path):
-            written = 0
-            while written < len(line):
-                written += os.pwrite(self._fd, line[written:], self._end_bytes + written)
+        with as_dataset_error(self._path, remedies=REMEDIES):
+            write_whole(self._fd, line, at_bytes=self._end_bytes)
             self._note(len(line), rank=rank)
             if time.monotonic() - self._synced_s >= SYNC_S:
                 self.sync()
@@ -91,7 +106,7 @@ class AppendLog:
     def arrange(self) -> None:
         """Put the lines into the order of their ranks, equal ranks as they are; all or nothing."""
         order = sorted(range(len(self)), key=self._ranks.__getitem__)
-        with as_dataset_error(self._path):
+        with as_dataset_error(self._path, remedies=REMEDIES):
             if order != list(range(len(self))):
                 self._rewrite(order)
             self.sync()
@@ -120,6 +135,19 @@ class AppendLog:
             yield part
 
 
+def write_whole(fd: int, data: bytes, *, at_bytes: int) -> None:
+    """Write at the end of a file, which is ``at_bytes``: all of it, or nothing, so that whoever
+    reads the file meanwhile finds complete lines."""
+    written = 0
+    try:
+        while written < len(data):
+            written += os.pwrite(fd, data[written:], at_bytes + written)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(fd, at_bytes)
+        raise
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place, and the permissions, of ``path``: whole, or not at all."""
@@ -127,19 +155,26 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     # Whatever has this name is not written through, should it be a link.
     beside.unlink(missing_ok=True)
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with os.fdopen(fd, "wb") as file:
-        if path.exists():
-            shutil.copymode(path, beside)
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            if path.exists():
+                shutil.copymode(path, beside)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        # On a full disk it would hold the room that the next attempt needs.
+        with suppress(OSError):
+            beside.unlink()
+        raise
     _sync_directory(path.parent)
 
 
 @contextmanager
-def as_dataset_error(path: Path) -> Iterator[None]:
-    """What the file system refuses is one error that names the file.
+def as_dataset_error(path: Path, *, remedies: Mapping[int, str] | None = None) -> Iterator[None]:
+    """What the file system refuses is one error that names the file, and what helps where
+    ``remedies`` has it, by its number.
 
     A reader that has gone away is no error of a file: ``BrokenPipeError`` stays what it is.
     """
@@ -148,7 +183,9 @@ def as_dataset_error(path: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror or error}") from error
+        remedy = (remedies or {}).get(error.errno or 0)
+        said = f"{path}: {error.strerror or error}"
+        raise DatasetError(f"{said}: {remedy}" if remedy else said) from error
 
 
 def _sync_directory(directory: Path) -> None:

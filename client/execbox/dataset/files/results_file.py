@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from execbox.dataset.files.append_log import as_dataset_error, replacing
+from execbox.dataset.files.append_log import REMEDIES, as_dataset_error, replacing
 from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.sources import open_source, reading_errors
 
@@ -51,7 +51,7 @@ class ResultsFile:
         """The file to append to, holding everything there is so far."""
         if self._packed and not self._appended.exists() and self.hold_something():
             with (
-                as_dataset_error(self.output),
+                as_dataset_error(self.output, remedies=REMEDIES),
                 open_source(self.output) as source,
                 reading_errors(source.name),
                 replacing(self._appended) as file,
@@ -64,7 +64,7 @@ class ResultsFile:
         if not self._packed:
             return
         with (
-            as_dataset_error(self.output),
+            as_dataset_error(self.output, remedies=REMEDIES),
             self._appended.open("rb") as appended,
             replacing(self.output) as file,
             gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,

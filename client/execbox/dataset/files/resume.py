@@ -26,7 +26,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from execbox.dataset.files.append_log import AppendLog, as_dataset_error, replacing
+from execbox.dataset.files.append_log import (
+    REMEDIES,
+    AppendLog,
+    as_dataset_error,
+    replacing,
+    write_whole,
+)
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, encode_line
 from execbox.dataset.files.records import BadLine, Record, digest_of
 from execbox.dataset.files.results_file import ResultsFile, target_of
@@ -82,7 +88,7 @@ class RunFiles:
         on_failure: Callable[[Value], None],
     ) -> None:
         self._output = output
-        with as_dataset_error(output):
+        with as_dataset_error(output, remedies=REMEDIES):
             target_of(output).parent.mkdir(parents=True, exist_ok=True)
             self._results_path = ResultsFile(target_of(output), packed=output.suffix == ".gz")
         for path in (errors_path(output), run_path(output)):
@@ -146,7 +152,7 @@ class RunFiles:
     def close(self) -> None:
         """Let go of the files; an empty error file is removed."""
         try:
-            with as_dataset_error(self._output):
+            with as_dataset_error(self._output, remedies=REMEDIES):
                 self._results.sync()
                 self._failures.sync()
                 if not len(self._failures):
@@ -186,7 +192,7 @@ class RunFiles:
             ]
         finally:
             old.close()
-        with as_dataset_error(path), replacing(path) as file:
+        with as_dataset_error(path, remedies=REMEDIES), replacing(path) as file:
             file.writelines(map(encode_line, kept))
         failures = AppendLog(path)
         for ordinal, value in failures.recover():
@@ -201,7 +207,7 @@ def _beside(output: Path, suffix: str) -> Path:
 
 
 def _refuse_no_file(path: Path, output: Path) -> None:
-    with as_dataset_error(path):
+    with as_dataset_error(path, remedies=REMEDIES):
         if path.exists() and not path.is_file():
             raise DatasetError(
                 f"{path}: is no regular file, and {output} needs one of this name beside it; give "
@@ -210,7 +216,7 @@ def _refuse_no_file(path: Path, output: Path) -> None:
 
 
 def _locked(path: Path) -> int:
-    with as_dataset_error(path):
+    with as_dataset_error(path, remedies=REMEDIES):
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         import fcntl
@@ -218,10 +224,18 @@ def _locked(path: Path) -> int:
         return fd
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         os.close(fd)
         raise DatasetError(
             f"{path}: another run is writing this output; wait for it, or give another --output"
+        ) from error
+    except OSError as error:
+        # Lustre without its mount option flock, some network and FUSE file systems.
+        os.close(fd)
+        raise DatasetError(
+            f"{path}: its file system locks no files ({error.strerror}), so nothing would keep a "
+            "second run from writing this output: give an --output on a different file system and "
+            "copy it when it is done, or have this one mounted with locks"
         ) from error
     return fd
 
@@ -235,13 +249,13 @@ def _claim(
     if theirs == mine and not restart:
         return
     output = results.output
-    with as_dataset_error(output):
+    with as_dataset_error(output, remedies=REMEDIES):
         if not restart and results.hold_something():
             raise DatasetError(_not_ours(output, theirs, mine))
         results.discard()
         errors_path(output).unlink(missing_ok=True)
         os.ftruncate(lock_fd, 0)
-        os.pwrite(lock_fd, mine.encode(), 0)
+        write_whole(lock_fd, mine.encode(), at_bytes=0)
         os.fsync(lock_fd)
 
 
