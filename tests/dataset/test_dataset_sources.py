@@ -78,7 +78,6 @@ def test_reading_says_how_much_was_read_as_stored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"PAR1\x15\x04", "a Parquet file.*read_parquet"),
         (b"ARROW1\x00\x00", "an Arrow file"),
         (b"\x28\xb5\x2f\xfd....", "compressed with zstd.*zstd -d"),
         (b"BZh91AY&SY", "compressed with bzip2.*bunzip2"),

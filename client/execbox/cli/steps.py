@@ -46,8 +46,8 @@ __all__ = [
 RESUMING = """\
 The run can be killed at any moment; the same command goes on where it was. Lines that cannot be
 used, and records without a result, are in OUTPUT.errors.jsonl with the reason. Any input may be
-- (standard input) or gzip; an output that is no file (-, a pipe) cannot be gone on with, and what
-has no result is told on standard error.
+- (standard input), gzip or Parquet; an output that is no file (-, a pipe) cannot be gone on with,
+and what has no result is told on standard error.
 
 exit codes: 0 every record has a result; 1 some have none; 2 the caller's mistake; 3 the service
 or the model failed (run the same command again to go on)"""
@@ -82,7 +82,8 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE.jsonl",
-        help="where results go; also FILE.jsonl.gz, a pipe or device, and - for standard output",
+        help="where results go; also FILE.jsonl.gz, FILE.parquet, a pipe or device, and - for "
+        "standard output",
     )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(

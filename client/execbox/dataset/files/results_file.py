@@ -9,13 +9,26 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from execbox.dataset.files.append_log import REMEDIES, as_dataset_error, replacing
 from execbox.dataset.files.json_lines import DatasetError
+from execbox.dataset.files.parquet import refuse_missing_pyarrow, write_parquet
 from execbox.dataset.files.sources import open_source, reading_errors
 
-__all__ = ["ResultsFile", "target_of"]
+__all__ = ["Packing", "ResultsFile", "packing_of", "target_of"]
+
+Packing: TypeAlias = Literal["none", "gzip", "parquet"]
+
+
+def packing_of(output: Path) -> Packing:
+    """How its name says that results are packed. ``DatasetError``: what that needs is not here."""
+    if output.suffix == ".parquet":
+        refuse_missing_pyarrow(str(output))
+        return "parquet"
+    return "gzip" if output.suffix == ".gz" else "none"
 
 
 def target_of(path: Path) -> Path:
@@ -29,10 +42,11 @@ def target_of(path: Path) -> Path:
 class ResultsFile:
     """Where results are appended to: the output, or beside a packed one until all is done."""
 
-    def __init__(self, output: Path, *, packed: bool) -> None:
+    def __init__(self, output: Path, *, packing: Packing) -> None:
         self.output = output
-        self._packed = packed
-        self._appended = output.with_name(output.name + ".partial") if packed else output
+        self._packing = packing
+        self._packed = packing != "none"
+        self._appended = output.with_name(output.name + ".partial") if self._packed else output
 
     def hold_something(self) -> bool:
         """Whether an earlier run, or something else, has left anything there."""
@@ -63,11 +77,17 @@ class ResultsFile:
         """Bring what was appended into the output; the same results are the same bytes."""
         if not self._packed:
             return
-        with (
-            as_dataset_error(self.output, remedies=REMEDIES),
-            self._appended.open("rb") as appended,
-            replacing(self.output) as file,
-            gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
-        ):
-            shutil.copyfileobj(appended, packed)
+        with as_dataset_error(self.output, remedies=REMEDIES), replacing(self.output) as file:
+            if self._packing == "parquet":
+                write_parquet(self._lines, file)
+            else:
+                with (
+                    self._appended.open("rb") as appended,
+                    gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
+                ):
+                    shutil.copyfileobj(appended, packed)
         self._appended.unlink()
+
+    def _lines(self) -> Iterator[bytes]:
+        with self._appended.open("rb") as appended:
+            yield from appended

@@ -6,8 +6,9 @@ What is read is in ``records``, what is done with it in ``step``. Three files pe
     OUT.errors.jsonl  one line per record that has no result, with ``reason`` and ``message``
     OUT.run.json      step and settings, so that a run is not continued with others; also the lock
 
-Where OUT is a link, all three are beside the file it leads to. Where it ends in ``.gz``, results
-are in ``OUT.partial`` until all of them are there, and are packed into OUT then.
+Where OUT is a link, all three are beside the file it leads to. Where it ends in ``.gz`` or
+``.parquet``, results are in ``OUT.partial`` until all of them are there, and are packed into OUT
+then.
 
 Every result is handed to the operating system as soon as it exists (one ``write``), so killing
 the process loses only work under way; every 5 seconds and at the end it is forced to
@@ -35,7 +36,7 @@ from execbox.dataset.files.append_log import (
 )
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, encode_line
 from execbox.dataset.files.records import BadLine, Record, digest_of
-from execbox.dataset.files.results_file import ResultsFile, target_of
+from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
 
 __all__ = ["RunFiles", "errors_path", "failure_entry", "run_path"]
 
@@ -90,7 +91,7 @@ class RunFiles:
         self._output = output
         with as_dataset_error(output, remedies=REMEDIES):
             target_of(output).parent.mkdir(parents=True, exist_ok=True)
-            self._results_path = ResultsFile(target_of(output), packed=output.suffix == ".gz")
+            self._results_path = ResultsFile(target_of(output), packing=packing_of(output))
         for path in (errors_path(output), run_path(output)):
             _refuse_no_file(path, output)
         self._result_ordinals: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""What a step reads: a file, standard input or a pipe, plain or gzip; other formats are refused.
+"""What a step reads: a file, standard input or a pipe, plain, gzip or Parquet; others are refused.
 
 Bytes only: lines and records are in ``records``.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from execbox.dataset.files.json_lines import DatasetError
+from execbox.dataset.files.parquet import MAGIC, ParquetLines
 
 __all__ = [
     "STANDARD_STREAM",
@@ -36,16 +37,8 @@ STANDARD_STREAM = Path("-")
 _HEAD_BYTES = 512
 _GZIP = b"\x1f\x8b"
 _UNPACK = "unpack it first: {tool} {name}"
-_FROM_PARQUET = (
-    "make it JSONL first, for example with pandas: "
-    "read_parquet('{name}').to_json('{name}.jsonl', orient='records', lines=True)"
-)
 _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
-    (
-        b"PAR1",
-        "a Parquet file",
-        _FROM_PARQUET,
-    ),
+    (MAGIC, "a Parquet file within gzip", _UNPACK.format(tool="gunzip", name="{name}")),
     (b"ARROW1", "an Arrow file", "write its table as JSONL first"),
     (b"\xff\xff\xff\xff", "an Arrow stream", "write its table as JSONL first"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", _UNPACK.format(tool="zstd -d", name="{name}")),
@@ -76,7 +69,9 @@ class Source:
     file: BinaryIO
     total_bytes: int
     """Its size as stored; 0 where that is not known, as with a pipe."""
-    _stored: _Stored
+    _stored: _Stored | ParquetLines
+    is_plain: bool
+    """Whether ``file`` gives the bytes as they are stored."""
 
     @property
     def read_bytes(self) -> int:
@@ -96,17 +91,25 @@ def open_source(path: Path) -> Iterator[Source]:
         with reading_errors(name):
             raw = stack.enter_context(_opened(path))
             status = os.fstat(raw.fileno())
-            stored = _Stored(raw)
-            _refuse_foreign(stored.head, name)
+            is_file = stat.S_ISREG(status.st_mode)
+            size_bytes = status.st_size if is_file else 0
+            stored: _Stored | ParquetLines = (given := _Stored(raw))
+            is_plain = not given.head.startswith((_GZIP, MAGIC))
+            if given.head.startswith(MAGIC):
+                whole = _seekable(raw, given, stack, is_file=is_file)
+                stored = ParquetLines(whole, name, total_bytes=size_bytes)
+            else:
+                _refuse_foreign(given.head, name)
             file: BinaryIO = io.BufferedReader(stored)
-            if stored.head.startswith(_GZIP):
+            if given.head.startswith(_GZIP):
                 file = _unpacked(file, name)
-        size_bytes = status.st_size if stat.S_ISREG(status.st_mode) else 0
-        yield Source(name, file, size_bytes, stored)
+        yield Source(name, file, size_bytes, stored, is_plain)
 
 
 def unpacked_bytes(data: bytes, name: str) -> bytes:
     """All of a file that has been read already, as ``open_source`` gives it."""
+    if data.startswith(MAGIC):
+        return io.BufferedReader(ParquetLines(io.BytesIO(data), name)).read()
     _refuse_foreign(data[:_HEAD_BYTES], name)
     if data.startswith(_GZIP):
         with reading_errors(name):
@@ -139,12 +142,10 @@ def open_seekable(path: Path) -> Iterator[BinaryIO]:
     with ExitStack() as stack:
         source = stack.enter_context(open_source(path))
         with reading_errors(source.name):
-            if can_be_read_again(path) and not isinstance(source.file, gzip.GzipFile):
+            if can_be_read_again(path) and source.is_plain:
                 file: BinaryIO = stack.enter_context(path.open("rb"))
             else:
-                file = stack.enter_context(tempfile.TemporaryFile())
-                shutil.copyfileobj(source.file, file)
-                file.seek(0)
+                file = stack.enter_context(_copy_of(source.file))
         yield file
 
 
@@ -184,6 +185,22 @@ def _head_of(raw: io.FileIO) -> bytes:
     return head
 
 
+@contextmanager
+def _copy_of(file: BinaryIO) -> Iterator[BinaryIO]:
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy)
+        copy.seek(0)
+        yield copy
+
+
+def _seekable(raw: io.FileIO, stored: _Stored, stack: ExitStack, *, is_file: bool) -> BinaryIO:
+    """The file from its beginning, with random access; of a pipe, a temporary copy."""
+    if is_file:
+        raw.seek(0)
+        return raw
+    return stack.enter_context(_copy_of(io.BufferedReader(stored)))
+
+
 def _unpacked(file: BinaryIO, name: str) -> BinaryIO:
     unpacked = gzip.GzipFile(fileobj=file, mode="rb")
     # Before anything is read of it for good: what is packed may be a foreign format too.
@@ -195,8 +212,8 @@ def _refuse_foreign(head: bytes, name: str) -> None:
     for magic, what, remedy in _FOREIGN:
         if head.startswith(magic) or head.lstrip().lower().startswith(magic):
             raise DatasetError(
-                f"{name}: is {what}, and JSONL is needed (one JSON object a line; .gz is read as "
-                f"it is); {remedy.format(name=name)}"
+                f"{name}: is {what}, and JSONL is needed (one JSON object a line; gzip and "
+                f"Parquet are read as they are); {remedy.format(name=name)}"
             )
     if head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
         raise DatasetError(
