@@ -191,6 +191,8 @@ class Chunk:
     _pending: dict[int, OutgoingLine] = field(init=False)
     _sent: list[int] = field(init=False)
     _answered_count: int = 0
+    _progress_count: int = 0
+    """Answers of the newest attempt."""
     _errors: dict[int, wire.ErrorBody] = field(default_factory=dict)
     _failure: ExecboxError | None = None
     _pacing: Retrying = field(init=False)
@@ -228,6 +230,7 @@ class Chunk:
             return self._settled(line, error=answer.error)
         check_image(answer, wanted=self.health.way.image, address="a node")
         self._answered_count += 1
+        self._progress_count += 1
         self.health.answering = True
         return self._settled(line, answer=answer.model_copy(update={"id": line.id}))
 
@@ -244,6 +247,9 @@ class Chunk:
         if failure is not None and not isinstance(failure, _OF_THESE_LINES):
             raise failure
         self._failure = failure or self._incomplete()
+        if self._progress_count:
+            # It is not these lines that break it, and each such attempt leaves fewer of them.
+            self._pacing, self._progress_count = self.health.pacing(), 0
         pause_s = self._pacing.pause_s(self._failure)
         if pause_s is None and not self._answered_count and not self._errors:
             self.health.answering = False

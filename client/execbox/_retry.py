@@ -134,11 +134,11 @@ def pause_before_retry_s(
 
 
 def _retries_max(policy: RetryPolicy, failure: ExecboxError) -> int:
-    if isinstance(failure, ConnectFailed):
-        return policy.connect_retries_max
-    if isinstance(failure, NoNodeAvailable):
-        # Nodes that have never answered are as good as one address that is wrong.
-        known = failure.once_available
+    if isinstance(failure, ConnectFailed | NoNodeAvailable):
+        # What has never answered is mostly an address that is wrong.
+        known = (
+            failure.once_answered if isinstance(failure, ConnectFailed) else failure.once_available
+        )
         return policy.busy_retries_max if known else policy.connect_retries_max
     if isinstance(failure, ConnectionBroken):
         return policy.broken_retries_max

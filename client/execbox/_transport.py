@@ -89,6 +89,7 @@ class SyncTransport:
             return httpx.Client(transport=transport, **options)
 
         self._connections = Connections(make, count_max=config.connections_max)
+        self._answered = False
 
     @property
     def retry(self) -> RetryPolicy:
@@ -126,10 +127,11 @@ class SyncTransport:
         timeout = _timeout(self._config, exchange, within_s=pacing.remaining_s())
         with (
             self._connections.borrow() as http,
-            _as_transport_error(self._config, timeout, self._route),
+            self._failures(timeout),
         ):
-            request = _request(http, exchange, timeout=timeout)
-            return _answer(http.send(request), self._route)
+            response = http.send(_request(http, exchange, timeout=timeout))
+            self._answered = True
+            return _answer(response, self._route)
 
     @contextmanager
     def streamed(
@@ -158,6 +160,7 @@ class SyncTransport:
                 with self._failures(timeout):
                     request = _request(http, exchange, timeout=timeout)
                     response = http.send(request, stream=True)
+                    self._answered = True
                     if response.status_code in exchange.accepted:
                         return response
                     with closing(response):
@@ -170,7 +173,7 @@ class SyncTransport:
                 time.sleep(wait_s)
 
     def _failures(self, timeout: httpx.Timeout) -> AbstractContextManager[None]:
-        return _as_transport_error(self._config, timeout, self._route)
+        return _as_transport_error(self._config, timeout, self._route, once_answered=self._answered)
 
     def close(self) -> None:
         self._connections.close()
@@ -227,6 +230,7 @@ class AsyncTransport:
             return httpx.AsyncClient(transport=transport, **options)
 
         self._connections = AsyncConnections(make)
+        self._answered = False
 
     @property
     def retry(self) -> RetryPolicy:
@@ -267,8 +271,9 @@ class AsyncTransport:
         timeout = _timeout(self._config, exchange, within_s=pacing.remaining_s())
         with self._failures(timeout):
             http = await self._connections.http()
-            request = _request(http, exchange, timeout=timeout)
-            return _answer(await http.send(request), self._route)
+            response = await http.send(_request(http, exchange, timeout=timeout))
+            self._answered = True
+            return _answer(response, self._route)
 
     @asynccontextmanager
     async def streamed(
@@ -292,6 +297,7 @@ class AsyncTransport:
                     http = await self._connections.http()
                     request = _request(http, exchange, timeout=waits)
                     response = await http.send(request, stream=True)
+                    self._answered = True
                     if response.status_code in exchange.accepted:
                         return response
                     async with aclosing(response):
@@ -311,7 +317,7 @@ class AsyncTransport:
                 yield piece
 
     def _failures(self, timeout: httpx.Timeout) -> AbstractContextManager[None]:
-        return _as_transport_error(self._config, timeout, self._route)
+        return _as_transport_error(self._config, timeout, self._route, once_answered=self._answered)
 
     async def aclose(self) -> None:
         await self._connections.aclose()
@@ -403,7 +409,7 @@ def _timeout(config: ClientConfig, exchange: Exchange[T], *, within_s: float) ->
 
 @contextmanager
 def _as_transport_error(
-    config: ClientConfig, timeout: httpx.Timeout, route: Route
+    config: ClientConfig, timeout: httpx.Timeout, route: Route, *, once_answered: bool
 ) -> Iterator[None]:
     where = f"{config.base_url}{route}"
     try:
@@ -411,13 +417,15 @@ def _as_transport_error(
     except httpx.ConnectTimeout as error:
         within = f"within {timeout.connect:g} s"
         raise ConnectFailed(
-            f"no connection to {where} {within}; {_connect_advice(route, error)}"
+            f"no connection to {where} {within}; {_connect_advice(route, error)}",
+            once_answered=once_answered,
         ) from error
     except httpx.ProxyError as error:
         raise _refused_by_proxy(config.base_url, route, _reason(error)) from error
     except httpx.ConnectError as error:
         raise ConnectFailed(
-            f"could not connect to {where}: {_reason(error)}; {_connect_advice(route, error)}"
+            f"could not connect to {where}: {_reason(error)}; {_connect_advice(route, error)}",
+            once_answered=once_answered,
         ) from error
     except httpx.TimeoutException as error:
         raise RequestTimedOut(

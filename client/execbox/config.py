@@ -48,8 +48,9 @@ DEFAULT_BASE_URL = "http://127.0.0.1:8080"
 class RetryPolicy:
     """How often and how long a request is tried again; every pause is drawn with full jitter.
 
-    ``busy_retries_max`` bounds answers of 429 and 503 that say they are retryable,
-    ``connect_retries_max`` connections that could not be made, and ``broken_retries_max``
+    ``busy_retries_max`` bounds answers of 429 and 503 that say they are retryable, and connections
+    that could not be made to a service that has answered before: it is being started again.
+    ``connect_retries_max`` bounds those to one that never has, and ``broken_retries_max``
     connections that broke after something was sent. ``window_s`` counts from the first
     attempt: no retry begins after it. ``RetryPolicy.never()`` retries nothing.
     """

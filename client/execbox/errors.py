@@ -172,7 +172,12 @@ class TransportError(ExecboxError):
 
 
 class ConnectFailed(TransportError):
-    """No connection could be made, so nothing was sent and nothing ran."""
+    """No connection could be made, so nothing was sent and nothing ran. ``once_answered`` is
+    whether the service has answered this client before: then it is mostly being started again."""
+
+    def __init__(self, message: str, *, once_answered: bool = False) -> None:
+        super().__init__(message)
+        self.once_answered = once_answered
 
 
 class ConnectionBroken(TransportError):

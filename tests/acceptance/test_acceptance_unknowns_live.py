@@ -13,7 +13,7 @@ from acceptance.unknowns.table import dishonest
 
 pytestmark = pytest.mark.docker
 
-COUNT = 16
+COUNT = 12
 SHORT = [each for each in FAULTS if each.name in ("containers", "queue", "network")]
 ASKED = {"Client.batch", "SandboxFusion, verl", "open-instruct, stdio", "code-judge"}
 """One of each way to be told of a failure; all adapters take an hour."""

@@ -289,11 +289,12 @@ def assert_error(answer: Answer, status: int) -> None:
 
 @contextlib.contextmanager
 def running_server(**overrides: str) -> Iterator[RunningServer]:
-    """Serve with these settings in a thread; ends the server with the block."""
+    """Serve with these settings in a thread, on any port unless they name one; ends the server with
+    the block."""
     settings = load_settings({"port": "0"} | overrides)
     runtime = FakeRuntime()
     server = uvicorn.Server(uvicorn_config(create_app(settings, as_runtime(runtime)), settings))
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", settings.port))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

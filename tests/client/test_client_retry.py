@@ -72,6 +72,7 @@ def test_pause_failure_that_is_not_temporary_gives_up_at_once(failure: ExecboxEr
         (busy(), 3),
         (unavailable(retryable=True), 3),
         (ConnectFailed("x"), 2),
+        (ConnectFailed("x", once_answered=True), 3),
         (ConnectionBroken("x"), 1),
     ],
     ids=lambda value: type(value).__name__,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -25,6 +26,7 @@ from execbox import (
     Status,
     TransportError,
 )
+from tests.api.harness import running_server
 
 if TYPE_CHECKING:
     from tests.client.conftest import ScriptedServer
@@ -277,6 +279,38 @@ async def test_execute_nothing_listening_is_connect_failed_after_its_retries(
     """The message names the URL; nothing was sent."""
     with pytest.raises(ConnectFailed, match=dead_url):
         await perform(dead_url, "execute", SOURCE, [{}])
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+async def test_execute_service_that_is_started_again_is_waited_for(kind: Any) -> None:
+    """One that has answered before; an address that never has is mostly a wrong one."""
+    policy = RetryPolicy(backoff_s=0.2, backoff_max_s=0.4, connect_retries_max=0)
+    answered = threading.Event()
+
+    def start_again(port: int) -> None:
+        time.sleep(0.5)
+        with running_server(port=str(port)):
+            answered.wait(10)
+
+    with running_server() as server:
+        client = kind(config=ClientConfig(base_url=server.url, retry=policy))
+        await _result(client.execute(SOURCE, [{}]))
+    starting = threading.Thread(target=start_again, args=[server.port])
+    starting.start()
+    try:
+        response = await _result(client.execute(SOURCE, [{}]))
+    finally:
+        answered.set()
+        starting.join()
+    assert response.executions[0].status is Status.OK
+    with pytest.raises(ConnectFailed) as gone:
+        await _result(client.execute(SOURCE, [{}]))
+    assert gone.value.once_answered
+    await _result(client.aclose() if isinstance(client, AsyncClient) else client.close())
+
+
+async def _result(found: Any) -> Any:
+    return await found if inspect.isawaitable(found) else found
 
 
 async def test_execute_proxy_in_the_environment_is_left_aside_for_loopback(
