@@ -38,6 +38,7 @@ __all__ = [
     "named_config_file",
     "network_environment",
     "service_root",
+    "terminal_is_dumb",
     "terminal_wants_no_color",
 ]
 
@@ -239,4 +240,9 @@ def network_environment() -> dict[str, str]:
 
 def terminal_wants_no_color() -> bool:
     """True if ``NO_COLOR`` is set to anything but nothing (no-color.org), or TERM is dumb."""
-    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return bool(os.environ.get("NO_COLOR")) or terminal_is_dumb()
+
+
+def terminal_is_dumb() -> bool:
+    """True if ``TERM`` says that lines cannot be rewritten."""
+    return os.environ.get("TERM") in ("dumb", "unknown")

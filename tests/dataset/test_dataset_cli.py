@@ -304,9 +304,11 @@ class Screen(io.StringIO):
 
 @pytest.mark.parametrize("interactive", [True, False])
 def test_progress_is_rewritten_on_a_terminal_and_logged_seldom_elsewhere(
-    interactive: bool,
+    interactive: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A log file gets a line every few seconds, a terminal one line that is wiped in the end."""
+    """A log file gets a line every few seconds, a terminal without rich one line that is wiped in
+    the end."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     now_s = 0.0
     screen = Screen(interactive=interactive)
     terminal = Terminal(out=io.StringIO(), err=screen, colored=False)

@@ -36,7 +36,7 @@ from execbox.cli.command_parser import CommandParser, subparsers_of
 from execbox.cli.config_file import add_config_option, read_settings, use_limits
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.terminal import Terminal, open_terminal
-from execbox.config import terminal_wants_no_color
+from execbox.config import terminal_is_dumb, terminal_wants_no_color
 from execbox.dataset.files.json_lines import DatasetError
 from execbox.errors import ConfigError, ExecboxError, RequestError
 
@@ -109,7 +109,12 @@ def _open_streams() -> Iterator[None]:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    terminal = open_terminal(sys.stdout, sys.stderr, no_color=terminal_wants_no_color())
+    terminal = open_terminal(
+        sys.stdout,
+        sys.stderr,
+        no_color=terminal_wants_no_color(),
+        is_dumb=terminal_is_dumb(),
+    )
     try:
         args = _parser().parse_args(argv)
         if hasattr(args, "config"):

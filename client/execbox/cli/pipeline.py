@@ -108,11 +108,13 @@ def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
     has_pairs = have_pairs(functions)
     make_pairs = _certify_step(args) if has_pairs else _generate_step(args)
 
-    def show(stage: Stage) -> None:
-        if not args.json:
-            steps.show_summary(stage.summary, stage.output, terminal, as_json=False)
+    with steps.resumable(terminal), shown_progress(terminal) as display:
 
-    with steps.resumable(terminal), shown_progress(terminal) as listener:
+        def show(stage: Stage) -> None:
+            display.clear()
+            if not args.json:
+                steps.show_summary(stage.summary, stage.output, terminal, as_json=False)
+
         result = asyncio.run(
             run_pipeline(
                 functions,
@@ -122,7 +124,7 @@ def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
                 make_pairs=None if has_pairs and not args.certify else make_pairs,
                 options=options,
                 restart=args.restart,
-                listener=listener,
+                listener=display,
                 on_stage=show,
             )
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from execbox.cli import steps
 from execbox.cli.input_files import utf8_text
+from execbox.cli.tables import Column, show_table
 from execbox.cli.terminal import Terminal
 from execbox.dataset.steps.revise import DEFAULT_REQUEST, Round, revise_step
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 __all__ = ["add_parser", "request_of", "revise", "show_rounds"]
+
+_ROUNDS = [
+    *(Column(title, is_number=True) for title in ("round", "answered", "correct", "corrected")),
+    *(Column(title, is_number=True) for title in ("still wrong", "unanswered")),
+    Column("right so far"),
+]
 
 _DESCRIPTION = """\
 Make the next turn's questions: for every answer that was not right, the conversation so far, its
@@ -66,16 +73,11 @@ def revise(args: argparse.Namespace, terminal: Terminal) -> int:
 def show_rounds(rounds: Sequence[Round], terminal: Terminal) -> None:
     """What each round came to, as the paper's figure 7 plots it."""
     first = rounds[0].answered_count
-    terminal.labelled(
-        "round   answered    correct  corrected  still wrong  unanswered   right so far",
-        "",
-        style="bold",
-    )
-    right = 0
+    right, rows = 0, []
     for each in rounds:
         right += each.correct_count + each.corrected_count
         share = f"{right} of {first} ({right / first:.1%})" if first else "-"
-        terminal.line(
-            f"{each.number:>5} {each.answered_count:>10} {each.correct_count:>10} "
-            f"{each.corrected_count:>10} {each.wrong_count:>12} {each.missing_count:>11}   {share}"
-        )
+        counts = [each.answered_count, each.correct_count, each.corrected_count]
+        counts += [each.wrong_count, each.missing_count]
+        rows.append([str(each.number), *map(str, counts), share])
+    show_table(terminal, _ROUNDS, rows)

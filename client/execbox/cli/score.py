@@ -17,6 +17,7 @@ from execbox.cli.answer_options import add_answer_options
 from execbox.cli.outcomes import ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.services import async_client_of
+from execbox.cli.tables import show_counts
 from execbox.cli.terminal import Terminal
 from execbox.dataset.files.append_log import as_dataset_error
 from execbox.dataset.files.destinations import is_stream, open_stream
@@ -255,11 +256,8 @@ def _show_passes(score: Score, terminal: Terminal) -> None:
 
 def _show_outcomes(score: Score, terminal: Terminal) -> None:
     for kind, counts in sorted(score.outcomes.items()):
-        total = sum(counts.values())
         terminal.line(f"{kind} prediction:")
-        width = max(map(len, counts), default=0)
-        for outcome, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])):
-            terminal.line(f"  {outcome:<{width}}  {count:>8}  {count / total:6.1%}")
+        show_counts(terminal, counts, shares=True)
 
 
 def _show_leetcode(

@@ -18,6 +18,7 @@ from execbox.cli.answer_options import add_answer_options
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.services import add_url_options
+from execbox.cli.tables import show_counts
 from execbox.cli.terminal import Terminal
 from execbox.dataset.files.destinations import is_standard_output, is_stream
 from execbox.dataset.files.resume import errors_path
@@ -40,7 +41,6 @@ __all__ = [
     "resumable",
     "run_shown",
     "show_summary",
-    "table",
 ]
 
 RESUMING = """\
@@ -129,16 +129,18 @@ def run_shown(
     streamed = is_stream(args.output)
     terminal = beside_results(terminal, args.output)
 
-    def tell(failure: Mapping[str, object]) -> None:
-        terminal.failure(failure)
+    with resumable(terminal, streamed=streamed), shown_progress(terminal) as display:
 
-    with resumable(terminal, streamed=streamed), shown_progress(terminal) as listener:
+        def tell(failure: Mapping[str, object]) -> None:
+            display.clear()
+            terminal.failure(failure)
+
         summary = run_step(
             step,
             source=source,
             output=args.output,
             restart=args.restart,
-            listener=listener,
+            listener=display,
             on_failure=tell,
         )
     if not summary.line_count:
@@ -185,10 +187,10 @@ def show_summary(summary: Summary, output: Path, terminal: Terminal, *, as_json:
         f"{summary.elapsed_s:.1f} s",
         style="good",
     )
-    table(terminal, summary.counts)
+    show_counts(terminal, summary.counts)
     if summary.tallies:
         terminal.line("made of")
-        table(terminal, summary.tallies)
+        show_counts(terminal, summary.tallies)
     if summary.failures:
         again = (
             f", {summary.retryable_count} of them are tried again by the same command"
@@ -200,15 +202,8 @@ def show_summary(summary: Summary, output: Path, terminal: Terminal, *, as_json:
             f", listed {f'in {errors}' if errors else 'above'}{again}",
             style="bad",
         )
-        table(terminal, summary.failures)
+        show_counts(terminal, summary.failures)
 
 
 def _shown_name(output: Path) -> str:
     return "standard output" if output == STANDARD_STREAM else str(output)
-
-
-def table(terminal: Terminal, counts: Mapping[str, int]) -> None:
-    """Counts by reason, the largest first."""
-    width = max(map(len, counts), default=0)
-    for reason, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])):
-        terminal.line(f"  {reason:<{width}}  {count:>8}")

@@ -38,6 +38,10 @@ class Terminal:
     colored: bool
     quiet: bool = False
     """Whether only the answer and what went wrong is wanted: no progress, no remarks."""
+    no_color: bool = False
+    """Whether colours are not wanted on any stream; ``colored`` is about ``out`` alone."""
+    is_dumb: bool = False
+    """Whether a terminal, if there is one, can only be written to, line by line."""
 
     def line(self, text: str = "") -> None:
         """One or more lines of result, on standard output."""
@@ -70,13 +74,19 @@ class Terminal:
         return f"\x1b[{_SGR_CODES[style]}m{text}\x1b[0m" if self.colored else text
 
 
-def open_terminal(out: TextIO, err: TextIO, *, no_color: bool) -> Terminal:
+def open_terminal(out: TextIO, err: TextIO, *, no_color: bool, is_dumb: bool = False) -> Terminal:
     """A terminal on two streams; coloured only where ``out`` is one and ``no_color`` is false."""
     for stream in (out, err):
         if isinstance(stream, io.TextIOWrapper):
             # What the locale cannot show is escaped too, instead of ending the command.
             stream.reconfigure(errors="backslashreplace")
-    return Terminal(out=out, err=err, colored=out.isatty() and not no_color)
+    return Terminal(
+        out=out,
+        err=err,
+        colored=out.isatty() and not no_color,
+        no_color=no_color,
+        is_dumb=is_dumb,
+    )
 
 
 def _escape(codepoint: int) -> str:
