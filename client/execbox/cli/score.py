@@ -33,7 +33,13 @@ from execbox.dataset.steps.verdicts import VerifyOptions
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-__all__ = ["add_parser", "score_cruxeval", "score_leetcode_o", "score_predictions"]
+__all__ = [
+    "add_ks_option",
+    "add_parser",
+    "score_cruxeval",
+    "score_leetcode_o",
+    "score_predictions",
+]
 
 _EPILOG = """\
 examples:
@@ -185,10 +191,15 @@ def _add_verdict_options(parser: argparse.ArgumentParser) -> None:
     steps.add_service_options(parser)
 
 
-def _add_common(parser: argparse.ArgumentParser, *, ks: str) -> None:
+def add_ks_option(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """``--k``."""
     parser.add_argument(
-        "--k", type=_ks, default=_ks(ks), metavar="K,K", help=f"of pass@k (default {ks})"
+        "--k", type=_ks, default=_ks(default), metavar="K,K", help=f"of pass@k (default {default})"
     )
+
+
+def _add_common(parser: argparse.ArgumentParser, *, ks: str) -> None:
+    add_ks_option(parser, default=ks)
     add_answer_options(parser, quiet="print no progress, only the score and what went wrong")
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "leetcode_o_step",
     "open_leetcode_o_step",
     "score_file",
+    "score_of_verdicts",
 ]
 
 
@@ -113,6 +114,11 @@ def score_file(verdicts: Path, *, ks: Sequence[int] = (1,)) -> LeetCodeScore:
     lines = [_checked(line) for line in read_records(verdicts)]
     if not lines:
         raise DatasetError(f"{verdicts}: there is nothing to score")
+    return score_of_verdicts(lines, ks=ks)
+
+
+def score_of_verdicts(lines: Sequence[Value], *, ks: Sequence[int] = (1,)) -> LeetCodeScore:
+    """The score of results of the step, of which there is at least one."""
     groups: defaultdict[str, list[Value]] = defaultdict(list)
     for value in lines:
         for name, title in (("difficulty", "Difficulty"), ("language", "Lang")):
