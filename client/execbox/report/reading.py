@@ -258,4 +258,5 @@ def _message(model: type[_Message], value: Value) -> _Message:
 def _no_message(error: ValidationError) -> BadRecord:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))
-    return BadRecord(f"{where}: {first['msg']}", reason="invalid_field")
+    message = f"{where}: {first['msg']}" if where else str(first["msg"])
+    return BadRecord(message, reason="invalid_field")

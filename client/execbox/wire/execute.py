@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SerializeAsAny, model_validator
 
+from execbox.wire import html_view
 from execbox.wire.checks import Certificate, Checks, Complexity, Determinism, Replay, ReplayResult
 from execbox.wire.fields import CALLS_MAX, JSON, Request, Response
 from execbox.wire.functions import Call, Function, Limits
@@ -113,6 +114,10 @@ class Execution(Response):
     complexity: Complexity | None = None
     replay: ReplayResult | None = None
 
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return html_view.execution_html(self)
+
 
 class ExecuteResponse(Response):
     """Answer of ``POST /v1/execute``: one execution per call, in the order of the calls."""
@@ -127,3 +132,7 @@ class ExecuteResponse(Response):
         description="With checks.determinism: of each execution found deterministic, but that its "
         "own determinism.runs may be more.",
     )
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return html_view.execute_html(self)

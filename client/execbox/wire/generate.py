@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from execbox.wire import html_view
 from execbox.wire.checks import Certificate, Checks, Determinism, DeterminismCheck, Violation
 from execbox.wire.execute import ExecutionError
 from execbox.wire.fields import CALLS_MAX, JSON, EntryPoint, Request, Response, Text
@@ -98,3 +99,7 @@ class GenerateResponse(Response):
     engine: str
     image: str
     queue_time_s: float
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return html_view.generate_html(self)

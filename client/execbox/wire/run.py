@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
+from execbox.wire import html_view
 from execbox.wire.content import Content
 from execbox.wire.execute import ExecutionError, Truncated, Usage
 from execbox.wire.fields import CALLS_MAX, Request, Response, Text
@@ -238,6 +239,10 @@ class ProgramRun(Response):
     )
     usage: Usage | None = Field(default=None, description="Null for not_run.")
 
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return html_view.program_run_html(self)
+
 
 class Compilation(Response):
     """What the compiler said, and what it took: once for all cases."""
@@ -258,3 +263,7 @@ class RunResponse(Response):
     engine: str
     image: str = Field(description="Id of the sandbox image, which docker run accepts.")
     queue_time_s: float = Field(description="Waiting for a free slot, before the first run.")
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return html_view.run_html(self)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from execbox.wire import html_view
 from execbox.wire.execute import ExecutionError, Truncated, Usage
 from execbox.wire.fields import JSON, Request, Response, Seconds, Text, exactly_one_of
 from execbox.wire.functions import ExecutionLimits
@@ -145,3 +146,7 @@ class CellResponse(Response):
         default=False, description="Whether the session ended with it; lost_reason says why."
     )
     lost_reason: str | None = None
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return html_view.cell_html(self)

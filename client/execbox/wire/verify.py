@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from execbox.wire import html_view
 from execbox.wire.error_codes import ErrorBody
 from execbox.wire.execute import Execution
 from execbox.wire.feedback_templates import FeedbackTemplates
@@ -112,6 +113,10 @@ class VerifiedItem(Response):
     execution: Execution | None = Field(default=None, description="Null where nothing was run.")
     error: ErrorBody | None = None
 
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return html_view.item_html(self)
+
 
 class VerifyResponse(Response):
     """Answer of ``POST /v1/verify``: one entry per item, in their order."""
@@ -120,3 +125,7 @@ class VerifyResponse(Response):
     isolation: Isolation
     engine: str
     image: str
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return html_view.verify_html(self)
