@@ -68,7 +68,7 @@ def figure_of(report: Report, name: ChartName) -> Figure:
     if not isinstance(chart, Columns):
         rows = chart.stacks if isinstance(chart, Stacks) else chart.rows
         figure.set_size_inches(_WIDTH_IN, 1.2 + 0.35 * len(rows))
-    axes.set_title(_plain(chart.title), fontsize="medium", loc="left")
+    axes.set_title(chart.title, fontsize="medium", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
