@@ -22,6 +22,8 @@ from execbox.dataset.scoring.leetcode_o import LeetCodeScore
 from execbox.dataset.scoring.score import Score
 from execbox.dataset.steps.pipeline import PipelineResult
 from execbox.dataset.steps.progress import Summary
+from execbox.report.numbers import numbers_of
+from execbox.report.reading import read_report
 from tests.client.cli_harness import USAGE, response
 
 if TYPE_CHECKING:
@@ -116,6 +118,7 @@ SHAPES = {
     "score cruxeval": [field.name for field in fields(Score)],
     "score predictions": [field.name for field in fields(Score)],
     "score leetcode-o": [field.name for field in fields(LeetCodeScore)],
+    "report": list(numbers_of(read_report([]))),
     "doctor": ["ok", "findings"],
     "image build": ["ok", "image"],
 }

@@ -146,3 +146,13 @@ def test_report_command_writes_to_a_pipe(tmp_path: Path, run_files: list[Path]) 
     reader.join(timeout=10)
     assert found.getvalue().startswith(MARK.encode())
     assert pipe.is_fifo()
+
+
+def test_report_command_quiet_prints_nothing_where_all_is_used(
+    tmp_path: Path, run_files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page is the answer."""
+    page = tmp_path / "report.html"
+    assert main(["report", *map(str, run_files), "-o", str(page), "--quiet"]) == ExitCode.OK
+    assert capsys.readouterr() == ("", "")
+    assert page.exists()

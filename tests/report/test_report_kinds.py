@@ -30,6 +30,11 @@ _LINES: list[tuple[dict[str, Any], Kind]] = [
     ({"id": "1", "op": "generate", "pairs": [], "rejected": {}, **_ON}, Kind.GENERATE),
     ({"items": [], **_ON}, Kind.VERIFY),
     ({"runs": [], **_ON}, Kind.RUN),
+    (
+        {"line": 1, "status": "ok", "exit_code": 0, "usage": None, "verdict": "correct"},
+        Kind.CASE,
+    ),
+    ({"cell": 1, "status": "ok", "session_lost": False, "usage": {}}, Kind.CELL),
     ({"id": "1", "op": "run", "error": {"code": "x", "message": "y"}}, Kind.NO_ANSWER),
     ({"code": "f", "input": "1", "output": "2"}, Kind.OTHER),
     ({}, Kind.OTHER),

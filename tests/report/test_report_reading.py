@@ -144,17 +144,20 @@ def test_report_of_answers_of_the_service_counts_executions(tmp_path: Path) -> N
             **_ON,
         },
         {"id": "4", "op": "execute", "error": _error("queue_full")},
+        {"line": 2, "status": "timeout", "exit_code": None, "usage": None, "verdict": "timeout"},
+        {"cell": 1, "status": "exception", "session_lost": False, "usage": _USAGE},
     )
     executions = report.executions
     assert {name: counts.by_size() for name, counts in executions.statuses.items()} == {
         "execute": {"ok": 2},
-        "run": {"exit_nonzero": 1},
+        "run": {"exit_nonzero": 1, "timeout": 1},
+        "session": {"exception": 1},
         "verify": {"timeout": 1},
     }
     assert executions.causes.by_size() == {"entropy": 1}
     assert executions.rules.by_size() == {"string_chars": 1}
     assert executions.errors.by_size() == {"engine_error": 1, "queue_full": 1}
-    assert (executions.cpu_time_s.count, executions.cpu_time_s.total) == (3, 0.75)
+    assert (executions.cpu_time_s.count, executions.cpu_time_s.total) == (4, 1.0)
     assert report.verified.verdicts["other"].by_size() == {"timeout": 1}
 
 

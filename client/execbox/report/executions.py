@@ -60,10 +60,19 @@ class ExecutionCounts:
         """An answer of ``/v1/run``."""
         self.queue_time_s.add(response.queue_time_s)
         for run in response.runs:
-            self.statuses["run"].add(run.status)
-            self._add_usage(run.usage)
-            if run.verdict is not None:
-                self.verdicts.add(run.verdict)
+            self.add_program_run(run)
+
+    def add_program_run(self, run: wire.ProgramRun) -> None:
+        """One run of a program."""
+        self.statuses["run"].add(run.status)
+        self._add_usage(run.usage)
+        if run.verdict is not None:
+            self.verdicts.add(run.verdict)
+
+    def add_cell(self, cell: wire.CellResponse) -> None:
+        """One cell of a session."""
+        self.statuses["session"].add(cell.status)
+        self._add_usage(cell.usage)
 
     def add_failed(self, answer: wire.FailedAnswer) -> None:
         """A request that has no answer."""

@@ -31,6 +31,10 @@ class Kind(StrEnum):
     GENERATE = "answers of generate"
     VERIFY = "answers of verify"
     RUN = "answers of run"
+    CASE = "cases of a program"
+    """A line of ``execbox exec --cases --json``."""
+    CELL = "cells of a session"
+    """A line of ``execbox repl --json``."""
     NO_ANSWER = "requests without an answer"
     """A line of ``/v1/batch`` with an error."""
     VERIFIED = "verified answers"
@@ -81,6 +85,8 @@ _KINDS: tuple[tuple[Kind, Callable[[Value], bool]], ...] = (
     (Kind.GENERATE, _has("pairs", "rejected", "engine")),
     (Kind.VERIFY, _has("items", "engine")),
     (Kind.RUN, _has("runs", "engine")),
+    (Kind.CASE, _has("line", "status", "exit_code", "usage")),
+    (Kind.CELL, _has("cell", "status", "session_lost")),
     (Kind.INTERPRETED, _has("ended", "transcript")),
     (Kind.FAILURE, _is_failure),
     (Kind.TRAINING, _is_training),

@@ -135,6 +135,12 @@ class _FileReading:
             Kind.GENERATE: self._take_generated,
             Kind.VERIFY: self._take_verify_answer,
             Kind.RUN: lambda record: executions.add_run(_message(wire.RunResponse, record.value)),
+            Kind.CASE: lambda record: executions.add_program_run(
+                _message(wire.ProgramRun, record.value)
+            ),
+            Kind.CELL: lambda record: executions.add_cell(
+                _message(wire.CellResponse, record.value)
+            ),
             Kind.NO_ANSWER: lambda record: executions.add_failed(
                 _message(wire.FailedAnswer, record.value)
             ),
