@@ -309,7 +309,7 @@ def test_report_of_a_file_that_is_cut_off_goes_as_far_as_it_can(tmp_path: Path) 
     assert 0 < report.verified.verdicts["output"]["correct"] < 2000
 
 
-@pytest.mark.parametrize("content", [b'[{"a": 1}]', b"PAR1", b"\xfd7zXZ\x00"])
+@pytest.mark.parametrize("content", [b'[{"a": 1}]', b"BZh9", b"\xfd7zXZ\x00"])
 def test_report_of_a_format_that_is_not_read_refuses_it_by_name(
     tmp_path: Path, content: bytes
 ) -> None:

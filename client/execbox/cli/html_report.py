@@ -60,7 +60,11 @@ def add_parser(commands: Subparsers) -> None:
         handler=report,
     )
     parser.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="JSONL, plain or gzip; - reads stdin"
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="JSONL, plain or gzip, or Parquet; - is standard input",
     )
     parser.add_argument(
         "-o",
