@@ -72,8 +72,16 @@ function accountFacts(own: Members): Fact[] {
   for (const [reason, count] of Object.entries(members(own.rejected) ?? {})) {
     if (typeof count === "number" && count > 0) facts.push({ facet: "rejected", value: reason, weight: count });
   }
-  const example = members(members(own.examples)?.non_deterministic);
-  return [...facts, ...textFact("cause of non-determinism", members(example?.determinism)?.cause)];
+  const causes = new Set([members(members(own.examples)?.non_deterministic)?.cause]);
+  for (const group of ["corrected", "dropped"]) {
+    const counts = new Map<string, number>();
+    for (const entry of list(own[group]).map(members)) {
+      causes.add(entry?.cause);
+      if (typeof entry?.reason === "string") counts.set(entry.reason, (counts.get(entry.reason) ?? 0) + 1);
+    }
+    for (const [reason, count] of counts) facts.push({ facet: `pairs ${group}`, value: reason, weight: count });
+  }
+  return [...facts, ...[...causes].flatMap((cause) => textFact("cause of non-determinism", cause))];
 }
 
 function askedFacts(record: Members): Fact[] {
@@ -113,6 +121,10 @@ function textFact(facet: string, value: Plain | undefined): Fact[] {
 
 function fact(facet: string, value: string): Fact {
   return { facet, value, weight: 1 };
+}
+
+function list(value: Plain | undefined): Plain[] {
+  return Array.isArray(value) ? value : [];
 }
 
 export function members(value: Plain | undefined): Members | null {

@@ -20,6 +20,8 @@ from .conftest import KEY
 SCREENSHOTS = os.environ.get("EXECBOX_SCREENSHOTS")
 """A folder: screenshots for docs/page.md are written there."""
 DOUBLE = "def main_solution(n):\n    return n * 2\n"
+WITHOUT_PAIRS = Path(__file__).parents[1] / "report" / "data" / "pairs.jsonl.errors.jsonl"
+"""What ``generate`` wrote of a function that gave no pair."""
 RECORDS: list[object] = [
     {
         "problem_description": "What is twice n?",
@@ -299,6 +301,33 @@ def test_data_counts_by_reason_and_drills_down_to_one_record(page: Opened, tmp_p
     page.click("button:has-text('Run this again')")
     assert page.locator("#verify").is_visible()
     assert "incorrect" in page.run()
+
+
+def test_data_counts_causes_and_what_became_of_certified_pairs(
+    page: Opened, tmp_path: Path
+) -> None:
+    """As ``generate`` and ``certify`` write them; a record counts once for each cause and reason,
+    and as often as it has pairs."""
+    clock = {"reason": "non_deterministic", "cause": "clock"}
+    certified = {
+        "pairs": 5,
+        "corrected": [{"ioid": 0, "was": 0, "reason": "rounding"}],
+        "dropped": [{"was": 1, **clock}, {"was": 2, **clock}],
+    }
+    record = {"refcode": DOUBLE, "ios": [], "meta": {"execbox": certified}}
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(WITHOUT_PAIRS.read_bytes() + json.dumps(record).encode() + b"\n")
+    page.click("#tab-data")
+    page.set_input_files("#data input[type=file]", path)
+    page.wait_for_selector("#data table >> nth=1")
+    counts = page.inner_text("#data table >> nth=0").replace("\n", "\t").replace("\t\t", "\t")
+    for row in (
+        "cause of non-determinism\thash_seed\t1",
+        "cause of non-determinism\tclock\t1",
+        "pairs dropped\tnon_deterministic\t1\t2",
+        "pairs corrected\trounding\t1",
+    ):
+        assert row in counts, counts
 
 
 def test_data_pairs_run_again_keep_their_numbers(page: Opened, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ _COLORS: Mapping[Tone, str] = {
     "other": "#7c2d92",
     "quiet": "#b4bcc5",
 }
+_DARK = frozenset({"main", "other"})
 _WIDTH_IN = 6.4
 _LABEL_CHARS_MAX = 40
 
@@ -92,7 +93,8 @@ def _stacks(axes: Axes, chart: Stacks) -> None:
             places, counts, left=begins, color=_COLORS[segment.tone], label=label, height=0.6
         )
         texts = [f"{count:,}" if count else "" for count in counts]
-        axes.bar_label(drawn, labels=texts, label_type="center", fontsize=8)
+        color = "white" if segment.tone in _DARK else "black"
+        axes.bar_label(drawn, labels=texts, label_type="center", fontsize=8, color=color)
         begins = [begin + count for begin, count in zip(begins, counts, strict=True)]
     _name_rows(axes, [f"{stack.label}\n{stack.text}" for stack in chart.stacks])
     axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2)
