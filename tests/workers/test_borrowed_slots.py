@@ -108,6 +108,21 @@ async def test_lines_of_a_batch_alone_cost_next_to_no_messages() -> None:
     assert machine.asked["ask"] < 100
 
 
+async def test_lines_of_two_batches_on_two_workers_cost_few_messages() -> None:
+    """Each has its turns, and a turn is many lines, though each line takes a while."""
+    machine = Machine(slot_count=2)
+    workers = [machine.worker() for _ in range(2)]
+    await asyncio.gather(
+        *(
+            _work(slots, Caller("a", lane=f"batch {n}", admitted=True), count=40, each_s=0.002)
+            for n, slots in enumerate(workers)
+            for _ in range(4)
+        )
+    )
+    # 320 lines, of which each would be asked for.
+    assert machine.asked["ask"] + machine.asked["back"] < 160
+
+
 async def test_two_workers_with_work_of_one_key_each_have_half() -> None:
     """A batch on each: neither keeps the other waiting."""
     machine = Machine(slot_count=2)

@@ -64,6 +64,8 @@ class Demand:
     active_count: int
     urgent: bool
     """Whether a job waits that is to run alone, or that has held a slot before."""
+    singles_wait: bool
+    """Whether a request waits that is no part of a batch or of a large one."""
     lanes: tuple[tuple[str, str], ...]
     """Key and lane of what waits else: two at most, however many there are."""
 
@@ -211,6 +213,7 @@ class Admission:
             waiting_count=self.waiting_count,
             active_count=self._active_count,
             urgent=bool(self._alone) or any(key.again for key in self._keys.values()),
+            singles_wait=self._bounded_count > 0,
             lanes=tuple(lanes),
         )
 

@@ -20,7 +20,7 @@ from execbox_service.scheduling.admission import Demand
 __all__ = ["Board", "board_keys"]
 
 _WORD_BYTES: Final = 8
-_WAITING, _ACTIVE, _URGENT, _LANE_COUNT, _LANE_MARK, _DEMAND_WORDS = range(6)
+_WAITING, _ACTIVE, _URGENT, _SINGLES, _LANE_COUNT, _LANE_MARK, _DEMAND_WORDS = range(7)
 _TOKENS, _FILLED, _IS_KEPT, _BUCKET_WORDS = range(4)
 _UNDER_WAY, _SESSIONS, _WORKER_WORDS = range(3)
 _WITHOUT_KEY: Final = ("", "anonymous")
@@ -61,6 +61,7 @@ class Board:
         counts[_LANE_MARK] = _mark(*demand.lanes[0]) if len(demand.lanes) == 1 else 0
         counts[_LANE_COUNT] = len(demand.lanes)
         counts[_URGENT] = demand.urgent
+        counts[_SINGLES] = demand.singles_wait
         counts[_ACTIVE] = demand.active_count
         counts[_WAITING] = demand.waiting_count
 
@@ -71,6 +72,11 @@ class Board:
     @property
     def active_count(self) -> int:
         return self._counts[_ACTIVE]
+
+    @property
+    def someone_hurries(self) -> bool:
+        """Whether anything waits that is more than one line of many."""
+        return bool(self._counts[_URGENT] or self._counts[_SINGLES])
 
     def waits_beside(self, own: tuple[str, str] | None) -> bool:
         """Whether anything waits beside what waits in the lane ``own``, of a key's."""
