@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from execbox import ClientConfig
 
 _SLEEP_S = 0.2
 _SLEEPING_SLOTS = 64
+_SLEEPING_LINES = 3200
+_SHARE_MIN = 0.9
 _CHUNK_BYTES = 1 << 18
 
 
@@ -55,7 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.workers", description="One process of the service and two."
+        prog="python -m benchmarks.workers", description="One process of the service and more."
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        nargs="+",
+        default=[2],
+        metavar="COUNT",
+        help="each compared with one process (default 2)",
     )
     parser.add_argument("--lines", type=int, default=8000, help="of each connection (default 8000)")
     parser.add_argument("--rounds", type=int, default=5, help="of each, in turn (default 5)")
@@ -66,36 +77,49 @@ def _parser() -> argparse.ArgumentParser:
 def _measured(asked: argparse.Namespace) -> tuple[Findings, Draw]:
     with _Answering() as service:
         machine = machine_of(capabilities_of(ClientConfig(base_url=service.url)))
-    settings = {"lines of each of two connections": str(asked.lines), "rounds": str(asked.rounds)}
+    counts = sorted({1, *asked.workers})
+    connections = max(counts)
+    settings = {
+        "connections": str(connections),
+        "lines of each": str(asked.lines),
+        "rounds": str(asked.rounds),
+    }
     findings = Findings("workers", machine, settings)
-    at_once = _at_once(asked.lines, asked.rounds)
-    sleeping = {count: _sleeping(count) for count in (1, 2)}
+    at_once = _at_once(counts, asked.lines, asked.rounds)
+    sleeping = {count: _sleeping(count, connections=connections) for count in counts}
     _judge(findings, at_once, sleeping)
     return findings, lambda path: _draw(at_once, path)
 
 
-def _at_once(line_count: int, rounds: int) -> list[Round]:
-    """One process and two take turns, so that what else the machine does meets both."""
+def _at_once(counts: Sequence[int], line_count: int, rounds: int) -> list[Round]:
+    """All numbers of processes take turns, so that what else the machine does meets each alike."""
     found = []
-    with (
-        _Answering(workers="1", slot_count="8", log_level="warning") as one,
-        _Answering(workers="2", slot_count="8", log_level="warning") as two,
-    ):
-        for count in range(rounds + 1):
-            for workers, service in ((1, one), (2, two)):
-                each = _round(service, workers, line_count=line_count, connections=2)
+    slot_count = str(max(8, *counts))
+    with ExitStack() as stack:
+        services = {
+            count: stack.enter_context(
+                _Answering(workers=str(count), slot_count=slot_count, log_level="warning")
+            )
+            for count in counts
+        }
+        for number_of_round in range(rounds + 1):
+            for workers, service in services.items():
+                each = _round(service, workers, line_count=line_count, connections=max(counts))
                 say(f"{workers}: {each.lines_per_s:.0f} lines a second, {each.cpu_ms:.3f} ms each")
-                if count:
+                if number_of_round:
                     # The first warms up.
                     found.append(each)
     return found
 
 
-def _sleeping(workers: int) -> Round:
+def _sleeping(workers: int, *, connections: int) -> Round:
     with _Answering(
         workers=str(workers), slot_count=str(_SLEEPING_SLOTS), log_level="warning"
     ) as service:
-        return _round(service, workers, line_count=1600, connections=2, sleep_s=_SLEEP_S)
+        line_count = _SLEEPING_LINES // connections
+        return _round(
+            service, workers, line_count=line_count, connections=connections, sleep_s=_SLEEP_S
+        )
 
 
 def _round(
@@ -110,10 +134,11 @@ def _round(
     body = _body(line_count, sleep_s=sleep_s)
     cpu_before_s, began_s = _cpu_s(service.pid), time.monotonic()
     with ThreadPoolExecutor(connections) as threads:
-        answered = sum(threads.map(lambda _: _answered(port, body), range(connections)))
+        texts = list(threads.map(lambda _: _answer(port, body), range(connections)))
     took_s = time.monotonic() - began_s
     count = line_count * connections
     cpu_ms = 1000 * (_cpu_s(service.pid) - cpu_before_s) / count
+    answered = sum(map(_answered_count, texts))
     return Round(workers, count / took_s, cpu_ms, count - answered)
 
 
@@ -134,8 +159,8 @@ def _body(line_count: int, *, sleep_s: float | None) -> bytes:
     )
 
 
-def _answered(port: int, body: bytes) -> int:
-    """How many different lines of a batch are answered, without an error."""
+def _answer(port: int, body: bytes) -> bytes:
+    """All that comes back for a batch."""
     head = (
         f"POST /v1/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -147,7 +172,12 @@ def _answered(port: int, body: bytes) -> int:
         while piece := connection.recv(_CHUNK_BYTES):
             pieces.append(piece)
         sender.join()
-    text = _unchunked(b"".join(pieces))
+    return b"".join(pieces)
+
+
+def _answered_count(answer: bytes) -> int:
+    """How many different lines of a batch are answered, without an error."""
+    text = _unchunked(answer)
     ids = {line[: line.index(b",")] for line in text.split(b"\n") if line.startswith(b'{"id"')}
     return len(ids) - text.count(b'"error":{"code"')
 
@@ -176,7 +206,7 @@ def _cpu_s(pid: int) -> float:
 
 
 def _judge(findings: Findings, at_once: Sequence[Round], sleeping: dict[int, Round]) -> None:
-    of = {count: [each for each in at_once if each.workers == count] for count in (1, 2)}
+    of = {count: [each for each in at_once if each.workers == count] for count in sleeping}
     rate = {count: statistics.median(each.lines_per_s for each in of[count]) for count in of}
     cpu = {count: statistics.median(each.cpu_ms for each in of[count]) for count in of}
     head = ["processes", "lines a second", "CPU ms a line", "64 slots of 200 ms, a second", "lost"]
@@ -192,22 +222,28 @@ def _judge(findings: Findings, at_once: Sequence[Round], sleeping: dict[int, Rou
     ]
     findings.tables.append(table(head, rows))
     most = _SLEEPING_SLOTS / _SLEEP_S
-    share = sleeping[2].lines_per_s / most
     lost_count = sum(each.lost_count for each in (*at_once, *sleeping.values()))
-    findings.claims += [
-        Claim(
-            "two processes answer 1.8 times as many lines a second as one",
-            number(rate[2] / rate[1]),
-            rate[2] >= 1.8 * rate[1],
-        ),
-        Claim(
-            "a line costs at most a ninth more CPU time with two",
-            number(cpu[2] / cpu[1]),
-            cpu[2] <= cpu[1] * 10 / 9,
-        ),
-        Claim(f"64 slots of 200 ms: 0.9 of {most:g} a second", number(share), share >= 0.9),
-        Claim("no line is lost", str(lost_count), not lost_count),
-    ]
+    for count in sorted(of.keys() - {1}):
+        grown, share = rate[count] / rate[1], sleeping[count].lines_per_s / most
+        wanted = _SHARE_MIN * count
+        findings.claims += [
+            Claim(
+                f"{count} processes answer {wanted:g} times as many lines a second as one",
+                number(grown),
+                grown >= wanted,
+            ),
+            Claim(
+                f"a line costs at most a ninth more CPU time with {count}",
+                number(cpu[count] / cpu[1]),
+                cpu[count] <= cpu[1] * 10 / 9,
+            ),
+            Claim(
+                f"64 slots of 200 ms with {count}: {_SHARE_MIN:g} of {most:g} a second",
+                number(share),
+                share >= _SHARE_MIN,
+            ),
+        ]
+    findings.claims.append(Claim("no line is lost", str(lost_count), not lost_count))
     findings.data["rounds"] = [asdict(each) for each in (*at_once, *sleeping.values())]
 
 
@@ -216,10 +252,12 @@ def _draw(rounds: Sequence[Round], path: Path) -> None:
 
     with picture(path, (5, 3)) as figure:
         axis = figure.subplots()
-        for count in (1, 2):
+        counts = sorted({each.workers for each in rounds})
+        for count in counts:
             rates = [each.lines_per_s for each in rounds if each.workers == count]
             axis.plot([count] * len(rates), rates, "o", color=OURS)
-        axis.set_xticks([1, 2], ["1 process", "2 processes"])
+        axis.set_xticks(counts)
+        axis.set_xlabel("processes")
         axis.set_ylim(bottom=0)
         axis.set_title("lines of batches a second, answered at once")
 

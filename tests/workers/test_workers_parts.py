@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+import socket
 from collections import Counter
 
 import pytest
@@ -20,6 +22,7 @@ from execbox_service.workers.counted_keys import SharedSessionRoom
 from execbox_service.workers.handing_out import HandingOut
 from execbox_service.workers.metric_sums import MetricSums, as_json
 from execbox_service.workers.session_calls import as_failure, failure_values
+from execbox_service.workers.worker import read_hello
 
 
 @pytest.mark.parametrize(
@@ -172,3 +175,29 @@ def test_sessions_of_two_workers_are_counted_together() -> None:
         two.take("c")
     two.leave("a")
     two.take("c")
+
+
+# The start
+
+
+def test_worker_reads_its_hello_and_leaves_what_was_said_after_it() -> None:
+    """A worker that ends at its start has the front tell the others to end at once: so early that
+    both are there when a slow one reads its hello."""
+    values = load_settings({"slot_count": "3"}).model_dump(mode="json")
+    front_end, worker_end = socket.socketpair()
+    with front_end, worker_end:
+        said = json.dumps(["hello", values, 2, 4, "/folder"]).encode()
+        front_end.sendall(said + b'\n["drain"]\n')
+        hello = read_hello(worker_end)
+        assert (hello.settings.slot_count, hello.number, hello.count) == (3, 2, 4)
+        assert worker_end.recv(100) == b'["drain"]\n'
+
+
+def test_worker_whose_front_is_gone_before_its_hello_ends() -> None:
+    """There is nobody to serve for."""
+    front_end, worker_end = socket.socketpair()
+    with worker_end:
+        front_end.sendall(b'["hello", {')
+        front_end.close()
+        with pytest.raises(SystemExit):
+            read_hello(worker_end)

@@ -41,7 +41,7 @@ from execbox_service.workers.metric_sums import as_json
 from execbox_service.workers.session_calls import SessionServer, as_failure
 from execbox_service.workers.session_router import SessionRouter, session_socket
 
-__all__ = ["Choose", "run_worker"]
+__all__ = ["Choose", "Hello", "read_hello", "run_worker"]
 
 _PEER_BYTES_MAX: Final = 256
 _LOOK_S: Final = 0.25
@@ -51,7 +51,7 @@ Choose = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class _Hello:
+class Hello:
     """What the front says first."""
 
     settings: Settings
@@ -69,7 +69,7 @@ def run_worker(arguments: Sequence[str], *, choose: Choose | None = None) -> int
     """
     link_fd, intake_fd, board_fd = map(int, arguments)
     link_end, intake = socket.socket(fileno=link_fd), socket.socket(fileno=intake_fd)
-    hello = _read_hello(link_end)
+    hello = read_hello(link_end)
     configure_logging(hello.settings, worker=hello.number)
     sys.set_int_max_str_digits(DIGITS_MAX)
     board = Board(
@@ -105,25 +105,26 @@ def run_worker(arguments: Sequence[str], *, choose: Choose | None = None) -> int
     return 0 if server.started else 1
 
 
-def _read_hello(link_end: socket.socket) -> _Hello:
-    """Before there is an event loop: the front says nothing more until it is answered."""
+def read_hello(link_end: socket.socket) -> Hello:
+    """Before there is an event loop. What the front says after it stays unread: where a different
+    worker ends at its start, this one is told so before it has read its hello."""
     text = b""
-    while not text.endswith(b"\n") and len(text) < _HELLO_BYTES_MAX:
-        piece = link_end.recv(65536)
-        if not piece:
+    while not text.endswith(b"\n"):
+        piece = link_end.recv(65536, socket.MSG_PEEK)
+        if not piece or len(text) > _HELLO_BYTES_MAX:
             raise SystemExit(1)
-        text += piece
+        text += link_end.recv(piece.find(b"\n") + 1 or len(piece))
     _kind, values, number, count, folder = json.loads(text)
     settings = Settings(**values)
     share = max(8, math.ceil(settings.connection_count_max / count))
     settings = settings.model_copy(update={"connection_count_max": share})
-    return _Hello(settings, number, count, folder)
+    return Hello(settings, number, count, folder)
 
 
 class _Front:
     """The front, as this worker knows it."""
 
-    def __init__(self, board: Board, hello: _Hello) -> None:
+    def __init__(self, board: Board, hello: Hello) -> None:
         self.link: Link | None = None
         self.readiness: Readiness | None = None
         """Of the whole, as the front last said."""
@@ -183,7 +184,7 @@ class _Front:
 class _WorkerRuntime:
     """A runtime whose sessions, metrics and readiness are those of all workers together."""
 
-    def __init__(self, own: Runtime, front: _Front, hello: _Hello, memory: Memory) -> None:
+    def __init__(self, own: Runtime, front: _Front, hello: Hello, memory: Memory) -> None:
         self.own = own
         self.front = front
         self.metrics = own.metrics
@@ -246,7 +247,7 @@ class _Server(uvicorn.Server):
         *,
         link_end: socket.socket,
         intake: socket.socket,
-        hello: _Hello,
+        hello: Hello,
     ) -> None:
         super().__init__(uvicorn_config(app, hello.settings))
         self._app = app
