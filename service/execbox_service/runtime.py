@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.metadata
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
+import execbox
 from execbox.wire import Capabilities, ErrorCode, Limits, Readiness
 from execbox_service.engines.base import Engine, EngineFacts, EngineUnavailable
 from execbox_service.engines.choose import choose_engine
@@ -194,7 +194,7 @@ class Runtime:
         """What this service permits and runs."""
         settings, facts = self._settings, self._facts
         return Capabilities(
-            version=importlib.metadata.version("execbox"),
+            version=execbox.__version__,
             engine=facts.engine,
             image=facts.image,
             python=facts.python,

@@ -6,7 +6,6 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
 from fastapi import FastAPI, Request
@@ -14,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+import execbox
 from execbox_service.api.batch import BATCH_PATH, add_batch_route
 from execbox_service.api.bodies import Bodies
 from execbox_service.api.compat.registry import (
@@ -77,7 +77,7 @@ def create_app(
     app = FastAPI(
         title="execbox",
         description="Runs functions nobody has read, in throwaway containers, under limits.",
-        version=_version(),
+        version=execbox.__version__,
         lifespan=lifespan,
         docs_url=None,
         openapi_url="/openapi.json" if settings.docs_enabled else None,
@@ -150,10 +150,3 @@ def _direct(app: FastAPI) -> dict[str, APIRoute]:
 
 async def _as_our_failure(request: Request, error: Exception) -> Response:
     raise routing_failure(cast(HTTPException, error), method=request.method) from error
-
-
-def _version() -> str:
-    try:
-        return version("execbox")
-    except PackageNotFoundError:
-        return "0"

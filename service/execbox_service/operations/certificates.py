@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 
+import execbox
 from execbox.wire import (
     Certificate,
     Execution,
@@ -42,13 +42,8 @@ def write(
         python=facts.python,
         packages={name: facts.packages[name] for name in distributions if name in facts.packages},
         limits=limits.model_dump(),
-        execbox=service_version(),
+        execbox=execbox.__version__,
     )
-
-
-def service_version() -> str:
-    """Version of the running service."""
-    return importlib.metadata.version("execbox")
 
 
 async def with_replays(
