@@ -21,7 +21,7 @@ from pathlib import Path
 from harness.exported import exported
 from harness.local_service import LocalService
 from harness.measurement import capabilities_of, conclude, machine_of, say
-from harness.meters import read_cpu_times, resident_mb
+from harness.meters import read_cpu_times, service_resident_mb
 from harness.report import RESULTS, Claim, Draw, Findings, number, table
 from harness.trend import Trend, trend_of
 
@@ -171,7 +171,7 @@ async def _client(call: Caller, run: Run, number: int, ends_s: float) -> None:
 async def _watch(run: Run, service_pid: int, length_s: float) -> None:
     while True:
         run.sampled_s.append(time.monotonic() - run.began_s)
-        run.service_mb.append(resident_mb(service_pid))
+        run.service_mb.append(service_resident_mb(service_pid))
         if len(run.sampled_s) % 15 == 0:
             rate = len(run.ended_s) / run.sampled_s[-1]
             say(

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from harness.local_service import LocalService
 from harness.measurement import capabilities_of, conclude, machine_of, say
+from harness.meters import service_pids
 from harness.report import RESULTS, Claim, Draw, Findings, number, table
 
 from benchmarks.work import TRIVIAL_CODE
@@ -197,9 +198,8 @@ def _unchunked(answer: bytes) -> bytes:
 
 
 def _cpu_s(pid: int) -> float:
-    """Of a process and its children, from the kernel's clock of each."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return sum(time.clock_gettime((~each << 3) | 2) for each in (pid, *map(int, children)))
+    """Of a service, from the kernel's clock of each of its processes."""
+    return sum(time.clock_gettime((~each << 3) | 2) for each in service_pids(pid))
 
 
 # What came of it

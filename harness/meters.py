@@ -36,8 +36,8 @@ class CpuTimes:
 
 
 def read_cpu_times(service_pid: int | None) -> CpuTimes:
-    """Of the whole machine, of a process, and of all containers of the Docker daemon."""
-    return CpuTimes(_machine_cpu_s(), _process_cpu_s(service_pid), _containers_cpu_s())
+    """Of the whole machine, of a service, and of all containers of the Docker daemon."""
+    return CpuTimes(_machine_cpu_s(), _service_cpu_s(service_pid), _containers_cpu_s())
 
 
 class MemoryWatch:
@@ -70,7 +70,7 @@ class MemoryWatch:
     def _watch(self) -> None:
         while True:
             ours_bytes = containers_memory_bytes() - self._others_bytes
-            service_mb = resident_mb(self._service_pid) if self._service_pid is not None else 0.0
+            service_mb = service_resident_mb(self._service_pid) if self._service_pid else 0.0
             held_bytes = round(service_mb * _MEBIBYTE) + ours_bytes
             self.peak_bytes = max(self.peak_bytes, held_bytes)
             if self._done.wait(_SAMPLE_S):
@@ -87,12 +87,35 @@ def _machine_cpu_s() -> float:
     return (sum(fields) - fields[3] - fields[4]) / _TICKS_PER_S
 
 
-def _process_cpu_s(pid: int | None) -> float | None:
+def _service_cpu_s(pid: int | None) -> float | None:
     """With children that have ended."""
     if pid is None:
         return None
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return sum(map(int, fields[11:15])) / _TICKS_PER_S
+    ticks = 0
+    for each in service_pids(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(") ")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / _TICKS_PER_S
+
+
+def service_pids(pid: int) -> list[int]:
+    """The service's process and its workers, where it has several: its children that run the same
+    interpreter. Those of bubblewrap run ``bwrap``."""
+    interpreter = os.readlink(f"/proc/{pid}/exe")
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(int(child) for child in children if _runs(child) == interpreter)]
+
+
+def _runs(pid: str) -> str | None:
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except FileNotFoundError:
+        return None
+
+
+def service_resident_mb(pid: int) -> float:
+    """Memory that the service holds now, its workers included."""
+    return sum(map(resident_mb, service_pids(pid)))
 
 
 def _containers_cpu_s() -> float | None:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from harness.meters import service_pids
 
 from execbox import AsyncClient
 from execbox_service.settings import hash_api_key
@@ -45,6 +46,11 @@ def test_two_connections_of_one_client_come_to_two_workers(service: Served) -> N
         pids = [[_worker_of(client, service.url) for client in (one, two)] for _ in range(3)]
     assert set(pids[0]) == service.worker_pids()
     assert pids[1:] == [pids[0]] * 2
+
+
+def test_meters_of_a_service_take_in_its_workers(service: Served) -> None:
+    """What a benchmark says of CPU time and memory is of all of its processes."""
+    assert set(service_pids(service.process.pid)) == {service.process.pid} | service.worker_pids()
 
 
 def test_many_connections_are_spread_evenly(service: Served) -> None:
