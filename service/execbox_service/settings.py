@@ -45,7 +45,7 @@ let others pass and keep theirs."""
 _CONTAINERS_BESIDE: Final = 64
 """Being made or removed, and those whose network is shared."""
 _GATE_CONTAINERS_MIN: Final = 256
-_SLOTS_PER_WORKER: Final = 8
+_SLOTS_PER_WORKER: Final = 4
 """What one process can keep busy with executions of a few milliseconds."""
 _WORKERS_MAX_UNSET: Final = 16
 _READ_ELSEWHERE = frozenset(
@@ -216,7 +216,7 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         le=64,
-        description="Processes that answer requests, on one address. Unset: one for each 8 slots, "
+        description="Processes that answer requests, on one address. Unset: one for each 4 slots, "
         "16 at most, so 1 on small machines.",
     )
     slot_count: int = Field(

@@ -76,6 +76,37 @@ def test_time_of_who_still_holds_a_slot_counts_already() -> None:
     assert clock.next_of("slow", "quick") == "slow"
 
 
+def test_slots_that_are_free_together_are_dealt_to_all_who_wait() -> None:
+    """Not all to the flow that is behind by a hair, whose process would have to use them alone."""
+    clock = Clock()
+    flows = ("a", "b", "c", "d")
+    for name in flows:
+        clock.hold(name, 0.05)
+    clock.hold("a", 0.002)
+    dealt = []
+    for _ in range(8):
+        name = clock.next_of(*flows)
+        clock.begin(name)
+        dealt.append(name)
+    assert {name: dealt.count(name) for name in flows} == dict.fromkeys(flows, 2)
+
+
+def test_flow_far_behind_is_served_until_it_has_caught_up() -> None:
+    """What its slots are expected to take counts, and no more than that."""
+    clock = Clock()
+    clock.fair_queue.arrive("behind")
+    clock.fair_queue.arrive("ahead")
+    clock.hold("behind", 0.1)
+    clock.hold("ahead", 0.4)
+    dealt = []
+    for _ in range(4):
+        name = clock.next_of("ahead", "behind")
+        clock.begin(name)
+        dealt.append(name)
+    # A use of "behind" is expected to take a quarter of its last: 0.025 s.
+    assert dealt == ["behind"] * 4
+
+
 def test_newcomer_has_had_as_much_as_who_has_had_least() -> None:
     """It goes first once, and is not ahead by all that was used before it came."""
     clock = Clock()

@@ -29,9 +29,10 @@ from execbox_service.workers.worker import read_hello
     ("settings", "count"),
     [
         ({"slot_count": "2"}, 1),
-        ({"slot_count": "15"}, 1),
-        ({"slot_count": "16"}, 2),
-        ({"slot_count": "64"}, 8),
+        ({"slot_count": "7"}, 1),
+        ({"slot_count": "8"}, 2),
+        ({"slot_count": "16"}, 4),
+        ({"slot_count": "64"}, 16),
         ({"slot_count": "1024"}, 16),
         ({"slot_count": "2", "workers": "3"}, 3),
         ({"slot_count": "64", "workers": "1"}, 1),

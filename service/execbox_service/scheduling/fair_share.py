@@ -22,6 +22,8 @@ _TICK_S = 0.001
 """Slot time is counted in ticks, at least one for each use: a smaller difference is noise, and the
 order of service decides."""
 _IDLE_FLOWS_MAX = 64
+_NEWEST_SHARE = 0.25
+"""Of a flow's last use in what its next one is expected to take."""
 
 
 @dataclass
@@ -36,11 +38,22 @@ class _Flow:
     """Sum of the times at which those slots were granted."""
     served_number: int = -1
     """Of its last grant, among all grants of the queue; the lower one has waited longer."""
+    expected_s: float = 0.0
+    """How long a use of a slot lasts: a moving average of the flow's own."""
 
     def virtual_time_s(self, now_s: float) -> float:
         """With the use of the slots that it still holds."""
-        in_service_s = self.in_service_count * now_s - self.begun_sum_s
-        return self.virtual_tick_count * _TICK_S + in_service_s
+        return self.virtual_tick_count * _TICK_S + self._in_service_s(now_s)
+
+    def finish_time_s(self, now_s: float) -> float:
+        """Virtual time when the slots that it holds are given back, as far as can be told: with
+        the time alone that they have taken so far, slots that become free together would all go
+        to the flow whose virtual time is lowest by a hair."""
+        expected_s = max(self._in_service_s(now_s), self.in_service_count * self.expected_s)
+        return self.virtual_tick_count * _TICK_S + expected_s
+
+    def _in_service_s(self, now_s: float) -> float:
+        return self.in_service_count * now_s - self.begun_sum_s
 
 
 class FairQueue:
@@ -57,7 +70,7 @@ class FairQueue:
 
         def order(name: str) -> tuple[float, int]:
             flow = self._flow(name)
-            return flow.virtual_time_s(now_s), flow.served_number
+            return flow.finish_time_s(now_s), flow.served_number
 
         return min(names, key=order)
 
@@ -80,7 +93,9 @@ class FairQueue:
         flow = self._flow(name)
         flow.in_service_count -= 1
         flow.begun_sum_s = flow.begun_sum_s - begun_s if flow.in_service_count else 0.0
-        flow.virtual_tick_count += max(1, round((now_s - begun_s) / _TICK_S))
+        used_s = now_s - begun_s
+        flow.expected_s += (used_s - flow.expected_s) * _NEWEST_SHARE
+        flow.virtual_tick_count += max(1, round(used_s / _TICK_S))
 
     def charge(self, name: str, *, used_s: float) -> None:
         """Count slot time that a flow used without having been granted a slot by turn."""
