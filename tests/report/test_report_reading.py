@@ -6,14 +6,17 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from execbox.dataset.files.json_lines import DatasetError
+from execbox.dataset.files.parquet import write_parquet
 from execbox.dataset.scoring.score import score_verified
 from execbox.report.kinds import Kind
+from execbox.report.numbers import numbers_of
 from execbox.report.reading import PROBLEMS_KEPT, Report, read_report
 from tests.dataset.files import answered, function, write_lines
 from tests.report.conftest import DATA
@@ -373,6 +376,23 @@ def test_report_of_a_long_file_needs_little_more_memory_than_of_a_short_one() ->
 
 def _error(code: str) -> dict[str, object]:
     return {"code": code, "message": "not now", "retryable": True}
+
+
+def test_report_of_parquet_is_that_of_the_same_lines(tmp_path: Path, run_files: list[Path]) -> None:
+    """Each file written as a table; what the files are called and how large they are differs."""
+    tables = []
+    for path in run_files:
+        content = path.read_bytes()
+        lines = gzip.decompress(content) if path.suffix == ".gz" else content
+        table = tmp_path / path.name
+        with table.open("wb") as file:
+            write_parquet(partial(iter, lines.splitlines(keepends=True)), file)
+        tables.append(table)
+    found, expected = numbers_of(read_report(tables)), numbers_of(read_report(run_files))
+    named = {"files", "scores", "failures"}
+    assert {name: found[name] for name in found.keys() - named} == {
+        name: expected[name] for name in expected.keys() - named
+    }
 
 
 def test_report_reads_standard_input_and_gzip(run_files: list[Path]) -> None:
