@@ -22,6 +22,7 @@ __all__ = [
     "SYNC_S",
     "AppendLog",
     "as_dataset_error",
+    "new_beside",
     "replacing",
     "write_whole",
 ]
@@ -148,10 +149,15 @@ def write_whole(fd: int, data: bytes, *, at_bytes: int) -> None:
         raise
 
 
+def new_beside(path: Path) -> Path:
+    """Where ``replacing`` writes; what is left there is of a run that was killed."""
+    return path.with_name(path.name + ".new")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place, and the permissions, of ``path``: whole, or not at all."""
-    beside = path.with_name(path.name + ".new")
+    beside = new_beside(path)
     # Whatever has this name is not written through, should it be a link.
     beside.unlink(missing_ok=True)
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
