@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +13,7 @@ import pytest
 
 from execbox import wire
 from execbox.cli import entry, main
-from execbox.cli.command_parser import subparsers_of
+from execbox.cli.command_parser import leaves_of
 from execbox.cli.doctor import Finding
 from execbox.cli.outcomes import ExitCode
 from execbox.dataset.scoring.leetcode_o import LeetCodeScore
@@ -30,8 +28,8 @@ if TYPE_CHECKING:
     from tests.client.conftest import ScriptedServer
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
-WITHOUT_ANSWER = {"serve", "mcp"}
-"""Commands that serve until they are told to end, and print neither progress nor an answer."""
+WITHOUT_ANSWER = {"serve", "mcp", "completion"}
+"""Commands that serve until they are told to end, or print a script."""
 INFO = {
     "id": "s",
     "engine": "e",
@@ -42,18 +40,6 @@ INFO = {
     "running": False,
     "ends_in_s": 1,
 }
-
-
-def commands(
-    parser: argparse.ArgumentParser, name: str = ""
-) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Every command that can be run, such as ``image build``."""
-    for word, each in subparsers_of(parser).items():
-        full = f"{name} {word}".strip()
-        if subparsers_of(each):
-            yield from commands(each, full)
-        else:
-            yield full, each
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -79,7 +65,7 @@ def test_table_of_exit_codes_is_that_of_the_code() -> None:
     assert only_exec == {"NO_END", "RAN_OUT_OF_MEMORY", "RAN_OUT_OF_TIME", "NO_RUN"}
 
 
-COMMANDS = dict(commands(entry._parser()))
+COMMANDS = dict(leaves_of(entry._parser()))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-__all__ = ["CommandParser", "keep_words_after_dashes", "meant", "subparsers_of"]
+__all__ = ["CommandParser", "keep_words_after_dashes", "leaves_of", "meant", "subparsers_of"]
 
 _WORDS = "words_after_dashes"
 _SHOWN_CHARS = 60
@@ -110,6 +110,18 @@ def subparsers_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Argumen
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
     return {}
+
+
+def leaves_of(
+    parser: argparse.ArgumentParser, name: str = ""
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Every command that can be run and its name, such as ``score predictions``."""
+    for word, each in subparsers_of(parser).items():
+        full = f"{name} {word}".strip()
+        if subparsers_of(each):
+            yield from leaves_of(each, full)
+        else:
+            yield full, each
 
 
 def meant(word: str, known: Iterable[str]) -> str:

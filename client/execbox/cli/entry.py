@@ -14,6 +14,7 @@ from execbox._version import client_version
 from execbox.cli import (
     assemble,
     certify,
+    completion,
     doctor,
     generate,
     html_report,
@@ -33,7 +34,7 @@ from execbox.cli import (
 from execbox.cli import (
     exec as exec_,
 )
-from execbox.cli.command_parser import CommandParser, subparsers_of
+from execbox.cli.command_parser import CommandParser, leaves_of
 from execbox.cli.config_file import add_config_option, read_settings, use_limits
 from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.terminal import Terminal, open_terminal
@@ -62,6 +63,7 @@ _COMMANDS = (
     image,
     mcp,
     doctor,
+    completion,
 )
 
 _DESCRIPTION = """\
@@ -148,16 +150,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in _COMMANDS:
         command.add_parser(commands)
-    for each in _leaves(parser):
+    for _, each in leaves_of(parser):
         if {"--url", "--model-url"} & each._option_string_actions.keys():
             add_config_option(each)
+    completion.complete_for(parser)
     return parser
-
-
-def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Every command that can be run, such as ``score predictions``."""
-    for each in subparsers_of(parser).values():
-        yield from _leaves(each) if subparsers_of(each) else (each,)
 
 
 def _report(error: Exception, terminal: Terminal) -> ExitCode:
