@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 _EXECUTIONS_PER_CONTAINER_MAX = 20_000
 """A new container imports again what its key's functions need: seconds."""
 _LOOK_S = 0.5
+_LOOK_AGAIN_S = 2.0
+"""After a sweep that failed: what was the matter may be over long before the next is due."""
 _IDLE_PER_SLOT = 4
 """Kept for their keys between jobs. With one for each slot, two keys that take turns threw each
 other's away: a third of the throughput, and waits of seconds (measured)."""
@@ -234,8 +236,10 @@ class Runtime:
 
     async def _keep_clean(self, engine: Engine) -> None:
         """On a timer: remove containers that no job leases."""
+        interval_s = self._settings.sweep_interval_s
         while True:
-            await asyncio.sleep(self._settings.sweep_interval_s)
+            failed = self._trouble is not None
+            await asyncio.sleep(min(interval_s, _LOOK_AGAIN_S) if failed else interval_s)
             try:
                 self.metrics.swept(await engine.sweep())
             except EngineUnavailable as error:

@@ -129,7 +129,7 @@ async def test_sweep_removes_what_appeared_behind_the_services_back(
 ) -> None:
     """On its timer a service removes old containers of its label that it does not use."""
     # Not at once: other services of this machine have containers that are not started yet.
-    monkeypatch.setattr("execbox_service.engines.docker.engine._ABANDONED_S", 4)
+    monkeypatch.setattr("execbox_service.engines.docker.orphans.ABANDONED_S", 4)
     async with started_bench(sweep_interval_s="1") as bench:
         name = labelled_container(instance_of(bench.settings), start=True)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
@@ -14,6 +15,7 @@ from execbox_service.sandboxes.pool import Pool
 from execbox_service.settings import load_settings
 from tests.fake_engine import FACTS, FakeEngine
 from tests.sandboxes.test_pool import until
+from tests.virtual_time import now_s, run_in_virtual_time
 
 SWEEP_INTERVAL_S = 0.01
 
@@ -80,6 +82,29 @@ async def test_sweep_that_fails_is_trouble_until_one_succeeds(
         await until(lambda: runtime.readiness().reason == reason)
         mended = True
         await until(lambda: runtime.readiness().ready)
+
+
+def test_sweep_that_failed_is_tried_again_long_before_the_next_is_due(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a daemon that is back after a moment is not reported as away for an hour."""
+    swept_s: list[float] = []
+
+    async def sweep() -> int:
+        swept_s.append(now_s())
+        if len(swept_s) < 3:
+            raise EngineUnavailable("the daemon is away")
+        return 0
+
+    async def serve() -> None:
+        runtime = Runtime(load_settings({"sweep_interval_s": "1000"}))
+        await runtime.start()
+        await asyncio.sleep(2500)
+        await runtime.stop()
+
+    monkeypatch.setattr(engine, "sweep", sweep)
+    run_in_virtual_time(serve())
+    assert [round(each) for each in swept_s] == [1000, 1002, 1004, 2004]
 
 
 async def test_recycling_that_fails_is_trouble_and_the_stop_removes_everything(

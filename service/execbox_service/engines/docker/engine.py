@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import email.utils
 import json
 import logging
 import os
@@ -32,6 +33,7 @@ from execbox_service.engines.container_spec import ContainerSpec
 from execbox_service.engines.docker import container_names
 from execbox_service.engines.docker.attach import AttachedStream
 from execbox_service.engines.docker.connection import connect
+from execbox_service.engines.docker.orphans import Orphans
 from execbox_service.engines.docker.policy import (
     LABEL,
     PACKAGES_PATH,
@@ -47,11 +49,12 @@ _READY_S = 30.0
 _ENGINE_THREAD_COUNT = 16
 """As many as the pool makes at once, and as many that remove."""
 _BUILD = "build it with 'execbox image build' ('make image' in a checkout)"
-_ABANDONED_S = 60
 _GONE_S, _GONE_LOOK_S = 10.0, 0.05
 _HOLDER_AGE_MAX_S = 600
 """Well before a supervisor that hears nothing ends by itself."""
 _OOM_EVENT_DELAY_S = 0.3
+_LOOK_S = 10.0
+"""A daemon that has not listed its containers by then is not there for those who wait."""
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -64,7 +67,7 @@ class DockerSandbox:
     ) -> None:
         self.name = name
         self.ready = ready
-        self.created_s = time.time()
+        self.created_s = time.monotonic()
         self._engine = engine
         self._stream = stream
 
@@ -86,7 +89,7 @@ class DockerSandbox:
             raise SandboxLost(str(error)) from error
 
     async def post_mortem(self) -> PostMortem:
-        return PostMortem(oom_killed=await self._engine.saw_oom(self.name, self.created_s))
+        return PostMortem(oom_killed=await self._engine.saw_oom(self.name))
 
     async def destroy(self) -> None:
         self._stream.close()
@@ -102,6 +105,7 @@ class DockerEngine:
         self._api: docker.APIClient | None = None
         self._options: Any = None
         self._own: set[str] = set()
+        self._orphans = Orphans(spec)
         self._holder: DockerSandbox | None = None
         self._previous_holder: DockerSandbox | None = None
         self._holder_lock = asyncio.Lock()
@@ -148,8 +152,7 @@ class DockerEngine:
             await asyncio.sleep(_GONE_LOOK_S)
 
     def _any_left(self) -> bool:
-        found = self._client.containers(all=True, filters={"label": LABEL})
-        return any(self._is_ours(one, name=_name_of(one)) for one in found)
+        return any(map(self._orphans.is_ours, self._listed()))
 
     def _connect(self) -> None:
         self._api = connect(self._spec.docker_host)
@@ -210,7 +213,7 @@ class DockerEngine:
         """
         async with self._holder_lock:
             old = self._holder
-            if old is None or old.lost or time.time() - old.created_s > _HOLDER_AGE_MAX_S:
+            if old is None or old.lost or time.monotonic() - old.created_s > _HOLDER_AGE_MAX_S:
                 self._holder = await self._create_named(None)
                 past, self._previous_holder = self._previous_holder, old
                 if past is not None:
@@ -296,22 +299,35 @@ class DockerEngine:
             if error.status_code != 409:
                 raise
 
-    async def saw_oom(self, name: str, since_s: float) -> bool:
+    async def saw_oom(self, name: str) -> bool:
         """Whether the daemon reported an OOM kill in this container: it remembers recent events."""
         await asyncio.sleep(_OOM_EVENT_DELAY_S)
         try:
-            return await self._call(self._oom_event, name, since_s)
-        except EngineUnavailable:
+            # The SDK itself would wait for events without end.
+            async with asyncio.timeout(_LOOK_S):
+                return await self._call(self._oom_event, name)
+        except (EngineUnavailable, TimeoutError):
             return False
 
-    def _oom_event(self, name: str, since_s: float) -> bool:
+    def _oom_event(self, name: str) -> bool:
+        """No name is given twice, so what happened in a container needs no beginning."""
         events = self._client.events(
-            since=int(since_s) - 1,
-            until=int(time.time()) + 1,
+            since=0,
+            until=self._daemon_time_s() + 1,
             filters={"container": name, "event": "oom"},
             decode=True,
         )
         return any(True for _ in events)
+
+    def _daemon_time_s(self) -> int:
+        """What the daemon's clock says, in whole seconds; ours, where it says nothing.
+
+        By a clock that is behind the daemon's, what happened last would not be told; by one that is
+        ahead, the daemon would wait for that time to come.
+        """
+        answer = self._client.get(f"{self._client.base_url}/_ping", timeout=self._client.timeout)
+        said = answer.headers.get("Date")
+        return int(email.utils.parsedate_to_datetime(said).timestamp() if said else time.time())
 
     async def sweep(self, *, everything: bool = False) -> int:
         """Remove containers of ours that no job leases.
@@ -320,32 +336,26 @@ class DockerEngine:
         none is). Of other instances: those that have ended or were never started, since a living
         service removes its own.
         """
-        names = await self._call(self._orphans, everything)
+        used = set(self._own)
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                listed = await self._call(self._listed)
+        except TimeoutError as error:
+            raise EngineUnavailable(
+                f"the Docker daemon has not said within {_LOOK_S:g} s which containers there are"
+            ) from error
+        names = self._orphans.found(
+            listed, used=used | self._own, everything=everything, now_s=time.monotonic()
+        )
         for name in names:
             await self.remove(name)
         if names:
             logger.warning("removed %d containers without an owner", len(names))
         return len(names)
 
-    def _orphans(self, everything: bool) -> list[str]:
-        found = []
-        filters = {"label": LABEL}
-        for container in self._client.containers(all=True, filters=filters):
-            name = _name_of(container)
-            old = time.time() - container["Created"] > _ABANDONED_S
-            abandoned = name not in self._own and (everything or old)
-            idle = container["State"] in {"created", "exited", "dead"} and old
-            if container["State"] != "removing" and (
-                abandoned if self._is_ours(container, name=name) else idle
-            ):
-                found.append(name)
+    def _listed(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._client.containers(all=True, filters={"label": LABEL})
         return found
-
-    def _is_ours(self, container: dict[str, Any], *, name: str) -> bool:
-        labels = container.get("Labels") or {}
-        return labels.get(LABEL) == self._spec.instance and container_names.belongs_to(
-            name, worker_number=self._spec.worker_number, worker_count=self._spec.worker_count
-        )
 
     def _new_name(self) -> str:
         return container_names.new_name(self._spec.worker_number)
@@ -359,12 +369,6 @@ class DockerEngine:
             return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
         except (DockerException, requests.RequestException, OSError) as error:
             raise EngineUnavailable(_short(error)) from error
-
-
-def _name_of(container: dict[str, Any]) -> str:
-    """Its id, where the daemon failed to remove it and it has lost its names."""
-    names = container.get("Names") or [container["Id"]]
-    return str(names[0]).lstrip("/")
 
 
 def _short(error: Exception) -> str:
