@@ -56,6 +56,12 @@ class HeldJob:
         )
 
     @property
+    def is_checked(self) -> bool:
+        """Whether the service wants a checksum with what it is sent. One of a version before there
+        were any does not ask, and would refuse it."""
+        return bool(self.header.get("checked"))
+
+    @property
     def memory_bytes(self) -> int:
         """Of the memory files."""
         fds = (self._function_fd, self._executable_fd)

@@ -22,10 +22,13 @@ _PIECE_BYTES = 64 * 1024
 class LiveOutput:
     """One cell's output on its way. The service asks for the first piece with the cell itself."""
 
-    def __init__(self, service_in: int, service_out: int, *, seq: int) -> None:
+    def __init__(
+        self, service_in: int, service_out: int, *, seq: int, checked: bool = False
+    ) -> None:
         self._in = service_in
         self._out = service_out
         self._seq = seq
+        self._checked = checked
         self._asked = True
         self._sent = [0, 0]
         self._next_s = 0.0
@@ -44,7 +47,7 @@ class LiveOutput:
         ]
         sizes = [len(part) for part in parts]
         header = {"seq": self._seq, "sizes": sizes}
-        write_frame(self._out, Kind.CELL_OUTPUT, header, *parts)
+        write_frame(self._out, Kind.CELL_OUTPUT, header, *parts, checked=self._checked)
         self._sent = [sent + size for sent, size in zip(self._sent, sizes, strict=True)]
         self._asked = False
         self._next_s = now_s + _PAUSE_S

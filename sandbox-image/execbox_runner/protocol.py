@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import struct
+import zlib
 from enum import IntEnum
 from typing import Any
 
@@ -80,8 +81,16 @@ def read_frame(fd: int) -> tuple[int, dict[str, Any], bytes]:
     return kind, json.loads(rest[:header_bytes]), rest[header_bytes:]
 
 
-def write_frame(fd: int, kind: Kind, header: dict[str, Any], *parts: bytes | bytearray) -> None:
-    """Write one whole frame to a blocking descriptor."""
+def write_frame(
+    fd: int,
+    kind: Kind,
+    header: dict[str, Any],
+    *parts: bytes | bytearray,
+    checked: bool = False,
+) -> None:
+    """Write one whole frame to a blocking descriptor; ``checked``: with a checksum of its parts."""
+    if checked:
+        header = header | {"crc32": _crc32(parts)}
     text = _to_json(header).encode()
     total = _AFTER_LENGTH_BYTES + len(text) + sum(map(len, parts))
     data = memoryview(b"".join((_PREFIX.pack(total, kind, len(text)), text, *parts)))
@@ -112,6 +121,13 @@ def receive_packet(sock: socket.socket) -> tuple[dict[str, Any], list[int]]:
     if not data:
         raise StreamClosed("the other end of the packet socket is gone")
     return json.loads(data), list(fds)
+
+
+def _crc32(parts: tuple[bytes | bytearray, ...]) -> int:
+    found = 0
+    for part in parts:
+        found = zlib.crc32(part, found)
+    return found
 
 
 def _read_exactly(fd: int, count: int) -> bytes:

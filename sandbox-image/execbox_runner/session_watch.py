@@ -39,6 +39,7 @@ from .protocol import (
     receive_packet,
     send_packet,
 )
+from .standstill import Standstill
 
 _START_S = 30.0
 _GRACE_S = 2.0
@@ -127,6 +128,7 @@ class SessionProcess:
         self._begin(allowance)
         self._delay_before_ns = meters.run_queue_delay_ns(self.pid)
         self._started_ns = time.monotonic_ns()
+        self._standstill = Standstill()
         self._signal(signal.SIGCONT)
         self._nonce = os.urandom(NONCE_BYTES)
         self._unsent = self._nonce + len(cell).to_bytes(LENGTH_BYTES) + cell
@@ -186,7 +188,7 @@ class SessionProcess:
             wait_s = self._check_deadlines()
             if live is not None:
                 wait_s = min(wait_s, live.send_due(self.stdout, self.stderr))
-            for fd, _events in poll.poll(wait_s * 1000):
+            for fd, _events in self._standstill.poll(poll, wait_s):
                 if fd in by_fd:
                     self._read(by_fd[fd], poll)
                 elif fd == self._cells_fd:
@@ -272,13 +274,14 @@ class SessionProcess:
             return self._interrupt("cpu_time")
         wall_left_ns = allowance.wall_time_ns - elapsed_ns
         if wall_left_ns <= 0:
-            wall_left_ns += meters.kept_from_running_ns(
+            kept_ns = meters.kept_from_running_ns(
                 meters.run_queue_delay_ns(self.pid) - self._delay_before_ns,
                 elapsed_ns=elapsed_ns,
                 cpu_ns=cpu_ns,
                 cpu_count=allowance.cpu_count,
             )
-            wall_left_ns += meters.throttled_ns(self._cgroup) - self._throttled_before_ns
+            kept_ns += meters.throttled_ns(self._cgroup) - self._throttled_before_ns
+            wall_left_ns += max(kept_ns, self._standstill.total_ns)
             # No hard stop as for executions: a cell cannot be run again alone. The service has one.
             if wall_left_ns <= 0:
                 return self._interrupt("wall_time")

@@ -255,7 +255,8 @@ class Supervisor:
         }
         if files:
             header["files_bytes"] = len(files)
-        write_frame(self._out, Kind.RESULT, header, result.data, stdout.data, stderr.data, files)
+        parts = (result.data, stdout.data, stderr.data, files)
+        write_frame(self._out, Kind.RESULT, header, *parts, checked=self._job.is_checked)
 
     # Sessions
 
@@ -280,7 +281,10 @@ class Supervisor:
         if session is None:
             raise StreamClosed("a cell without a session")
         allowance = Allowance(**header["allowance"])
-        live = LiveOutput(self._in, self._out, seq=header["seq"]) if header.get("live") else None
+        checked = self._job.is_checked
+        live = None
+        if header.get("live"):
+            live = LiveOutput(self._in, self._out, seq=header["seq"], checked=checked)
         outcome = session.run(body, allowance=allowance, service_fd=self._in, live=live)
         frame, stdout, stderr = session.report(), session.stdout, session.stderr
         told = {
@@ -290,7 +294,8 @@ class Supervisor:
             "stderr_truncated": stderr.overflowed,
             "sizes": [len(frame), len(stdout.data), len(stderr.data)],
         }
-        write_frame(self._out, Kind.CELL_RESULT, told, frame, stdout.data, stderr.data)
+        parts = (frame, stdout.data, stderr.data)
+        write_frame(self._out, Kind.CELL_RESULT, told, *parts, checked=checked)
         return outcome.alive
 
     def _answer_with_files(self, kind: int, header: dict[str, Any], body: bytes) -> None:
@@ -301,7 +306,7 @@ class Supervisor:
             told["written"] = as_user.put(control, uid, path=header["path"], content=body)
         else:
             files = self._fetched(header["fetch"], uid=uid)
-        write_frame(self._out, Kind.FILES, told, files)
+        write_frame(self._out, Kind.FILES, told, files, checked=self._job.is_checked)
 
     def _fetched(self, asked: dict[str, Any], *, uid: int) -> bytes:
         source_name = self._job.source_name or program_files.NAME

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import struct
+import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -60,6 +61,17 @@ class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class _BodyHeader(_Header):
+    """Of a frame with a body."""
+
+    crc32: int | None = Field(default=None, ge=0, lt=2**32)
+    """Of the body, so that what was damaged on its way is taken for no result. None where the image
+    is from before there was one."""
+
+
+_BodyHeaderT = TypeVar("_BodyHeaderT", bound=_BodyHeader)
+
+
 class _Spoken(BaseModel):
     """All that is read of a supervisor before it is known to speak as we do."""
 
@@ -102,7 +114,7 @@ _Count = Field(ge=0, le=2**62)
 _Size = Annotated[int, _Count]
 
 
-class Measured(_Header):
+class Measured(_BodyHeader):
     """What a supervisor measured of one execution."""
 
     seq: int = _Count
@@ -125,7 +137,7 @@ class Measured(_Header):
     files_bytes: int = Field(default=0, ge=0, le=2**62)
 
 
-class CellMeasured(_Header):
+class CellMeasured(_BodyHeader):
     """What a supervisor measured of one cell of a session."""
 
     seq: int = _Count
@@ -142,12 +154,12 @@ class CellMeasured(_Header):
     sizes: tuple[_Size, _Size, _Size]
 
 
-class _PieceHeader(_Header):
+class _PieceHeader(_BodyHeader):
     seq: int = _Count
     sizes: tuple[_Size, _Size]
 
 
-class _FilesHeader(_Header):
+class _FilesHeader(_BodyHeader):
     seq: int = _Count
     written: bool | None = None
 
@@ -300,19 +312,26 @@ def parse_answer(kind: int, header: bytes, body: bytes | memoryview) -> Supervis
         if kind == FrameKind.FAULT and not body:
             return Fault(**_Fault.model_validate_json(header).model_dump())
         if kind == FrameKind.CELL_RESULT:
-            return _parse_cell(CellMeasured.model_validate_json(header), bytes(body))
+            return _parse_cell(_intact(CellMeasured, header, body), bytes(body))
         if kind == FrameKind.CELL_OUTPUT:
-            return _parse_piece(_PieceHeader.model_validate_json(header), bytes(body))
+            return _parse_piece(_intact(_PieceHeader, header, body), bytes(body))
         if kind == FrameKind.FILES:
-            told = _FilesHeader.model_validate_json(header)
+            told = _intact(_FilesHeader, header, body)
             return FilesAnswer(told.seq, told.written, bytes(body))
         if kind == FrameKind.REFUSED and not body:
             return Refused.model_validate_json(header)
         if kind == FrameKind.RESULT:
-            return _parse_result(Measured.model_validate_json(header), body)
+            return _parse_result(_intact(Measured, header, body), body)
     except ValidationError as error:
         raise ProtocolViolation(f"a header that does not validate: {_first(error)}") from error
     raise ProtocolViolation(f"a frame of kind {kind} with {len(body)} bytes")
+
+
+def _intact(kind: type[_BodyHeaderT], header: bytes, body: bytes | memoryview) -> _BodyHeaderT:
+    told = kind.model_validate_json(header)
+    if told.crc32 is not None and told.crc32 != zlib.crc32(body):
+        raise ProtocolViolation(f"a body of {len(body)} bytes that is not what was sent")
+    return told
 
 
 def _parse_ready(header: bytes) -> Ready | OtherProtocol:

@@ -14,6 +14,8 @@ import pytest
 
 from execbox_runner import execution, memory_baseline, meters
 
+RUNNER = Path(meters.__file__).parent
+
 
 def started(code: str) -> subprocess.Popen[bytes]:
     """A Python process of ours that says when it has begun."""
@@ -125,6 +127,40 @@ def test_command_name_with_parentheses_does_not_hide_the_state() -> None:
         time.sleep(0.05)
         assert meters.is_ready_to_run(process.pid)
         process.kill()
+
+
+def test_standstill_of_a_process_is_what_it_was_stopped_for() -> None:
+    """And nothing while it only waits: a signal stops it here, as the freezer does a container."""
+    code = (
+        "import select, sys\n"
+        "from execbox_runner.standstill import Standstill\n"
+        "standstill, poll = Standstill(), select.poll()\n"
+        "poll.register(0, select.POLLIN)\n"
+        "print(flush=True)\n"
+        "while not standstill.poll(poll, 0.2): pass\n"
+        "print(standstill.total_ns)\n"
+    )
+    stopped_s = 1.5
+    found_s = []
+    for is_stopped in (False, True):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=RUNNER.parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            if is_stopped:
+                process.send_signal(signal.SIGSTOP)
+            time.sleep(stopped_s)
+            process.send_signal(signal.SIGCONT)
+            found_s.append(int(process.communicate(b"\n")[0]) / 1e9)
+    waiting_s, halted_s = found_s
+    # A machine that is busy with other work holds either up.
+    assert waiting_s < stopped_s / 2
+    assert stopped_s - 0.3 < halted_s < stopped_s + 1
 
 
 def test_descriptor_of_a_process_that_is_gone_is_none() -> None:

@@ -102,6 +102,7 @@ async def test_job_of_many_calls_runs_in_one_sandbox_in_order() -> None:
             "profile": "default",
             "runner_bytes": 128 * 2**20,
             "kept": True,
+            "checked": True,
         }
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import threading
+import zlib
 from typing import Any
 
 import pytest
@@ -87,6 +88,46 @@ def test_frame_of_the_runner_is_read_by_the_service(parts: list[bytes], seq: int
     assert isinstance(answer, Result)
     assert answer.measured.seq == seq
     assert [answer.frame, answer.stdout, answer.stderr] == parts
+
+
+@given(
+    parts=st.lists(st.binary(min_size=1, max_size=300), min_size=3, max_size=3),
+    place=st.integers(0, 299),
+    instead=st.integers(1, 255),
+)
+def test_frame_whose_body_was_changed_on_its_way_is_no_answer(
+    parts: list[bytes], place: int, instead: int
+) -> None:
+    """Where the service asks for a checksum, one byte of output that is different is enough."""
+    read_fd, write_fd = os.pipe()
+    try:
+        header = {"sizes": [len(part) for part in parts]} | measured(1)
+        protocol.write_frame(write_fd, protocol.Kind.RESULT, header, *parts, checked=True)
+        data = bytearray(os.read(read_fd, 65536))
+    finally:
+        os.close(read_fd)
+        os.close(write_fd)
+    assert isinstance(answer_of(bytes(data)), Result)
+    data[-1 - place % sum(map(len, parts))] ^= instead
+    with pytest.raises(ProtocolViolation, match="is not what was sent"):
+        answer_of(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (FrameKind.CELL_OUTPUT, {"seq": 1, "sizes": [2, 1]}),
+        (FrameKind.FILES, {"seq": 1, "written": None}),
+    ],
+)
+def test_frame_of_a_session_that_was_changed_on_its_way_is_no_answer(
+    kind: FrameKind, told: dict[str, Any]
+) -> None:
+    """Pieces of output and files are checked as results are."""
+    header = told | {"crc32": zlib.crc32(b"abc")}
+    assert answer_of(pack(kind, header, b"abc")).seq == 1
+    with pytest.raises(ProtocolViolation, match="is not what was sent"):
+        answer_of(pack(kind, header, b"abd"))
 
 
 def test_frame_larger_than_a_pipe_is_carried_whole() -> None:

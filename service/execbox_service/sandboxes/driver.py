@@ -259,6 +259,7 @@ class SandboxDriver:
                 "runner_bytes": runner_mb * 1024 * 1024,
                 # One that is thrown away after this job is not cleaned after its last call.
                 "kept": job.isolation == "process",
+                "checked": True,
             }
             parts = [job.function_payload]
             if job.source is not None:

@@ -78,6 +78,7 @@ class SessionSandbox:
                 "profile": profile,
                 "runner_bytes": runner_mb * 2**20,
                 "kept": False,
+                "checked": True,
             }
             settings = {"session": {"prelude": prelude, "output_bytes": limits.output_bytes}}
             payload = "".join(encode_in_steps(settings)).encode()

@@ -43,9 +43,7 @@ class Orphans:
         own.
         """
         containers = {name_of(container): container for container in listed}
-        self._first_seen_s = {
-            name: self._first_seen_s.get(name, now_s) for name in containers
-        }
+        self._first_seen_s = {name: self._first_seen_s.get(name, now_s) for name in containers}
         found = []
         for name, container in containers.items():
             old = now_s - self._first_seen_s[name] > ABANDONED_S
