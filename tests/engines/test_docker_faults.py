@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +17,8 @@ import docker
 import pytest
 from docker.errors import APIError, NotFound
 from harness.bench import Bench, eventually, started_bench
-from harness.docker_daemon import docker_client, open_docker
+from harness.daemon_proxy import Break, DaemonProxy
+from harness.docker_daemon import daemon_socket, docker_client, open_docker
 
 from execbox.wire import Execution, Status
 from execbox_service.failures import ServiceFailure
@@ -48,7 +51,7 @@ def to_all_running(bench: Bench, action: Callable[[docker.APIClient, str], None]
     done = 0
     try:
         for container in bench.containers():
-            if container["State"] == "running":
+            if container["State"] in ("running", "paused"):
                 with contextlib.suppress(NotFound, APIError):
                     action(client, container["Id"])
                     done += 1
@@ -63,6 +66,14 @@ def kill(client: docker.APIClient, name: str) -> None:
 
 def stop(client: docker.APIClient, name: str) -> None:
     client.stop(name, timeout=1)
+
+
+def pause_container(client: docker.APIClient, name: str) -> None:
+    client.pause(name)
+
+
+def unpause_container(client: docker.APIClient, name: str) -> None:
+    client.unpause(name)
 
 
 def pause(name: str) -> None:
@@ -119,6 +130,83 @@ async def test_paused_container_is_given_up_at_the_second_deadline() -> None:
         assert (ended.status, ended.output) == (Status.OK, "slept")
         assert time.monotonic() - started_s < 30
         await eventually(lambda: f"/{name}" not in {c["Names"][0] for c in bench.containers()})
+
+
+async def test_container_paused_for_longer_than_the_wall_limit_is_no_timeout() -> None:
+    """`docker pause`, a frozen control group or a machine that stood still: no time of the code's,
+    neither of an execution that sleeps nor of one that computes."""
+    sleeps = (
+        "import time\ndef main_solution(s):\n    for _ in range(10): time.sleep(s / 10)\n"
+        "    return 'slept'"
+    )
+    spins = (
+        "import time\ndef main_solution(s):\n    end = time.process_time() + s\n"
+        "    while time.process_time() < end: pass\n    return 'slept'"
+    )
+    async with started_bench(pool_size="2", slot_count="2") as bench:
+        await eventually(lambda: bench.is_quiet(2))
+        for code in (sleeps, spins):
+            limits = {"wall_time_s": 2.5, "cpu_time_s": 4}
+            running = asyncio.create_task(bench.call(code, 2.0, limits=limits))
+            await asyncio.sleep(0.3)
+            assert await asyncio.to_thread(to_all_running, bench, pause_container)
+            await asyncio.sleep(3)
+            await asyncio.to_thread(to_all_running, bench, unpause_container)
+            ended = await running
+            assert (ended.status, ended.output) == (Status.OK, "slept")
+            assert ended.usage is not None
+            assert ended.usage.wall_time_s > 3.5
+
+
+async def test_sleeper_in_a_container_that_is_not_paused_is_a_timeout_as_ever() -> None:
+    """The other side of it: what the code waits for itself counts."""
+    async with started_bench(pool_size="1") as bench:
+        ended = await bench.call(SLEEP, 30.0, limits={"wall_time_s": 0.5})
+        assert (ended.status, ended.limit) == (Status.TIMEOUT, "wall_time")
+
+
+@pytest.mark.parametrize("part", ["supervisor", "zygote"])
+async def test_trusted_process_killed_from_outside_is_no_verdict(part: str) -> None:
+    """The first process of a container, and the one that forks executions: both are ours."""
+
+    def kill_part(client: docker.APIClient, name: str) -> None:
+        pid = int(client.inspect_container(name)["State"]["Pid"])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        # A container that is being made has none yet. Were it killed, two in a row would be lost.
+        if children:
+            os.kill(pid if part == "supervisor" else int(children[0]), signal.SIGKILL)
+
+    async with started_bench(pool_size="1") as bench:
+        running = asyncio.create_task(
+            bench.calls(SLEEP, [0.01], [1.2], [0.02], isolation="process")
+        )
+        await asyncio.sleep(0.6)
+        assert await asyncio.to_thread(to_all_running, bench, kill_part)
+        executions = await running
+        assert [each.output for each in executions] == ["slept"] * 3
+
+
+@pytest.mark.parametrize("how", ["cut", "garbled", "dropped"])
+async def test_stream_broken_in_the_middle_of_an_answer_is_no_verdict(
+    tmp_path: Path, how: Break
+) -> None:
+    """Most of the answer is what the code printed, so that is what would be wrong in it."""
+    code = f"def main_solution(n):\n    print('x' * {2**14})\n    return n * 2"
+    daemon_path = daemon_socket()
+    if daemon_path is None:
+        pytest.skip("the daemon has no unix socket to stand before")
+    with DaemonProxy(tmp_path / "docker.sock", daemon_path) as proxy:
+        async with started_bench(docker_host=proxy.url, pool_size="1") as bench:
+            pool = bench.runtime._pool
+            assert pool is not None
+            # Of an answer of which a part is missing, the rest is waited for.
+            pool.limits = replace(pool.limits, answer_grace_s=0.5)
+            for n in range(3):
+                assert proxy.break_streams(how)
+                ended = await bench.call(code, n, isolation="process", limits={"wall_time_s": 0.5})
+                assert (ended.status, ended.output) == (Status.OK, 2 * n)
+                assert ended.stdout == "x" * 2**14 + "\n"
+            assert proxy.broken_count >= 3
 
 
 async def test_files_in_memory_count_and_are_gone_before_the_next_call() -> None:
