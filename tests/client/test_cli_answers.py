@@ -18,6 +18,7 @@ from execbox.cli.doctor import Finding
 from execbox.cli.outcomes import ExitCode
 from execbox.dataset.scoring.leetcode_o import LeetCodeScore
 from execbox.dataset.scoring.score import Score
+from execbox.dataset.steps.dry_run import Estimate
 from execbox.dataset.steps.pipeline import PipelineResult
 from execbox.dataset.steps.progress import Summary
 from execbox.report.numbers import numbers_of
@@ -88,7 +89,8 @@ def test_every_command_with_an_answer_has_json_and_quiet() -> None:
     assert {name for name, options in found.items() if len(options) == 3} == answering
     assert found.keys() - answering == WITHOUT_ANSWER
     shaped = {word for row in rows("command | the line has") for word in words(row[0])}
-    assert shaped - {"exec --cases"} == answering
+    modes = {"exec --cases", *(f"{name} --dry-run" for name in ("infer", "interpret", "pipeline"))}
+    assert shaped - modes == answering
     quiet = {word for row in rows("command | prints with `--quiet`") for word in words(row[0])}
     assert quiet - {"score"} == {name for name in answering if not name.startswith("score ")}
 
@@ -105,6 +107,10 @@ SHAPES = {
     "score predictions": [field.name for field in fields(Score)],
     "score leetcode-o": [field.name for field in fields(LeetCodeScore)],
     "report": list(numbers_of(read_report([]))),
+    "infer --dry-run": [
+        *[field.name for field in fields(Estimate)],
+        *("dry_run", "prompt_tokens_about", "answer_tokens_max"),
+    ],
     "doctor": ["ok", "findings"],
     "image build": ["ok", "image"],
 }

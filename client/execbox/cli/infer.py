@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from execbox import strict_json
 from execbox._model_endpoint import ModelEndpoint
 from execbox.cli import steps
-from execbox.cli.outcomes import CommandError
+from execbox.cli.dry_run import add_dry_run_option, show_estimate
+from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.terminal import Terminal
 from execbox.config import model_config_from_env
-from execbox.dataset.steps.infer import InferOptions, open_infer_step
+from execbox.dataset.steps.dry_run import estimate_step
+from execbox.dataset.steps.infer import InferOptions, infer_step, open_infer_step
 from execbox.dataset.steps.model import CallableModel, Model
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--concurrency", type=int, default=16, metavar="N", help="questions at once (default 16)"
     )
+    add_dry_run_option(group)
 
 
 def model_of(args: argparse.Namespace) -> Model:
@@ -117,6 +120,15 @@ def infer(args: argparse.Namespace, terminal: Terminal) -> int:
     """Ask every question."""
     model = model_of(args)
     options = infer_options_of(args, samples_count=args.samples)
+    if args.dry_run:
+        estimate = estimate_step(
+            infer_step(model, options),
+            source=args.prompts,
+            output=args.output,
+            restart=args.restart,
+        )
+        show_estimate(estimate, args, terminal)
+        return ExitCode.OK
     return steps.run_shown(terminal, args, open_infer_step(model, options), source=args.prompts)
 
 

@@ -7,12 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execbox.cli import steps
+from execbox.cli.dry_run import show_estimate
 from execbox.cli.infer import add_model_options, infer_options_of, model_of
 from execbox.cli.input_files import utf8_text
+from execbox.cli.outcomes import ExitCode
 from execbox.cli.services import async_client_of
 from execbox.cli.terminal import Terminal
 from execbox.cli.wire_options import add_limit_options, limits_of
-from execbox.dataset.steps.interpret import INSTRUCTIONS, InterpretOptions, open_interpret_step
+from execbox.dataset.steps.dry_run import estimate_step
+from execbox.dataset.steps.interpret import (
+    INSTRUCTIONS,
+    InterpretOptions,
+    interpret_step,
+    open_interpret_step,
+    question_of,
+)
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -102,6 +111,17 @@ def interpret(args: argparse.Namespace, terminal: Terminal) -> int:
         concurrency=asked.concurrency,
         made_by=asked.made_by,
     )
+    if args.dry_run:
+        estimate = estimate_step(
+            interpret_step(model, async_client_of(args), options),
+            source=args.questions,
+            output=args.output,
+            restart=args.restart,
+            messages=lambda value: question_of(value, options),
+            requests_max=options.blocks_max + 1,
+        )
+        show_estimate(estimate, args, terminal)
+        return ExitCode.OK
     step = open_interpret_step(model, async_client_of(args), options)
     return steps.run_shown(terminal, args, step, source=args.questions)
 

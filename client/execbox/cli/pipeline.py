@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from execbox import wire
 from execbox.cli import assemble, infer, prompts, revise, steps, verify
 from execbox.cli.answer_options import add_answer_options
-from execbox.cli.outcomes import ExitCode
+from execbox.cli.dry_run import show_estimate
+from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.services import async_client_of
 from execbox.cli.terminal import Terminal
@@ -21,6 +22,7 @@ from execbox.cli.wire_options import add_number_option, limits_of
 from execbox.dataset.files.append_log import as_dataset_error, replacing
 from execbox.dataset.files.sources import can_be_read_again, open_source
 from execbox.dataset.steps.certify import open_certify_step
+from execbox.dataset.steps.dry_run import Estimate, PairSource, estimate_pipeline
 from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
 from execbox.dataset.steps.pipeline import (
     PipelineOptions,
@@ -104,8 +106,15 @@ def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
         verify=verify.check_options_of(args),
         assemble=assemble.assemble_options_of(args),
     )
-    functions = _readable_again(args.functions, args.directory)
+    functions = args.functions
+    if not args.dry_run:
+        functions = _readable_again(functions, args.directory)
+    elif not can_be_read_again(functions):
+        raise CommandError(f"{functions}: --dry-run needs a file here, which is read twice")
     has_pairs = have_pairs(functions)
+    if args.dry_run:
+        show_estimate(_estimate(args, options, functions, has_pairs=has_pairs), args, terminal)
+        return ExitCode.OK
     make_pairs = _certify_step(args) if has_pairs else _generate_step(args)
 
     with steps.resumable(terminal), shown_progress(terminal) as display:
@@ -130,6 +139,22 @@ def pipeline(args: argparse.Namespace, terminal: Terminal) -> int:
         )
     _show(result, terminal, as_json=args.json)
     return ExitCode.NOT_OK if result.retryable_count else ExitCode.OK
+
+
+def _estimate(
+    args: argparse.Namespace, options: PipelineOptions, functions: Path, *, has_pairs: bool
+) -> Estimate:
+    return estimate_pipeline(
+        PairSource(
+            functions=functions,
+            generated_count=None if has_pairs else args.count,
+            may_be_dropped=args.certify,
+        ),
+        args.directory,
+        prompts=options.prompts,
+        rounds_count=options.rounds_count,
+        restart=args.restart,
+    )
 
 
 def _show(result: PipelineResult, terminal: Terminal, *, as_json: bool) -> None:

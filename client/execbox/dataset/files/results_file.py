@@ -61,6 +61,10 @@ class ResultsFile:
         if self._packed:
             self._appended.unlink(missing_ok=True)
 
+    def readable(self) -> Path:
+        """The file with everything there is so far, as it is; it need not be there."""
+        return self._appended if self._appended.exists() else self.output
+
     def unpacked(self) -> Path:
         """The file to append to, holding everything there is so far."""
         if self._packed and not self._appended.exists() and self.hold_something():

@@ -38,7 +38,7 @@ from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, enc
 from execbox.dataset.files.records import BadLine, Record, digest_of
 from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
 
-__all__ = ["RunFiles", "errors_path", "failure_entry", "run_path"]
+__all__ = ["RunFiles", "errors_path", "failure_entry", "not_ours", "run_path", "settings_text"]
 
 _SETTINGS_BYTES_MAX = 1024 * 1024
 
@@ -245,14 +245,14 @@ def _claim(
     lock_fd: int, results: ResultsFile, *, step: str, settings: Mapping[str, object], restart: bool
 ) -> None:
     """Start a new run in the files, or make sure that this one continues what is there."""
-    mine = json.dumps({"step": step, "settings": settings}, indent=2, sort_keys=True) + "\n"
+    mine = settings_text(step, settings)
     theirs = os.pread(lock_fd, _SETTINGS_BYTES_MAX, 0).decode("utf-8", "replace")
     if theirs == mine and not restart:
         return
     output = results.output
     with as_dataset_error(output, remedies=REMEDIES):
         if not restart and results.hold_something():
-            raise DatasetError(_not_ours(output, theirs, mine))
+            raise not_ours(output, theirs, mine)
         results.discard()
         errors_path(output).unlink(missing_ok=True)
         os.ftruncate(lock_fd, 0)
@@ -260,18 +260,28 @@ def _claim(
         os.fsync(lock_fd)
 
 
-def _not_ours(output: Path, theirs: str, mine: str) -> str:
+def settings_text(step: str, settings: Mapping[str, object]) -> str:
+    """What is noted of a run, so that it is not continued with others."""
+    return json.dumps({"step": step, "settings": settings}, indent=2, sort_keys=True) + "\n"
+
+
+def not_ours(output: Path, theirs: str, mine: str) -> DatasetError:
+    """Why a run that notes ``mine`` does not continue an output that has ``theirs`` beside it."""
     remedy = "give another --output, or discard it with --restart"
     try:
         old, new = json.loads(theirs), json.loads(mine)
         old_settings, new_settings = old["settings"], new["settings"]
     except (ValueError, KeyError, TypeError):
-        return f"{output}: exists and was not written by this command; {remedy}"
+        return DatasetError(f"{output}: exists and was not written by this command; {remedy}")
     if old["step"] != new["step"]:
-        return f"{output}: was written by {old['step']!r}, not by {new['step']!r}; {remedy}"
+        return DatasetError(
+            f"{output}: was written by {old['step']!r}, not by {new['step']!r}; {remedy}"
+        )
     names = [
         f"{name} was {old_settings.get(name)!r} and is {new_settings.get(name)!r} now"
         for name in sorted({*old_settings, *new_settings})
         if old_settings.get(name) != new_settings.get(name)
     ]
-    return f"{output}: was begun with other settings ({'; '.join(names)[:1000]}); {remedy}"
+    return DatasetError(
+        f"{output}: was begun with other settings ({'; '.join(names)[:1000]}); {remedy}"
+    )

@@ -32,7 +32,14 @@ from execbox.dataset.steps.services import InterpretService
 from execbox.dataset.steps.step import Step, per_record
 from execbox.errors import ExecboxError
 
-__all__ = ["INSTRUCTIONS", "InterpretOptions", "RunAs", "interpret_step", "open_interpret_step"]
+__all__ = [
+    "INSTRUCTIONS",
+    "InterpretOptions",
+    "RunAs",
+    "interpret_step",
+    "open_interpret_step",
+    "question_of",
+]
 
 RunAs: TypeAlias = Literal["program", "session"]
 Ended: TypeAlias = Literal["answered", "no_answer", "rounds_used_up"]
@@ -108,6 +115,20 @@ async def open_interpret_step(
         yield interpret_step(model, service, settled)
 
 
+def question_of(value: Value, options: InterpretOptions) -> Messages:
+    """A record's own conversation as it is, or its question behind the instructions.
+
+    Raises ``BadRecord`` where it has neither.
+    """
+    if "messages" in value:
+        list_field(value, "messages")
+        return messages_of(value)
+    question = text_field(value, options.question_field)
+    told_first = options.instructions.replace("$state", _STATE[options.run_as])
+    told_first = told_first.replace("$blocks", str(options.blocks_max))
+    return [{"role": "user", "content": told_first + question}]
+
+
 def interpret_step(model: Model, service: InterpretService, options: InterpretOptions) -> Step:
     """The step, for a model and a service that are open; results are counted by how they ended,
     blocks by their status, and answers by whether they are right where that can be known."""
@@ -116,7 +137,7 @@ def interpret_step(model: Model, service: InterpretService, options: InterpretOp
     async def interpret(record: Record) -> Value:
         async with _interpreter(service, options) as interpreter:
             conversation = _Conversation(asked, interpreter, patience, options)
-            await conversation.hold(_question_of(record.value, options))
+            await conversation.hold(question_of(record.value, options))
         return record.value | conversation.outcome(record.value.get(options.expected_field))
 
     return Step(
@@ -214,17 +235,6 @@ def _interpreter(service: InterpretService, options: InterpretOptions) -> Interp
         return SessionInterpreter(service, wire.SessionLimits.model_validate(shared))
     limits = wire.ProgramLimits.model_validate(options.limits.model_dump())
     return ProgramInterpreter(service, limits, options.isolation)
-
-
-def _question_of(value: Value, options: InterpretOptions) -> Messages:
-    """A record's own conversation as it is, or its question behind the instructions."""
-    if "messages" in value:
-        list_field(value, "messages")
-        return messages_of(value)
-    question = text_field(value, options.question_field)
-    told_first = options.instructions.replace("$state", _STATE[options.run_as])
-    told_first = told_first.replace("$blocks", str(options.blocks_max))
-    return [{"role": "user", "content": told_first + question}]
 
 
 def _unknown(problem: BadRecord) -> BadRecord:

@@ -1,0 +1,56 @@
+"""What a run would find done already, looked up without touching a file of it.
+
+Going on with a run, which locks and repairs its files, is in ``resume``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from execbox.dataset.files.append_log import as_dataset_error
+from execbox.dataset.files.destinations import is_stream
+from execbox.dataset.files.json_lines import Value
+from execbox.dataset.files.records import Record, digest_of, read_records
+from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
+from execbox.dataset.files.resume import errors_path, not_ours, run_path, settings_text
+
+__all__ = ["done_ids", "result_ids"]
+
+
+def done_ids(
+    output: Path, *, step: str, settings: Mapping[str, object], restart: bool
+) -> frozenset[int]:
+    """Digests of the ids that have a result, or can have none; empty with ``restart``.
+
+    Raises ``DatasetError``, as the run would, where the output belongs to a different one.
+    """
+    if restart or is_stream(output):
+        return frozenset()
+    results = ResultsFile(target_of(output), packing=packing_of(output))
+    mine, theirs = settings_text(step, settings), ""
+    with as_dataset_error(output), suppress(FileNotFoundError):
+        theirs = run_path(output).read_text("utf-8", "replace")
+    if theirs != mine and results.hold_something():
+        raise not_ours(output, theirs, mine)
+    failed = (
+        digest_of(str(value["id"]))
+        for value in _values(errors_path(output))
+        if value.get("retry") is False and isinstance(value.get("id"), str)
+    )
+    return result_ids(output) | frozenset(failed)
+
+
+def result_ids(output: Path) -> frozenset[int]:
+    """Digests of the ids that have a result there so far; none where there is no such file."""
+    where = ResultsFile(target_of(output), packing=packing_of(output)).readable()
+    return frozenset(digest_of(str(value.get("id"))) for value in _values(where))
+
+
+def _values(path: Path) -> Iterator[Value]:
+    """The records of a file that a run may be writing: a torn last line is none."""
+    if path.is_file():
+        for line in read_records(path):
+            if isinstance(line, Record):
+                yield line.value
