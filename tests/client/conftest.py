@@ -169,3 +169,9 @@ def source(tmp_path: Path) -> str:
     path = tmp_path / "f.py"
     path.write_text(SOURCE)
     return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _no_service_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is installed where the tests run, the doctor looks at no engine of this machine."""
+    monkeypatch.setattr("execbox.cli.doctor._SERVICE_MODULES", ("json", "no_such_package"))

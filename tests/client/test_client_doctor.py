@@ -27,12 +27,6 @@ CAPABILITIES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _no_service_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is installed where the tests run, the doctor finds no service extra."""
-    monkeypatch.setattr("execbox.cli.doctor._SERVICE_MODULES", ("json", "no_such_package"))
-
-
 def with_service_extra(monkeypatch: pytest.MonkeyPatch, *checks: SimpleNamespace) -> None:
     monkeypatch.setattr("execbox.cli.doctor._SERVICE_MODULES", ("json",))
     module = SimpleNamespace(checks=lambda: list(checks))

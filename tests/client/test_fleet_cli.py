@@ -15,12 +15,6 @@ from tests.client.fleet_node import FleetNode, fleet_of
 CODE = "def main_solution(n): return 2 * n"
 
 
-@pytest.fixture(autouse=True)
-def _no_service_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is installed where the tests run, the doctor looks at no service of this machine."""
-    monkeypatch.setattr("execbox.cli.doctor._SERVICE_MODULES", ("json", "no_such_package"))
-
-
 def findings(
     capsys: pytest.CaptureFixture[str], *arguments: str
 ) -> tuple[int, list[dict[str, Any]]]:
