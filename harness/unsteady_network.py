@@ -37,26 +37,51 @@ class _Doom:
 
 
 class UnsteadyNetwork:
-    """Inside the ``with`` block, ``url`` leads to the service at ``port``; None: to nobody."""
+    """Inside the ``with`` block, ``url`` leads to the service at ``port``; None: to nobody, and
+    connections are refused, as they are where nothing listens."""
 
     def __init__(self, *, seed: int) -> None:
-        self.port: int | None = None
+        self._port: int | None = None
         self.failing = False
         self.broken_count = 0
         self._drawn = random.Random(seed)
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        # Bound all the time, so that nobody else gets the port, and never listening.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._held.bind(("127.0.0.1", 0))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._server: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        return f"http://127.0.0.1:{self._own_port}"
+
+    @property
+    def _own_port(self) -> int:
+        return int(self._held.getsockname()[1])
+
+    @property
+    def port(self) -> int | None:
+        """Of the service."""
+        return self._port
+
+    @port.setter
+    def port(self, port: int | None) -> None:
+        self._port = port
+        asyncio.run_coroutine_threadsafe(self._listen_or_not(), self._loop).result()
+
+    async def _listen_or_not(self) -> None:
+        if self._port is None and self._server is not None:
+            self._server.close()
+            self._server = None
+        elif self._port is not None and self._server is None:
+            self._server = await asyncio.start_server(
+                self._serve, "127.0.0.1", self._own_port, backlog=1024, reuse_port=True
+            )
 
     def __enter__(self) -> Self:
         self._thread.start()
-        serving = asyncio.start_server(self._serve, sock=self._listening)
-        self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
         return self
 
     def __exit__(
@@ -69,7 +94,7 @@ class UnsteadyNetwork:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._listening.close()
+        self._held.close()
 
     async def _end(self) -> None:
         if self._server is not None:

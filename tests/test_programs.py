@@ -24,6 +24,8 @@ RUN_BY_OTHERS: Final = {
     *("benchmarks.inside", "benchmarks.stages_inside"),
     # In an environment that has other projects' clients, by ``acceptance.contracts``.
     *("acceptance.contract_clients", "acceptance.checkout_clients"),
+    # In one that has trainers, by ``acceptance.trainers``.
+    "acceptance.trainer_client",
     # By its file, with a command to run as its arguments.
     "examples.scripted_model",
 }

@@ -19,6 +19,7 @@ from execbox.config import RetryPolicy
 __all__ = ["FAULTS", "Fault"]
 
 _KILL_EVERY_S: Final = 0.6
+_FIRST_S: Final = 1.0
 _DOWN_S: Final = 0.7
 _UP_S: Final = 3.0
 _FROZEN_S: Final = 2.5
@@ -47,13 +48,14 @@ def _nothing(_place: Place) -> Iterator[None]:
 
 @contextmanager
 def _again(pause_s: float, work: Callable[[int], None]) -> Iterator[None]:
-    """``work`` again and again, with the number of the time; at the end of the block it is let end.
-    Raises what it raised: then nothing failed any more."""
+    """``work`` soon, and then again and again, with the number of the time; at the end of the block
+    it is let end. Raises what it raised: then nothing failed any more."""
     done = threading.Event()
 
     def working() -> None:
         for number in itertools.count():
-            if done.wait(pause_s):
+            # However short the block is, it meets one failure.
+            if done.wait(pause_s if number else _FIRST_S):
                 return
             work(number)
 

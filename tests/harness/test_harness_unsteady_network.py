@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
+import pytest
 from harness.unsteady_network import UnsteadyNetwork
 
 SENT = b"x" * 100_000
@@ -27,9 +28,11 @@ def echoing() -> Iterator[int]:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def echoed(network: UnsteadyNetwork) -> bytes | None:
@@ -62,3 +65,15 @@ def test_network_passes_everything_on_until_it_is_to_fail() -> None:
         assert {end is None for end in ends} == {True, False}
         network.failing = False
         assert echoed(network) == SENT
+
+
+def test_network_to_nobody_refuses_connections_and_keeps_its_address() -> None:
+    """As a machine does on which the service is being started again."""
+    with echoing() as port, UnsteadyNetwork(seed=1) as network:
+        for _ in range(3):
+            network.port = port
+            assert echoed(network) == SENT
+            network.port = None
+            host = ("127.0.0.1", int(network.url.rpartition(":")[2]))
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(host, timeout=5)

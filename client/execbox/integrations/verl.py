@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from execbox import strict_json, wire
 from execbox.client import AsyncClient
+from execbox.config import RetryPolicy, config_from_env
 from execbox.errors import ExecboxError, InvalidRequest
 from execbox.integrations import _scores
 
 __all__ = ["OutcomeUnknown", "compute_score"]
+
+_PATIENT = RetryPolicy(busy_retries_max=100, broken_retries_max=5, window_s=600.0)
 
 
 class OutcomeUnknown(ExecboxError):
@@ -51,8 +55,8 @@ async def compute_score(
     ``{"tests"}``, statements such as asserts; or the fields of a ``wire.VerifyItem`` (``kind``,
     ``function``, ``input``, ``output``) for a prediction.
 
-    Where it is unknown, because the service failed beyond the client's retries, verl's reward
-    tensor has no word for it, so by default ``OutcomeUnknown`` is raised and ends the step. With
+    Where it is unknown, because the service still failed after ten minutes, verl's reward tensor
+    has no word for it, so by default ``OutcomeUnknown`` is raised and ends the step. With
     ``unknown_score`` that number is the score, ``execbox_unknown`` is 1.0 and ``acc`` is NaN, which
     goes along as extra information: whatever masks, filters or counts by it sees no false zero.
     """
@@ -90,4 +94,5 @@ def _texts(values: Sequence[Any]) -> list[str]:
 
 @cache
 def _client() -> AsyncClient:
-    return AsyncClient()
+    # What is unknown ends a training step, which costs more than to wait.
+    return AsyncClient(config=replace(config_from_env(), retry=_PATIENT))
