@@ -69,32 +69,33 @@ def test_container_killed_from_outside_is_one_retry_and_no_verdict(service: Live
     assert answer.json["executions"][0]["output"] == "slept"
 
 
-def test_containers_killed_again_and_again_are_503_and_the_next_request_is_answered(
-    service: LiveService,
-) -> None:
+def test_containers_killed_again_and_again_are_503_and_the_next_request_is_answered() -> None:
     """F21: retryable, and never no_result, timeout or any other verdict."""
     headers = headers_of(CANARY)
     ended = threading.Event()
 
-    def kill_all() -> None:
+    def kill_all(instance: str) -> None:
         with docker_client() as client:
             while not ended.is_set():
-                for name in running_ids(service.instance):
+                for name in running_ids(instance):
                     with contextlib.suppress(APIError):
                         client.kill(name)
                 # Long enough for a new one to be made and to begin.
                 ended.wait(0.7)
 
-    with executing(service, code=SLEEPS_LONG, headers=headers) as answers:
-        killer = threading.Thread(target=kill_all)
+    with (
+        live_service(settings_of_attacks(wall_time_s_max="10")) as service,
+        executing(service, code=SLEEPS_LONG, headers=headers) as answers,
+    ):
+        killer = threading.Thread(target=kill_all, args=(service.instance,))
         killer.start()
         try:
             (answer,) = answers()
         finally:
             ended.set()
             killer.join()
-    assert_error(answer, 503)
-    wait_until(lambda: service.execute(SLEEPS, headers=headers).status == 200, timeout_s=30)
+        assert_error(answer, 503)
+        wait_until(lambda: service.execute(SLEEPS, headers=headers).status == 200, timeout_s=30)
 
 
 def test_sigterm_answers_running_executions_and_leaves_nothing() -> None:

@@ -456,11 +456,12 @@ async def test_reader_that_is_slow_holds_up_neither_its_cell_nor_a_slot(bench: B
     """What it does not take stays in the sandbox, and comes as fewer and larger lines."""
     async with opened(bench) as session:
         code = "import time\nfor n in range(40):\n    print(n)\n    time.sleep(0.01)"
+        # A reader that held its cell up would take this pause for each of 40 lines.
         reading = asyncio.create_task(looked_at(session, code, pause_s=0.6))
         await asyncio.sleep(0.2)
         began_s = time.monotonic()
         assert await session.shown("1") == "1"
-        assert time.monotonic() - began_s < 1
+        assert time.monotonic() - began_s < 5
         lines = await reading
         assert len(lines) <= 4
         assert whole(lines).usage.wall_time_s < 1
