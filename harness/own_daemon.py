@@ -7,6 +7,7 @@ machine's daemon. It takes root. What its containers are for is its caller's bus
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -35,8 +36,14 @@ class OwnDaemon:
     """A daemon that runs inside the ``with`` block and has ``image``. Entering raises
     ``NoOwnDaemon``; afterwards nothing of it is left."""
 
-    def __init__(self, image: str) -> None:
+    def __init__(
+        self, image: str, *, live_restore: bool = False, parent: Path | None = None
+    ) -> None:
+        """``live_restore``: its containers go on while it does not run. ``parent``: where its
+        folder is made; beside the machine's, unless told otherwise."""
         self._image = image
+        self._config = {"live-restore": True} if live_restore else {}
+        self._parent = parent
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -45,13 +52,29 @@ class OwnDaemon:
         """What ``docker_host`` has to be."""
         return f"unix://{self._folder}/docker.sock"
 
+    @property
+    def folder(self) -> Path:
+        """Where its socket and all that it keeps are."""
+        return self._folder
+
+    @property
+    def pid(self) -> int:
+        """Its process. Raises RuntimeError where there is none."""
+        if self._process is None:
+            raise RuntimeError("the daemon has not been started")
+        return self._process.pid
+
+    def mounts(self) -> list[str]:
+        """What is mounted below its folder, the innermost first."""
+        return _mounts_below(self._folder)
+
     def __enter__(self) -> Self:
         if os.geteuid() != 0 or shutil.which("dockerd") is None:
             raise NoOwnDaemon("a Docker daemon of one's own takes root and dockerd")
         try:
             with docker_client() as machines:
-                root = Path(machines.info()["DockerRootDir"]).parent
                 # On the same file system, where its kind of storage is known to work.
+                root = self._parent or Path(machines.info()["DockerRootDir"]).parent
                 self._folder = Path(tempfile.mkdtemp(prefix="execbox-daemon-", dir=root))
                 self.start()
                 with docker_client(self.url) as own:
@@ -77,7 +100,7 @@ class OwnDaemon:
     def start(self) -> None:
         """Start it (again) and wait until it answers. Raises ``NoOwnDaemon``."""
         folder = self._folder
-        (folder / "daemon.json").write_text("{}")
+        (folder / "daemon.json").write_text(json.dumps(self._config))
         # One that was killed leaves these, with numbers that are somebody else's now, or nobody's.
         for left in (folder / "pid", self._containerd_pid):
             left.unlink(missing_ok=True)
@@ -157,7 +180,7 @@ class OwnDaemon:
         self.stop()
         if self._folder == Path():
             return
-        for mount in _mounts_below(self._folder):
+        for mount in self.mounts():
             subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 

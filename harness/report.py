@@ -50,8 +50,8 @@ class Findings:
         parts = [facts_text(self.machine), facts_text(self.settings), *self.tables, claims]
         return "\n\n".join(parts) + "\n"
 
-    def write(self, folder: Path, draw: Draw) -> None:
-        """Print it; write it and the plot into the folder."""
+    def write(self, folder: Path, draw: Draw | None = None) -> None:
+        """Print it; write it, and the plot if there is one, into the folder."""
         record = {"machine": self.machine, "settings": self.settings, "claims": self.claims}
         write_report(
             folder, self.name, markdown=self.as_markdown(), record=record | self.data, draw=draw

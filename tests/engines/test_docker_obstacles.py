@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from docker.errors import DockerException
 from harness.docker_daemon import docker_client
 
 from execbox_service.engines.base import Lacking
 from execbox_service.engines.docker.connection import connect
+from execbox_service.engines.docker.engine import _short
 from execbox_service.engines.docker.obstacles import (
     DaemonFacts,
     Surroundings,
@@ -229,3 +231,11 @@ def test_daemon_here_says_all_that_is_asked_and_nothing_speaks_against_it() -> N
     assert facts.limits_processes is True
     assert facts.data_root
     assert unsuitable(facts) is None
+
+
+def test_long_message_of_the_daemon_is_told_with_its_reason() -> None:
+    """Which stands at its end, behind the address and the names of everything that was asked."""
+    said = _short(DockerException(f"500 Server Error {'x' * 400}: no space left on device"))
+    assert said.startswith("the Docker daemon: 500 Server Error")
+    assert "xxx: no space left on device; the disk of its data root is full" in said
+    assert len(said) < 420

@@ -53,6 +53,8 @@ _GONE_S, _GONE_LOOK_S = 10.0, 0.05
 _HOLDER_AGE_MAX_S = 600
 """Well before a supervisor that hears nothing ends by itself."""
 _OOM_EVENT_DELAY_S = 0.3
+_SAID_CHARS_MAX = 300
+"""Of what the SDK says that a daemon said."""
 _LOOK_S = 10.0
 """A daemon that has not listed its containers by then is not there for those who wait."""
 _P = ParamSpec("_P")
@@ -374,5 +376,8 @@ class DockerEngine:
 def _short(error: Exception) -> str:
     text = str(error).replace("\n", " ")
     full = "no space left on device" in text
+    if len(text) > _SAID_CHARS_MAX:
+        # What was asked stands in front, and why it failed at the end.
+        text = f"{text[: _SAID_CHARS_MAX // 3]} ... {text[-2 * _SAID_CHARS_MAX // 3 :]}"
     remedy = "; the disk of its data root is full: docker system prune" if full else ""
-    return f"the Docker daemon: {text[:300]}{remedy}"
+    return f"the Docker daemon: {text}{remedy}"
