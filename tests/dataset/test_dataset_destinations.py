@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from execbox.dataset.files.append_log import new_beside
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value
 from execbox.dataset.files.records import Record
 from execbox.dataset.files.resume import errors_path, run_path
@@ -103,9 +104,20 @@ def test_link_beside_the_output_is_not_written_through(source: Path) -> None:
     precious = source.with_name("precious")
     precious.write_text("precious")
     output = source.with_name("out.jsonl")
-    output.with_name("out.jsonl.new").symlink_to(precious)
+    new_beside(output).symlink_to(precious)
     run(source, output)
     assert precious.read_text() == "precious"
+    assert read_lines(output) == EXPECTED
+
+
+def test_file_of_the_users_beside_the_output_stays(source: Path) -> None:
+    """Whatever a user calls a file beside it: until it is whole, the output has a name of ours."""
+    output = source.with_name("out.jsonl")
+    mine = [output.with_name(f"out.jsonl.{suffix}") for suffix in ("new", "tmp", "part", "bak")]
+    for path in mine:
+        path.write_text("mine")
+    run(source, output)
+    assert [path.read_text() for path in mine] == ["mine"] * 4
     assert read_lines(output) == EXPECTED
 
 

@@ -59,20 +59,6 @@ def test_report_command_leaves_a_file_that_is_no_page_of_its_own(
     assert page.read_bytes() == content
 
 
-def test_report_command_leaves_a_file_where_it_would_write_the_new_page(
-    tmp_path: Path, run_files: list[Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A page that a killed run left there gives way to the new one."""
-    page, beside = tmp_path / "report.html", tmp_path / "report.html.new"
-    beside.write_text("mine")
-    assert main(["report", *map(str, run_files), "-o", str(page)]) == ExitCode.MISTAKE
-    assert f"{beside}: exists" in capsys.readouterr().err
-    assert beside.read_text() == "mine"
-    beside.write_text(MARK)
-    assert main(["report", *map(str, run_files), "-o", str(page)]) == ExitCode.OK
-    assert not beside.exists()
-
-
 def test_report_command_leaves_its_input_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

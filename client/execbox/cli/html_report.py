@@ -13,7 +13,7 @@ from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.progress_display import shown_progress
 from execbox.cli.score import add_ks_option
 from execbox.cli.terminal import Terminal
-from execbox.dataset.files.append_log import as_dataset_error, new_beside, replacing
+from execbox.dataset.files.append_log import as_dataset_error, replacing
 from execbox.dataset.files.destinations import is_stream, open_stream
 from execbox.dataset.files.results_file import target_of
 from execbox.dataset.files.sources import STANDARD_STREAM
@@ -101,18 +101,17 @@ def _check_output(output: Path) -> None:
         return
     if output.suffix == ".gz":
         raise CommandError(f"{output}: browsers open no .gz; name a file such as report.html")
-    target = target_of(output)
-    for path in (target, new_beside(target)):
-        with as_dataset_error(path):
-            if not path.exists() or not path.stat().st_size:
-                continue
-            with path.open("rb") as file:
-                begin = file.read(len(MARK.encode()))
-        if begin != MARK.encode():
-            raise CommandError(
-                f"{path}: exists and was not written by this command; move it away, or give a "
-                "different --output"
-            )
+    path = target_of(output)
+    with as_dataset_error(path):
+        if not path.exists() or not path.stat().st_size:
+            return
+        with path.open("rb") as file:
+            begin = file.read(len(MARK.encode()))
+    if begin != MARK.encode():
+        raise CommandError(
+            f"{path}: exists and was not written by this command; move it away, or give a "
+            "different --output"
+        )
 
 
 def _write(output: Path, page: str) -> None:

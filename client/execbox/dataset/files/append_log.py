@@ -150,8 +150,9 @@ def write_whole(fd: int, data: bytes, *, at_bytes: int) -> None:
 
 
 def new_beside(path: Path) -> Path:
-    """Where ``replacing`` writes; what is left there is of a run that was killed."""
-    return path.with_name(path.name + ".new")
+    """Where ``replacing`` writes: a name that nobody else gives a file, since what is there is
+    taken for what a killed run left, and removed."""
+    return path.with_name(f".{path.name}.execbox-new")
 
 
 @contextmanager
