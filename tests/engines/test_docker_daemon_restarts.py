@@ -1,4 +1,4 @@
-"""A Docker daemon that ends, hangs, is slow or is full below a service that goes on, as a daemon of
+"""A Docker daemon that ends, hangs or is slow below a service that goes on, as a daemon of
 its own: retryable failures with the reason, not ready meanwhile, well again without a restart.
 """
 
@@ -7,9 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import itertools
 import os
-import shutil
 import subprocess
 import time
 import warnings
@@ -159,17 +157,6 @@ async def test_daemon_that_is_slow_gives_the_same_verdicts(
             await is_well(bench)
 
 
-def fill(folder: Path, *, inodes: bool) -> None:
-    """With one file of everything, or with files of nothing."""
-    with contextlib.suppress(OSError):
-        if inodes:
-            for n in itertools.count():
-                (folder / str(n)).touch()
-        with (folder / "all").open("wb", buffering=0) as file:
-            while file.write(bytes(2**20)):
-                pass
-
-
 @pytest.fixture(scope="module")
 def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnDaemon]:
     """One on a file system with room for the image and little more; its containers outlive it."""
@@ -185,37 +172,6 @@ def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnDaemon]:
         pytest.skip(str(error))
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-async def test_disk_of_the_daemon_that_is_full_is_said_and_room_is_noticed(
-    cramped: OwnDaemon,
-) -> None:
-    """Out of bytes, and out of inodes: no verdict, what helps, and well again without a restart."""
-    filled = cramped.folder.parent / "filled"
-    async with started_bench(docker_host=cramped.url, pool_size="1") as bench:
-        for inodes in (False, True):
-            await is_well(bench)
-            filled.mkdir()
-            await asyncio.to_thread(fill, filled, inodes=inodes)
-            try:
-                met = [await outcome(bench) for _ in range(4)]
-                failures = [each for each in met if isinstance(each, ServiceFailure)]
-                assert failures
-                assert {each.code for each in failures} <= OURS
-                assert all(each.retryable and each.message for each in failures)
-                assert not bench.runtime.readiness().ready
-            finally:
-                shutil.rmtree(filled)
-        await is_well(bench)
-
-
-async def outcome(bench: Bench) -> ServiceFailure | None:
-    """Of a request in a container of its own: nothing, if it was answered as it must be."""
-    try:
-        assert (await bench.call(DOUBLE, 21)).output == 42
-    except ServiceFailure as failure:
-        return failure
-    return None
 
 
 async def test_containers_that_outlive_their_daemon_are_removed(
