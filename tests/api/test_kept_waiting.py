@@ -96,12 +96,21 @@ def test_client_waits_longer_than_by_itself(
     assert ask(f"{slow_server.url}/test_program")["results"] == [0]
 
 
-def test_client_of_the_services_own_paths_is_not_kept_waiting(slow_server: RunningServer) -> None:
-    """It knows how long a request may take, and asks again by itself."""
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/execute", execute_body()),
+        ("/run_code", b'{"code": "print(1)", "run_timeout": 9}'),
+    ],
+)
+def test_client_that_sends_again_is_not_kept_waiting(
+    slow_server: RunningServer, path: str, body: bytes
+) -> None:
+    """The service's own, which knows how long a request may take, and SandboxFusion's."""
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(
-            f"{slow_server.url}/v1/execute",
-            content=execute_body(),
+            f"{slow_server.url}{path}",
+            content=body,
             headers={"Content-Type": "application/json"},
             timeout=PATIENCE_S,
         )

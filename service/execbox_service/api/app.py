@@ -18,8 +18,8 @@ from execbox_service.api.batch import BATCH_PATH, add_batch_route
 from execbox_service.api.bodies import Bodies
 from execbox_service.api.compat.registry import (
     add_compat_routes,
-    failure_form_at,
     requests_described,
+    terms_at,
 )
 from execbox_service.api.docs_page import add_docs_page
 from execbox_service.api.error_responses import routing_failure
@@ -115,7 +115,7 @@ def create_app(
             burst_count=settings.key_burst_limit_count,
             counts=key_counts,
         ),
-        failure_form_at=failure_form_at(settings),
+        terms_at=terms_at(settings),
         direct=_direct(app),
     )
     return app

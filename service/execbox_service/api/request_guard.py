@@ -35,7 +35,7 @@ from execbox_service.metrics import Metrics
 from execbox_service.scheduling.caller import Caller
 from execbox_service.settings import Settings
 
-__all__ = ["Edge", "FailureForm", "Record", "record_of", "stack_of"]
+__all__ = ["ContractTerms", "Edge", "FailureForm", "Record", "record_of", "stack_of"]
 
 _RECORD_STATE_KEY: Final = "execbox_record"
 _CLIENT_GONE_STATUS: Final = 499
@@ -47,6 +47,16 @@ _WIRE_HEADER: Final = (WIRE_HEADER.lower().encode("ascii"), str(WIRE_VERSION).en
 
 FailureForm = Callable[[RequestFailed], Response]
 """How a request without a result is answered."""
+
+
+@dataclass(frozen=True)
+class ContractTerms:
+    """What is different at the paths of a different project's contract."""
+
+    failure_form: FailureForm
+    keeps_waiting: bool
+    """Whether its clients get interim answers, where their library takes them."""
+
 
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger(ACCESS_LOGGER)
@@ -92,16 +102,15 @@ class Edge:
         settings: Settings,
         metrics: Metrics,
         key_limits: KeyLimits,
-        failure_form_at: Callable[[str], FailureForm | None],
+        terms_at: Callable[[str], ContractTerms | None],
         direct: Mapping[str, APIRoute],
     ) -> None:
-        """``failure_form_at`` says for a path in which form its failures are told, where that is
-        not the API's own. ``direct`` are the paths whose POST requests go to their handlers past
-        the framework's routing, by path: it takes as long as all that the service itself does with
-        a small request (measured)."""
+        """``terms_at`` says of a path what is not as at the API's own. ``direct`` are the paths
+        whose POST requests go to their handlers past the framework's routing, by path: it takes as
+        long as all that the service itself does with a small request (measured)."""
         self._app = app
         self._direct = direct
-        self._failure_form_at = failure_form_at
+        self._terms_at = terms_at
         self._metrics = metrics
         self._settings = settings
         self._key_limits = key_limits
@@ -136,10 +145,10 @@ class Edge:
                 record.principal = authenticate(scope["headers"], settings=self._settings)
                 _claim(scope)
             # Not before: which paths there are is no business of a caller without a key.
-            form = self._failure_form_at(scope["path"])
-            exchange.failure_form = form or error_response
+            terms = self._terms_at(scope["path"])
+            exchange.failure_form = terms.failure_form if terms else error_response
             with ExitStack() as stack:
-                if form is not None:
+                if terms is not None and terms.keeps_waiting:
                     stack.enter_context(kept_waiting(scope))
                 if scope["method"] == "POST" and record.principal is not None:
                     # Only what asks for work counts: a key over its limits may still ask what

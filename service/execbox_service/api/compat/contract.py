@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from execbox_service.api.compat.exchange import Exchange
-from execbox_service.api.request_guard import FailureForm
+from execbox_service.api.request_guard import ContractTerms, FailureForm
 from execbox_service.settings import Contract
 
 __all__ = ["Compat", "FailureForm", "Path"]
@@ -49,9 +49,11 @@ class Compat:
     failure_form: FailureForm
     failure_schema: Mapping[str, Any]
     """Of the body of a failure: for the OpenAPI document."""
+    keeps_waiting: bool = True
+    """False where its clients send again what is refused, and expect to be refused at once."""
     statuses: Mapping[int, str] = field(default_factory=dict)
     """Of answers besides 200, each with what it says: for the OpenAPI document."""
 
-    def form_of(self, path: Path) -> FailureForm:
-        """How the failures of one of its paths are told."""
-        return path.failure_form or self.failure_form
+    def terms_of(self, path: Path) -> ContractTerms:
+        """What is different at one of its paths."""
+        return ContractTerms(path.failure_form or self.failure_form, self.keeps_waiting)

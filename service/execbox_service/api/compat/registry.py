@@ -13,17 +13,17 @@ from starlette.responses import Response
 
 from execbox.wire import ErrorResponse
 from execbox_service.api.compat.code_judge import CODE_JUDGE
-from execbox_service.api.compat.contract import Compat, FailureForm, Path
+from execbox_service.api.compat.contract import Compat, Path
 from execbox_service.api.compat.exchange import ExchangeResponse
 from execbox_service.api.compat.nemo_skills import nemo_skills
 from execbox_service.api.compat.open_instruct import OPEN_INSTRUCT
 from execbox_service.api.compat.sandbox_fusion import SANDBOX_FUSION
 from execbox_service.api.openapi import body_of, responses_of
-from execbox_service.api.request_guard import record_of
+from execbox_service.api.request_guard import ContractTerms, record_of
 from execbox_service.api.routes import services_of
 from execbox_service.settings import Settings
 
-__all__ = ["add_compat_routes", "failure_form_at", "requests_described"]
+__all__ = ["add_compat_routes", "requests_described", "terms_at"]
 
 TAG: Final = "compat"
 _COMMON: Final = (400, 401, 408, 413, 415, 431)
@@ -61,20 +61,20 @@ def requests_described(settings: Settings) -> tuple[type[BaseModel], ...]:
     return tuple(path.request for _, path in _paths(settings) if path.request is not None)
 
 
-def failure_form_at(settings: Settings) -> Callable[[str], FailureForm | None]:
-    """The form in which failures at a path are told, where a contract has its own."""
-    exact: dict[str, FailureForm] = {}
-    below: dict[str, FailureForm] = {}
+def terms_at(settings: Settings) -> Callable[[str], ContractTerms | None]:
+    """What is different at a path, where it is a contract's."""
+    exact: dict[str, ContractTerms] = {}
+    below: dict[str, ContractTerms] = {}
     for contract, path in _paths(settings):
         folder, parameter, _ = path.path.partition("{")
-        (below if parameter else exact)[folder] = contract.form_of(path)
+        (below if parameter else exact)[folder] = contract.terms_of(path)
 
-    def form_at(path: str) -> FailureForm | None:
+    def terms_at_path(path: str) -> ContractTerms | None:
         if path in exact:
             return exact[path]
-        return next((form for folder, form in below.items() if path.startswith(folder)), None)
+        return next((terms for folder, terms in below.items() if path.startswith(folder)), None)
 
-    return form_at
+    return terms_at_path
 
 
 def _handler(path: Path) -> Callable[[Request], Awaitable[Response]]:

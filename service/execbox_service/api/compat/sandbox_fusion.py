@@ -27,9 +27,9 @@ theirs                 here
 ====================== ============================================================================
 
 A client waits ``compile_timeout + run_timeout + 10`` seconds (verl), or ``run_timeout + 2`` where
-it sends no ``compile_timeout`` (SkyRL); and longer where it can be kept waiting. What cannot be
-answered by then is 504, at once where that can be told. There is no 429 and no 503: no client of
-this contract sends such a request again.
+it sends no ``compile_timeout`` (SkyRL). What cannot be answered by then is 504, at once where that
+can be told; verl sends it again. There is no 429 and no 503: no client of this contract sends such
+a request again.
 ``/run_jupyter`` is in ``sandbox_fusion_jupyter``.
 """
 
@@ -102,7 +102,7 @@ async def _run_code(exchange: Exchange) -> RunCodeAnswer:
         compile_time_s=request.compile_timeout if request.language == "cpp" else None,
     )
     document = _document(request, allowed, isolation=isolation_of(exchange.settings))
-    patience_s = exchange.patience_s(_patience_s(request))
+    patience_s = _patience_s(request)
     exchange.waiting_at_most(patience_s - _SENDING_S - _STARTING_S)
     answer = await exchange.within(
         request.run_timeout + patience_s - _SENDING_S, exchange.perform(RUN, document)
@@ -272,6 +272,7 @@ SANDBOX_FUSION: Final = Compat(
     name="sandboxfusion",
     failure_form=_failure,
     failure_schema=DETAIL_SCHEMA,
+    keeps_waiting=False,
     statuses={
         422: "The body is JSON but no acceptable request; `detail` names field and value.",
         504: "There will be no answer in the time this client waits. Send it again.",

@@ -68,11 +68,10 @@ async def run_jupyter(exchange: Exchange) -> JupyterAnswer:
             "files": given_files(request.files),
         },
     )
-    patience_s = exchange.patience_s(_PATIENCE_S)
-    exchange.waiting_at_most(patience_s)
+    exchange.waiting_at_most(_PATIENCE_S)
     opened = policy.permitted_session(asked, exchange.settings)
     work = exchange.again(lambda caller: _session(exchange, request, opened, caller=caller))
-    done, files = await exchange.within(request.total_timeout + patience_s, work)
+    done, files = await exchange.within(request.total_timeout + _PATIENCE_S, work)
     return _answer(done, files, notes=allowed.notes)
 
 
