@@ -50,7 +50,7 @@ EXPECTED: Final = {
     ("verl", "timeout"): "-3, timeout",
     ("verl", "memory"): "-2, runtime_error",
     ("verl", "2 MB of output"): "False, wrong_answer",
-    ("verl", AT_ONCE): '{"right": 640, "timeout": 160}',
+    ("verl", AT_ONCE): '{"right": 80, "timeout": 20}',
 }
 """What each client has to make of each case."""
 OF_CHECKOUTS: Final = {
