@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,7 @@ from execbox_service.engines.base import EngineUnavailable, SandboxLost
 from execbox_service.engines.bubblewrap import cgroup_roots, cgroups
 from execbox_service.engines.bubblewrap.engine import BubblewrapEngine, BubblewrapSandbox
 from execbox_service.engines.container_spec import container_spec
+from execbox_service.engines.frame_stream import FrameStream
 from execbox_service.failures import ServiceFailure
 from tests.engines.conftest import skip_or_fail
 
@@ -137,6 +139,26 @@ async def test_create_that_is_cancelled_leaves_nothing() -> None:
             creating.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await (await creating).destroy()
+        assert await soon(lambda: (group_directories(), descriptor_count()) == (groups, fds))
+
+
+async def test_create_that_is_cancelled_while_its_stream_is_opened_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A moment between the start of the process and the reading of what it says."""
+    opening = FrameStream.open
+
+    async def cancelled_there(sock: socket.socket) -> FrameStream:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return await opening(sock)
+
+    async with started_engine() as engine:
+        groups, fds = group_directories(), descriptor_count()
+        monkeypatch.setattr(FrameStream, "open", cancelled_there)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.ensure_future(engine.create())
         assert await soon(lambda: (group_directories(), descriptor_count()) == (groups, fds))
 
 

@@ -78,9 +78,14 @@ class FrameStream(asyncio.Protocol):
 
     @classmethod
     async def open(cls, sock: socket.socket) -> Self:
-        """Take over a connected socket that carries nothing else from now on."""
+        """Take over a connected socket that carries nothing else from now on, also where that is
+        cancelled."""
         sock.setblocking(False)
-        _transport, stream = await asyncio.get_running_loop().create_connection(cls, sock=sock)
+        try:
+            _transport, stream = await asyncio.get_running_loop().create_connection(cls, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
         return stream
 
     @property

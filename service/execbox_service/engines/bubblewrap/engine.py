@@ -281,7 +281,11 @@ class BubblewrapEngine:
             self._threads.submit(self._end, child)
 
     async def _greet(self, child: Child) -> BubblewrapSandbox:
-        stream = await FrameStream.open(child.stream)
+        try:
+            stream = await FrameStream.open(child.stream)
+        except BaseException:
+            os.close(child.stderr_fd)
+            raise
         errors = _Errors(child.stderr_fd, stream)
         try:
             ready = await stream.receive(_READY_S)
