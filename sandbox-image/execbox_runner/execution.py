@@ -184,7 +184,6 @@ class Execution:
         if self._end_family is not None:
             self._container_cpu_before_ns = meters.container_cpu_ns(self._cgroup)
         self._open_streams()
-        self._standstill = Standstill()
         request = {"op": "run", "given": list(inputs.optional_fds), **terms}
         send_packet(self._zygote, request, inputs.beside(self._write_fds))
         for fd in self._write_fds:
@@ -192,6 +191,7 @@ class Execution:
         started = self._from_zygote()
         self._pid = started["pid"]
         self._started_ns: int = started["started_ns"]
+        self._standstill = Standstill()
         self._pidfd = open_process(self._pid)
         try:
             self._watch(service_fd)
@@ -313,7 +313,7 @@ class Execution:
             )
             kept_ns += meters.throttled_ns(self._cgroup) - self._throttled_before_ns
             # Not both: on a busy machine one and the same wait is seen in either way.
-            wall_left_ns += max(kept_ns, self._standstill.total_ns)
+            wall_left_ns += max(kept_ns, self._standstill.within_ns(elapsed_ns, cpu_ns=cpu_ns))
             if meters.has_ended(self._pid):
                 # It only waits to be reaped, and its counters are gone or stand still.
                 return _CHECK_MAX_S

@@ -281,7 +281,7 @@ class SessionProcess:
                 cpu_count=allowance.cpu_count,
             )
             kept_ns += meters.throttled_ns(self._cgroup) - self._throttled_before_ns
-            wall_left_ns += max(kept_ns, self._standstill.total_ns)
+            wall_left_ns += max(kept_ns, self._standstill.within_ns(elapsed_ns, cpu_ns=cpu_ns))
             # No hard stop as for executions: a cell cannot be run again alone. The service has one.
             if wall_left_ns <= 0:
                 return self._interrupt("wall_time")

@@ -20,6 +20,11 @@ class Standstill:
         self.total_ns = 0
         self._last_ns = time.monotonic_ns()
 
+    def within_ns(self, elapsed_ns: int, *, cpu_ns: int) -> int:
+        """Of so much time, in which the code used so much CPU time: while the code ran, nothing
+        stood still but the supervisor, which code at its memory limit can bring about."""
+        return min(self.total_ns, max(0, elapsed_ns - cpu_ns))
+
     def poll(self, poll: select.poll, timeout_s: float) -> list[tuple[int, int]]:
         """What ``poll`` gives within that time."""
         events = poll.poll(timeout_s * 1000)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from execbox_runner import execution, memory_baseline, meters
+from execbox_runner.standstill import Standstill
 
 RUNNER = Path(meters.__file__).parent
 
@@ -337,3 +338,23 @@ def test_memory_baseline_is_exceeded_by_what_is_held_and_not_by_caches(
     key = "rss" if v1 else "anon"
     (tmp_path / stat).write_text(f"{key} {23_000 + held_mb * 2**20}\nshmem 0\n")
     assert baseline.is_exceeded(apart_bytes=apart_mb * 2**20) is exceeded
+
+
+@pytest.mark.parametrize(
+    ("stood_still_s", "elapsed_s", "cpu_s", "counted_s"),
+    [
+        (0.0, 5.0, 0.0, 0.0),
+        (3.0, 5.0, 1.0, 3.0),
+        (3.0, 5.0, 4.0, 1.0),
+        # Two cores: more CPU time than time.
+        (3.0, 5.0, 8.0, 0.0),
+    ],
+)
+def test_standstill_counts_no_time_in_which_the_code_ran(
+    stood_still_s: float, elapsed_s: float, cpu_s: float, counted_s: float
+) -> None:
+    """What keeps only the supervisor waiting gives the code no more time."""
+    found = Standstill()
+    found.total_ns = int(stood_still_s * 1e9)
+    within_ns = found.within_ns(int(elapsed_s * 1e9), cpu_ns=int(cpu_s * 1e9))
+    assert within_ns == int(counted_s * 1e9)

@@ -1,7 +1,7 @@
 """Keeping a client waiting: HTTP's interim ``100 Continue``, every second until the real answer.
 
-Clients of other projects' contracts stop waiting after a few seconds in which nothing arrives, send
-nothing again, and mostly make a zero of that. The HTTP libraries that they use pass over interim
+Clients of open-instruct, NeMo-Skills and code-judge stop waiting after a while in which nothing
+arrives, send nothing again, and mostly make a zero of that. The HTTP libraries that they use pass over interim
 answers, as RFC 9110 (15.2) has it, and count their time anew after each: so their requests can wait
 for a slot, or for a daemon that is away, as long as it takes. Others get none: not every library
 passes them over, and not every proxy passes them on. Which paths do this is not known here.
@@ -24,7 +24,7 @@ __all__ = ["PATIENCE_S", "is_kept_waiting", "kept_waiting", "passes_over_interim
 PATIENCE_S: Final = 300.0
 """For so long after a request came it may wait, and what fails is tried again."""
 _EVERY_S: Final = 1.0
-"""Less than any of these clients waits: SkyRL two seconds and its code's time."""
+"""Less than any of these clients waits: NeMo-Skills five seconds and its code's time."""
 _STATE_KEY: Final = "execbox_kept_waiting"
 _LIBRARIES: Final = re.compile(
     rb"python-(requests|httpx|urllib3)/|Python-urllib/|Python/[\d.]+ aiohttp/"

@@ -26,7 +26,7 @@ from execbox.wire import WIRE_HEADER, WIRE_VERSION, CellResponse, ErrorCode, Exe
 from execbox_service.api.auth import OPEN_PATHS, Principal, authenticate
 from execbox_service.api.bodies import CONNECTION_STATE_KEY, ClientGone, Connection
 from execbox_service.api.error_responses import error_response, internal_error, shutting_down
-from execbox_service.api.kept_waiting import PATIENCE_S, is_kept_waiting, kept_waiting
+from execbox_service.api.kept_waiting import kept_waiting
 from execbox_service.api.key_limits import KeyLimited, KeyLimits
 from execbox_service.api.logs import ACCESS_LOGGER, request_id
 from execbox_service.api.page.paths import is_page_file
@@ -41,7 +41,6 @@ _RECORD_STATE_KEY: Final = "execbox_record"
 _CLIENT_GONE_STATUS: Final = 499
 _ID_BYTES: Final = 16
 _LOGGED_PATH_CHARS_MAX: Final = 100
-_LIMITED_PAUSE_MIN_S: Final = 0.1
 
 _WIRE_HEADER: Final = (WIRE_HEADER.lower().encode("ascii"), str(WIRE_VERSION).encode("ascii"))
 
@@ -153,7 +152,7 @@ class Edge:
                 if scope["method"] == "POST" and record.principal is not None:
                     # Only what asks for work counts: a key over its limits may still ask what
                     # they are.
-                    await self._count(stack, scope, principal=record.principal.name)
+                    stack.enter_context(self._key_limits.under_way(record.principal.name))
                 await self._handled(exchange)
         except ClientGone:
             # Some servers report every caller as gone when they shut down. This reaches those who
@@ -191,20 +190,6 @@ class Edge:
         scope["route"] = route
         response = await route.endpoint(Request(scope))
         await response(scope, exchange.receive, exchange.send)
-
-    async def _count(self, stack: ExitStack, scope: Scope, *, principal: str) -> None:
-        """Count the request for its key until ``stack`` ends. Raises KeyLimited: at once, unless
-        its client is kept waiting."""
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + (PATIENCE_S if is_kept_waiting(scope) else 0.0)
-        while True:
-            try:
-                return stack.enter_context(self._key_limits.under_way(principal))
-            except KeyLimited as limited:
-                pause_s = max(_LIMITED_PAUSE_MIN_S, limited.retry_after_s)
-                if loop.time() + pause_s > until_s:
-                    raise
-            await asyncio.sleep(pause_s)
 
 
 class _Exchange:

@@ -102,8 +102,9 @@ class Exchange:
     def waiting_at_most(self, wait_max_s: float) -> None:
         """From now on, what is run waits no longer than this for its first slot, and is refused at
         once where it would wait in vain; and what the service itself fails at is tried again until
-        so long after the request came."""
-        self.caller = replace(self.caller, wait_max_s=max(0.0, wait_max_s))
+        so long after the request came. No longer than five minutes, whatever its client says."""
+        wait_max_s = min(max(0.0, wait_max_s), PATIENCE_S)
+        self.caller = replace(self.caller, wait_max_s=wait_max_s)
         self.trying_again_for(wait_max_s)
 
     def waiting_in_any_case(self, wait_max_s: float) -> None:
@@ -171,7 +172,7 @@ class Exchange:
                     raise
                 self._failure = failure
             await asyncio.sleep(pause_s)
-            if caller.wait_max_s is not None:
+            if caller.wait_max_s is not None and caller.wait_max_s < _FOR_EVER_S:
                 caller = replace(caller, wait_max_s=min(caller.wait_max_s, left_s))
         raise AssertionError("itertools.count has no end")
 
