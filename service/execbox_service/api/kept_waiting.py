@@ -1,10 +1,11 @@
 """Keeping a client waiting: HTTP's interim ``100 Continue``, every second until the real answer.
 
-Clients of open-instruct, NeMo-Skills and code-judge stop waiting after a while in which nothing
-arrives, send nothing again, and mostly make a zero of that. The HTTP libraries that they use pass over interim
+The clients of some contracts stop waiting after a few seconds in which nothing arrives, send
+nothing again, and mostly make a zero of that. The HTTP libraries that they use pass over interim
 answers, as RFC 9110 (15.2) has it, and count their time anew after each: so their requests can wait
-for a slot, or for a daemon that is away, as long as it takes. Others get none: not every library
-passes them over, and not every proxy passes them on. Which paths do this is not known here.
+for a slot, or for a daemon that is away. A client of a different library gets none: not every
+library passes them over, and not every proxy passes them on. Which contracts do this says
+``compat/contract``.
 """
 
 from __future__ import annotations
