@@ -77,6 +77,23 @@ def test_lone_surrogate_and_line_separators_survive() -> None:
     assert unpacked(packed([record])) == [record]
 
 
+def test_column_whose_name_is_no_unicode_is_refused_and_named() -> None:
+    """Parquet has no such names; JSON lines do."""
+    with pytest.raises(DatasetError, match=r"column 'a\\ud800' .* -o FILE.jsonl"):
+        packed([{"id": "1", "a\ud800": 1}])
+
+
+def test_error_of_pyarrow_on_writing_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on reading, no traceback."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise pa.ArrowInvalid("too much")
+
+    monkeypatch.setattr(pq, "ParquetWriter", refuse)
+    with pytest.raises(DatasetError, match=r"the table: .*too much.* -o FILE.jsonl"):
+        packed([{"id": "1"}])
+
+
 def test_columns_are_plain_where_all_values_are() -> None:
     """So that other programs find texts, numbers and conversations, not JSON."""
     messages = [{"role": "user", "content": "?"}]

@@ -29,6 +29,8 @@ _ROWS_AT_ONCE = 256
 _BATCH_BYTES = 32 * 1024 * 1024
 _NULL_KEY, _NULL_IS_MISSING = b"execbox.null", b"missing"
 _INT64_MAX = 2**63 - 1
+_JSONL = "write JSON lines instead: -o FILE.jsonl"
+_DAMAGED = "the Parquet data is damaged or of a kind that pyarrow cannot read"
 
 
 def refuse_missing_pyarrow(name: str) -> None:
@@ -212,8 +214,20 @@ def _is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def write_parquet(lines: Callable[[], Iterator[bytes]], file: BinaryIO) -> None:
-    """Write a table of the records on ``lines``, which is called twice and gives the same."""
+def write_parquet(
+    lines: Callable[[], Iterator[bytes]], file: BinaryIO, *, name: str = "the table"
+) -> None:
+    """Write a table of the records on ``lines``, which is called twice and gives the same.
+
+    ``name`` is what errors call the file. Raises ``DatasetError`` for what Parquet cannot hold.
+    """
+    with _arrow_errors(
+        name, problem="pyarrow cannot write these records as Parquet", remedy=_JSONL
+    ):
+        _write(lines, file, name)
+
+
+def _write(lines: Callable[[], Iterator[bytes]], file: BinaryIO, file_name: str) -> None:
     pa = importlib.import_module("pyarrow")
     seen: dict[str, _Seen] = {}
     line_count = 0
@@ -221,6 +235,12 @@ def write_parquet(lines: Callable[[], Iterator[bytes]], file: BinaryIO) -> None:
         line_count += 1
         for name, value in decode_line(line).items():
             seen.setdefault(name, _Seen()).add(value)
+    for name in seen:
+        if not _is_unicode(name):
+            raise DatasetError(
+                f"{file_name}: the column {name!r} has a name that is no Unicode text, which "
+                f"Parquet cannot hold; {_JSONL}"
+            )
     # A table needs a column, and every record has an id.
     seen = seen or {"id": _Seen()}
     kinds = {name: each.kind(line_count) for name, each in seen.items()}
@@ -279,12 +299,13 @@ def _json_text(value: Mapping[str, object], name: str) -> str | None:
 
 
 @contextmanager
-def _arrow_errors(name: str) -> Iterator[None]:
+def _arrow_errors(
+    name: str, *, problem: str = _DAMAGED, remedy: str = "fetch or write the file again"
+) -> Iterator[None]:
     """What pyarrow says of the data, as an error that names the file."""
     try:
         yield
     except importlib.import_module("pyarrow").ArrowException as error:
         raise DatasetError(
-            f"{name}: the Parquet data is damaged or of a kind that pyarrow cannot read "
-            f"({' '.join(str(error).split())[:200]}); fetch or write the file again"
+            f"{name}: {problem} ({' '.join(str(error).split())[:200]}); {remedy}"
         ) from error

@@ -83,7 +83,7 @@ class ResultsFile:
             return
         with as_dataset_error(self.output, remedies=REMEDIES), replacing(self.output) as file:
             if self._packing == "parquet":
-                write_parquet(self._lines, file)
+                write_parquet(self._lines, file, name=str(self.output))
             else:
                 with (
                     self._appended.open("rb") as appended,
