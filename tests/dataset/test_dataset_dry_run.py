@@ -131,6 +131,9 @@ def test_pipeline_before_its_pairs_are_made_says_at_most(
     made = asked([*argv, "--count", "2", "--kinds", "input"], capsys)
     assert (made["request_count_min"], made["request_count_max"]) == (0, 12)
     assert made["prompt_chars"] is None
+    write_lines(tmp_path / "f.jsonl", [*lines, b"{", b"[1]"])
+    with_bad = asked([*argv, "--count", "2", "--kinds", "input"], capsys)
+    assert with_bad == made | {"unusable_count": 2}
 
 
 def test_estimate_is_a_few_lines_for_people(

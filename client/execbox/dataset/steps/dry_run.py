@@ -102,8 +102,12 @@ def estimate_pipeline(
             counted.add(part, messages=messages_of, done=done[0])
     else:
         each = min(pairs.generated_count, prompts.pairs_count) * len(prompts.kinds)
-        usable = sum(isinstance(line, Record) for line in read_records(pairs.functions))
-        counted.question_count, counted.answered_count = usable * each, len(done[0])
+        for line in read_records(pairs.functions):
+            if isinstance(line, Record):
+                counted.question_count += each
+            else:
+                counted.unusable_count += 1
+        counted.answered_count = len(done[0])
     is_exact = pairs.generated_count is None and not pairs.may_be_dropped
     left_count = max(counted.question_count - counted.answered_count, 0)
     answered_count = sum(map(len, done))
