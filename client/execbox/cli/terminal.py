@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TextIO, TypeAlias
+
+from execbox.visible_text import visible
 
 __all__ = ["Style", "Terminal", "open_terminal", "visible"]
 
 Style: TypeAlias = Literal["good", "bad", "dim", "bold"]
 
 _SGR_CODES: dict[Style, str] = {"good": "32", "bad": "31", "dim": "2", "bold": "1"}
-# Control characters but newline and tab, surrogates, line separators, and what reorders text.
-_UNSAFE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
-
-
-def visible(text: str) -> str:
-    """``text`` with everything a terminal would obey, instead of show, as an escape.
-
-    What unread code printed is shown to people: it must not be able to move the cursor, retitle
-    the window or hide part of itself.
-    """
-    return _UNSAFE.sub(lambda match: _escape(ord(match.group())), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +75,3 @@ def open_terminal(out: TextIO, err: TextIO, *, no_color: bool, is_dumb: bool = F
         no_color=no_color,
         is_dumb=is_dumb,
     )
-
-
-def _escape(codepoint: int) -> str:
-    return f"\\x{codepoint:02x}" if codepoint < 0x100 else f"\\u{codepoint:04x}"
