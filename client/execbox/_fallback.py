@@ -24,8 +24,9 @@ _KEY_CHARS_MAX = 4096
 class Fallback:
     """What a file says of one service or model, for where neither argument nor environment does.
 
-    ``is_found`` says that nobody named ``file``: it was found by looking for it, so whoever wrote
-    the directory chose ``url``, and a key that lies outside of that directory is not sent there.
+    ``is_found`` says that the user did not name ``file``: it was found by looking for it, so the
+    author of the directory chose ``url``, and a key that lies outside of that directory is not
+    sent there.
     """
 
     url: str | None = None

@@ -87,7 +87,7 @@ def _found() -> Path | None:
 
 
 def _refuse_others_file(path: Path) -> None:
-    """A file that somebody left in a directory all may write to would say where code is sent."""
+    """Another user's file, left where every user may write, would say where code is sent."""
     owner = path.stat().st_uid
     if hasattr(os, "getuid") and owner not in (0, os.getuid()):
         raise CommandError(

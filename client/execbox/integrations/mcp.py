@@ -168,7 +168,7 @@ def _add_sessions(server: MCPServer, sessions: _Sessions) -> None:
 
 
 class _Sessions:
-    """Those that were begun through the server, by the ids of the service, which nobody guesses."""
+    """Those begun through the server, by the service's ids, which a stranger cannot guess."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client

@@ -32,7 +32,7 @@ class ExecutionUnknown(BaseException):
     """Code was not run to its end because of a failure that is not the code's.
 
     No ``Exception``: a ``CodeAgent`` takes every ``Exception`` of its executor for what the code
-    did, and shows it to the model as that. So this one ends ``agent.run``, and whoever called it
+    did, and shows it to the model as that. So this one ends ``agent.run``, and its caller
     decides: drop the rollout, or run the agent again. ``__cause__`` is the ``ExecboxError``.
     """
 

@@ -137,8 +137,8 @@ class AppendLog:
 
 
 def write_whole(fd: int, data: bytes, *, at_bytes: int) -> None:
-    """Write at the end of a file, which is ``at_bytes``: all of it, or nothing, so that whoever
-    reads the file meanwhile finds complete lines."""
+    """Write ``data`` at the end of a file, which is ``at_bytes``: all of it, or nothing, so that
+    another process that reads the file meanwhile finds complete lines."""
     written = 0
     try:
         while written < len(data):
@@ -150,8 +150,8 @@ def write_whole(fd: int, data: bytes, *, at_bytes: int) -> None:
 
 
 def new_beside(path: Path) -> Path:
-    """Where ``replacing`` writes: a name that nobody else gives a file, since what is there is
-    taken for what a killed run left, and removed."""
+    """Where ``replacing`` writes: a name that only execbox gives a file, since a file of this
+    name is taken for what a killed run left, and removed."""
     return path.with_name(f".{path.name}.execbox-new")
 
 
