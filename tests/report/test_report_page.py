@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from execbox.report import page_of, read_report
-from execbox.report.charts import CHARTS, Bars, Stacks, chart_of
+from execbox.report.charts import CHARTS, Bars, Intervals, Stacks, chart_of
 from execbox.report.page import MARK
 from execbox.report.reading import Report
 from execbox.report.svg import svg_of
@@ -223,6 +223,34 @@ def test_bars_of_many_words_show_the_commonest_and_how_many_more(tmp_path: Path)
     assert [row.label for row in chart.rows][:2] == ["r24", "r23"]
     assert chart.rows[-1].label == "8 more"
     assert sum(row.value for row in chart.rows) == sum(range(1, 25))
+
+
+def test_scores_of_files_of_one_name_are_all_shown_by_their_full_names(tmp_path: Path) -> None:
+    """A folder for each model is usual: neither takes the other's place."""
+    paths = [tmp_path / folder / "verified-1.jsonl" for folder in "ab"]
+    for path, verdict in zip(paths, ("correct", "incorrect"), strict=True):
+        path.parent.mkdir()
+        write_lines(path, [answered(0, "4", verdict=verdict)])
+    report = read_report(paths, ks=(1,))
+    text = Seen(page_of(report)).text
+    chart = chart_of(report, "passes")
+    assert isinstance(chart, Intervals)
+    assert [row.label for row in chart.rows] == [f"pass@1, {path}" for path in paths]
+    for path, share in zip(paths, ("100.0 %", "0.0 %"), strict=True):
+        assert re.search(rf"pass@1, {re.escape(str(path))}\s+{share}", text)
+
+
+@pytest.mark.parametrize("elapsed_s", [0.0, 5e-324])
+def test_page_of_a_run_that_took_no_time_has_no_rate(tmp_path: Path, elapsed_s: float) -> None:
+    """What the division comes to is no number."""
+    (summary,) = (line for line in _hostile_lines("x") if "step" in line)
+    path = write_lines(
+        tmp_path / "s.jsonl", [summary | {"elapsed_s": elapsed_s, "counts": {"x": 2**62}}]
+    )
+    report = read_report([path])
+    assert (len(report.summaries), report.problems) == (1, [])
+    assert f"{2**62:,}" in page_of(report)
+    assert "inf" not in Seen(page_of(report)).text
 
 
 def test_numbers_as_json_are_those_of_the_page(run_files: list[Path]) -> None:

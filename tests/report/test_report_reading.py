@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -17,6 +18,7 @@ from execbox.dataset.files.parquet import write_parquet
 from execbox.dataset.scoring.score import score_verified
 from execbox.report.kinds import Kind
 from execbox.report.numbers import numbers_of
+from execbox.report.page import page_of
 from execbox.report.reading import PROBLEMS_KEPT, Report, read_report
 from tests.dataset.files import answered, function, write_lines
 from tests.report.conftest import DATA
@@ -234,21 +236,10 @@ def test_report_of_what_score_printed_has_that_score(tmp_path: Path, run_files: 
 
 def test_report_of_conversations_and_summaries_counts_them(tmp_path: Path) -> None:
     """What ``interpret`` writes, and what a step and a pipeline print with ``--json``."""
-    summary = {
-        "step": "verify",
-        "counts": {"correct": 3},
-        "failures": {"not_json": 1},
-        "tallies": {},
-        "retryable_count": 0,
-        "resumed_count": 0,
-        "elapsed_s": 2.0,
-        "line_count": 4,
-        "output": "verified.jsonl",
-    }
     blocks = [{"code": "1", "status": "ok"}, {"code": "2", "status": "timeout"}]
     conversation = {"ended": "answered", "transcript": [], "verdict": "correct", "blocks": blocks}
-    chain = {"output": "t", "rounds": [], "stages": [{"summary": summary, "output": "p"}]}
-    report = _read(tmp_path, summary, chain, conversation)
+    chain = {"output": "t", "rounds": [], "stages": [{"summary": _SUMMARY, "output": "p"}]}
+    report = _read(tmp_path, _SUMMARY, chain, conversation)
     assert [one.result_count for one in report.summaries] == [3, 3]
     assert report.conversations.ended.by_size() == {"answered": 1}
     assert report.conversations.blocks.by_size() == {"ok": 1, "timeout": 1}
@@ -256,6 +247,34 @@ def test_report_of_conversations_and_summaries_counts_them(tmp_path: Path) -> No
 
 # What cannot be used
 
+_VAST = 10**400
+_SUMMARY: dict[str, Any] = {
+    "step": "verify",
+    "counts": {"correct": 3},
+    "failures": {"not_json": 1},
+    "tallies": {},
+    "retryable_count": 0,
+    "resumed_count": 0,
+    "elapsed_s": 2.0,
+    "line_count": 4,
+    "output": "verified.jsonl",
+}
+_PASS: dict[str, Any] = {
+    "k": 1,
+    "value": 0.5,
+    "interval": {"low": 0.1, "high": 0.9, "method": "wilson"},
+    "reference_value": 0.5,
+}
+_SCORE: dict[str, Any] = {
+    "problem_count": 2,
+    "generation_count": 2,
+    "disqualified_count": 0,
+    "passes": [_PASS],
+    "skipped_ks": [],
+    "outcomes": {},
+}
+_CELL: dict[str, Any] = {"cell": 1, "status": "ok", "session_lost": False}
+_RUN: dict[str, Any] = {"line": 1, "status": "ok", "exit_code": 0}
 _UNUSED: list[tuple[object, str, str]] = [
     (b"{", "not_json", "JSON"),
     (b"[1]", "not_an_object", "object is needed"),
@@ -273,6 +292,17 @@ _UNUSED: list[tuple[object, str, str]] = [
     ({"mode": "input", "outcomes": 3}, "invalid_field", "outcomes"),
     ({"stages": [{}], "rounds": []}, "invalid_field", ""),
     ({"error": {"code": 3}}, "invalid_field", "error.code"),
+    ({"stages": [{"summary": _SUMMARY}, {}], "rounds": []}, "invalid_field", ""),
+    (_SUMMARY | {"line_count": _VAST}, "invalid_field", "too large to be counted"),
+    (_SUMMARY | {"counts": {"correct": _VAST}}, "invalid_field", "too large to be counted"),
+    (_SUMMARY | {"elapsed_s": math.inf}, "invalid_field", "too large to be counted"),
+    (_SUMMARY | {"elapsed_s": math.nan}, "invalid_field", "not a finite number"),
+    (_SCORE | {"problem_count": _VAST}, "invalid_field", "too large to be counted"),
+    (_SCORE | {"passes": [_PASS | {"value": math.nan}]}, "invalid_field", "not a finite number"),
+    (_CELL | {"usage": _USAGE | {"peak_memory_bytes": _VAST}}, "invalid_field", "too large"),
+    (_RUN | {"usage": _USAGE | {"peak_memory_bytes": _VAST}}, "invalid_field", "too large"),
+    (function(meta={"execbox": {"attempts": _VAST}}), "invalid_field", "too large to be counted"),
+    (function(meta={"execbox": {"rejected": {"x": _VAST}}}), "invalid_field", "too large"),
 ]
 
 
@@ -288,6 +318,21 @@ def test_report_names_a_line_that_it_cannot_use_and_goes_on(
     assert report.problem_reasons.by_size() == {reason: 1}
     assert (report.verified.count, report.record_count) == (2, 2)
     assert report.pairs.function_count == report.training.record_chars.count == 0
+    assert len(report.scores) == 1
+    assert report.summaries == []
+    assert report.executions.statuses == {}
+    page_of(report)
+
+
+def test_report_of_more_scores_and_summaries_than_it_keeps_says_how_many(tmp_path: Path) -> None:
+    """On the page and for programs."""
+    report = _read(tmp_path, *[_SCORE] * 103, *[_SUMMARY] * 204)
+    numbers = json.loads(json.dumps(numbers_of(report), allow_nan=False))
+    assert (len(numbers["scores"]), numbers["scores_left"]) == (100, 3)
+    assert (len(numbers["summaries"]), numbers["summaries_left"]) == (200, 4)
+    page = page_of(report)
+    assert "And 3 more scores, which are not shown." in page
+    assert "And 4 more runs, which are not shown." in page
 
 
 def test_report_of_a_thousand_bad_lines_names_some_and_counts_all(tmp_path: Path) -> None:

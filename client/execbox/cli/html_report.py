@@ -88,7 +88,7 @@ def report(args: argparse.Namespace, terminal: Terminal) -> int:
     _write(args.output, page_of(found))
     _show_problems(found, terminal)
     if args.json:
-        terminal.line(json.dumps(numbers_of(found)))
+        terminal.line(json.dumps(numbers_of(found), allow_nan=False))
     elif not args.quiet:
         name = "standard output" if args.output == STANDARD_STREAM else str(args.output)
         terminal.labelled("report: ", f"{found.record_count:,} records in {name}", style="good")

@@ -13,6 +13,7 @@ from execbox.dataset.scoring.score import Interval as Interval95
 from execbox.dataset.scoring.score import wilson_interval
 from execbox.report.counts import Spread
 from execbox.report.reading import Report
+from execbox.report.scores import labels_of
 
 __all__ = [
     "CHARTS",
@@ -218,13 +219,13 @@ def _without_empty(chart: Stacks) -> Stacks:
 def _passes(report: Report) -> Chart | None:
     rows = [
         Interval(
-            label=f"pass@{each.k}, {one.short_name}",
+            label=f"pass@{each.k}, {label}",
             value=each.value,
             low=each.interval.low,
             high=each.interval.high,
             text=percents(each.value, each.interval),
         )
-        for one in report.scores
+        for label, one in zip(labels_of(report.scores), report.scores, strict=True)
         for each in one.score.passes
     ]
     return Intervals(title="pass@k with 95 % intervals", rows=rows) if rows else None

@@ -7,13 +7,31 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["OTHER_WORDS", "Bin", "Spread", "WordCounts"]
+from execbox.dataset.files.json_lines import BadRecord
+
+__all__ = ["OTHER_WORDS", "Bin", "Spread", "WordCounts", "refuse_vast"]
 
 OTHER_WORDS = "(other words)"
 """Under which words are counted that come when there are many different ones already."""
 _WORDS_MAX = 500
 _WORD_CHARS_MAX = 100
 _STEPS_PER_DOUBLING = 8
+_QUANTITY_MAX = 2**63
+"""More than anything that a report counts; sums of many of these are finite numbers still."""
+
+
+def refuse_vast(value: object) -> None:
+    """Raise ``BadRecord`` where JSON has a number that is not finite, or is beyond all counting."""
+    if isinstance(value, dict):
+        for each in value.values():
+            refuse_vast(each)
+    elif isinstance(value, list):
+        for each in value:
+            refuse_vast(each)
+    elif isinstance(value, float) and math.isnan(value):
+        raise BadRecord("a number in it is not a finite number", reason="invalid_field")
+    elif isinstance(value, int | float) and abs(value) > _QUANTITY_MAX:
+        raise BadRecord("a number in it is too large to be counted", reason="invalid_field")
 
 
 class WordCounts:
@@ -72,7 +90,7 @@ class Spread:
 
     def add(self, quantity: float) -> None:
         """Count one; what is no quantity, such as a negative number or NaN, is not counted."""
-        if not 0 <= quantity < math.inf:
+        if not 0 <= quantity <= _QUANTITY_MAX:
             return
         self.count += 1
         self.total += quantity

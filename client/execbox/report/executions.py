@@ -6,9 +6,10 @@ Reads answers of the four operations, as ``/v1/batch`` and ``--json`` write them
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from execbox import wire
-from execbox.report.counts import Spread, WordCounts
+from execbox.report.counts import Spread, WordCounts, refuse_vast
 
 __all__ = ["ExecutionCounts"]
 
@@ -17,7 +18,11 @@ _MS = 2.0**-10
 
 
 class ExecutionCounts:
-    """Executions of functions and runs of programs."""
+    """Executions of functions and runs of programs.
+
+    What adds an answer raises ``BadRecord`` for numbers beyond all counting, and counts nothing
+    of that answer then.
+    """
 
     def __init__(self) -> None:
         self.statuses: defaultdict[str, WordCounts] = defaultdict(WordCounts)
@@ -40,6 +45,8 @@ class ExecutionCounts:
 
     def add_execute(self, response: wire.ExecuteResponse) -> None:
         """An answer of ``/v1/execute``."""
+        refuse_vast([response.queue_time_s])
+        _refuse_vast_usage(execution.usage for execution in response.executions)
         self.queue_time_s.add(response.queue_time_s)
         for execution in response.executions:
             self._add_execution(execution, operation="execute")
@@ -50,6 +57,8 @@ class ExecutionCounts:
 
     def add_verify(self, response: wire.VerifyResponse) -> None:
         """An answer of ``/v1/verify``: what it ran, and the items it has no verdict for."""
+        executions = (item.execution for item in response.items)
+        _refuse_vast_usage(each.usage for each in executions if each is not None)
         for item in response.items:
             if item.execution is not None:
                 self._add_execution(item.execution, operation="verify")
@@ -58,12 +67,15 @@ class ExecutionCounts:
 
     def add_run(self, response: wire.RunResponse) -> None:
         """An answer of ``/v1/run``."""
+        refuse_vast([response.queue_time_s])
+        _refuse_vast_usage(run.usage for run in response.runs)
         self.queue_time_s.add(response.queue_time_s)
         for run in response.runs:
             self.add_program_run(run)
 
     def add_program_run(self, run: wire.ProgramRun) -> None:
         """One run of a program."""
+        _refuse_vast_usage([run.usage])
         self.statuses["run"].add(run.status)
         self._add_usage(run.usage)
         if run.verdict is not None:
@@ -71,6 +83,7 @@ class ExecutionCounts:
 
     def add_cell(self, cell: wire.CellResponse) -> None:
         """One cell of a session."""
+        _refuse_vast_usage([cell.usage])
         self.statuses["session"].add(cell.status)
         self._add_usage(cell.usage)
 
@@ -94,3 +107,9 @@ class ExecutionCounts:
             self.cpu_time_s.add(usage.cpu_time_s)
             self.wall_time_s.add(usage.wall_time_s)
             self.peak_memory_bytes.add(usage.peak_memory_bytes)
+
+
+def _refuse_vast_usage(usages: Iterable[wire.Usage | None]) -> None:
+    for usage in usages:
+        if usage is not None:
+            refuse_vast([usage.cpu_time_s, usage.wall_time_s, usage.peak_memory_bytes])

@@ -1,4 +1,4 @@
-"""What a line of a run's files is, seen by what it holds; counting it is in ``counting``."""
+"""What a line of a run's files is, seen by what it holds; what it counts for is in ``reading``."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ __all__ = ["numbers_of"]
 
 
 def numbers_of(report: Report) -> Value:
-    """What the page says, as one JSON object; counts by word, the commonest first."""
+    """The main numbers of the page, as one JSON object; counts by word, the commonest first."""
     pairs, executions = report.pairs, report.executions
     return {
         "files": [
@@ -48,6 +48,7 @@ def numbers_of(report: Report) -> Value:
             for turn in report.turns
         ],
         "scores": [asdict(one) for one in report.scores],
+        "scores_left": report.scores_left,
         "training": {"outcomes": _by_kind(report.training.outcomes)},
         "conversations": report.conversations.ended.by_size(),
         "executions": {
@@ -63,6 +64,7 @@ def numbers_of(report: Report) -> Value:
         "failures": _by_kind(report.failures),
         "retryable_count": report.retryable_count,
         "summaries": [asdict(one) for one in report.summaries],
+        "summaries_left": report.summaries_left,
     }
 
 

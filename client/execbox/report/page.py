@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from itertools import islice
 from typing import TypeAlias
 
 from execbox._version import client_version
@@ -27,6 +29,7 @@ from execbox.report.charts import (
 )
 from execbox.report.counts import Spread, WordCounts
 from execbox.report.reading import PROBLEMS_KEPT, Report
+from execbox.report.scores import labels_of
 from execbox.report.svg import COLUMN_TONES, svg_of
 
 __all__ = ["MARK", "page_of"]
@@ -53,6 +56,8 @@ _NOTES: Mapping[ChartName, str] = {
     "memory": "The interpreter and its loaded packages included.",
     "passes": "By the unbiased estimator of Chen et al. 2021, over first answers.",
 }
+
+_SCORES_AT_TOP = 2
 
 Cell: TypeAlias = str | int | float
 """Text, or a number, which stands at the right."""
@@ -88,6 +93,9 @@ def _main(report: Report) -> Iterator[str]:
         yield _problems(report)
     if not report.record_count:
         yield '<p class="warn">There is nothing in these files that a report counts.</p>\n'
+    for name, count in {"scores": report.scores_left, "runs": report.summaries_left}.items():
+        if count:
+            yield f'<p class="warn">And {count:,} more {name}, which are not shown.</p>\n'
     if report.verified.count and not report.turns:
         yield f'<p class="warn">{as_html(_NO_TURNS)}</p>\n'
     yield '<div class="cards">\n'
@@ -101,36 +109,46 @@ def _main(report: Report) -> Iterator[str]:
 
 
 def _numbers(report: Report) -> str:
-    pairs, turns = report.pairs, report.turns
-    numbers: dict[str, str] = {}
-    if pairs.function_count or pairs.without_pairs.total():
-        numbers["functions with pairs"] = f"{pairs.function_count:,}"
-        numbers["functions without"] = f"{pairs.without_pairs.total():,}"
-        numbers["pairs"] = f"{pairs.pair_count:,}"
-        numbers["pairs with a certificate"] = f"{pairs.certified_count:,}"
-    if pairs.draw_count:
-        numbers["draws rejected"] = f"{pairs.rejected.total():,} of {pairs.draw_count:,}"
-    if report.verified.count:
-        numbers["verified answers"] = f"{report.verified.count:,}"
-    if turns:
-        numbers["right after turn 1"] = _share(turns[0].right_count, turns[0].question_count)
-    if len(turns) > 1:
-        last = turns[-1]
-        numbers[f"right after turn {last.number}"] = _share(last.right_count, last.question_count)
-    for one in report.scores[:2]:
-        for each in one.score.passes[:1]:
-            numbers[f"pass@{each.k}, {one.short_name}"] = f"{100 * each.value:.1f} %"
-    executions = sum(counts.total() for counts in report.executions.statuses.values())
-    if executions:
-        numbers["executions"] = f"{executions:,}"
-    failed = sum(counts.total() for counts in report.failures.values())
-    if failed:
-        numbers["records without a result"] = f"{failed:,}"
+    numbers = [*_pair_numbers(report), *_answer_numbers(report), *_run_numbers(report)]
     inner = "".join(
-        f"<div><dt>{as_html(name)}</dt><dd>{as_html(text)}</dd></div>\n"
-        for name, text in numbers.items()
+        f"<div><dt>{as_html(name)}</dt><dd>{as_html(text)}</dd></div>\n" for name, text in numbers
     )
     return f'<dl class="numbers">\n{inner}</dl>\n' if inner else ""
+
+
+def _pair_numbers(report: Report) -> Iterator[tuple[str, str]]:
+    pairs = report.pairs
+    if pairs.function_count or pairs.without_pairs.total():
+        yield "functions with pairs", f"{pairs.function_count:,}"
+        yield "functions without", f"{pairs.without_pairs.total():,}"
+        yield "pairs", f"{pairs.pair_count:,}"
+        yield "pairs with a certificate", f"{pairs.certified_count:,}"
+    if pairs.draw_count:
+        yield "draws rejected", f"{pairs.rejected.total():,} of {pairs.draw_count:,}"
+
+
+def _answer_numbers(report: Report) -> Iterator[tuple[str, str]]:
+    turns = report.turns
+    if report.verified.count:
+        yield "verified answers", f"{report.verified.count:,}"
+    if turns:
+        yield "right after turn 1", _share(turns[0].right_count, turns[0].question_count)
+    if len(turns) > 1:
+        last = turns[-1]
+        yield f"right after turn {last.number}", _share(last.right_count, last.question_count)
+    labelled = zip(labels_of(report.scores), report.scores, strict=True)
+    for label, one in islice(labelled, _SCORES_AT_TOP):
+        for each in one.score.passes[:1]:
+            yield f"pass@{each.k}, {label}", f"{100 * each.value:.1f} %"
+
+
+def _run_numbers(report: Report) -> Iterator[tuple[str, str]]:
+    executions = sum(counts.total() for counts in report.executions.statuses.values())
+    if executions:
+        yield "executions", f"{executions:,}"
+    failed = sum(counts.total() for counts in report.failures.values())
+    if failed:
+        yield "records without a result", f"{failed:,}"
 
 
 def _problems(report: Report) -> str:
@@ -274,7 +292,7 @@ def _summaries(report: Report) -> str:
             one.result_count,
             one.failure_count,
             float(one.elapsed_s),
-            _fresh_count(one) / one.elapsed_s if one.elapsed_s > 0 else "",
+            _rate(one),
         )
         for one in report.summaries
     ]
@@ -282,9 +300,11 @@ def _summaries(report: Report) -> str:
     return _section("Runs", head, rows, wide=True)
 
 
-def _fresh_count(summary: Summary) -> int:
-    """Records that this run did, and none before it."""
-    return max(0, summary.result_count + summary.failure_count - summary.resumed_count)
+def _rate(summary: Summary) -> Cell:
+    """Records a second that this run did, and none before it; empty where it took no time."""
+    fresh_count = max(0, summary.result_count + summary.failure_count - summary.resumed_count)
+    rate = fresh_count / summary.elapsed_s if summary.elapsed_s > 0 else math.inf
+    return rate if math.isfinite(rate) else ""
 
 
 def _files(report: Report) -> str:
@@ -350,7 +370,9 @@ def _class(cell: Cell) -> str:
 
 
 def _number(number: float) -> str:
-    if isinstance(number, int) or number >= 1000:
+    if isinstance(number, int):
+        return f"{number:,}"  # Also one that no float can hold.
+    if number >= 1000:
         return f"{number:,.0f}"
     return f"{number:.3g}"
 

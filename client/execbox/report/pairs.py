@@ -13,7 +13,7 @@ from execbox import wire
 from execbox.dataset.files.json_lines import BadRecord, Value, list_field
 from execbox.dataset.files.record_certificates import certificates_of, own_meta_of
 from execbox.dataset.steps.certified_record import tally_of
-from execbox.report.counts import Spread, WordCounts
+from execbox.report.counts import Spread, WordCounts, refuse_vast
 
 __all__ = ["PairCounts"]
 
@@ -61,7 +61,8 @@ class PairCounts:
         self.without_pairs.add(reason)
 
     def add_response(self, response: wire.GenerateResponse) -> None:
-        """An answer of ``/v1/generate``."""
+        """An answer of ``/v1/generate``. Raises ``BadRecord``, and counts nothing then."""
+        refuse_vast([response.queue_time_s, response.attempts, response.rejected])
         self.function_count += bool(response.pairs)
         if not response.pairs:
             self.without_pairs.add(response.stopped)
@@ -92,6 +93,7 @@ class PairCounts:
     def _add_account(self, own: Value) -> None:
         """What ``generate`` or ``certify`` noted of draws or pairs. Raises ``BadRecord``."""
         rejected = _counts_in(own, "rejected")
+        refuse_vast([rejected, own.get("pairs"), own.get("attempts")])
         if _is_of_certify(own):
             self.sorted.add_all(tally_of(own))
         attempts = own.get("attempts")

@@ -21,7 +21,7 @@ from execbox.dataset.files.records import BadLine, Record, records_of
 from execbox.dataset.files.sources import STANDARD_STREAM, Source, open_source
 from execbox.dataset.steps.progress import Listener, Progress, Summary, unheard
 from execbox.report.answers import ConversationCounts, TrainingCounts, VerifiedCounts
-from execbox.report.counts import WordCounts
+from execbox.report.counts import WordCounts, refuse_vast
 from execbox.report.executions import ExecutionCounts
 from execbox.report.kinds import Kind, kind_of
 from execbox.report.pairs import PairCounts
@@ -66,7 +66,11 @@ class Report:
     conversations: ConversationCounts = field(default_factory=ConversationCounts)
     executions: ExecutionCounts = field(default_factory=ExecutionCounts)
     scores: list[NamedScore] = field(default_factory=list)
+    scores_left: int = 0
+    """Scores beyond those that are kept."""
     summaries: list[Summary] = field(default_factory=list)
+    summaries_left: int = 0
+    """Summaries beyond those that are kept."""
     failures: defaultdict[str, WordCounts] = field(default_factory=lambda: defaultdict(WordCounts))
     """Records without a result by reason, by the file that lists them."""
     retryable_count: int = 0
@@ -193,16 +197,13 @@ class _FileReading:
             self._scores.add_first_answer(record.id, right=right)
 
     def _take_summary(self, value: object) -> None:
-        try:
-            summary = _SUMMARY.validate_python(value)
-        except ValidationError as error:
-            raise _no_message(error) from error
-        if len(self._report.summaries) < _SUMMARIES_KEPT:
-            self._report.summaries.append(summary)
+        self._keep_summaries([_summary(value)])
 
     def _take_chain(self, record: Record) -> None:
-        for stage in list_field(record.value, "stages"):
-            self._take_summary(stage.get("summary") if isinstance(stage, dict) else None)
+        # All of them before the first is kept: a line that cannot be used counts for nothing.
+        stages = list_field(record.value, "stages")
+        summaries = [stage.get("summary") if isinstance(stage, dict) else None for stage in stages]
+        self._keep_summaries([_summary(each) for each in summaries])
 
     def _take_generated(self, record: Record) -> None:
         response = _message(wire.GenerateResponse, record.value)
@@ -218,6 +219,13 @@ class _FileReading:
     def _keep(self, score: NamedScore) -> None:
         if len(self._report.scores) < _SCORES_KEPT:
             self._report.scores.append(score)
+        else:
+            self._report.scores_left += 1
+
+    def _keep_summaries(self, summaries: Sequence[Summary]) -> None:
+        kept = summaries[: max(0, _SUMMARIES_KEPT - len(self._report.summaries))]
+        self._report.summaries.extend(kept)
+        self._report.summaries_left += len(summaries) - len(kept)
 
     def _unused(self, message: str, *, reason: str) -> None:
         self._facts.unused_count += 1
@@ -252,6 +260,14 @@ def _refuse_unknown(record: Record) -> None:
     raise BadRecord(
         f"is nothing that a report counts; its members are: {names:.200}", reason="unknown_record"
     )
+
+
+def _summary(value: object) -> Summary:
+    refuse_vast(value)
+    try:
+        return _SUMMARY.validate_python(value)
+    except ValidationError as error:
+        raise _no_message(error) from error
 
 
 def _message(model: type[_Message], value: Value) -> _Message:

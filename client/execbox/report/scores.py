@@ -18,8 +18,9 @@ from execbox.dataset.files.json_lines import BadRecord, Value, list_field, text_
 from execbox.dataset.files.records import digest_of
 from execbox.dataset.scoring.leetcode_o import Accuracy, LeetCodeScore, score_of_verdicts
 from execbox.dataset.scoring.score import Score, Tally, score_of
+from execbox.report.counts import refuse_vast
 
-__all__ = ["FileScores", "NamedScore", "read_leetcode_score", "read_score"]
+__all__ = ["FileScores", "NamedScore", "labels_of", "read_leetcode_score", "read_score"]
 
 _SCORE = TypeAdapter(Score)
 _LEETCODE_SCORE = TypeAdapter(LeetCodeScore)
@@ -34,10 +35,14 @@ class NamedScore:
     score: Score
     accuracies: Mapping[str, Accuracy]
 
-    @property
-    def short_name(self) -> str:
-        """The name without the folder."""
-        return self.name.rpartition("/")[2]
+
+def labels_of(scores: Sequence[NamedScore]) -> list[str]:
+    """What each is called among the others: without its folder, unless another is called so."""
+    short = [one.name.rpartition("/")[2] for one in scores]
+    counts = Counter(short)
+    return [
+        label if counts[label] == 1 else one.name for label, one in zip(short, scores, strict=True)
+    ]
 
 
 class FileScores:
@@ -89,6 +94,7 @@ class FileScores:
 
 def read_score(value: Value, *, name: str) -> NamedScore:
     """What ``execbox score --json`` printed. Raises ``BadRecord``."""
+    refuse_vast(value)
     try:
         return _named(name, _SCORE.validate_python(value))
     except ValidationError as error:
@@ -97,6 +103,7 @@ def read_score(value: Value, *, name: str) -> NamedScore:
 
 def read_leetcode_score(value: Value, *, name: str) -> NamedScore:
     """What ``execbox score leetcode-o --json`` printed. Raises ``BadRecord``."""
+    refuse_vast(value)
     try:
         return _named_leetcode(name, _LEETCODE_SCORE.validate_python(value))
     except ValidationError as error:
