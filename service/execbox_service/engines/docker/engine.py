@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.utils import convert_filters
 
 from execbox_service.engines.base import (
     EngineFacts,
@@ -305,21 +306,31 @@ class DockerEngine:
         """Whether the daemon reported an OOM kill in this container: it remembers recent events."""
         await asyncio.sleep(_OOM_EVENT_DELAY_S)
         try:
-            # The SDK itself would wait for events without end.
             async with asyncio.timeout(_LOOK_S):
                 return await self._call(self._oom_event, name)
         except (EngineUnavailable, TimeoutError):
             return False
 
     def _oom_event(self, name: str) -> bool:
-        """No name is given twice, so what happened in a container needs no beginning."""
-        events = self._client.events(
-            since=0,
-            until=self._daemon_time_s() + 1,
-            filters={"container": name, "event": "oom"},
-            decode=True,
+        """No name is given twice, so what happened in a container needs no beginning.
+
+        Not by the SDK's ``events``, which waits without a limit for a daemon that has fallen
+        silent, and would hold one of our threads for ever.
+        """
+        client = self._client
+        answer = client.get(
+            f"{client.base_url}/v{client.api_version}/events",
+            params={
+                "since": "0",
+                "until": str(self._daemon_time_s() + 1),
+                "filters": str(convert_filters({"container": name, "event": "oom"})),
+            },
+            stream=True,
+            timeout=_LOOK_S,
         )
-        return any(True for _ in events)
+        with answer:
+            answer.raise_for_status()
+            return any(answer.iter_lines())
 
     def _daemon_time_s(self) -> int:
         """What the daemon's clock says, in whole seconds; ours, where it says nothing.
