@@ -27,8 +27,9 @@ from execbox_service.operations.session_room import OwnSessionRoom, SessionRoom
 from execbox_service.operations.sessions import Sessions
 from execbox_service.sandboxes import selftest
 from execbox_service.sandboxes.pool import Pool, PoolLimits
-from execbox_service.scheduling.admission import Admission, KeyQueue
+from execbox_service.scheduling.admission import Admission
 from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.reservations import KeyQueue
 from execbox_service.scheduling.slots import Slots
 from execbox_service.settings import Settings
 

@@ -35,8 +35,8 @@ from execbox_service.main import uvicorn_config
 from execbox_service.metrics import Metrics, MetricSample
 from execbox_service.operations.registry import Operation
 from execbox_service.operations.sessions import Sessions
-from execbox_service.scheduling.admission import KeyQueue
 from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.reservations import KeyQueue
 from execbox_service.settings import Settings, load_settings
 
 IMAGE = "sha256:0000"

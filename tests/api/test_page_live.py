@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from execbox_service.api.page.live_stream import READERS_MAX
-from execbox_service.scheduling.admission import KeyQueue
+from execbox_service.scheduling.reservations import KeyQueue
 
 from .harness import RunningServer, running_server, wait_until
 

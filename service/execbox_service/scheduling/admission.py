@@ -15,16 +15,16 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from types import TracebackType
 
 from execbox.wire import ErrorCode
 from execbox_service.failures import Overloaded
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.fair_share import FairQueue
+from execbox_service.scheduling.reservations import Demand, KeyLanes, KeyQueue, Reservation
 from execbox_service.scheduling.retry_times import RetryTimes
 
-__all__ = ["Admission", "Demand", "KeyQueue", "Reservation"]
+__all__ = ["Admission"]
 
 _ALONE_MAX_S = 1.0
 """How long other executions are kept from beginning for one that is to run alone: while the slots
@@ -32,88 +32,6 @@ become empty and while it has them, together. Then it goes on beside others."""
 _RELIEF_AFTER_MAX_S = 10.0
 """How long no slot is granted, while keys without one wait, before there is one more for those: or
 half of the longest wait, where that is less."""
-
-
-@dataclass(eq=False)
-class Reservation:
-    """A slot that a caller waits for or holds; with ``alone``, all slots for a while."""
-
-    caller: Caller
-    alone: bool = False
-    bounded: bool = False
-    """Whether it waits only so long."""
-    counted: bool = False
-    """Whether it counts against the size of the queue: only where nothing is known of how long its
-    sender listens. For the others the time that they have is what bounds the queue."""
-    begun_s: float = 0.0
-    """When the slot was granted."""
-    queue: deque[Reservation] = field(default_factory=deque)
-    """Where it waits."""
-    timer: asyncio.TimerHandle | None = None
-    """With ``alone``: the end of the time for which other executions are kept from beginning."""
-    is_granted: bool = False
-    granted: asyncio.Future[None] | None = None
-    """What its caller waits on, where it has to wait."""
-
-
-@dataclass(frozen=True)
-class Demand:
-    """Who waits for slots at one moment, as far as those who hold slots need to know."""
-
-    waiting_count: int
-    active_count: int
-    urgent: bool
-    """Whether a job waits that is to run alone, or that has held a slot before."""
-    singles_wait: bool
-    """Whether a request waits that is no part of a batch or of a large one."""
-    lanes: tuple[tuple[str, str], ...]
-    """Key and lane of what waits else: two at most, however many there are."""
-
-
-@dataclass(frozen=True)
-class KeyQueue:
-    """How many jobs of one API key wait for a slot, and how many have one."""
-
-    key: str
-    waiting_count: int
-    running_count: int
-
-
-@dataclass
-class _Key:
-    """One API key's reservations that wait, by lane, and how many it holds."""
-
-    again: deque[Reservation] = field(default_factory=deque)
-    """Of jobs that have held a slot before, and have held a sandbox since: served before lanes."""
-    lanes: dict[str, deque[Reservation]] = field(default_factory=dict)
-    fair_queue: FairQueue = field(default_factory=FairQueue)
-    held_count: int = 0
-
-    @property
-    def waits(self) -> bool:
-        return bool(self.again or self.lanes)
-
-    def queue_of(self, reservation: Reservation, *, again: bool) -> deque[Reservation]:
-        if again:
-            return self.again
-        lane = reservation.caller.lane
-        if lane not in self.lanes:
-            self.fair_queue.arrive(lane)
-        return self.lanes.setdefault(lane, deque())
-
-    def take_next(self, *, now_s: float) -> Reservation:
-        """Take out the reservation that is served next; the key must have one that waits."""
-        if self.again:
-            return self.again.popleft()
-        name = self.fair_queue.next_of(self.lanes, now_s=now_s)
-        reservation = self.lanes[name].popleft()
-        self.tidy()
-        return reservation
-
-    def tidy(self) -> None:
-        """Drop lanes in which nothing waits."""
-        self.lanes = {name: queue for name, queue in self.lanes.items() if queue}
-        self.fair_queue.forget_idle(self.lanes)
 
 
 class Admission:
@@ -128,7 +46,7 @@ class Admission:
         self._before_alone_count = 0
         """How many reservations of one slot are granted before the next that runs alone."""
         self._alone: deque[Reservation] = deque()
-        self._keys: dict[str, _Key] = {}
+        self._keys: dict[str, KeyLanes] = {}
         """The keys that wait for a slot or hold one."""
         self._fair_queue = FairQueue()
         self._waiting_count = 0
@@ -304,7 +222,7 @@ class Admission:
 
     def _queue_of(self, reservation: Reservation, *, again: bool) -> deque[Reservation]:
         principal = reservation.caller.principal
-        key = self._keys.setdefault(principal, _Key())
+        key = self._keys.setdefault(principal, KeyLanes())
         if not key.waits:
             self._fair_queue.arrive(principal)
         return key.queue_of(reservation, again=again)
@@ -338,7 +256,7 @@ class Admission:
         if reservation.alone:
             return
         caller = reservation.caller
-        key = self._keys.setdefault(caller.principal, _Key())
+        key = self._keys.setdefault(caller.principal, KeyLanes())
         key.held_count += 1
         key.fair_queue.begin(caller.lane, now_s=now_s)
         self._fair_queue.begin(caller.principal, now_s=now_s)

@@ -16,7 +16,7 @@ from typing import Self
 from execbox_service.judge import outcome
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Attempt, Ended, Job, NotRun, SandboxDriver
-from execbox_service.scheduling.admission import Reservation
+from execbox_service.scheduling.reservations import Reservation
 
 __all__ = ["ExtraSlots", "Left"]
 

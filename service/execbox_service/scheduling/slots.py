@@ -9,8 +9,8 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from execbox_service.scheduling.admission import Reservation
 from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.reservations import Reservation
 
 __all__ = ["Slots"]
 

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from execbox_service.scheduling.admission import Demand
+from execbox_service.scheduling.reservations import Demand
 
 __all__ = ["Board", "board_keys"]
 

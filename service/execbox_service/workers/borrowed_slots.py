@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from execbox_service.failures import RequestFailed
-from execbox_service.scheduling.admission import Reservation
 from execbox_service.scheduling.caller import BEGUN, SINGLES, Caller
+from execbox_service.scheduling.reservations import Reservation
 from execbox_service.workers.board import Board
 from execbox_service.workers.ledger import Ask
 

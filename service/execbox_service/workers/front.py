@@ -24,7 +24,7 @@ from execbox_service.api.logs import log_serving
 from execbox_service.api.server import address_taken
 from execbox_service.metrics import SlotState
 from execbox_service.runtime import admission_of
-from execbox_service.scheduling.admission import KeyQueue
+from execbox_service.scheduling.reservations import KeyQueue
 from execbox_service.settings import Settings
 from execbox_service.workers.board import Board, board_keys
 from execbox_service.workers.handing_out import HandingOut

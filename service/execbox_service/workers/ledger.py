@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from execbox_service.failures import Overloaded
-from execbox_service.scheduling.admission import Admission, Demand, Reservation
+from execbox_service.scheduling.admission import Admission
 from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.reservations import Demand, Reservation
 
 __all__ = ["Ask", "Ledger", "Lender"]
 

@@ -27,10 +27,10 @@ from execbox_service.api.server import ends_on_signals, quiet_startup_failure, u
 from execbox_service.metrics import MetricSample, samples_in
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
 from execbox_service.runtime import Part, Runtime
-from execbox_service.scheduling.admission import KeyQueue
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.memory import Memory
 from execbox_service.scheduling.offload import leave_collecting_to_us
+from execbox_service.scheduling.reservations import KeyQueue
 from execbox_service.settings import Settings
 from execbox_service.workers.board import Board, board_keys
 from execbox_service.workers.borrowed_slots import BorrowedSlots

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
 from execbox_service.failures import Overloaded
-from execbox_service.scheduling.admission import KeyQueue
 from execbox_service.scheduling.caller import Caller
+from execbox_service.scheduling.reservations import KeyQueue
 from execbox_service.workers.ledger import Ask, Ledger
 from execbox_service.workers.link import Link, Message, open_link
 from execbox_service.workers.session_calls import failure_values

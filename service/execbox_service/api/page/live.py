@@ -26,7 +26,7 @@ from execbox_service.api.page.readings import (
     statuses_between,
 )
 from execbox_service.metrics import MetricSample
-from execbox_service.scheduling.admission import KeyQueue
+from execbox_service.scheduling.reservations import KeyQueue
 
 __all__ = ["INTERVAL_S", "Live", "LiveState", "Watched"]
 

@@ -27,7 +27,7 @@ from execbox_service.api.page.paths import LIVE_PATH
 from execbox_service.api.page.readings import Sample
 from execbox_service.api.request_guard import record_of
 from execbox_service.failures import ServiceFailure
-from execbox_service.scheduling.admission import KeyQueue
+from execbox_service.scheduling.reservations import KeyQueue
 from execbox_service.settings import Settings
 
 __all__ = ["READERS_MAX", "add_live_stream"]
