@@ -10,19 +10,19 @@ import asyncio
 import contextlib
 import os
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self, TypeVar
+from typing import Final, Literal, Self
+
+from harness.loop_thread import LoopThread
 
 __all__ = ["Break", "DaemonProxy"]
 
 _PIECE_BYTES: Final = 64 * 1024
 _ATTACH: Final = re.compile(rb"POST \S+/attach[? ]")
 _JUNK: Final = b"\xff" * 64
-_T = TypeVar("_T")
 Break = Literal["cut", "garbled", "dropped"]
 """In the middle of what a container says next: the connection ends there; some of it is replaced
 by what no frame has; some of it is missing, and the rest comes."""
@@ -57,8 +57,7 @@ class DaemonProxy:
         self._path = path
         self._daemon_path = daemon_path
         self._state = _State()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = LoopThread()
         self._server: asyncio.Server | None = None
 
     @property
@@ -68,7 +67,7 @@ class DaemonProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        self._thread.run(self._listen())
         return self
 
     def __exit__(
@@ -77,14 +76,12 @@ class DaemonProxy:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.run(self._end())
+        self._thread.end()
 
     def cut(self) -> None:
         """Break every connection and refuse new ones, until ``restore``."""
-        self._do(self._cut)
+        self._thread.call(self._cut)
 
     def restore(self) -> None:
         """Let connections through again, at full speed."""
@@ -93,7 +90,7 @@ class DaemonProxy:
             self._state.is_cut = False
             self._state.delay_s, self._state.piece_bytes = 0.0, _PIECE_BYTES
 
-        self._do(restore)
+        self._thread.call(restore)
 
     def slow_down(self, *, delay_s: float, piece_bytes: int = _PIECE_BYTES) -> None:
         """From now on every piece, of so many bytes at most, takes so long in either direction."""
@@ -101,7 +98,7 @@ class DaemonProxy:
         def slow_down() -> None:
             self._state.delay_s, self._state.piece_bytes = delay_s, piece_bytes
 
-        self._do(slow_down)
+        self._thread.call(slow_down)
 
     def break_streams(self, how: Break) -> int:
         """Break every stream of a container there is, each in the middle of the next thing that the
@@ -113,13 +110,7 @@ class DaemonProxy:
                 stream.next_break = how
             return len(streams)
 
-        return self._do(mark)
-
-    def _do(self, work: Callable[[], _T]) -> _T:
-        async def doing() -> _T:
-            return work()
-
-        return asyncio.run_coroutine_threadsafe(doing(), self._loop).result()
+        return self._thread.call(mark)
 
     # In the proxy's own thread
 

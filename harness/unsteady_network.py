@@ -13,10 +13,11 @@ import contextlib
 import random
 import socket
 import struct
-import threading
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, Self
+
+from harness.loop_thread import LoopThread
 
 __all__ = ["UnsteadyNetwork"]
 
@@ -49,8 +50,7 @@ class UnsteadyNetwork:
         self._held = socket.socket()
         self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._held.bind(("127.0.0.1", 0))
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = LoopThread()
         self._server: asyncio.Server | None = None
 
     @property
@@ -69,7 +69,7 @@ class UnsteadyNetwork:
     @port.setter
     def port(self, port: int | None) -> None:
         self._port = port
-        asyncio.run_coroutine_threadsafe(self._listen_or_not(), self._loop).result()
+        self._thread.run(self._listen_or_not())
 
     async def _listen_or_not(self) -> None:
         if self._port is None and self._server is not None:
@@ -90,10 +90,8 @@ class UnsteadyNetwork:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.run(self._end())
+        self._thread.end()
         self._held.close()
 
     async def _end(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
-import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+
+from harness.loop_thread import LoopThread
 
 from execbox import (
     AsyncClient,
@@ -29,12 +29,11 @@ class Blocking:
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._client = AsyncClient(*args, **options)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = LoopThread()
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
+        return self._thread.run(work, timeout_s=60)
 
     def execute(self, *args: Any, **options: Any) -> Any:
         return self.run(self._client.execute(*args, **options))
@@ -58,7 +57,7 @@ class Blocking:
             finally:
                 results.put(None)
 
-        following = asyncio.run_coroutine_threadsafe(follow(), self._loop)
+        following = self._thread.begin(follow())
         while (result := results.get(timeout=60)) is not None:
             yield result
         following.result()
@@ -82,9 +81,7 @@ class Blocking:
 
     def __exit__(self, *_: object) -> None:
         self.run(self._client.aclose())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.end()
 
 
 def made_with(kind: Callable[..., Any]) -> Callable[..., AbstractContextManager[Any]]:
