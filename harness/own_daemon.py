@@ -36,14 +36,10 @@ class OwnDaemon:
     """A daemon that runs inside the ``with`` block and has ``image``. Entering raises
     ``NoOwnDaemon``; afterwards nothing of it is left."""
 
-    def __init__(
-        self, image: str, *, live_restore: bool = False, parent: Path | None = None
-    ) -> None:
-        """``live_restore``: its containers go on while it does not run. ``parent``: where its
-        folder is made; beside the machine's, unless told otherwise."""
+    def __init__(self, image: str, *, live_restore: bool = False) -> None:
+        """``live_restore``: its containers go on while it does not run."""
         self._image = image
         self._config = {"live-restore": True} if live_restore else {}
-        self._parent = parent
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +70,7 @@ class OwnDaemon:
         try:
             with docker_client() as machines:
                 # On the same file system, where its kind of storage is known to work.
-                root = self._parent or Path(machines.info()["DockerRootDir"]).parent
+                root = Path(machines.info()["DockerRootDir"]).parent
                 self._folder = Path(tempfile.mkdtemp(prefix="execbox-daemon-", dir=root))
                 self.start()
                 with docker_client(self.url) as own:
