@@ -26,7 +26,7 @@ FLOORS: Final = (
     {"gate"},
     {"engines"},
     {"answers", "judge"},
-    {"failures", "json_steps", "runner_frames", "settings", "strict_json"},
+    {"durations", "failures", "json_steps", "runner_frames", "settings", "strict_json"},
 )
 """Rooms of the service, top to bottom: folders, and the modules that lie in none. A room imports
 what is below its floor, and nothing beside it or above."""
@@ -43,7 +43,7 @@ PACKAGE_HOMES: Final = {
     "uvicorn": ("api/*.py", "main.py", "workers/worker.py"),
     "pydantic_settings": ("settings.py",),
     "prometheus_client": (
-        *("metrics.py", "api/*.py", "api/page/*.py"),
+        *("metrics.py", "durations.py", "api/*.py", "api/page/*.py"),
         *("workers/front.py", "workers/metric_sums.py"),
     ),
     "httpx": (),

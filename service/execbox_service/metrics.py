@@ -13,7 +13,6 @@ from typing import TypeAlias
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Histogram,
     ProcessCollector,
     generate_latest,
 )
@@ -21,12 +20,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from execbox.wire import Execution, ProgramRun
+from execbox_service.durations import Durations
 from execbox_service.sandboxes.pool import Pool
 from execbox_service.scheduling.job_run import Effort
 from execbox_service.scheduling.slots import Slots
-
-_TIMES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
 
 MetricSample: TypeAlias = tuple[str, Mapping[str, str], float]
 """Name, labels and value, as a line of the text format has them."""
@@ -56,12 +53,11 @@ class Metrics:
         )
         # By status: to find a label's counter takes as long as to count.
         self._count_of = cache(self._executions.labels)
-        self._cpu_s = Histogram(
+        self._cpu_s = Durations(
             "execbox_execution_cpu_seconds",
             "CPU time of an execution",
-            buckets=_TIMES_S,
             registry=self._registry,
-        )
+        ).of()
         self._runs = Counter(
             "execbox_executions_ended",
             "Executions that ended, with variations and those run again",
@@ -77,12 +73,11 @@ class Metrics:
             "Time for which the kernel stopped containers that used more than their CPUs",
             registry=self._registry,
         )
-        self._wall_s = Histogram(
+        self._wall_s = Durations(
             "execbox_execution_seconds",
             "Wall time of an execution, from fork to end",
-            buckets=_TIMES_S,
             registry=self._registry,
-        )
+        ).of()
         self._lost = Counter(
             "execbox_sandboxes_lost",
             "Sandboxes that ended or broke the protocol while a job used them",
@@ -99,24 +94,21 @@ class Metrics:
             ["code"],
             registry=self._registry,
         )
-        self._queue_s = Histogram(
+        self._queue_s = Durations(
             "execbox_queue_seconds",
             "Waiting for a slot before the first execution of a job",
-            buckets=_TIMES_S,
             registry=self._registry,
-        )
-        self._requests_s = Histogram(
+        ).of()
+        self._requests_s = Durations(
             "execbox_request_seconds",
             "Requests by path and HTTP status, from the first byte to the last",
             ["path", "status"],
-            buckets=_TIMES_S,
             registry=self._registry,
         )
-        self._lines_s = Histogram(
+        self._lines_s = Durations(
             "execbox_batch_line_seconds",
             "Lines of batches by operation, from when they are taken up to their answer",
             ["op"],
-            buckets=_TIMES_S,
             registry=self._registry,
         )
         self._limited = Counter(
@@ -156,11 +148,11 @@ class Metrics:
 
     def answered(self, path: str, *, status_code: int, duration_s: float) -> None:
         """Count one HTTP request; ``path`` must be one of ours, or labels would grow for ever."""
-        self._requests_s.labels(path, str(status_code)).observe(duration_s)
+        self._requests_s.of(path, str(status_code)).observe(duration_s)
 
     def line_answered(self, op: str, *, duration_s: float) -> None:
         """Count one line of a batch; ``op`` must be one of ours."""
-        self._lines_s.labels(op).observe(duration_s)
+        self._lines_s.of(op).observe(duration_s)
 
     def failed(self, code: str) -> None:
         """Count one error; ``code`` must be one of ours."""

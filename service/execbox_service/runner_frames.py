@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -266,8 +266,7 @@ class ReportHeader(_Header):
     output_bytes: int = _Count
 
 
-@dataclass(frozen=True)
-class JobReport:
+class JobReport(NamedTuple):
     """A job's frame, taken apart."""
 
     header: ReportHeader
@@ -276,12 +275,7 @@ class JobReport:
 
 def pack(kind: FrameKind, header: object, body: bytes = b"") -> bytes:
     """One frame for a supervisor."""
-    return b"".join(frame_parts(kind, header, body))
-
-
-def frame_parts(kind: FrameKind, header: object, *body: bytes) -> tuple[bytes, ...]:
-    """One frame for a supervisor, the parts of its body apart, so that they are not copied."""
-    return framed(kind, json_text(header), *body)
+    return b"".join(framed(kind, json_text(header), body))
 
 
 def json_text(header: object) -> bytes:
@@ -290,7 +284,8 @@ def json_text(header: object) -> bytes:
 
 
 def framed(kind: FrameKind, header: bytes, *body: bytes) -> tuple[bytes, ...]:
-    """``frame_parts``, with the text of the header."""
+    """One frame for a supervisor, given the text of its header; the parts of its body are left
+    apart, so that they are not copied."""
     total_bytes = _AFTER_LENGTH_BYTES + len(header) + sum(map(len, body))
     return _PREFIX.pack(total_bytes, kind, len(header)) + header, *body
 

@@ -434,7 +434,7 @@ class Settings(BaseSettings):
         host = socket.gethostname() if self.host.strip("[]") in _ANY_ADDRESS else self.host
         return f"{host}:{self.port}" if self.port else f"{host}:0:{os.getpid()}"
 
-    @property
+    @cached_property
     def hosts_answered(self) -> tuple[str, ...]:
         """``allowed_hosts``, or the default that goes with the address it listens on."""
         if self.allowed_hosts:

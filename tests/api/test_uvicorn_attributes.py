@@ -137,6 +137,12 @@ BEFORE: dict[str, tuple[str, Check]] = {
         "is the running event loop",
         lambda seen: seen.protocol.loop is asyncio.get_running_loop(),
     ),
+    "protocol.flow": (
+        "says whether reading is paused, and begins it again",
+        lambda seen: (
+            seen.protocol.flow.read_paused is False and callable(seen.protocol.flow.resume_reading)
+        ),
+    ),
     "protocol.transport": (
         "is the transport given to connection_made",
         lambda seen: seen.protocol.transport.get_extra_info("socket") is not None,

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 import execbox
 from execbox_service.api.batch import BATCH_PATH, add_batch_route
@@ -39,6 +40,20 @@ from execbox_service.scheduling.offload import collect_now_and_then
 from execbox_service.settings import Settings
 
 __all__ = ["create_app", "memory_of"]
+
+
+class _Application(FastAPI):
+    """FastAPI, of which requests for executions meet nothing: its own layers would take as long as
+    all that admission does."""
+
+    edge: Edge | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.edge is None or not self.edge.takes_past_framework(scope):
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await self.edge(scope, receive, send)
 
 
 def create_app(
@@ -74,7 +89,7 @@ def create_app(
             await runtime.stop()
 
     all_memory = memory_of(settings) if memory is None else memory
-    app = FastAPI(
+    app = _Application(
         title="execbox",
         description="Runs functions nobody has read, in throwaway containers, under limits.",
         version=execbox.__version__,
@@ -105,7 +120,7 @@ def create_app(
         add_live_stream(app, live, settings)
     if settings.docs_enabled:
         add_docs_page(app)
-    app.add_middleware(
+    edge = functools.partial(
         Edge,
         settings=settings,
         metrics=runtime.metrics,
@@ -118,6 +133,8 @@ def create_app(
         terms_at=terms_at(settings),
         direct=_direct(app),
     )
+    app.add_middleware(edge)
+    app.edge = edge(app)
     return app
 
 

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from execbox.wire import ErrorCode
 from execbox_service.api.batch_stream import BatchStream, LineAnswers
-from execbox_service.api.bodies import CONNECTION_STATE_KEY, require_media_type
+from execbox_service.api.bodies import connection_of, require_media_type
 from execbox_service.api.error_responses import error_bytes, internal_error
 from execbox_service.api.line_names import names_in
 from execbox_service.api.ndjson import Line
@@ -90,7 +90,7 @@ class _BatchResponse(Response):
                 LineAnswers(lines.answer, failed=lines.failed),
                 settings=self._services.settings,
                 hold=hold,
-                connection=scope.get("state", {}).get(CONNECTION_STATE_KEY),
+                connection=connection_of(scope),
                 media_type=NDJSON,
             )
             await stream.run(receive, send)
@@ -184,7 +184,7 @@ class _Lines:
         self, wanted: _Wanted, asked: _Asked, *, hold: Hold, used: list[Any]
     ) -> bytes:
         operation, runtime = wanted.operation, self._services.runtime
-        read_bytes, caller = hold.size_bytes, replace(self._caller, hold=hold)
+        read_bytes, caller = hold.size_bytes, self._caller.holding(hold)
         deadline_s = time.monotonic() + self._services.settings.receive_timeout_s
         while True:
             try:

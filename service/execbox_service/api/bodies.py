@@ -6,10 +6,9 @@ that its sender has gone. What the bytes mean is decoded elsewhere; headers that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol, TypeVar, cast
 
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
 from execbox.wire import ErrorCode
@@ -24,6 +23,7 @@ __all__ = [
     "Bodies",
     "ClientGone",
     "Connection",
+    "connection_of",
     "require_media_type",
     "until_disconnect",
 ]
@@ -39,6 +39,9 @@ _MEDIA_TYPES: Final = {
     _JSON: "JSON",
     "application/x-ndjson": "lines of JSON",
     "application/octet-stream": "it is",
+}
+_OF_BODIES: Final = {
+    name.encode("ascii"): name for name in ("content-type", "content-encoding", "content-length")
 }
 _T = TypeVar("_T")
 
@@ -61,6 +64,10 @@ class Connection(Protocol):
     def peer_has_left(self) -> bool:
         """Whether the other end is closed, even while nothing is read from it."""
 
+    def when_gone(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Have ``tell`` called once, from the event loop, when the connection of the request that
+        is being answered has closed, be it already. What is returned takes that back."""
+
 
 class ClientGone(Exception):
     """The client closed the connection: an answer would reach no one."""
@@ -78,7 +85,7 @@ class Bodies:
         """The whole body, counted in ``hold`` as it arrives: what is only declared costs nobody
         anything. Raises CallerMistake, Overloaded, ReceiveTimeout, or ClientGone if it breaks off.
         """
-        headers = Headers(scope=scope)
+        headers = _headers_of(scope)
         require_media_type(headers, media_type)
         self._refuse_too_large(int(headers.get("content-length", "0")))
         timeout_s = self._settings.receive_timeout_s
@@ -112,30 +119,31 @@ class Bodies:
             )
 
 
-async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T:
+async def until_disconnect(
+    receive: Receive, work: Coroutine[Any, Any, _T], *, connection: Connection | None = None
+) -> _T:
     """The result of ``work``, or ClientGone once the connection closes; then ``work`` is
     cancelled and has ended, cleaning up included, before this raises.
 
-    Only the watching is a task of its own: a further one costs as much as reading a small request.
+    For requests whose body has been received. ``connection`` says by itself when it closes; where
+    it is not known, a task watches, which costs as much as reading a small request.
     """
     task = cast("asyncio.Task[Any]", asyncio.current_task())
     gone = False
 
-    async def watch() -> None:
+    def left() -> None:
         nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
         gone = True
         task.cancel()
 
-    watcher = asyncio.create_task(watch())
+    forget = _watch(receive, left) if connection is None else connection.when_gone(left)
     try:
         result = await work
     except asyncio.CancelledError:
         if not gone:
             raise
     finally:
-        watcher.cancel()
+        forget()
     if not gone:
         return result
     if task.uncancel():
@@ -144,7 +152,33 @@ async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, _T]) -> _
     raise ClientGone
 
 
-def require_media_type(headers: Headers, expected: str) -> None:
+def _watch(receive: Receive, left: Callable[[], None]) -> Callable[[], object]:
+    """Wait in a task for the client's going; what is returned ends that."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left()
+
+    return asyncio.create_task(watch()).cancel
+
+
+def connection_of(scope: Scope) -> Connection | None:
+    """The connection that the request came on, where the server is ours."""
+    found: Connection | None = scope.get("state", {}).get(CONNECTION_STATE_KEY)
+    return found
+
+
+def _headers_of(scope: Scope) -> dict[str, str]:
+    """Of those that say what the body is, the first of each name."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        if name in _OF_BODIES:
+            found.setdefault(_OF_BODIES[name], value.decode("latin-1"))
+    return found
+
+
+def require_media_type(headers: Mapping[str, str], expected: str) -> None:
     """Raises CallerMistake, 415, for any other Content-Type and for compressed bodies."""
     content_type = headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()

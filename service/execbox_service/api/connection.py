@@ -67,6 +67,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._refusal: RequestFailed | None = None
         self._stopping = False
+        self._tell_gone: Callable[[], None] | None = None
+        """What the request that is being answered wants to be told."""
+        self._lost = False
 
     # -- the connection
 
@@ -90,8 +93,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self.room.claimed(self)
         self._stop_receiving()
         self._stop_sending_timer()
-        self._deaf = True
+        self._deaf = self._lost = True
         super().connection_lost(exc)
+        if self._tell_gone is not None:
+            self._tell_gone()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -214,6 +219,18 @@ class GuardedProtocol(HttpToolsProtocol):
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
         return bool(poll.poll(0))
+
+    def when_gone(self, tell: Callable[[], None]) -> Callable[[], None]:
+        # As the application's own waiting for the client does: of a connection that is not read
+        # from, the end is not seen.
+        self.flow.resume_reading()
+        if self._lost:
+            return self.loop.call_soon(tell).cancel
+        self._tell_gone = tell
+        return self._tell_no_more
+
+    def _tell_no_more(self) -> None:
+        self._tell_gone = None
 
     # -- refusing
 

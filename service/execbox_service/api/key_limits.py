@@ -25,6 +25,7 @@ _EXCEEDED: dict[Limit, ErrorCode] = {
 }
 _HOLD_WEIGHT = 0.1
 _RETRY_AFTER_MAX_S = 60.0
+_UNLIMITED: AbstractContextManager[None] = contextlib.nullcontext()
 
 
 class KeyLimited(Overloaded):
@@ -120,15 +121,18 @@ class KeyLimits:
         self._counts = OwnKeyCounts() if counts is None else counts
         self._hold_mean_s: dict[str, float] = {}
 
-    @contextlib.contextmanager
-    def under_way(self, principal: str) -> Iterator[None]:
+    def under_way(self, principal: str) -> AbstractContextManager[None]:
         """Count one request of the key named ``principal`` for the time of the block.
 
-        Raises KeyLimited where it is one too many; such a request costs the key nothing.
+        Entering it raises KeyLimited where it is one too many; such a request costs the key
+        nothing.
         """
         if self._concurrency_max is None and not self._rate_per_s:
-            yield
-            return
+            return _UNLIMITED
+        return self._counted(principal)
+
+    @contextlib.contextmanager
+    def _counted(self, principal: str) -> Iterator[None]:
         started_s = self._clock()
         with self._counts.exclusive():
             self._refuse_too_many(principal, now_s=started_s)

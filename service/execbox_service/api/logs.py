@@ -103,6 +103,10 @@ class _TextFormatter(logging.Formatter):
 
 
 def _plain(value: object) -> str:
+    if value is None:
+        return "null"
+    if type(value) is int:
+        return str(value)
     text = value if isinstance(value, str) else _json(value)
     needs_quotes = isinstance(value, str) and not value.replace("/", "").replace("_", "").isalnum()
     return _json(text) if needs_quotes or not text.isascii() else text

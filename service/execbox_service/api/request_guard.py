@@ -12,7 +12,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, cast
@@ -41,6 +41,7 @@ _RECORD_STATE_KEY: Final = "execbox_record"
 _CLIENT_GONE_STATUS: Final = 499
 _ID_BYTES: Final = 16
 _LOGGED_PATH_CHARS_MAX: Final = 100
+_NOTHING: Final[AbstractContextManager[None]] = nullcontext()
 
 _WIRE_HEADER: Final = (WIRE_HEADER.lower().encode("ascii"), str(WIRE_VERSION).encode("ascii"))
 
@@ -146,13 +147,8 @@ class Edge:
             # Not before: which paths there are is no business of a caller without a key.
             terms = self._terms_at(scope["path"])
             exchange.failure_form = terms.failure_form if terms else error_response
-            with ExitStack() as stack:
-                if terms is not None and terms.keeps_waiting:
-                    stack.enter_context(kept_waiting(scope))
-                if scope["method"] == "POST" and record.principal is not None:
-                    # Only what asks for work counts: a key over its limits may still ask what
-                    # they are.
-                    stack.enter_context(self._key_limits.under_way(record.principal.name))
+            waits = terms is not None and terms.keeps_waiting
+            with kept_waiting(scope) if waits else _NOTHING, self._counted(scope, record):
                 await self._handled(exchange)
         except ClientGone:
             # Some servers report every caller as gone when they shut down. This reaches those who
@@ -177,13 +173,26 @@ class Edge:
             )
             await exchange.fail(internal_error(record.request_id))
 
+    def _counted(self, scope: Scope, record: Record) -> AbstractContextManager[None]:
+        """Only what asks for work counts: a key over its limits may still ask what they are."""
+        if scope["method"] != "POST" or record.principal is None:
+            return _NOTHING
+        return self._key_limits.under_way(record.principal.name)
+
     def _is_open(self, scope: Scope) -> bool:
         """Whether it is answered without a key. The page is: it asks for one."""
         return scope["path"] in OPEN_PATHS or (self._settings.page_enabled and is_page_file(scope))
 
+    def takes_past_framework(self, scope: Scope) -> bool:
+        """Whether it is one of the paths whose handlers nothing of the framework is asked for."""
+        return scope["type"] == "http" and self._direct_route(scope) is not None
+
+    def _direct_route(self, scope: Scope) -> APIRoute | None:
+        return self._direct.get(scope["path"]) if scope["method"] == "POST" else None
+
     async def _handled(self, exchange: _Exchange) -> None:
         scope = exchange.scope
-        route = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
+        route = self._direct_route(scope)
         if route is None:
             await self._app(scope, exchange.receive, exchange.send)
             return
@@ -300,6 +309,10 @@ def _log(scope: Scope, record: Record, *, duration_s: float) -> None:
         fields["statuses"] = record.status_counts
     # Probes come every few seconds and say nothing as long as they succeed.
     routine = scope["path"] in OPEN_PATHS and record.status_code == HTTPStatus.OK
-    access_logger.log(
-        logging.DEBUG if routine else logging.INFO, "request", extra={"fields": fields}
-    )
+    level = logging.DEBUG if routine else logging.INFO
+    if access_logger.isEnabledFor(level):
+        # Not by ``log``, which finds out from where in the source it was called: nobody is told.
+        said = access_logger.makeRecord(
+            ACCESS_LOGGER, level, "", 0, "request", (), None, extra={"fields": fields}
+        )
+        access_logger.handle(said)

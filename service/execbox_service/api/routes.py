@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -25,7 +25,7 @@ from execbox.wire import (
     Readiness,
 )
 from execbox_service.api.answer_text import answer_pieces, small_answer_text
-from execbox_service.api.bodies import Bodies, until_disconnect
+from execbox_service.api.bodies import Bodies, connection_of, until_disconnect
 from execbox_service.api.error_responses import error_response
 from execbox_service.api.openapi import body_of, responses_of
 from execbox_service.api.request_guard import Record, record_of
@@ -144,9 +144,7 @@ class _OperationResponse(Response):
         with self._services.memory.hold(caller.principal) as hold:
             used: list[BaseModel] = []
             try:
-                await self._answer(
-                    scope, receive, send, caller=replace(caller, hold=hold), used=used
-                )
+                await self._answer(scope, receive, send, caller=caller.holding(hold), used=used)
             finally:
                 await free_aside(hold.size_bytes, *used)
 
@@ -161,7 +159,7 @@ class _OperationResponse(Response):
         used.append(asked)
         permitted = await read_aside(len(body), operation.permitted, asked, services.settings)
         work = services.runtime.perform(operation, permitted, caller=caller)
-        answer = await until_disconnect(receive, work)
+        answer = await until_disconnect(receive, work, connection=connection_of(scope))
         used.append(answer)
         self._record.count(operation.executions_of(answer))
         pieces = await written(answer, hold=hold, settings=services.settings)

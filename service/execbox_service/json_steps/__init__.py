@@ -16,7 +16,12 @@ from execbox_service.json_steps.reading import (
     decode_in_steps,
 )
 from execbox_service.json_steps.sizes import LIGHT_MAX, is_light, light_left, read_bytes_max
-from execbox_service.json_steps.writing import ascii_text, encode_in_steps, text_head
+from execbox_service.json_steps.writing import (
+    ascii_text,
+    encode_in_steps,
+    small_ascii_text,
+    text_head,
+)
 
 __all__ = [
     "LARGE_BYTES",
@@ -30,5 +35,6 @@ __all__ = [
     "is_light",
     "light_left",
     "read_bytes_max",
+    "small_ascii_text",
     "text_head",
 ]

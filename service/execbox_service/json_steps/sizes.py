@@ -26,11 +26,8 @@ def read_bytes_max(text: bytes) -> int:
     Tens of milliseconds for the largest texts, and so for a thread beside the event loop.
     """
     signs = _Signs()
-    if len(text) <= _PART_BYTES:
-        signs.add(text)
-    else:
-        for part in _parts(text):
-            signs.add(part)
+    for part in (text,) if len(text) <= _PART_BYTES else _parts(text):
+        signs.add(part)
     quickly = signs.read_bytes(text)
     if quickly <= _ROUGHLY_BYTES_MAX:
         return quickly
@@ -118,14 +115,17 @@ def light_left(values: Sequence[JSON]) -> int:
             kind = type(value)
             if kind is str:
                 left -= len(value)
-            elif kind is list or kind is dict:
+            elif kind is dict:
+                left -= 3 * len(value)
+                if left < 0:
+                    return -1
+                left -= sum(map(len, value))
+                inner += value.values()
+            elif kind is list:
                 left -= 2 * len(value)
                 if left < 0:
                     return -1
                 inner += value
-                if kind is dict:
-                    left -= len(value)
-                    inner += value.values()
             elif kind is int and (bit_count := value.bit_length()) > _FEW_BITS:
                 left -= bit_count * bit_count >> 15
         if left < 0:

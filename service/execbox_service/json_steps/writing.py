@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import heapq
 import json
+import json.encoder
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 from execbox.strict_json import JSON
 from execbox_service.json_steps.sizes import LIGHT_MAX, is_light
 
-__all__ = ["ascii_text", "encode_in_steps", "text_head"]
+__all__ = ["ascii_text", "encode_in_steps", "small_ascii_text", "text_head"]
 
 _BATCH_MAX: Final = 1000
 _SORTED_MAX: Final = 20_000
+_make_writer: Any = json.encoder.__dict__["c_make_encoder"]
 
 
 def text_head(value: JSON, chars_max: int, *, ensure_ascii: bool = True) -> str:
@@ -52,10 +54,32 @@ def ascii_text(value: JSON) -> bytes:
     return b"".join([piece.encode("ascii") for piece in encode_in_steps(value)])
 
 
+def small_ascii_text(value: JSON) -> bytes:
+    """``ascii_text`` of what is known to be light: nothing of it is looked at."""
+    return _encoder(True, False, False).encode(value).encode("ascii")
+
+
+class _Encoder(json.JSONEncoder):
+    """Writes as ``json.dumps`` does. Python's own makes its writer in C anew for each value, which
+    takes longer than to write a small one."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        # Decoded JSON contains nothing that contains itself: no marks are kept of what is in work.
+        ascii_only, any_text = json.encoder.encode_basestring_ascii, json.encoder.encode_basestring
+        strings = ascii_only if self.ensure_ascii else any_text
+        separators = (self.key_separator, self.item_separator)
+        rules = (self.sort_keys, self.skipkeys, self.allow_nan)
+        self._write = _make_writer(None, self.default, strings, None, *separators, *rules)
+
+    def encode(self, o: Any) -> str:
+        return "".join(self._write(o, 0))
+
+
 @cache
 def _encoder(ensure_ascii: bool, sort_keys: bool, spaced: bool) -> json.JSONEncoder:
     separators = (", ", ": ") if spaced else (",", ":")
-    return json.JSONEncoder(ensure_ascii=ensure_ascii, sort_keys=sort_keys, separators=separators)
+    return _Encoder(ensure_ascii=ensure_ascii, sort_keys=sort_keys, separators=separators)
 
 
 def _pieces(value: JSON, encoder: json.JSONEncoder) -> Iterator[str]:

@@ -7,8 +7,7 @@ job itself reported. Only kernel evidence decides the first two.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from execbox.strict_json import StrictJSONError
 from execbox.wire import (
@@ -26,8 +25,7 @@ from execbox_service.runner_frames import JobReport, Measured, Result
 Limit = Literal["cpu_time", "wall_time"] | None
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(NamedTuple):
     """A status, and with a timeout which limit it was."""
 
     status: Status
@@ -72,8 +70,7 @@ def judge(result: Result, *, limits: Limits, limit_factor: int = 1) -> Execution
     measured = result.measured
     report = result.report
     ending = decide(measured, report, cpu_limit_ns=round(limits.cpu_time_s * limit_factor * 1e9))
-    value = _Value()
-    error = None
+    value, error = _NO_VALUE, None
     if report is not None and ending.status == report.header.status:
         error = error_of(report)
         if ending.status is Status.OK:
@@ -115,13 +112,15 @@ def not_run() -> Execution:
     return Execution(status=Status.NOT_RUN)
 
 
-@dataclass(frozen=True)
-class _Value:
+class _Value(NamedTuple):
     status: Status = Status.OK
     output: object = None
     output_text: str | None = None
     flags: tuple[OutputFlag, ...] = ()
     error: ExecutionError | None = None
+
+
+_NO_VALUE = _Value()
 
 
 def _value(report: JobReport, *, limit_bytes: int) -> _Value:
@@ -183,8 +182,7 @@ def signal_name(number: int | None) -> str | None:
         return f"SIG{number}"
 
 
-@dataclass(frozen=True)
-class StreamText:
+class StreamText(NamedTuple):
     """What is shown of a stream, and whether it is shorter than what was kept of it."""
 
     text: str

@@ -15,7 +15,7 @@ from execbox_service.json_steps import is_light
 from execbox_service.judge import outcome
 from execbox_service.operations.checks import ActiveChecks
 from execbox_service.operations.determinism_check import Checker
-from execbox_service.operations.job_payloads import Jobs, attempt_of, is_large_call
+from execbox_service.operations.job_payloads import Jobs, attempts_of
 from execbox_service.sandboxes.driver import Ended
 from execbox_service.scheduling.job_run import JobRun
 from execbox_service.scheduling.offload import ASIDE_BYTES, PORTION_COUNT, free_aside, in_turns
@@ -119,7 +119,7 @@ class _Whole:
         """The baselines of the next few calls, and where among the calls they begin."""
         first = len(self._begun)
         calls = self._calls[first : first + self._next_count()]
-        attempts = await in_turns(attempt_of, calls, is_large=is_large_call)
+        attempts = await attempts_of(calls)
         begun = await self._checks.baseline(self._run, self._jobs, attempts=attempts, calls=calls)
         self._begun += begun
         executions = [execution for execution, _ended in begun]
@@ -146,7 +146,7 @@ class _Whole:
             return
         portion, self._unchecked, self._unchecked_s = self._unchecked, [], 0.0
         calls = [self._calls[index] for index in portion]
-        attempts = await in_turns(attempt_of, calls, is_large=is_large_call)
+        attempts = await attempts_of(calls)
         await self._checker.vary(attempts, [self._begun[index] for index in portion])
         self._checked += portion
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 from execbox.strict_json import StrictJSONError
@@ -58,7 +58,7 @@ class CheckedCall:
 
     def under(self, variation: Variation) -> Attempt:
         """The same call once more, in other surroundings."""
-        return replace(self.attempt, variation=variation)
+        return self.attempt._replace(variation=variation)
 
     @property
     def differs(self) -> bool:

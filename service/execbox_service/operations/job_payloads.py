@@ -5,9 +5,9 @@ The payload's keys are the contract with ``execbox_runner/job.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from execbox.wire import (
     Base64Content,
@@ -21,9 +21,10 @@ from execbox.wire import (
     content_bytes,
 )
 from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
-from execbox_service.json_steps import ascii_text, is_light
+from execbox_service.json_steps import LIGHT_MAX, ascii_text, is_light, small_ascii_text
 from execbox_service.operations.package_guess import guess_packages
 from execbox_service.sandboxes.driver import Attempt, Job, call_payload
+from execbox_service.scheduling.offload import in_turns
 
 __all__ = [
     "Jobs",
@@ -31,10 +32,14 @@ __all__ = [
     "Options",
     "Runnable",
     "attempt_of",
+    "attempts_of",
     "function_jobs",
     "generator_jobs",
     "is_large_call",
 ]
+
+_SMALL_CHARS: Final = LIGHT_MAX // 2
+"""Of all sources of a job: the rest of its payload is small, too."""
 
 
 class Runnable(Protocol):
@@ -128,11 +133,27 @@ def generator_jobs(
     return _jobs(payload, options, texts=[function.code, generator.code], measured=measured)
 
 
+async def attempts_of(calls: Iterable[Call]) -> list[Attempt]:
+    """Calls as the job reads them, in the baseline's surroundings."""
+    return await in_turns(_small_attempt_of, calls, is_large=is_large_call, large=attempt_of)
+
+
 def attempt_of(call: Call) -> Attempt:
-    """A call as the job reads it, in the baseline's surroundings."""
+    """One call as the job reads it, in the baseline's surroundings."""
+    return Attempt(call_payload(_asked_of(call)), stdin=_stdin_of(call))
+
+
+def _small_attempt_of(call: Call) -> Attempt:
+    return Attempt(small_ascii_text(_asked_of(call)), stdin=_stdin_of(call))
+
+
+def _asked_of(call: Call) -> dict[str, object]:
     (name,) = call.model_fields_set - {"stdin"}
-    stdin = None if call.stdin is None else content_bytes(call.stdin)
-    return Attempt(call_payload({name: getattr(call, name)}), stdin=stdin)
+    return {name: getattr(call, name)}
+
+
+def _stdin_of(call: Call) -> bytes | None:
+    return None if call.stdin is None else content_bytes(call.stdin)
 
 
 def is_large_call(call: Call) -> bool:
@@ -163,8 +184,10 @@ def _jobs(
     packages = guess_packages(list(texts), available=frozenset(options.imports), prelude=prelude)
     large = any(name.split(".")[0] in options.imports for name in packages)
     several = options.varied or options.isolation == "process"
+    small = sum(map(len, texts)) < _SMALL_CHARS
+    write = small_ascii_text if small else ascii_text
     rerun = Job(
-        function_payload=ascii_text(payload),
+        function_payload=write(payload),
         packages=packages,
         profile=options.profile,
         limits=options.limits,
@@ -174,5 +197,5 @@ def _jobs(
     if not measured:
         return Jobs(baseline=rerun, rerun=rerun, texts=texts)
     measuring = payload | {each.key: dict(each.rule) for each in measured}
-    baseline = replace(rerun, function_payload=ascii_text(measuring))
+    baseline = replace(rerun, function_payload=write(measuring))
     return Jobs(baseline=baseline, rerun=rerun, texts=texts)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from execbox.wire import ErrorCode, Isolation, Limits, Profile
 from execbox_service.engines.base import Sandbox, SandboxLost
@@ -23,7 +24,6 @@ from execbox_service.runner_frames import (
     FrameKind,
     Refused,
     Result,
-    frame_parts,
     framed,
     json_text,
 )
@@ -94,8 +94,7 @@ class Variation:
 BASELINE = Variation()
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One execution to make: a call, and the variation to make it under."""
 
     call_payload: bytes
@@ -253,23 +252,25 @@ class SandboxDriver:
         if self._told is not job:
             await self._set_memory(lease, job)
             runner_mb = self._pool.limits.runner_allowance_mb + lease.extra_memory_mb
-            header: dict[str, object] = {
-                "packages": list(job.packages),
-                "profile": job.profile,
-                "runner_bytes": runner_mb * 1024 * 1024,
+            header = _job_header(
+                job.packages,
+                profile=job.profile,
+                runner_bytes=runner_mb * 1024 * 1024,
                 # One that is thrown away after this job is not cleaned after its last call.
-                "kept": job.isolation == "process",
-                "checked": True,
-            }
+                kept=job.isolation == "process",
+            )
             parts = [job.function_payload]
+            files: dict[str, object] = {}
             if job.source is not None:
-                header["program_name"] = job.source.name
-                header["program_bytes"] = len(job.source.content)
+                files["program_name"] = job.source.name
+                files["program_bytes"] = len(job.source.content)
                 parts.append(job.source.content)
             if job.executable is not None:
-                header["executable_bytes"] = len(job.executable)
+                files["executable_bytes"] = len(job.executable)
                 parts.append(job.executable)
-            lease.sandbox.send(*frame_parts(FrameKind.JOB, header, *parts))
+            if files:
+                header = header[:-1] + b"," + json_text(files)[1:]
+            lease.sandbox.send(*framed(FrameKind.JOB, header, *parts))
             if job.packages:
                 lease.package_sets.add(frozenset(job.packages))
             self._told = job
@@ -356,6 +357,21 @@ class SandboxDriver:
             wall_time_s=time.monotonic() - run.turn_s,
             memory_bytes=run.job.limits.memory_mb * 1024 * 1024,
         )
+
+
+@lru_cache(maxsize=256)
+def _job_header(
+    packages: tuple[str, ...], *, profile: Profile, runner_bytes: int, kept: bool
+) -> bytes:
+    """What the header of a job begins with, as JSON text: for most it is all, and the same."""
+    header = {
+        "packages": packages,
+        "profile": profile,
+        "runner_bytes": runner_bytes,
+        "kept": kept,
+        "checked": True,
+    }
+    return json_text(header)
 
 
 @lru_cache(maxsize=256)

@@ -50,6 +50,10 @@ class Caller:
             return self
         return replace(self, lane=f"{kind} {next(_numbers)}", admitted=True)
 
+    def holding(self, hold: Hold) -> Caller:
+        """The same caller, whose request holds ``hold``."""
+        return Caller(self.principal, self.lane, self.admitted, self.wait_max_s, hold)
+
     def begun(self) -> Caller:
         """The caller of a job that has let other jobs pass: it waits with its key's other such."""
         return replace(self, lane=BEGUN, admitted=True)

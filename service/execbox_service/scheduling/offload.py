@@ -71,13 +71,17 @@ async def in_turns(
     items: Iterable[_Item],
     *,
     is_large: Callable[[_Item], bool] = lambda _item: False,
+    large: Callable[[_Item], _T] | None = None,
 ) -> list[_T]:
     """``work`` of every item, in order; other tasks have their turn every few milliseconds, and
-    large items are worked on in a thread."""
+    large items are worked on in a thread: ``large``, where that does the same in steps."""
     done: list[_T] = []
+    in_thread = work if large is None else large
     ends_s = time.perf_counter() + _TURN_S
     for item in items:
-        done.append(await read_aside(ASIDE_BYTES, work, item) if is_large(item) else work(item))
+        done.append(
+            await read_aside(ASIDE_BYTES, in_thread, item) if is_large(item) else work(item)
+        )
         if time.perf_counter() >= ends_s:
             await asyncio.sleep(0)
             ends_s = time.perf_counter() + _TURN_S
