@@ -4,6 +4,7 @@
 #   make demo      set up, and run the main job on the sample functions
 #   make test      set up, run the tests, and show their branch coverage
 #   make test-pythons   the tests that need no Docker, on Python 3.11 to 3.14 (QUICK=1: some)
+#   make nightly   what takes hours: long runs, other hosts, every Python (NIGHTLY_ARGS=--list)
 #   make serve     set up, and run the service (PORT=8080 ENGINE=auto|docker|bubblewrap)
 #   make check     ruff, mypy, shellcheck
 #   make bench     set up, and measure
@@ -27,13 +28,14 @@ PYTEST_ARGS ?=
 WORKERS ?= 2
 COVERAGE ?= yes
 BENCH_ARGS ?=
+NIGHTLY_ARGS ?=
 
 PYTHON_BIN := .venv/bin/python
 # A file stays whole, so that what its tests share is made once.
 PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons image image-languages image-standalone lock serve check bench clean venv engine
+.PHONY: help demo test test-pythons nightly image image-languages image-standalone lock serve check bench clean venv engine
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -54,6 +56,9 @@ endif
 
 test-pythons:
 	@scripts/test-pythons.sh $(if $(QUICK),--quick)
+
+nightly:
+	@scripts/nightly.sh $(NIGHTLY_ARGS)
 
 image:
 	@scripts/setup-engine.sh

@@ -20,6 +20,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly root
+# shellcheck source=scripts/find-python.sh
+source "$root/scripts/find-python.sh"
 readonly quick_tests=(tests/api --ignore tests/api/test_hostile_sizes.py tests/client
     tests/operations tests/sandboxes tests/scheduling)
 
@@ -64,18 +66,6 @@ fi
 exec "$place/bin/python" -m pytest -q -p no:cacheprovider --numprocesses 2 --dist loadfile \
     -m "not docker" "$@"
 '
-
-find_python() { # VERSION
-    local candidate
-    for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
-        # A shim of pyenv is there for versions that are not.
-        if "$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then
-            printf '%s\n' "$candidate"
-            return
-        fi
-    done
-    return 1
-}
 
 # The release of Debian that has it.
 suite_of() { # VERSION

@@ -17,17 +17,27 @@ end_process() { # PROCESS
     wait "$1" 2>/dev/null || true
 }
 
-# The engine of another release, with data, sockets and containerd of its own and
-# no bridge, and this machine's runc where that release's does not run here.
+# The runc of another release, with that release's libc, where this machine's is too old for it.
+fit_runc() { # SUITE ROOT
+    local here runc=$2/usr/sbin/runc libraries=$2/usr/lib/x86_64-linux-gnu
+    ! "$runc" --version >/dev/null 2>&1 || return 0
+    # shellcheck source=/dev/null
+    here=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    unpack "$1" "$2" libc6 libseccomp2
+    unpack "$here" "$2/patchelf" patchelf
+    "$2/patchelf/usr/bin/patchelf" --set-interpreter "$libraries/ld-linux-x86-64.so.2" \
+        --set-rpath "$libraries" "$runc"
+    "$runc" --version >/dev/null
+}
+
+# The engine of another release, with data, sockets and containerd of its own and no bridge.
 with_engine() { # SUITE NAME
     local place=$EXECBOX_HOSTS_WORK/$2 run
     # The path of a unix socket has 107 characters at most.
     run=$(mktemp -d /run/execbox-host-XXXXXX)
     unpack "$1" "$place/root" docker.io containerd runc
     export PATH=$place/root/usr/sbin:$place/root/usr/bin:$PATH
-    if ! "$place/root/usr/sbin/runc" --version >/dev/null 2>&1; then
-        rm -f "$place/root/usr/sbin/runc" "$place/root/usr/bin/runc"
-    fi
+    fit_runc "$1" "$place/root"
     printf 'version = 2\nroot = "%s"\nstate = "%s"\n[grpc]\naddress = "%s"\n' \
         "$place/containerd" "$run/containerd" "$run/containerd.sock" >"$place/containerd.toml"
     containerd --config "$place/containerd.toml" >"$place/containerd.log" 2>&1 &
@@ -64,21 +74,41 @@ stop_engine() { # CONTAINERD RUN PLACE
     rm -rf "$2"
 }
 
-# A user who has nothing but the group of the daemon's socket.
+# The checkout as it is here, in a directory of its own.
+copy_checkout() { # DIRECTORY
+    mkdir -p "$1/rows"
+    git -C "$EXECBOX_HOSTS_ROOT" ls-files -z | tar -C "$EXECBOX_HOSTS_ROOT" --null -T - -cf - | tar -C "$1" -xf -
+}
+
+# A user who has nothing but the group of the daemon's socket, and Debian's Python: the set-up
+# of the README included.
 as_user_of_docker() {
-    local socket=/var/run/docker.sock group
-    group=$(stat -c %g "$socket")
-    local copy=$EXECBOX_HOSTS_WORK/user-docker
-    mkdir -p "$copy/rows"
-    git -C "$EXECBOX_HOSTS_ROOT" ls-files -z | tar -C "$EXECBOX_HOSTS_ROOT" --null -T - -cf - | tar -C "$copy" -xf -
-    chown -R 65534 "$copy"
-    # Everybody may read the interpreter of .venv, but not write to it.
+    local copy=$EXECBOX_HOSTS_WORK/user-docker group status=0
+    group=$(stat -c %g /var/run/docker.sock)
+    copy_checkout "$copy"
+    chown -R 65534:65534 "$copy"
     local as_user=(setpriv --reuid 65534 --regid 65534 --groups "$group" --bounding-set=-all
-        env "HOME=$copy" "PYTHONPATH=$copy/client:$copy/service:$copy/sandbox-image:$copy"
-        PYTHONDONTWRITEBYTECODE=1 EXECBOX_NO_INSTALL=1)
-    (cd "$copy" && "${as_user[@]}" "$EXECBOX_HOSTS_ROOT/.venv/bin/python" -m acceptance.hosts \
-        --rows "$copy/rows" --without determinism speed -- user-docker)
+        env -i -C "$copy" "HOME=$copy" PATH=/usr/local/bin:/usr/bin:/bin EXECBOX_NO_INSTALL=1)
+    "${as_user[@]}" scripts/setup-python.sh
+    "${as_user[@]}" scripts/setup-engine.sh
+    # shellcheck disable=SC2154 # run.sh sets it
+    "${as_user[@]}" .venv/bin/python -m acceptance.hosts --rows "$copy/rows" user-docker \
+        "${without[@]}" || status=$?
     cp "$copy/rows/user-docker.json" "$EXECBOX_HOSTS_ROWS/"
+    return $status
+}
+
+# A Python of this machine's other than that of .venv.
+with_own_python() { # VERSION
+    local copy=$EXECBOX_HOSTS_WORK/python-$1 python
+    python=$(find_python "$1") || {
+        say "this machine has no Python $1"
+        return 1
+    }
+    copy_checkout "$copy"
+    PYTHON=$python "$copy/scripts/setup-python.sh"
+    (cd "$copy" && .venv/bin/python -m acceptance.hosts --rows "$EXECBOX_HOSTS_ROWS" \
+        "python-$1" "${without[@]}")
 }
 
 # Podman as Debian 12 has it: a service that answers Docker's requests.

@@ -1,24 +1,55 @@
 #!/usr/bin/env bash
 #
-# A guest with a kernel of its own, which needs neither KVM nor a network; part
-# of scripts/hosts/run.sh.
+# Roots of other releases of Debian: booted as a guest with a kernel of its own,
+# which needs neither KVM nor a network, or entered on this machine for their
+# Python; part of scripts/hosts/run.sh.
 
-readonly guest_packages=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,ca-certificates,docker.io,iptables,bubblewrap,uidmap,python3,python3-venv,procps,kmod,gcc,libc6-dev,adduser
+readonly root_packages=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,ca-certificates,docker.io,iptables,bubblewrap,uidmap,rootlesskit,slirp4netns,python3,python3-venv,procps,kmod,gcc,libc6-dev,adduser
+
+# A root with the engines, and this checkout with its packages in /srv/execbox.
+make_root() { # SUITE
+    local suite=$1 place=$EXECBOX_HOSTS_WORK/debian-$1 packages=$root_packages file
+    local copy=$place/srv/execbox
+    command -v mmdebstrap >/dev/null || apt-get install -y -q --no-install-recommends mmdebstrap
+    # The docker command has a package of its own from Debian 13 on.
+    [[ $suite == bookworm ]] || packages+=,docker-cli
+    if [[ ! -d $place ]]; then
+        say "making Debian $suite with mmdebstrap"
+        rm -rf "$place.new"
+        # A mirror that stands still for a while is good enough: what it has is signed.
+        mmdebstrap --quiet --variant=minbase "--include=$packages" \
+            --aptopt='Acquire::Check-Valid-Until "false"' \
+            --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+            "$suite" "$place.new" "$(mirror)"
+        mv "$place.new" "$place"
+    fi
+    mkdir -p "$copy"
+    git -C "$EXECBOX_HOSTS_ROOT" ls-files -z | tar -C "$EXECBOX_HOSTS_ROOT" --null -T - -cf - | tar -C "$copy" -xf -
+    for file in /etc/resolv.conf /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
+        [[ ! -e $file ]] || cp -L --remove-destination "$file" "$place$file"
+    done
+    chroot "$place" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin /srv/execbox/scripts/setup-python.sh
+}
 
 in_guest() { # SUITE NAME
-    local place=$EXECBOX_HOSTS_WORK/$2 here
-    # shellcheck source=/dev/null
-    here=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    # The kernel as this machine's release has it: a newer one needs a newer libc.
-    unpack "$here" "$place/kernel" user-mode-linux
-    make_guest_root "$1" "$2" "$place"
+    local place=$EXECBOX_HOSTS_WORK/$2 guest=$EXECBOX_HOSTS_WORK/debian-$1 status=0
+    local kernel_root=$guest
+    make_root "$1"
+    # The newest kernel, which finds out what a process asks for by seccomp: three times as fast
+    # as ptrace. It needs the libc of Debian 13 or later.
+    if [[ $1 == bookworm ]]; then
+        make_root trixie
+        kernel_root=$EXECBOX_HOSTS_WORK/debian-trixie
+    fi
+    unpack sid "$place/kernel" user-mode-linux
+    prepare_guest "$1" "$2" "$place" "$guest"
     mkdir -p "$place/rows"
+    rm -f "$place/disk" "$place"/rows/*
     truncate -s 8G "$place/disk"
-    mke2fs -q -t ext4 -d "$place/root" "$place/disk"
+    mke2fs -q -t ext4 -d "$guest" "$place/disk"
     say "booting; its console is in $place/console.log"
-    timeout 3000 "$place/kernel/usr/bin/linux.uml" mem=4G "ubd0=$place/disk" root=/dev/ubda rw \
-        con=null con0=null,fd:1 systemd.unit=multi-user.target quiet >"$place/console.log" 2>&1 </dev/null ||
-        say "the guest ended with status $?"
+    boot "$place" "$kernel_root" >"$place/console.log" 2>&1 </dev/null || status=$?
+    say "the guest ended with status $status"
     [[ -n $(ls "$place/rows") ]] || {
         tail -20 "$place/console.log" >&2
         return 1
@@ -26,30 +57,34 @@ in_guest() { # SUITE NAME
     cp "$place"/rows/*.json "$EXECBOX_HOSTS_ROWS/"
 }
 
-# A root with the engines, this checkout with its packages, the sandbox image, and
-# a unit that runs what there is to run and then ends the guest.
-make_guest_root() { # SUITE NAME PLACE
-    local suite=$1 name=$2 place=$3 guest=$3/root copy=$3/root/srv/execbox file
-    command -v mmdebstrap >/dev/null || apt-get install -y -q --no-install-recommends mmdebstrap
-    if [[ ! -d $guest/etc ]]; then
-        say "making Debian $suite with mmdebstrap"
-        mmdebstrap --quiet --variant=minbase "--include=$guest_packages" \
-            --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-            "$suite" "$guest" "$(mirror)"
-    fi
-    mkdir -p "$copy" "$guest/lib/modules" "$guest/etc/docker"
-    git -C "$EXECBOX_HOSTS_ROOT" ls-files -z | tar -C "$EXECBOX_HOSTS_ROOT" --null -T - -cf - | tar -C "$copy" -xf -
-    for file in /etc/resolv.conf /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
-        [[ ! -e $file ]] || cp -L --remove-destination "$file" "$guest$file"
-    done
-    chroot "$guest" env HOME=/root /srv/execbox/scripts/setup-python.sh
+# The kernel as a process in ROOT, which has the libc that it needs; its mounts end with it.
+boot() { # PLACE ROOT
+    mkdir -p "$2/host"
+    # shellcheck disable=SC2016 # for the shell in the namespace
+    timeout "${EXECBOX_HOSTS_GUEST_S:-7200}" unshare --mount bash -c '
+        set -e
+        mount --rbind /dev "$2/dev"
+        mount -t proc proc "$2/proc"
+        mount --bind "$1" "$2/host"
+        exec chroot "$2" /host/kernel/usr/bin/linux.uml mem=4G seccomp=auto ubd0=/host/disk \
+            root=/dev/ubda rw con=null con0=null,fd:1 systemd.unit=multi-user.target quiet
+    ' boot "$1" "$2"
+}
+
+# What only a guest needs: modules, the image, a user, and a unit that runs what
+# there is to run and then ends the guest.
+prepare_guest() { # SUITE NAME PLACE GUEST
+    local name=$2 place=$3 guest=$4
+    mkdir -p "$guest/lib/modules" "$guest/etc/docker" "$guest/mnt/rows"
     cp -a "$place/kernel/usr/lib/uml/modules/." "$guest/lib/modules/"
     printf '{"bridge": "none", "iptables": false, "ip6tables": false}\n' >"$guest/etc/docker/daemon.json"
     docker save execbox-sandbox:local -o "$guest/srv/image.tar"
     chroot "$guest" useradd --create-home --shell /bin/bash guest 2>/dev/null || true
-    mkdir -p "$guest/var/lib/systemd/linger" "$guest/mnt/rows"
+    install -D -o 1000 -g 1000 "$guest/etc/docker/daemon.json" "$guest/home/guest/.config/docker/daemon.json"
+    chown -R 1000:1000 "$guest/home/guest"
+    mkdir -p "$guest/var/lib/systemd/linger"
     touch "$guest/var/lib/systemd/linger/guest"
-    printf 'none /mnt/rows hostfs %s 0 0\n' "$place/rows" >"$guest/etc/fstab"
+    printf 'none /mnt/rows hostfs /host/rows 0 0\n' >"$guest/etc/fstab"
     cp "$EXECBOX_HOSTS_ROOT/scripts/hosts/in-guest.sh" "$guest/srv/in-guest.sh"
     cat >"$guest/etc/systemd/system/execbox-host.service" <<UNIT
 [Unit]
@@ -59,7 +94,7 @@ Wants=docker.service
 
 [Service]
 Type=oneshot
-Environment=HOST_NAME=$name
+Environment=HOST_NAME=$name "HOST_WITHOUT=speed ${EXECBOX_HOSTS_WITHOUT:-}" "HOST_PARTS=${EXECBOX_HOSTS_PARTS:-}"
 ExecStart=/bin/bash /srv/in-guest.sh
 StandardOutput=journal+console
 StandardError=journal+console
@@ -67,4 +102,23 @@ TimeoutStartSec=infinity
 UNIT
     mkdir -p "$guest/etc/systemd/system/multi-user.target.wants"
     ln -sf ../execbox-host.service "$guest/etc/systemd/system/multi-user.target.wants/"
+}
+
+# The Python of another release, on this machine and its daemon.
+with_python_of() { # SUITE NAME
+    local place=$EXECBOX_HOSTS_WORK/debian-$1 status=0
+    make_root "$1"
+    mkdir -p "$place/rows"
+    # shellcheck disable=SC2016,SC2154 # for the shell in the namespace; run.sh sets it
+    unshare --mount bash -c '
+        set -e
+        place=$1
+        shift
+        for shared in dev proc sys run; do mount --rbind "/$shared" "$place/$shared"; done
+        exec chroot "$place" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+            ${DOCKER_HOST:+DOCKER_HOST=$DOCKER_HOST} PYTHONDONTWRITEBYTECODE=1 \
+            sh -c "cd /srv/execbox && exec .venv/bin/python -m acceptance.hosts \"\$@\"" hosts "$@"
+    ' python "$place" --rows /rows "$2" "${without[@]}" || status=$?
+    cp "$place/rows/$2.json" "$EXECBOX_HOSTS_ROWS/"
+    return $status
 }

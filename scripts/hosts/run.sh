@@ -11,8 +11,12 @@
 #   user-docker  an ordinary user of this machine who may use the daemon's socket
 #   podman       Podman's Docker socket, which must be refused in words
 #   bubblewrap   this machine without a daemon, as root
-#   guest-13     Debian 13 with a kernel of its own (user-mode Linux), cgroup v2
-#                and systemd: Docker, bubblewrap as root, and bubblewrap as a user
+#   python-3.N   Python 3.12 (where this machine has it), 3.13 or 3.14 (those of Debian 13
+#                and sid) for client and service, with this machine's daemon
+#   guest-12, guest-13, guest-sid
+#                that Debian with a kernel of its own (user-mode Linux), cgroup v2 and
+#                systemd: its Docker, bubblewrap as root, bubblewrap as a user with a
+#                delegated control group, and rootless Docker
 #
 # As root, on a Debian or Ubuntu with apt. Each host is made below
 # EXECBOX_HOSTS_DIR (default /var/tmp/execbox-hosts), which is removed again
@@ -22,6 +26,8 @@
 #
 # Environment:
 #   EXECBOX_HOSTS_WITHOUT   steps to leave out, such as "attacks speed"
+#   EXECBOX_HOSTS_PARTS     what to run in a guest (default all: "docker bubblewrap
+#                           user-bubblewrap rootless")
 
 set -euo pipefail
 
@@ -29,8 +35,13 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 readonly root
 readonly work=${EXECBOX_HOSTS_DIR:-/var/tmp/execbox-hosts}
 readonly rows=$root/scripts/hosts/rows
-readonly all=(this engine-13 engine-sid user-docker podman bubblewrap guest-13)
+readonly all=(this engine-13 engine-sid user-docker podman bubblewrap python-3.12
+    python-3.13 python-3.14 guest-12 guest-13 guest-sid)
+read -ra without <<<"${EXECBOX_HOSTS_WITHOUT:+--without $EXECBOX_HOSTS_WITHOUT}"
+readonly without
 export EXECBOX_HOSTS_ROOT=$root EXECBOX_HOSTS_WORK=$work EXECBOX_HOSTS_ROWS=$rows
+# shellcheck source=scripts/find-python.sh
+source "$root/scripts/find-python.sh"
 # shellcheck source=scripts/hosts/packages.sh
 source "$root/scripts/hosts/packages.sh"
 # shellcheck source=scripts/hosts/engines.sh
@@ -46,12 +57,7 @@ fail() {
 }
 
 look() { # NAME [OPTIONS]
-    local left_out=()
-    read -ra left_out <<<"${EXECBOX_HOSTS_WITHOUT:-}"
-    if [[ ${#left_out[@]} -gt 0 ]]; then
-        set -- "$@" --without "${left_out[@]}"
-    fi
-    (cd "$root" && .venv/bin/python -m acceptance.hosts --rows "$rows" "$@")
+    (cd "$root" && .venv/bin/python -m acceptance.hosts --rows "$rows" "$@" "${without[@]}")
 }
 
 run_one() { # NAME
@@ -64,7 +70,12 @@ run_one() { # NAME
     user-docker) as_user_of_docker ;;
     podman) with_podman ;;
     bubblewrap) look bubblewrap --engine bubblewrap ;;
+    python-3.12) with_own_python 3.12 ;;
+    python-3.13) with_python_of trixie python-3.13 ;;
+    python-3.14) with_python_of sid python-3.14 ;;
+    guest-12) in_guest bookworm guest-12 ;;
     guest-13) in_guest trixie guest-13 ;;
+    guest-sid) in_guest sid guest-sid ;;
     *) fail "there is no host $1; there are: ${all[*]}" ;;
     esac
 }
