@@ -3,8 +3,9 @@
 Runs, one after another, on the host it is started on: the demonstration, the tests every engine
 must pass, attack programs, the labelled functions of the determinism check, and the speed of level
 ``container`` beside a bare loop. What is left out with ``--without``, or needs what the host lacks,
-is "not run" in the row, and never passed. ``scripts/hosts/run.sh`` makes hosts and starts this in
-them; ``--page FILE`` writes the page of all rows of ``--rows FOLDER``.
+is "not run" in the row, and never passed; only what the row has of the same day, engine, kernel and
+Python stays, so that steps can be run one by one. ``scripts/hosts/run.sh`` makes hosts and starts
+this in them; ``--page FILE`` writes the page of all rows of ``--rows FOLDER``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -56,6 +57,14 @@ class Row:
     """By step; ``not run`` where it was left out."""
     weaker: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    """Lines that begin with the step's name and a colon."""
+
+    def take(self, step: str, earlier: Row | None) -> None:
+        """What an earlier run saw of a step, its failures included; without one, ``not run``."""
+        self.results[step] = earlier.results[step] if earlier else NOT_RUN
+        if earlier:
+            self.failed += [line for line in earlier.failed if line.startswith(f"{step}:")]
+            self.weaker += earlier.weaker if step == "demo" else []
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,21 +85,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if not arguments.name:
         parser.error("a NAME, or --page FILE")
-    row = look(
-        arguments.name, engine=arguments.engine, made_by=arguments.made_by or arguments.name
-    )
+    row = look(arguments.name, engine=arguments.engine, made_by=arguments.made_by or arguments.name)
+    file = arguments.rows / f"{arguments.name}.json"
+    earlier = earlier_run(file, row)
     if arguments.refused:
         arguments.without = [step for step in STEPS if step != "demo"]
         row.results["demo"] = _refusal(row)
     for step in STEPS:
         if step in row.results:
             continue
-        left_out = step in arguments.without
-        row.results[step] = NOT_RUN if left_out else _RUNS[step](arguments.engine, row)
+        if step in arguments.without:
+            row.take(step, earlier)
+        else:
+            row.results[step] = _RUNS[step](arguments.engine, row)
         print(f"{arguments.name}: {step}: {row.results[step]}", flush=True)
     row.results = {step: row.results[step] for step in STEPS}
     arguments.rows.mkdir(parents=True, exist_ok=True)
-    (arguments.rows / f"{arguments.name}.json").write_text(json.dumps(asdict(row)), "utf-8")
+    file.write_text(json.dumps(asdict(row)), "utf-8")
     return 1 if row.failed else 0
 
 
@@ -111,6 +122,15 @@ def look(name: str, *, engine: str, made_by: str) -> Row:
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         command=f"scripts/hosts/run.sh {made_by}",
     )
+
+
+def earlier_run(file: Path, now: Row) -> Row | None:
+    """The row that is there, if it is of the same host on the same day."""
+    if not file.exists():
+        return None
+    there = Row(**json.loads(file.read_text("utf-8")))
+    seen = replace(now, results=there.results, weaker=there.weaker, failed=there.failed)
+    return there if there == seen else None
 
 
 def _is_podman() -> bool:

@@ -11,7 +11,7 @@
 #
 # Environment:
 #   EXECBOX_NIGHTLY_OUTPUT     folder for what is printed (default ./results/nightly)
-#   EXECBOX_NIGHTLY_MINUTES    of soak and of chaos, each (default 60)
+#   EXECBOX_NIGHTLY_MINUTES    of the soak (default 60)
 #   EXECBOX_NIGHTLY_CHECKOUTS  folder with checkouts of the projects whose clients
 #                              the step contracts runs; without it those are left out
 

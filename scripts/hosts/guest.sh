@@ -84,7 +84,6 @@ prepare_guest() { # SUITE NAME PLACE GUEST
     chown -R 1000:1000 "$guest/home/guest"
     mkdir -p "$guest/var/lib/systemd/linger"
     touch "$guest/var/lib/systemd/linger/guest"
-    printf 'none /mnt/rows hostfs /host/rows 0 0\n' >"$guest/etc/fstab"
     cp "$EXECBOX_HOSTS_ROOT/scripts/hosts/in-guest.sh" "$guest/srv/in-guest.sh"
     cat >"$guest/etc/systemd/system/execbox-host.service" <<UNIT
 [Unit]

@@ -44,6 +44,8 @@ with_rootless() {
         docker load -q -i /srv/image.tar && $(look "$HOST_NAME-rootless" --rows /tmp/rows)"
 }
 
+# The option has a name, or none where mount asks the kernel in the old way.
+mount -t hostfs -o hostfs=/host/rows none /mnt/rows || mount -t hostfs -o /host/rows none /mnt/rows
 mkdir -m 777 /tmp/rows
 for part in "${parts[@]}"; do
     [[ $part == docker ]] || systemctl stop docker docker.socket containerd

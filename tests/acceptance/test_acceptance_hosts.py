@@ -13,6 +13,7 @@ from acceptance.hosts import (
     ROWS,
     STEPS,
     Row,
+    earlier_run,
     failures,
     main,
     page,
@@ -59,6 +60,31 @@ def test_summary_of_tests_counts_what_ran(printed: str, counted: str) -> None:
 def test_failures_name_what_failed_or_the_last_words(printed: str, named: list[str]) -> None:
     """Whoever reads the page need not run it again to know."""
     assert failures(printed) == named
+
+
+def test_step_left_out_keeps_what_the_row_has_of_the_same_host_and_day(tmp_path: Path) -> None:
+    """Steps are run one by one, failures and weaknesses included; nothing is kept of others."""
+    file = tmp_path / "row.json"
+    file.write_text(json.dumps(asdict(replace(ROW, failed=["demo: it ended", "speed: slow"]))))
+    now = replace(ROW, results={}, weaker=[], failed=[])
+    now.take("demo", earlier_run(file, now))
+    assert now.results == {"demo": "ok"}
+    assert (now.failed, now.weaker) == (["demo: it ended"], ["no AppArmor"])
+
+
+@pytest.mark.parametrize(
+    "changed", [{"date": "2026-11-28"}, {"engine": "Docker 29"}, {"kernel": "7.2"}, {"python": "4"}]
+)
+def test_step_left_out_is_not_run_where_the_row_is_of_another(
+    tmp_path: Path, changed: dict[str, str]
+) -> None:
+    """What an engine of yesterday did says nothing of today's."""
+    file = tmp_path / "row.json"
+    assert earlier_run(file, ROW) is None
+    file.write_text(json.dumps(asdict(ROW)))
+    now = Row(**asdict(ROW) | changed | {"results": {}})
+    now.take("demo", earlier_run(file, now))
+    assert now.results == {"demo": NOT_RUN}
 
 
 def test_page_shows_each_row_with_what_is_weaker_and_what_failed(tmp_path: Path) -> None:
