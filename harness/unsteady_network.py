@@ -3,7 +3,8 @@
 A port of 127.0.0.1 whose connections are taken to the service that is there at the time. While it
 fails, every connection comes to a bad end sooner or later: refused, broken before the request, in
 its middle or in the answer's, closed as if the answer had ended, or silent for a while. Which, and
-when, is drawn from a seed.
+when, is drawn from a seed. Whether it fails or not, it can end connections on which nothing comes for
+a while, as proxies, balancers and firewalls do.
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ import contextlib
 import random
 import socket
 import struct
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Literal, Self
 
 from harness.loop_thread import LoopThread
 
-__all__ = ["UnsteadyNetwork"]
+__all__ = ["IdleEnd", "UnsteadyNetwork"]
 
 _CHUNK_BYTES: Final = 16 * 1024
 _SILENT_S: Final = 3.0
 _PIECES_MAX: Final = 6
 _RESET: Final = struct.pack("ii", 1, 0)
+_LOOK_S: Final = 0.02
 How = Literal["before", "in the middle", "silent"]
+IdleEnd = Literal["closed", "reset", "forgotten"]
+"""Of a connection on which nothing came: in order, as a proxy does it; with a reset; or without a
+word, as a firewall does it that passes on nothing more of what it has forgotten."""
 
 
 @dataclass
@@ -37,6 +43,16 @@ class _Doom:
     reset: bool
 
 
+@dataclass
+class _Connection:
+    """One connection through the network: both ends of it, and when something came last."""
+
+    sides: list[asyncio.StreamWriter]
+    doom: _Doom | None
+    heard_s: float = field(default_factory=time.monotonic)
+    is_forgotten: bool = False
+
+
 class UnsteadyNetwork:
     """Inside the ``with`` block, ``url`` leads to the service at ``port``; None: to nobody, and
     connections are refused, as they are where nothing listens."""
@@ -45,6 +61,9 @@ class UnsteadyNetwork:
         self._port: int | None = None
         self.failing = False
         self.broken_count = 0
+        self.idle_limit_s: float | None = None
+        """How long a connection may be silent; None: for ever."""
+        self.idle_end: IdleEnd = "closed"
         self._drawn = random.Random(seed)
         # Bound all the time, so that nobody else gets the port, and never listening.
         self._held = socket.socket()
@@ -110,36 +129,50 @@ class UnsteadyNetwork:
         return _Doom(self._drawn.randrange(_PIECES_MAX), how, self._drawn.random() < 0.5)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        doom = self._doom()
-        sides = [writer]
+        found = _Connection([writer], self._doom())
         try:
-            if self.port is None or (doom is not None and doom.pieces_left == 0):
-                self._break(sides, reset=True)
+            if self.port is None or (found.doom is not None and found.doom.pieces_left == 0):
+                self._break(found.sides, reset=True)
                 return
             there_reader, there = await asyncio.open_connection("127.0.0.1", self.port)
-            sides.append(there)
-            await asyncio.gather(
-                self._pass_on(reader, there, sides, doom=doom),
-                self._pass_on(there_reader, writer, sides, doom=doom),
-            )
+            found.sides.append(there)
+            watching = asyncio.create_task(self._end_when_idle(found))
+            try:
+                await asyncio.gather(
+                    self._pass_on(reader, there, found), self._pass_on(there_reader, writer, found)
+                )
+            finally:
+                watching.cancel()
         except OSError:
-            self._break(sides, reset=True)
+            self._break(found.sides, reset=True)
         except asyncio.CancelledError:
             # The end of the block: whoever is still connected has stopped waiting.
             pass
         finally:
-            for side in sides:
+            for side in found.sides:
                 side.transport.abort()
 
+    async def _end_when_idle(self, connection: _Connection) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            limit_s = self.idle_limit_s
+            if limit_s is None or time.monotonic() - connection.heard_s < limit_s:
+                continue
+            if self.idle_end == "forgotten":
+                self.broken_count += 1
+                connection.is_forgotten = True
+            else:
+                self._break(connection.sides, reset=self.idle_end == "reset")
+            return
+
     async def _pass_on(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        sides: list[asyncio.StreamWriter],
-        *,
-        doom: _Doom | None,
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection
     ) -> None:
+        doom = connection.doom
         while data := await reader.read(_CHUNK_BYTES):
+            if connection.is_forgotten:
+                continue
+            connection.heard_s = time.monotonic()
             if doom is not None:
                 doom.pieces_left -= 1
                 if doom.pieces_left <= 0:
@@ -148,12 +181,13 @@ class UnsteadyNetwork:
                         await writer.drain()
                     elif doom.how == "silent":
                         await asyncio.sleep(_SILENT_S)
-                    self._break(sides, reset=doom.reset)
+                    self._break(connection.sides, reset=doom.reset)
                     return
             writer.write(data)
             await writer.drain()
-        with contextlib.suppress(OSError):
-            writer.write_eof()
+        if not connection.is_forgotten:
+            with contextlib.suppress(OSError):
+                writer.write_eof()
 
     def _break(self, sides: list[asyncio.StreamWriter], *, reset: bool) -> None:
         """With a reset, or as if there were nothing more to come."""

@@ -58,13 +58,16 @@ _IDLE_CONNECTION_S = 4.0
 _SILENT_S = 15
 _ASKED_EVERY_S = 5
 _ASKED_COUNT = 3
+# Less than any proxy waits by default for an answer's next byte: mostly a minute.
+_SHORT_S = 20.0
 
 
 class SyncTransport:
     """Blocking sender; may be shared between threads, and used on in forked children.
 
-    ``notices_dead_peers`` has the kernel end a connection whose other machine is gone without a
-    word, after half a minute and not after the longest that a request may take.
+    The kernel asks on silent connections whether the peer still is. So one whose other machine is
+    gone without a word ends after half a minute, not after the longest that a request may take; and
+    no firewall on the way sees a connection as idle while its answer is waited for.
     """
 
     node_count = 1
@@ -76,16 +79,13 @@ class SyncTransport:
         config: ClientConfig,
         *,
         seam: SyncSeam | None = None,
-        notices_dead_peers: bool = False,
     ) -> None:
         self._config = config
         self._route = route_to(config.base_url, setting=_SETTING)
         options = _http_options(config, self._route)
 
         def make() -> httpx.Client:
-            transport = seam
-            if transport is None and notices_dead_peers:
-                transport = httpx.HTTPTransport(**_keeping_alive(options))
+            transport = seam or httpx.HTTPTransport(**_keeping_alive(options))
             return httpx.Client(transport=transport, **options)
 
         self._connections = Connections(make, count_max=config.connections_max)
@@ -217,16 +217,13 @@ class AsyncTransport:
         config: ClientConfig,
         *,
         seam: AsyncSeam | None = None,
-        notices_dead_peers: bool = False,
     ) -> None:
         self._config = config
         self._route = route_to(config.base_url, setting=_SETTING)
         options = _http_options(config, self._route)
 
         def make() -> httpx.AsyncClient:
-            transport = seam
-            if transport is None and notices_dead_peers:
-                transport = httpx.AsyncHTTPTransport(**_keeping_alive(options))
+            transport = seam or httpx.AsyncHTTPTransport(**_keeping_alive(options))
             return httpx.AsyncClient(transport=transport, **options)
 
         self._connections = AsyncConnections(make)
@@ -412,6 +409,7 @@ def _as_transport_error(
     config: ClientConfig, timeout: httpx.Timeout, route: Route, *, once_answered: bool
 ) -> Iterator[None]:
     where = f"{config.base_url}{route}"
+    begun_s = time.monotonic()
     try:
         yield
     except httpx.ConnectTimeout as error:
@@ -434,6 +432,7 @@ def _as_transport_error(
     except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
         raise ConnectionBroken(
             f"the connection to {where} broke before the answer was complete: {_reason(error)}"
+            f"{_idle_advice(time.monotonic() - begun_s)}"
         ) from error
     except httpx.DecodingError as error:
         raise InvalidResponse(f"{where} sent a body that cannot be decoded: {error}") from error
@@ -452,6 +451,17 @@ def _refused_by_proxy(url: str, route: Route, answer: str) -> ExecboxError:
     return ConnectFailed(
         f"could not connect to {url}{route}: the proxy answered {answer}; "
         "if no proxy is needed there, add the host to NO_PROXY"
+    )
+
+
+def _idle_advice(elapsed_s: float) -> str:
+    """What helps, where it may be that the answer took longer than something on the way permits."""
+    if elapsed_s < _SHORT_S:
+        return ""
+    return (
+        f"; this was after {elapsed_s:.0f} s: if a proxy on the way ends connections on which "
+        "nothing comes for so long, raise its limit (nginx: proxy_read_timeout), or send the work "
+        "as lines of a batch, whose answer is never silent for that long"
     )
 
 

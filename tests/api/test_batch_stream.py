@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from harness.unsteady_network import UnsteadyNetwork
 
+from execbox import Client, ClientConfig, RetryPolicy
 from execbox.wire import ErrorCode, ExecuteRequest, ExecuteResponse
 from execbox_service.failures import Overloaded
 from tests.api.harness import (
@@ -254,6 +256,39 @@ def test_no_more_than_two_lines_a_slot_are_under_way(server: RunningServer) -> N
         time.sleep(0.1)
         assert server.runtime.running == 4
         assert len(stream.answers()) == 12
+
+
+def test_answer_of_a_batch_is_never_silent_for_long(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy on the way would take it for idle; before the body's end nothing is to be heard."""
+    monkeypatch.setattr("execbox_service.api.batch_stream._SILENT_S", 0.2)
+    with batch(server) as stream:
+        stream.send(line("slow", "sleep 2.5"))
+        stream.connection.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            stream.connection.recv(1)
+        stream.end()
+        received = b""
+        while b"executions" not in received:
+            received += stream.connection.recv(65536)
+    assert received.count(b"\r\n1\r\n\n\r\n") >= 2
+
+
+def test_batch_through_a_proxy_that_ends_idle_connections_is_answered_in_one_go(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a line takes: what is asked for once is done once."""
+    monkeypatch.setattr("execbox_service.api.batch_stream._SILENT_S", 0.1)
+    call = {"function": {"code": "sleep 1.5"}, "calls": [{"args": [1]}]}
+    lines = [{"id": str(n), "op": "execute", **call} for n in range(2)]
+    begun_count = len(server.runtime.requests)
+    with UnsteadyNetwork(seed=1) as network:
+        network.port, network.idle_limit_s = server.port, 0.7
+        config = ClientConfig(base_url=network.url, retry=RetryPolicy.never())
+        with Client(config=config) as client:
+            assert [result.error for result in client.batch(lines)] == [None, None]
+        assert len(server.runtime.requests) == begun_count + 2
 
 
 def test_batch_may_last_longer_than_a_request_may_take_to_arrive(server: RunningServer) -> None:

@@ -262,6 +262,24 @@ async def test_execute_broken_connection_is_retried_once(
     assert len(server.received) == 4
 
 
+async def test_connection_that_broke_after_a_long_silence_says_what_it_may_have_been(
+    server: ScriptedServer, perform: Perform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy with a limit, and what helps; one that broke at once says nothing of proxies."""
+    config = {"retry": RetryPolicy.never()}
+    server.raw(b"")
+    with pytest.raises(ConnectionBroken) as soon:
+        await perform(server.url, "execute", SOURCE, [{}], config=config)
+    monkeypatch.setattr("execbox._transport._SHORT_S", 0.0)
+    server.raw(b"")
+    with pytest.raises(ConnectionBroken) as late:
+        await perform(server.url, "execute", SOURCE, [{}], config=config)
+    assert "proxy" not in str(soon.value)
+    assert "raise its limit (nginx: proxy_read_timeout), or send the work as lines" in str(
+        late.value
+    )
+
+
 async def test_execute_slow_answer_times_out_and_is_not_retried(
     server: ScriptedServer, perform: Perform
 ) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
-from harness.unsteady_network import UnsteadyNetwork
+from harness.unsteady_network import IdleEnd, UnsteadyNetwork
 
 SENT = b"x" * 100_000
 
@@ -77,3 +78,28 @@ def test_network_to_nobody_refuses_connections_and_keeps_its_address() -> None:
             host = ("127.0.0.1", int(network.url.rpartition(":")[2]))
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(host, timeout=5)
+
+
+@pytest.mark.parametrize("end", ["closed", "reset", "forgotten"])
+def test_network_ends_a_connection_on_which_nothing_came(end: IdleEnd) -> None:
+    """One on which something comes in time it leaves alone; of a forgotten one it says nothing."""
+    with echoing() as port, UnsteadyNetwork(seed=1) as network:
+        network.port, network.idle_limit_s, network.idle_end = port, 0.6, end
+        address = ("127.0.0.1", int(network.url.rpartition(":")[2]))
+        with socket.create_connection(address, timeout=5) as connection:
+            for _ in range(4):
+                time.sleep(0.2)
+                connection.sendall(b"x")
+                assert connection.recv(1) == b"x"
+            if end == "closed":
+                assert connection.recv(1) == b""
+            elif end == "reset":
+                with pytest.raises(ConnectionResetError):
+                    connection.recv(1)
+            else:
+                time.sleep(1.2)
+                connection.sendall(b"x")
+                connection.settimeout(0.5)
+                with pytest.raises(TimeoutError):
+                    connection.recv(1)
+        assert network.broken_count == 1

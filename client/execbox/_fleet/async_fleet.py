@@ -299,7 +299,7 @@ class AsyncFleet:
         known = view.transports.get(node.address)
         if known is None:
             config = config_of_node(self._config, node.address)
-            known = AsyncTransport(config, seam=self._seam, notices_dead_peers=True)
+            known = AsyncTransport(config, seam=self._seam)
             view.transports[node.address] = known
         return known
 

@@ -315,7 +315,7 @@ class SyncFleet:
             known = self._transports.get(node.address)
             if known is None:
                 config = config_of_node(self._config, node.address)
-                known = SyncTransport(config, seam=self._seam, notices_dead_peers=True)
+                known = SyncTransport(config, seam=self._seam)
                 self._transports[node.address] = known
             return known
 

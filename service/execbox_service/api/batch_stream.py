@@ -31,6 +31,9 @@ _LINES_PER_SLOT = 2
 _IDLE_MAX_S = 600.0
 _LOOK_S = 0.4
 _MEMORY_LOOK_S = 0.05
+_SILENT_S = 10.0
+"""At least so often something is sent, at most half as often: proxies end connections on which
+nothing comes for a while, mostly for a minute."""
 _WRITE_BYTES = 64 * 1024
 _SENT_BYTES = 256 * 1024
 
@@ -73,6 +76,8 @@ class BatchStream:
         self._under_way_bytes = 0
         self._worker_count = _LINES_PER_SLOT * settings.slot_count
         self._answers: asyncio.Queue[bytes | None] = asyncio.Queue(self._worker_count)
+        self._has_written = False
+        """Since it was last looked whether anything was."""
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Until everything is answered. Raises ClientGone once the client goes."""
@@ -82,7 +87,9 @@ class BatchStream:
             async with asyncio.TaskGroup() as group:
                 reader = group.create_task(self._read(receive))
                 group.create_task(self._work_all())
+                signs_of_life = group.create_task(self._give_signs_of_life())
                 await self._write(send)
+                signs_of_life.cancel()
                 reader.cancel()
         except BaseExceptionGroup as failures:
             # All tasks of a batch end together; what ended them is what there is to say.
@@ -214,6 +221,15 @@ class BatchStream:
 
     # Writing
 
+    async def _give_signs_of_life(self) -> None:
+        """An empty line whenever nothing else has been written for a while, once all lines are
+        here: before that, no client waits for the answer to begin."""
+        while True:
+            await asyncio.sleep(_SILENT_S)
+            if self._complete and not self._has_written:
+                self._write_soon(b"\n")
+            self._has_written = False
+
     async def _write(self, send: Send) -> None:
         """Send answers as they come. The first one, or the end of the body, begins the response: a
         body that is complete by then leaves the connection usable for another request."""
@@ -236,6 +252,7 @@ class BatchStream:
                     break
                 answer = self._answers.get_nowait()
             more = answer is not None
+            self._has_written = True
             body = b"".join(pieces)
             await _send_in_parts(body, send, more_body=more)
             self._held.answers_bytes = max(0, self._held.answers_bytes - len(body))
