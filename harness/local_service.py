@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from types import TracebackType
 from typing import IO, Self
 
@@ -41,6 +42,8 @@ class LocalService:
 
     def __init__(self, **settings: str) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
+        self.environment: Mapping[str, str] = {}
+        """Variables besides the settings, which are there before it is entered."""
         self._settings = settings
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _stop
         self._process: subprocess.Popen[bytes] | None = None
@@ -60,6 +63,7 @@ class LocalService:
         environment = {name: value for name, value in os.environ.items() if name not in _OURS}
         settings = self._settings | {"port": self.url.rpartition(":")[2]}
         environment |= {f"EXECBOX_{name.upper()}": text for name, text in settings.items()}
+        environment |= self.environment
         # In a session of its own, so that Ctrl-C reaches only us, and we end it in order.
         self._process = subprocess.Popen(
             [sys.executable, *self.program],

@@ -36,9 +36,13 @@ class OwnDaemon:
     """A daemon that runs inside the ``with`` block and has ``image``. Entering raises
     ``NoOwnDaemon``; afterwards nothing of it is left."""
 
-    def __init__(self, image: str, *, live_restore: bool = False) -> None:
-        """``live_restore``: its containers go on while it does not run."""
+    def __init__(
+        self, image: str, *, live_restore: bool = False, disk_options: str | None = None
+    ) -> None:
+        """``live_restore``: its containers go on while it does not run. ``disk_options``: it has
+        a file system of its own, in memory, mounted with these."""
         self._image = image
+        self._disk_options = disk_options
         self._config = {"live-restore": True} if live_restore else {}
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,12 +76,15 @@ class OwnDaemon:
                 # On the same file system, where its kind of storage is known to work.
                 root = Path(machines.info()["DockerRootDir"]).parent
                 self._folder = Path(tempfile.mkdtemp(prefix="execbox-daemon-", dir=root))
+                if self._disk_options is not None:
+                    words = ["mount", "-t", "tmpfs", "-o", self._disk_options, "tmpfs"]
+                    subprocess.run([*words, self._folder], check=True, capture_output=True)
                 self.start()
                 with docker_client(self.url) as own:
                     own.load_image(machines.get_image(self._image))
                     # What is loaded by its id has no name yet.
                     own.tag(machines.inspect_image(self._image)["Id"], self._image)
-        except (DockerException, OSError) as error:
+        except (DockerException, OSError, subprocess.CalledProcessError) as error:
             self._end()
             raise NoOwnDaemon(f"a second Docker daemon does not work here: {error}") from error
         except BaseException:
@@ -176,7 +183,8 @@ class OwnDaemon:
         self.stop()
         if self._folder == Path():
             return
-        for mount in self.mounts():
+        own = [] if self._disk_options is None else [str(self._folder)]
+        for mount in [*self.mounts(), *own]:
             subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 

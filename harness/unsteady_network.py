@@ -3,8 +3,8 @@
 A port of 127.0.0.1 whose connections are taken to the service that is there at the time. While it
 fails, every connection comes to a bad end sooner or later: refused, broken before the request, in
 its middle or in the answer's, closed as if the answer had ended, or silent for a while. Which, and
-when, is drawn from a seed. Whether it fails or not, it can end connections on which nothing comes for
-a while, as proxies, balancers and firewalls do.
+when, is drawn from a seed. Whether it fails or not, it can end connections on which nothing comes
+for a while, as proxies, balancers and firewalls do.
 """
 
 from __future__ import annotations

@@ -110,4 +110,4 @@ def test_connections_to_nodes_end_when_the_peer_is_gone_without_a_word() -> None
                     connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
                     connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
                 ]
-    assert options == dict.fromkeys(("fleet", "one"), [1, 15, 30_000])
+    assert options == {"fleet": [1, 15, 30_000], "one": [1, 15, 30_000]}

@@ -5,7 +5,6 @@ The file systems are real ones, small and in memory, which takes root to mount.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import os
@@ -16,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from execbox.dataset.files.json_lines import DatasetError, Value
-from execbox.dataset.files.records import Record
+from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.resume import errors_path, run_path
 from execbox.dataset.steps.file_run import run_step
-from execbox.dataset.steps.step import Step, per_record
+from execbox.dataset.steps.step import Step
 from tests.dataset.files import function, read_lines, write_lines
+from tests.dataset.padding import padded
 
 _REPOSITORY = Path(__file__).parents[2]
 _SMALL, _ENOUGH = "size=256k", "size=8m"
@@ -47,23 +46,6 @@ def remount(disk: Path, options: str) -> None:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     return write_lines(tmp_path / "in.jsonl", [{"n": n} for n in range(_COUNT)])
-
-
-def padded(padding_bytes: int) -> Step:
-    """A step whose results are so long, and come in pairs the wrong way round."""
-
-    async def work(record: Record) -> Value:
-        if record.index % 2 == 0:
-            await asyncio.sleep(0.001)
-        return {"n": record.value["n"], "padding": "x" * padding_bytes}
-
-    return Step(
-        name="padded",
-        settings={},
-        work=per_record(work),
-        reason_of=lambda _: "done",
-        concurrency=2,
-    )
 
 
 def undisturbed(step: Step, source: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""A Docker daemon that ends, hangs or is slow below a service that goes on, as a daemon of
+"""A Docker daemon that ends, hangs, is slow or is full below a service that goes on, as a daemon of
 its own: retryable failures with the reason, not ready meanwhile, well again without a restart.
 """
 
@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -156,34 +158,87 @@ async def test_daemon_that_is_slow_gives_the_same_verdicts(
 
 
 @pytest.fixture(scope="module")
-def outlived() -> Iterator[OwnDaemon]:
-    """One whose containers outlive it."""
+def cramped() -> Iterator[OwnDaemon]:
+    """One with room for the image and little more; its containers outlive it."""
+    options = "size=1500m,nr_inodes=100k"
     try:
-        with OwnDaemon(IMAGE, live_restore=True) as own:
+        with OwnDaemon(IMAGE, live_restore=True, disk_options=options) as own:
             yield own
     except NoOwnDaemon as error:
         pytest.skip(str(error))
 
 
+def fill_bytes(folder: Path) -> None:
+    """With one file of everything that is free."""
+    with contextlib.suppress(OSError), (folder / "all").open("wb", buffering=0) as file:
+        while file.write(bytes(2**20)):
+            pass
+
+
+def fill_inodes(folder: Path) -> None:
+    """With files of nothing."""
+    with contextlib.suppress(OSError):
+        for n in itertools.count():
+            (folder / str(n)).touch()
+
+
+@pytest.mark.parametrize("fill", [fill_bytes, fill_inodes])
+async def test_disk_of_the_daemon_that_is_full_is_said_and_room_is_noticed(
+    cramped: OwnDaemon, fill: Callable[[Path], None]
+) -> None:
+    """No verdict of it, not ready, what helps, and well again without a restart."""
+    filled = cramped.folder / "filled"
+    async with started_bench(docker_host=cramped.url, pool_size="1") as bench:
+        await is_well(bench)
+        filled.mkdir()
+        try:
+            await asyncio.to_thread(fill, filled)
+            said = ""
+            deadline_s = time.monotonic() + 60
+            # What is removed makes a little room, and not every step that meets the end of it says
+            # so: some say that they could not write.
+            while "docker system prune" not in said or bench.runtime.readiness().ready:
+                failure = await outcome(bench)
+                if failure is not None:
+                    assert (failure.code in OURS, failure.retryable) == (True, True)
+                    said += failure.message
+                said += str(bench.runtime.readiness().reason)
+                assert time.monotonic() < deadline_s, said
+        finally:
+            shutil.rmtree(filled)
+        await is_well(bench)
+    assert containers(cramped, bench) == []
+
+
+async def outcome(bench: Bench) -> ServiceFailure | None:
+    """Of a request in a container of its own: nothing, if it was answered as it must be."""
+    try:
+        async with asyncio.timeout(60):
+            assert (await bench.call(DOUBLE, 21)).output == 42
+    except ServiceFailure as failure:
+        return failure
+    return None
+
+
 async def test_containers_that_outlive_their_daemon_are_removed(
-    outlived: OwnDaemon, monkeypatch: pytest.MonkeyPatch
+    cramped: OwnDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With live-restore nothing ends with the daemon; what nobody speaks to any more is swept."""
     monkeypatch.setattr("execbox_service.engines.docker.orphans.ABANDONED_S", 2)
-    async with started_bench(docker_host=outlived.url, sweep_interval_s="1") as bench:
+    async with started_bench(docker_host=cramped.url, sweep_interval_s="1") as bench:
         await is_well(bench)
-        with docker_client(outlived.url) as client:
+        with docker_client(cramped.url) as client:
             before = {each["Id"] for each in client.containers(all=True)}
         assert before
-        await asyncio.to_thread(outlived.kill)
+        await asyncio.to_thread(cramped.kill)
         await eventually(lambda: not bench.runtime.readiness().ready, within_s=15)
-        await asyncio.to_thread(outlived.start)
+        await asyncio.to_thread(cramped.start)
         await is_well(bench)
 
         def gone() -> bool:
-            with contextlib.suppress(DockerException), docker_client(outlived.url) as client:
+            with contextlib.suppress(DockerException), docker_client(cramped.url) as client:
                 return not before & {each["Id"] for each in client.containers(all=True)}
             return False
 
         await eventually(gone, within_s=30)
-    assert containers(outlived, bench) == []
+    assert containers(cramped, bench) == []

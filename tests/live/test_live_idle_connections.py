@@ -78,7 +78,7 @@ async def test_connection_that_died_while_it_was_idle_costs_no_call(
     end: IdleEnd,
     pause_s: float,
 ) -> None:
-    """Also where nothing would be sent again. One that died without a word is too old to be used."""
+    """Even where nothing is sent again. One that died without a word is too old to be used."""
     network.idle_limit_s, network.idle_end = min(pause_s - 0.3, 2.5), end
     assert await calls(once(network), [0.0, pause_s, 0.0, pause_s]) == [42] * 4
     assert network.broken_count >= 2
