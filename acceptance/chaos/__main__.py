@@ -1,7 +1,8 @@
 """``python -m acceptance.chaos``: is anything lost, double, wrong or left behind while all fails?
 
-    python -m acceptance.chaos [--seconds 600] [--every 5] [--executions 20000] [--seed N]
+    python -m acceptance.chaos [--seconds 600] [--every 5] [--executions 2000] [--laps 1] [--seed N]
                                [--page docs/faults.md] [--output FOLDER]
+    python -m acceptance.chaos --long       200,000 executions, a fault every 30 s: hours
 
 The same work is done twice, by clients that resume: calmly, and again and again while every few
 seconds one thing fails, in a drawn order, each kind as often as the others. Afterwards every file
@@ -14,22 +15,26 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from harness.bench import IMAGE
 from harness.local_service import ServiceDidNotStart
 from harness.measurement import capabilities_of, machine_of, say
+from harness.moved_clock import NoMovedClock
 from harness.own_daemon import NoOwnDaemon
 from harness.report import RESULTS, Claim, Findings, number
 
-from acceptance.chaos.driving import Clients, Done, WorkFailed, hurt
+from acceptance.chaos.clients import Clients, Disk, WorkFailed
+from acceptance.chaos.driving import Done, hurt
 from acceptance.chaos.kinds import KINDS, Kind
 from acceptance.chaos.left import Watch, left_in_files
 from acceptance.chaos.place import Place, placed
@@ -45,7 +50,9 @@ from execbox import ClientConfig
 
 __all__ = ["Options", "main", "run"]
 
-_CALM_S: Final = 3600.0
+_CALM_S: Final = 7200.0
+_ROOM_MB: Final = 64
+_EXECUTIONS_PER_MB: Final = 50
 _AFTERWARDS_S: Final = 300.0
 """For what is left of the last lap when nothing fails any more, beside the time of a calm one."""
 
@@ -58,8 +65,10 @@ class Options:
     """For which there are faults; each kind is done once at least."""
     every_s: float = 5.0
     """Between the end of one fault and the next."""
-    execution_count: int = 20_000
+    execution_count: int = 2_000
     """Asked for in one lap, about."""
+    lap_count: int = 1
+    """At least; as long as there are to be more, there are faults."""
     seed: int = 15
     image: str = IMAGE
 
@@ -93,9 +102,9 @@ class _Run:
         options = self.options
         write_inputs(self.inputs, execution_count=options.execution_count, seed=options.seed)
         began_s = time.monotonic()
-        clients = self._clients(self.calm)
-        with clients.at_work():
+        with self._clients(self.folder / "lap-0") as clients:
             clients.wait(within_s=_CALM_S)
+            shutil.copytree(self.folder / "lap-0", self.calm)
         self.calm_s = time.monotonic() - began_s
         self.calm_executions = self.place.executions_ended()
         say(f"calm: {self.calm_executions} executions in {self.calm_s:.0f} s")
@@ -109,23 +118,39 @@ class _Run:
         while True:
             self.laps += 1
             lap = self.folder / f"lap-{self.laps}"
-            clients = self._clients(lap)
-            with clients.at_work():
+            with self._clients(lap) as clients:
                 while not clients.are_done and self._has_time(until_s):
                     time.sleep(self.options.every_s)
                     hurt(self.place, clients, self.done, drawn=drawn, kinds=kinds)
                 if not self._has_time(until_s):
                     clients.wait(within_s=_AFTERWARDS_S + 2 * self.calm_s)
-            self._compare(lap, clients)
+                self._compare(lap, clients)
             if not self._has_time(until_s):
                 return
 
     def _has_time(self, until_s: float) -> bool:
-        return time.monotonic() < until_s or len(self.done.recoveries) < len(KINDS)
+        return (
+            time.monotonic() < until_s
+            or len(self.done.recoveries) < len(KINDS)
+            or self.laps < self.options.lap_count
+        )
 
-    def _clients(self, folder: Path) -> Clients:
-        folder.mkdir()
-        return Clients(commands(self.inputs, folder, url=self.place.network.url), folder)
+    @contextmanager
+    def _clients(self, folder: Path) -> Iterator[Clients]:
+        """At work, on a disk of their own that is gone afterwards."""
+        room_mb = _ROOM_MB + self.options.execution_count // _EXECUTIONS_PER_MB
+        disk = Disk(folder, room_mb=room_mb)
+        clients = Clients(
+            commands(self.inputs, folder, url=self.place.network.url),
+            folder,
+            disk=disk,
+            environment=self.place.clock.environment,
+        )
+        try:
+            with clients.at_work():
+                yield clients
+        finally:
+            disk.remove()
 
     def _compare(self, lap: Path, clients: Clients) -> None:
         all_of_it = commands(self.inputs, lap, url="")
@@ -138,7 +163,8 @@ class _Run:
 
 
 def run(options: Options, folder: Path) -> Findings:
-    """All of it, with its files in ``folder``. Raises ``NoOwnDaemon``, ``ServiceDidNotStart``."""
+    """All of it, with its files in ``folder``. Raises ``NoMovedClock``, ``NoOwnDaemon``,
+    ``ServiceDidNotStart``."""
     with placed(options.image, seed=options.seed) as place:
         watch = Watch(place)
         watch.begin()
@@ -195,13 +221,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         seconds=asked.seconds,
         every_s=asked.every,
         execution_count=asked.executions,
+        lap_count=asked.laps,
         seed=asked.seed,
         image=os.environ.get("EXECBOX_IMAGE", IMAGE),
     )
+    if asked.long:
+        options = replace(options, seconds=0, every_s=30, execution_count=20_000, lap_count=10)
     try:
         with tempfile.TemporaryDirectory(prefix="execbox-chaos-") as folder:
             findings = run(options, Path(folder))
-    except (NoOwnDaemon, ServiceDidNotStart) as error:
+    except (NoMovedClock, NoOwnDaemon, ServiceDidNotStart) as error:
         print(f"acceptance.chaos: {error}", file=sys.stderr)
         return 2
     findings.write(asked.output)
@@ -220,6 +249,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of faults (600)")
     parser.add_argument("--every", type=float, default=defaults.every_s, help="seconds (5)")
     parser.add_argument("--executions", type=int, default=defaults.execution_count)
+    parser.add_argument("--laps", type=int, default=defaults.lap_count, help="at least (1)")
+    parser.add_argument(
+        "--long", action="store_true", help="10 laps of 20,000 executions, a fault every 30 s"
+    )
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--page", type=Path, help="a page whose table is replaced")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for what is found")

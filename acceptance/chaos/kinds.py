@@ -5,11 +5,13 @@ Each is done once when it is called, and is over when the call returns.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from acceptance.chaos.clients import Clients
 from acceptance.chaos.place import Place
 
 __all__ = ["KINDS", "Kind"]
@@ -20,6 +22,9 @@ _AWAY_S: Final = 1.5
 _SLOW_S: Final = 3.0
 _FROZEN_S: Final = 3.0
 _NETWORK_S: Final = 2.0
+_IDLE_S: Final = 0.3
+_STILL_S: Final = 3.0
+_DAY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +34,9 @@ class Kind:
     name: str
     text: str
     """For the page."""
-    do: Callable[[Place], None] | None
-    """None is the death of a client, which is whoever's who has started it."""
+    do: Callable[[Place], None] | None = None
+    do_to_clients: Callable[[Clients, random.Random], None] | None = None
+    """Returns when what it was done to has gone on. Each kind has one of the two."""
 
 
 def _container_killed(place: Place) -> None:
@@ -105,6 +111,22 @@ def _network_fails(place: Place) -> None:
     place.network.failing = False
 
 
+def _idle_connections_end(place: Place) -> None:
+    place.network.idle_limit_s = _IDLE_S
+    time.sleep(_NETWORK_S)
+    place.network.idle_limit_s = None
+
+
+def _service_stands_still(place: Place) -> None:
+    place.stand_still(lasts_s=_STILL_S)
+
+
+def _date_set(place: Place) -> None:
+    for offset_s in (_DAY_S, -_DAY_S, 0.0):
+        place.clock.set_back_or_on(offset_s)
+        time.sleep(1)
+
+
 KINDS: Final = (
     Kind(name="container killed", text="`docker kill`", do=_container_killed),
     Kind(name="supervisor killed", text="SIGKILL to a container's PID 1", do=_supervisor_killed),
@@ -136,5 +158,34 @@ KINDS: Final = (
         text=f"connections refused, broken and silent for {_NETWORK_S:g} s",
         do=_network_fails,
     ),
-    Kind(name="client killed", text="SIGKILL, and the same command again", do=None),
+    Kind(
+        name="idle connections end",
+        text=f"closed after {_IDLE_S:g} s without a byte, for {_NETWORK_S:g} s",
+        do=_idle_connections_end,
+    ),
+    Kind(
+        name="service stands still",
+        text=f"SIGSTOP for {_STILL_S:g} s",
+        do=_service_stands_still,
+    ),
+    Kind(
+        name="date set",
+        text="of the service and its clients, a day on, two back and to where it was",
+        do=_date_set,
+    ),
+    Kind(
+        name="client killed",
+        text="SIGKILL, and the same command again",
+        do_to_clients=Clients.kill_one,
+    ),
+    Kind(
+        name="client stands still",
+        text="SIGSTOP for 3 s",
+        do_to_clients=Clients.stop_one,
+    ),
+    Kind(
+        name="client's disk full",
+        text="until a command has ended of it; then there is room, and the same command again",
+        do_to_clients=Clients.fill_disk,
+    ),
 )

@@ -30,6 +30,8 @@ FLOORS: Final[Mapping[str, tuple[str, float]]] = {
     "containers": ("containers of the service", 4),
     "cgroups": ("control groups of its containers", 4),
     "mounts": ("file systems mounted by the daemon", 8),
+    "tmpfs_mb": ("what executions left in their containers' file systems, MiB", 8),
+    "locks": ("locks of files", 8),
     "service_mb": ("memory of the service, MiB", 24),
     "service_descriptors": ("descriptors of the service", 12),
     "daemon_descriptors": ("descriptors of the daemon", 24),
@@ -70,6 +72,8 @@ class Watch:
                 "containers": len(containers),
                 "cgroups": len(cgroup_container_ids(_CGROUPS) & place.container_ids),
                 "mounts": len(place.daemon.mounts()),
+                "tmpfs_mb": place.tmpfs_bytes(containers) / 2**20,
+                "locks": len(Path("/proc/locks").read_text().splitlines()),
                 "service_mb": resident_mb(pid),
                 "service_descriptors": descriptor_count(pid),
                 "daemon_descriptors": descriptor_count(place.daemon.pid),
@@ -118,7 +122,7 @@ def left_in_files(folder: Path) -> list[str]:
     """Half-written files, and locks that somebody still holds."""
     found = []
     for path in sorted(folder.rglob("*")):
-        if path.name.endswith((".new", ".partial")):
+        if path.name.endswith((".execbox-new", ".partial")):
             found.append(f"{path.name} in {path.parent.name}")
         if path.name.endswith(".run.json"):
             fd = os.open(path, os.O_RDWR)

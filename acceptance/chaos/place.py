@@ -12,7 +12,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -23,6 +23,7 @@ from harness.daemon_proxy import DaemonProxy
 from harness.docker_daemon import docker_client
 from harness.exported import exported
 from harness.local_service import LocalService
+from harness.moved_clock import MovedClock
 from harness.own_daemon import OwnDaemon
 from harness.unsteady_network import UnsteadyNetwork
 
@@ -38,6 +39,7 @@ _SETTINGS: Final = {
     "slot_count": "2",
     "pool_size": "2",
     "sweep_interval_s": "5",
+    "shutdown_grace_s": "2",
     "log_level": "error",
 }
 _PROBED: Final = "def main_solution(n):\n    return n * n\n"
@@ -51,11 +53,19 @@ class Place:
     """A service that can be hurt and begun anew, behind an address that stays."""
 
     def __init__(
-        self, daemon: OwnDaemon, proxy: DaemonProxy, network: UnsteadyNetwork, *, seed: int
+        self,
+        daemon: OwnDaemon,
+        proxy: DaemonProxy,
+        network: UnsteadyNetwork,
+        *,
+        clock: MovedClock,
+        seed: int,
     ) -> None:
         self.daemon = daemon
         self.proxy = proxy
         self.network = network
+        self.clock = clock
+        """The service's; clients have it as well."""
         self.instance = f"chaos-{os.getpid()}"
         self.container_ids: set[str] = set()
         """Of every container that has been seen."""
@@ -68,7 +78,9 @@ class Place:
     def begin(self) -> None:
         """Start one; returns when it is ready. Raises ``ServiceDidNotStart``."""
         settings = _SETTINGS | {"instance": self.instance, "docker_host": self.proxy.url}
-        self._service = self._stack.enter_context(LocalService(**settings))
+        service = LocalService(**settings)
+        service.environment = self.clock.environment
+        self._service = self._stack.enter_context(service)
         self.network.port = int(self._service.url.rpartition(":")[2])
 
     def end(self, *, in_order: bool = True) -> None:
@@ -78,6 +90,17 @@ class Place:
         self._stack.close()
         self._service = None
         self.network.port = None
+
+    def stand_still(self, *, lasts_s: float) -> None:
+        """The service does nothing for so long, as on a virtual machine that is moved."""
+        pid = self.service_pid
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(lasts_s)
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     @property
     def service_pid(self) -> int | None:
@@ -123,6 +146,17 @@ class Place:
             found = api.containers(all=True, filters={"label": f"{LABEL}={self.instance}"})
         self.container_ids |= {each["Id"] for each in found}
         return found
+
+    def tmpfs_bytes(self, containers: Sequence[dict[str, Any]]) -> int:
+        """What their executions have left in their working directories' file systems."""
+        total_bytes = 0
+        with self._api() as api:
+            for container in containers:
+                with contextlib.suppress(DockerException, OSError):
+                    pid = int(api.inspect_container(container["Id"])["State"]["Pid"])
+                    found = os.statvfs(f"/proc/{pid}/root/tmp")
+                    total_bytes += (found.f_blocks - found.f_bfree) * found.f_frsize
+        return total_bytes
 
     def kill_container(self) -> None:
         """One, whatever it does at the moment."""
@@ -174,12 +208,13 @@ class Place:
 @contextmanager
 def placed(image: str, *, seed: int) -> Iterator[Place]:
     """A place with a daemon of its own, and no service yet; nothing of it is left afterwards.
-    Raises ``NoOwnDaemon``."""
+    Raises ``NoOwnDaemon``, ``NoMovedClock``."""
     with ExitStack() as stack:
         daemon = stack.enter_context(OwnDaemon(image))
         socket = daemon.url.removeprefix("unix://")
         proxy = stack.enter_context(DaemonProxy(daemon.folder / "proxy.sock", socket))
         network = stack.enter_context(UnsteadyNetwork(seed=seed))
-        place = Place(daemon, proxy, network, seed=seed)
+        clock = stack.enter_context(MovedClock())
+        place = Place(daemon, proxy, network, clock=clock, seed=seed)
         stack.callback(place.end)
         yield place

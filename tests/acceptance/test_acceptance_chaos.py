@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from acceptance.chaos.__main__ import Options, run
 from acceptance.chaos.answers import counting, predicted
-from acceptance.chaos.driving import Clients, Recovery, WorkFailed
+from acceptance.chaos.clients import Clients, Disk, WorkFailed
+from acceptance.chaos.driving import Recovery
 from acceptance.chaos.kinds import KINDS
 from acceptance.chaos.left import left_in_files
 from acceptance.chaos.told import in_page, recovery_table
 from acceptance.chaos.work import Command, differences, write_inputs
+from harness.moved_clock import NoMovedClock
 from harness.own_daemon import NoOwnDaemon
 
 from tests.environment import no_settings_from_outside  # noqa: F401 - a fixture
@@ -65,10 +70,10 @@ def test_differences_name_the_file_and_the_line(tmp_path: Path) -> None:
 
 def test_what_is_left_of_files_is_half_files_and_held_locks(tmp_path: Path) -> None:
     """A lock file itself stays, as it says what the run was."""
-    (tmp_path / "out.jsonl.new").touch()
+    (tmp_path / ".out.jsonl.execbox-new").touch()
     lock = tmp_path / "out.jsonl.run.json"
     lock.touch()
-    assert left_in_files(tmp_path) == [f"out.jsonl.new in {tmp_path.name}"]
+    assert left_in_files(tmp_path) == [f".out.jsonl.execbox-new in {tmp_path.name}"]
     fd = os.open(lock, os.O_RDWR)
     fcntl.flock(fd, fcntl.LOCK_EX)
     assert left_in_files(tmp_path)[1:] == ["the lock of out.jsonl.run.json"]
@@ -92,6 +97,26 @@ def test_client_that_is_left_with_something_to_do_is_begun_again(tmp_path: Path)
     assert clients.begun_count == 3
 
 
+def test_client_whose_disk_was_full_is_begun_again(tmp_path: Path) -> None:
+    """It ends as with a mistake, and says of what; the same command goes on when there is room."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a file system takes root")
+    disk = Disk(tmp_path / "disk", room_mb=8)
+    try:
+        code = "import time\nwhile True:\n    time.sleep(0.01)\n    print('x' * 9999, flush=True)"
+        output = disk.folder / "out.jsonl"
+        words = ("/bin/sh", "-c", f'{sys.executable} -c "{code}" >> {output} || exit 2')
+        clients = Clients([Command("writes", words, ("out.jsonl",))], disk.folder, disk=disk)
+        with clients.at_work():
+            time.sleep(1)
+            clients.fill_disk(random.Random(1))
+            assert clients.begun_count == 2
+            assert not clients.are_done
+    finally:
+        disk.remove()
+    assert not disk.folder.exists()
+
+
 def test_table_has_a_row_for_each_kind_that_was_done() -> None:
     """With the median and the most."""
     kind = KINDS[0].name
@@ -113,7 +138,7 @@ def test_chaos_in_small_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None
     options = Options(seconds=0, every_s=0.1, execution_count=120)
     try:
         findings = run(options, tmp_path)
-    except NoOwnDaemon as error:
+    except (NoMovedClock, NoOwnDaemon) as error:
         pytest.skip(str(error))
     assert not [f"{each.text}: {each.found}" for each in findings.claims if not each.holds]
     assert {each.kind for each in findings.data["recoveries"]} == {each.name for each in KINDS}  # type: ignore[attr-defined]

@@ -420,3 +420,34 @@ async def test_verify_of_the_async_client_is_the_same(server: RunningServer) -> 
         assert response.items[0].verdict == "correct"
         with pytest.raises(InvalidRequest, match=r"items\[1\]"):
             await client.verify([ITEM, {"id": "x"}])
+
+
+def test_lines_are_taken_only_as_long_as_they_fit_into_64_mib(server: RunningServer) -> None:
+    """However many could be on their way at once: a service that is slow costs no more."""
+    is_enough = threading.Event()
+    taken = 0
+
+    def lines() -> Iterator[dict[str, Any]]:
+        nonlocal taken
+        while not is_enough.is_set():
+            taken += 1
+            call = {"args": ["x" * 2**20]}
+            code = {"code": "sleep 4"}
+            yield {"id": str(taken), "op": "execute", "function": code, "calls": [call]}
+
+    results: list[BatchResult] = []
+
+    def take() -> None:
+        with Client(config=ClientConfig(base_url=server.url)) as client:
+            results.extend(client.batch(lines(), concurrency=64))
+
+    taking = threading.Thread(target=take)
+    taking.start()
+    try:
+        wait_until(lambda: taken >= 64, timeout_s=30)
+        time.sleep(0.5)
+        assert taken == 64
+    finally:
+        is_enough.set()
+        taking.join(60)
+    assert [result.error for result in results] == [None] * taken

@@ -355,6 +355,26 @@ async def test_sessions_are_so_many_of_a_key_and_so_many_in_all() -> None:
         await sessions.open(SessionRequest(), caller=Caller("c"))
 
 
+async def test_reasons_of_ended_sessions_are_kept_for_the_newest_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sessions can be begun and ended for ever: what is remembered of them does not grow."""
+    monkeypatch.setattr("execbox_service.operations.sessions._REMEMBERED_MAX", 2)
+    async with started_bench() as bench:
+        sessions, caller = bench.runtime.sessions, Caller("a")
+        ids = []
+        for _ in range(3):
+            ids.append((await sessions.open(SessionRequest(), caller=caller)).id)
+            await sessions.close(ids[-1], caller=caller)
+        told = []
+        for session_id in ids:
+            with pytest.raises(CallerMistake) as gone:
+                await sessions.info(session_id, caller=caller)
+            assert gone.value.code == "session_gone"
+            told.append("it was ended by its own key" in gone.value.message)
+        assert told == [False, True, True]
+
+
 async def test_idle_sessions_hold_no_slot(bench: Bench) -> None:
     """With more of them than there are slots, functions still run."""
     async with opened(bench), opened(bench), opened(bench):
