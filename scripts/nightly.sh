@@ -45,6 +45,7 @@ step contracts 60 "$run" acceptance.contracts ${checkouts:+--checkouts "$checkou
 step integrations 90 "$run" acceptance.integrations
 step trainers 90 "$run" acceptance.trainers
 step fleet 60 "$run" acceptance.fleet --engine docker
+step chaos 60 "$run" acceptance.chaos --output "$output/chaos"
 step corpus 60 "$run" acceptance.corpus
 step busy-machine 60 "$run" acceptance.busy_machine
 step memory-mix 60 "$run" acceptance.memory_mix
