@@ -11,7 +11,6 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -35,7 +34,7 @@ class MovedClock:
         self._mapped: mmap.mmap | None = None
 
     @property
-    def environment(self) -> Mapping[str, str]:
+    def environment(self) -> dict[str, str]:
         """What a process needs to have it, besides what it has anyway."""
         return {
             "LD_PRELOAD": str(self._folder / "moved_clock.so"),

@@ -51,7 +51,7 @@ def clock() -> Iterator[MovedClock]:
 
 
 def begun(program: str, *arguments: str, clock: MovedClock | None = None) -> subprocess.Popen[str]:
-    environment = dict(os.environ) | ({} if clock is None else clock.environment)
+    environment = {**os.environ, **({} if clock is None else clock.environment)}
     words = [sys.executable, "-c", program, *arguments]
     return subprocess.Popen(words, stdout=subprocess.PIPE, env=environment, text=True)
 

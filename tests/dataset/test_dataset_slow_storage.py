@@ -44,7 +44,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     with image.open("wb") as file:
         file.truncate(_DISK_BYTES)
     folder.mkdir()
-    for command in (["mkfs.ext4", "-q", image], ["mount", "-o", "loop", image, folder]):
+    made = ("mkfs.ext4", "-q", str(image))
+    for command in (made, ("mount", "-o", "loop", str(image), str(folder))):
         try:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:

@@ -15,7 +15,7 @@ from harness.local_service import LocalService
 from harness.moved_clock import MovedClock, NoMovedClock
 
 from execbox import Client
-from execbox.wire import Execution
+from execbox.wire import Execution, Limits
 
 pytestmark = pytest.mark.docker
 
@@ -44,7 +44,8 @@ def service(clock: MovedClock) -> Iterator[LocalService]:
         yield running
 
 
-def executed(service: LocalService, argument: float, **limits: Any) -> Execution:
+def executed(service: LocalService, argument: float, **given: Any) -> Execution:
+    limits = Limits.model_validate(given)
     with Client(config=service.config()) as client:
         answer = client.execute(SLEEPS, [[argument]], isolation="process", limits=limits)
         return answer.executions[0]
@@ -68,6 +69,7 @@ def test_service_whose_date_is_set_keeps_every_deadline_and_container(
             clock.set_back_or_on(offset_s)
             slept = running.result(60)
             assert (slept.status, slept.output) == ("ok", 1.0)
+            assert slept.usage is not None
             assert 0.9 < slept.usage.wall_time_s < 2
             assert executed(service, 60.0, wall_time_s=0.5).status == "timeout"
             # Searches for orphans, by the new date.

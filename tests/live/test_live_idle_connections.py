@@ -13,6 +13,7 @@ from harness.local_service import LocalService
 from harness.unsteady_network import IdleEnd, UnsteadyNetwork
 
 from execbox import AsyncClient, Client, ClientConfig, ConnectionBroken, RetryPolicy
+from execbox.wire import Limits
 from tests.api.harness import wait_until
 
 pytestmark = pytest.mark.docker
@@ -91,5 +92,5 @@ def test_call_longer_than_a_proxy_permits_fails_and_its_slot_comes_back(
     """The service is told that nobody waits any more, and ends what runs."""
     network.idle_end = end
     with Client(config=once(network)) as client, pytest.raises(ConnectionBroken):
-        client.execute(SLEEPS, [[50]], isolation="process", limits={"wall_time_s": 60})
+        client.execute(SLEEPS, [[50]], isolation="process", limits=Limits(wall_time_s=60))
     wait_until(lambda: exported(service.url)["execbox_slots_active"] == 0, timeout_s=BACK_S)
