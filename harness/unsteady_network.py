@@ -185,9 +185,13 @@ class UnsteadyNetwork:
                     return
             writer.write(data)
             await writer.drain()
-        if not connection.is_forgotten:
-            with contextlib.suppress(OSError):
-                writer.write_eof()
+        if connection.is_forgotten:
+            # Its other end would wait for ever.
+            for side in connection.sides:
+                side.transport.abort()
+            return
+        with contextlib.suppress(OSError):
+            writer.write_eof()
 
     def _break(self, sides: list[asyncio.StreamWriter], *, reset: bool) -> None:
         """With a reset, or as if there were nothing more to come."""

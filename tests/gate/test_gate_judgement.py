@@ -157,7 +157,7 @@ DEVIATIONS: dict[str, Any] = {
     "NetworkingConfig": {"EndpointsConfig": {"bridge": {}}},
     "MacAddress": "02:42:ac:11:00:02",
     "Healthcheck": {"Test": ["CMD", "id"]},
-    "StopSignal": "SIGKILL",
+    "StopSignal": "SIGTERM",
     "StopTimeout": 10**6,
     "Shell": ["/bin/sh"],
     "OnBuild": ["RUN id"],
