@@ -42,7 +42,11 @@ def before_the_first_command(page: Path) -> str | None:
 
 PAGES = [
     page
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for page in (
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs" / "start").glob("*.md")),
+    )
     if page.name not in MADE_PAGES and before_the_first_command(page) is not None
 ]
 
@@ -118,8 +122,10 @@ class Command:
 def commands_of(page: Path) -> Iterator[Command]:
     """The commands of ours, without what the shell makes of them."""
     text = page.read_text("utf-8")
-    for block in re.finditer(r"^```(?:sh)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        for line in block[1].replace("\\\n", " ").splitlines():
+    # All fences one after the other: what ends a block of a different language begins none.
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for block in (content for language, content in blocks if language in ("", "sh", "bash")):
+        for line in block.replace("\\\n", " ").splitlines():
             yield from command_in(line, page=page, whole=True)
     for code in re.findall(r"`((?:execbox|python -m|make) [^`]+)`", text):
         yield from command_in(code, page=page, whole=False)
@@ -189,10 +195,16 @@ def test_documented_execbox_command_has_the_flags_that_are_named(
             assert word in help_text
 
 
-@pytest.mark.parametrize("command", of("python"), ids=str)
+@pytest.mark.parametrize("command", [c for c in of("python") if c.words[1] != "-m"], ids=str)
+def test_documented_program_is_on_the_page_that_runs_it(command: Command) -> None:
+    """Saved under its name from a block before it."""
+    page = (ROOT / "docs" / "start" / command.page).read_text("utf-8")
+    assert f"Save this as `{command.words[1]}`" in page
+
+
+@pytest.mark.parametrize("command", [c for c in of("python") if c.words[1] == "-m"], ids=str)
 def test_documented_module_is_there_and_understands_its_arguments(command: Command) -> None:
     """Flags that the comment behind a command names, too."""
-    assert command.words[1] == "-m"
     module, *arguments = command.words[2:]
     spec = importlib.util.find_spec(module)
     assert spec is not None

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,6 +72,8 @@ def test_json_prints_the_summary_as_one_line(
         (["infer", "f.jsonl", "-o", "a.jsonl"], "EXECBOX_MODEL_URL"),
         (["infer", "f.jsonl", "-o", "a.jsonl", "--model-callable", "no.such:thing"], "no.such"),
         (["infer", "f.jsonl", "-o", "a.jsonl", "--model-callable", "json:decoder"], "no function"),
+        (["infer", "f.jsonl", "-o", "a.jsonl", "--model-callable", "json"], "MODULE:FUNCTION"),
+        (["infer", "f.jsonl", "-o", "a.jsonl", "--model-callable", "broken_model:f"], "NameError"),
         (["verify", "f.jsonl", "-o", "v.jsonl", "--memory-mb", "1"], "--memory-mb must be a whole"),
         (["verify", "f.jsonl", "-o", "v.jsonl", "--rel", "0.1"], "comparator tolerance"),
         (["verify", "f.jsonl", "-o", "v.jsonl", "--feedback-templates", "f.jsonl"], "f.jsonl"),
@@ -93,6 +97,8 @@ def test_mistake_is_one_line_that_says_what_and_exit_code_2(
 ) -> None:
     """No traceback, nothing written, nothing sent."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_model.py").write_text("nothing_has_this_name\n")
     write_lines(tmp_path / "f.jsonl", [function()])
     if argv[0] == "pipeline":
         monkeypatch.setenv("EXECBOX_MODEL_URL", "http://127.0.0.1:9/v1")
@@ -202,6 +208,28 @@ class Executing(Doubling):
             image="sha256:0",
             queue_time_s=0.0,
         )
+
+
+def test_model_callable_is_found_in_the_working_directory_behind_what_is_installed(
+    tmp_path: Path,
+) -> None:
+    """By the installed command, which has its own folder on the path and not the caller's; a file
+    there that is called as a module of Python's own hides none."""
+    (tmp_path / "my_model.py").write_text("def answer(_):\n    return 'I do not know'\n")
+    (tmp_path / "wave.py").write_text("raise SystemExit('hidden')\n")
+    prompt = {"id": "a", "messages": [{"role": "user", "content": "?"}]}
+    write_lines(tmp_path / "p.jsonl", [prompt])
+    for model in ("my_model:answer", "wave:open"):
+        argv = ["infer", "p.jsonl", "-o", "a.jsonl", "--model-callable", model, "--dry-run"]
+        run = subprocess.run(
+            [Path(sys.executable).with_name("execbox"), *argv],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert run.returncode == 0, run.stderr
 
 
 def test_pipeline_generates_with_the_options_it_was_given(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,11 +153,18 @@ def _option(text: str) -> tuple[str, object]:
 
 
 def _callable(text: str) -> CallableModel:
-    module_name, _, name = text.partition(":")
+    module_name, separator, name = text.partition(":")
+    if not separator:
+        raise CommandError(f"--model-callable must be MODULE:FUNCTION, not {text}")
+    # As with `python -m`, but behind what is installed, which a file here must not hide.
+    here = os.getcwd()
+    if "" not in sys.path and here not in sys.path:
+        sys.path.append(here)
     try:
         function = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CommandError(f"--model-callable {text}: cannot be loaded: {error}") from error
+    except Exception as error:  # the module is the caller's, and may raise anything
+        problem = f"{type(error).__name__}: {error}"
+        raise CommandError(f"--model-callable {text}: cannot be loaded: {problem}") from error
     if not callable(function):
         raise CommandError(f"--model-callable {text}: is not a function")
     return CallableModel(function, name=text)
