@@ -11,6 +11,7 @@
 #   make image     build the sandbox image (UPDATE=1: anew, with Debian's security updates)
 #   make image-languages   the same with bash and g++, as execbox-sandbox:languages
 #   make image-standalone   service and sandboxes in one, as execbox:local (docs/deploy.md)
+#   make docs      build the documentation's site, build/docs, and check every link of it
 #   make lock      write the lock files anew (UPGRADE=1: with the newest versions)
 #   make clean     remove what the others made here
 #
@@ -35,7 +36,7 @@ PYTHON_BIN := .venv/bin/python
 PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons nightly image image-languages image-standalone lock serve check bench clean venv engine
+.PHONY: help demo test test-pythons nightly image image-languages image-standalone docs lock serve check bench clean venv engine
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -46,6 +47,7 @@ demo: venv engine
 # COVERAGE= leaves measuring out, which takes a third of the time.
 test: venv engine
 	@scripts/setup-python.sh integrations
+	@scripts/setup-python.sh docs
 ifeq ($(COVERAGE),)
 	$(PYTHON_BIN) -m $(PYTEST) $(PYTEST_ARGS)
 else
@@ -72,6 +74,11 @@ image-standalone:
 	@scripts/setup-engine.sh
 	@scripts/build-image.sh standalone $(if $(UPDATE),--update)
 
+docs: venv
+	@scripts/setup-python.sh docs
+	@scripts/build-docs.sh
+	@$(PYTHON_BIN) -m tests.site.built_site build/docs
+
 lock:
 	@scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
@@ -90,7 +97,7 @@ bench: venv engine
 	$(PYTHON_BIN) -m benchmarks $(BENCH_ARGS)
 
 clean:
-	rm -rf .venv .pythons .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .pythons .coverage build .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 	-docker image rm execbox-sandbox:languages execbox-sandbox:local execbox-service:local execbox:local
 

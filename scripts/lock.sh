@@ -13,6 +13,7 @@
 #                                  checks need (.venv)
 #   requirements/benchmarks.lock   what is added for the plots
 #   requirements/integrations.lock what is added to test with other projects' packages
+#   requirements/docs.lock         what is added to build the documentation's site
 #   sandbox-image/requirements.lock   what functions may import, from requirements.in
 #
 # Environment:
@@ -81,8 +82,10 @@ same=(--constraints requirements/dev.lock)
 lock service pyproject.toml --extra service "${same[@]}" "$@"
 lock benchmarks pyproject.toml --extra benchmarks "${same[@]}" "$@"
 lock integrations pyproject.toml --group integrations "${same[@]}" "$@"
+# Both may be in one .venv.
+lock docs pyproject.toml --group docs "${same[@]}" --constraints requirements/integrations.lock "$@"
 lock build --group build "${same[@]}" "$@"
-for name in dev service benchmarks integrations build; do
+for name in dev service benchmarks integrations docs build; do
     check "$name"
 done
 

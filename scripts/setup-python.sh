@@ -3,11 +3,12 @@
 # Makes .venv, with execbox installed into it from this checkout (editable) and
 # all that running the service and the tests takes, as locked in requirements/.
 #
-#   scripts/setup-python.sh [benchmarks|integrations]
+#   scripts/setup-python.sh [benchmarks|integrations|docs]
 #
 # Does nothing when pyproject.toml, the locks, the checkout's place and the
 # Python version are what they were the last time. With "benchmarks", what plots
-# need is there, too; with "integrations", other projects' packages to test with.
+# need is there, too; with "integrations", other projects' packages to test with; with
+# "docs", what builds the documentation's site.
 #
 # Environment:
 #   PYTHON                the interpreter to use (default python3; 3.11 or later)
@@ -56,8 +57,8 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
 fi
 
 readonly extra=${1:-}
-if [[ -n $extra && $extra != benchmarks && $extra != integrations ]]; then
-    fail "usage: scripts/setup-python.sh [benchmarks|integrations]"
+if [[ -n $extra && ! $extra =~ ^(benchmarks|integrations|docs)$ ]]; then
+    fail "usage: scripts/setup-python.sh [benchmarks|integrations|docs]"
 fi
 readonly extra_stamp=$venv/execbox-stamp-$extra
 wanted=$(fingerprint)
