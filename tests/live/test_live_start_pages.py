@@ -44,7 +44,8 @@ class Step:
 
 def steps_of(text: str) -> list[Step]:
     """The steps of a page in order; every block is part of one."""
-    steps, files, after = [Step("")], {}, 0
+    files: dict[str, str] = {}
+    steps, after = [Step("")], 0
     for block in FENCED.finditer(text):
         language, content = block.groups()
         before, after = text[after : block.start()], block.end()
