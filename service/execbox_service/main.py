@@ -38,6 +38,7 @@ from execbox_service.settings import (
     load_settings,
     unknown_variables,
 )
+from execbox_service.workers.silence import LOOK_S
 
 __all__ = [
     "EXIT_CONFIGURATION",
@@ -87,8 +88,9 @@ def serve_runtime(settings: Settings, runtime: ExecutionRuntime) -> int:
     return 0 if server.started else _report_startup_failure(app)
 
 
-def serve_workers(settings: Settings, command: Sequence[str]) -> int:
-    """``serve`` with several processes, each of which ``command`` starts."""
+def serve_workers(settings: Settings, command: Sequence[str], *, look_s: float = LOOK_S) -> int:
+    """``serve`` with several processes, each of which ``command`` starts, and each of which is
+    looked at every ``look_s`` seconds for whether it still says something."""
     from execbox_service.workers.front import Front, StartFailed
 
     listener = _prepared(settings)
@@ -99,7 +101,7 @@ def serve_workers(settings: Settings, command: Sequence[str]) -> int:
         with contextlib.suppress(NoCgroups):
             find_roots()
     try:
-        asyncio.run(Front(settings, listener, command=command).run())
+        asyncio.run(Front(settings, listener, command=command, look_s=look_s).run())
     except StartFailed as failure:
         sys.stderr.write(f"execbox: cannot start: {failure}\n")
         return EXIT_FAILURE

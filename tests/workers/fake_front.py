@@ -1,4 +1,4 @@
-"""``python -m tests.workers.fake_front``: ``execbox serve`` with fake workers. No tests."""
+"""``python -m tests.workers.fake_front LOOK_S``: ``execbox serve`` with fake workers. No tests."""
 
 from __future__ import annotations
 
@@ -8,4 +8,5 @@ from execbox_service.main import serve_workers
 from execbox_service.settings import load_settings
 
 if __name__ == "__main__":
-    sys.exit(serve_workers(load_settings({}), [sys.executable, "-m", "tests.workers.fake_worker"]))
+    command = [sys.executable, "-m", "tests.workers.fake_worker"]
+    sys.exit(serve_workers(load_settings({}), command, look_s=float(sys.argv[1])))

@@ -19,6 +19,7 @@ import httpx
 from harness.local_service import free_port
 
 from execbox import ClientConfig
+from execbox_service.workers.silence import LOOK_S
 
 _READY_S = 60.0
 CODE = "def main_solution(n):\n    return n\n"
@@ -62,7 +63,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(**settings: str) -> Iterator[Served]:
+def served(*, look_s: float = LOOK_S, **settings: str) -> Iterator[Served]:
     """Settings by name; two workers and four slots unless they say otherwise."""
     port = free_port()
     asked = {"workers": "2", "slot_count": "4", "port": str(port)} | settings
@@ -70,7 +71,7 @@ def served(**settings: str) -> Iterator[Served]:
     environment |= {f"EXECBOX_{name.upper()}": text for name, text in asked.items()}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.workers.fake_front"],
+            [sys.executable, "-m", "tests.workers.fake_front", str(look_s)],
             env=environment,
             cwd=Path(__file__).parents[2],
             stdout=log,

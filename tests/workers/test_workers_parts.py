@@ -22,6 +22,7 @@ from execbox_service.workers.counted_keys import SharedSessionRoom
 from execbox_service.workers.handing_out import HandingOut
 from execbox_service.workers.metric_sums import MetricSums, as_json
 from execbox_service.workers.session_calls import as_failure, failure_values
+from execbox_service.workers.silence import Silence
 from execbox_service.workers.worker import read_hello
 
 
@@ -202,3 +203,32 @@ def test_worker_whose_front_is_gone_before_its_hello_ends() -> None:
         front_end.close()
         with pytest.raises(SystemExit):
             read_hello(worker_end)
+
+
+# Silence
+
+
+@pytest.mark.parametrize(
+    ("look_count", "leaves_out", "ends_it"),
+    [(0, False, False), (4, False, False), (5, True, False), (29, True, False), (30, True, True)],
+)
+def test_silence_after_so_many_looks_leaves_out_then_ends(
+    look_count: int, leaves_out: bool, ends_it: bool
+) -> None:
+    """Just under and just over either number of looks."""
+    silence = Silence()
+    for _ in range(look_count):
+        silence.look()
+    assert (silence.leaves_out, silence.ends_it) == (leaves_out, ends_it)
+
+
+def test_silence_is_over_with_one_word() -> None:
+    """Whose hearing says whether the worker had been left out."""
+    silence = Silence()
+    silence.look()
+    assert not silence.heard()
+    for _ in range(5):
+        silence.look()
+    assert silence.heard()
+    assert not silence.leaves_out
+    assert not silence.heard()

@@ -1,4 +1,5 @@
-"""Several workers as one service, with fake sandboxes: connections, limits, deaths, the end."""
+"""Several workers as one service, with fake sandboxes: connections, limits, deaths, hanging, the
+end."""
 
 from __future__ import annotations
 
@@ -152,8 +153,10 @@ async def test_batch_goes_on_when_a_worker_is_killed() -> None:
 
 def test_worker_that_dies_frees_its_slots_and_its_keys_requests() -> None:
     """What it held would else be missing for ever."""
-    settings = {"api_key_hashes": KEYS, "key_concurrency_max": "2", "slot_count": "2"}
-    with served(**settings) as service, ThreadPoolExecutor(2) as threads:
+    with (
+        served(api_key_hashes=KEYS, key_concurrency_max="2", slot_count="2") as service,
+        ThreadPoolExecutor(2) as threads,
+    ):
         body = execute_body({"n": 1, "sleep_s": 60})
         url = f"{service.url}/v1/execute"
 
@@ -189,6 +192,62 @@ def test_counters_never_go_down_when_a_worker_dies() -> None:
         wait_until(lambda: service.metric("execbox_workers_restarted_total") == 1)
         wait_until(lambda: service.metric("execbox_workers_ready") == 2)
         assert service.metric("execbox_executions_ended_total") == before == 4
+
+
+# Hanging
+
+LOOK_S = 0.3
+"""A worker says every quarter of a second that it is there, more often than it is looked at."""
+
+
+def _stopped(service: Served, pid: int) -> None:
+    """Stop it, and wait until it is left out."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: "does not respond and is left out" in service.text())
+
+
+def test_worker_that_hangs_is_left_out_until_it_responds() -> None:
+    """Connections come to the others, and readiness says which it is; then its turn comes."""
+    with served(look_s=LOOK_S) as service:
+        hung = min(service.worker_pids())
+        _stopped(service, hung)
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(httpx.Client()) for _ in range(4)]
+            assert hung not in {_worker_of(client, service.url) for client in clients}
+        ready = httpx.get(f"{service.url}/readyz").json()
+        assert ready["ready"]
+        assert ready["reason"].endswith("of 2: does not respond")
+        os.kill(hung, signal.SIGCONT)
+        wait_until(lambda: "responds again" in service.text())
+        with httpx.Client() as one, httpx.Client() as two:
+            assert hung in {_worker_of(client, service.url) for client in (one, two)}
+        assert service.metric("execbox_workers_restarted_total") == 0
+
+
+def test_worker_that_goes_on_hanging_is_killed_and_started_again() -> None:
+    """What it held is free again, and its callers see a broken connection."""
+    with served(look_s=LOOK_S) as service:
+        hung = min(service.worker_pids())
+        _stopped(service, hung)
+        wait_until(lambda: len(service.worker_pids() - {hung}) == 2)
+        assert "still does not respond and is killed" in service.text()
+        wait_until(lambda: service.metric("execbox_workers_ready") == 2)
+        assert httpx.get(f"{service.url}/readyz").json() == {"ready": True, "reason": None}
+
+
+def test_connections_wait_where_every_worker_hangs_and_are_answered_when_one_responds() -> None:
+    """The front goes on listening for them."""
+    with served(look_s=LOOK_S) as service, ThreadPoolExecutor(1) as threads:
+        pids = service.worker_pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: service.text().count("is left out") == 2)
+        asked = threads.submit(httpx.get, f"{service.url}/readyz", timeout=30)
+        time.sleep(0.5)
+        assert not asked.done()
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        assert asked.result().status_code == 200
 
 
 # The end

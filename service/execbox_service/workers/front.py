@@ -30,6 +30,7 @@ from execbox_service.workers.board import Board, board_keys
 from execbox_service.workers.handing_out import HandingOut
 from execbox_service.workers.ledger import Ledger
 from execbox_service.workers.metric_sums import MetricSums, as_json, process_metrics
+from execbox_service.workers.silence import LOOK_S
 from execbox_service.workers.worker_process import WorkerProcess
 
 __all__ = ["Front", "StartFailed"]
@@ -55,13 +56,19 @@ class Front:
     """Belongs to one event loop. ``run`` once."""
 
     def __init__(
-        self, settings: Settings, listener: socket.socket, *, command: Sequence[str]
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        *,
+        command: Sequence[str],
+        look_s: float = LOOK_S,
     ) -> None:
         """``listener`` is bound and does not listen yet. ``command`` starts a worker; the numbers
-        of its descriptors are added to it."""
+        of its descriptors are added to it. ``look_s`` is how often to look for one that hangs."""
         self._settings = settings.model_copy(update={"instance": settings.instance_name})
         self._listener = listener
         self._command = command
+        self._look_s = look_s
         self._count = settings.worker_count
         self._keys = board_keys([name for name, _ in settings.api_key_hashes])
         self._board_fd = Board.create()
@@ -168,7 +175,9 @@ class Front:
     async def _until_ended(self, worker: WorkerProcess) -> None:
         ended = asyncio.create_task(worker.wait())
         ending = asyncio.create_task(self._ending.wait())
+        watching = asyncio.create_task(self._watch(worker))
         await asyncio.wait((ended, ending), return_when=asyncio.FIRST_COMPLETED)
+        watching.cancel()
         if not ended.done():
             within_s = self._settings.shutdown_grace_s + _END_S
             _done, late = await asyncio.wait((ended,), timeout=within_s)
@@ -177,6 +186,21 @@ class Front:
                 worker.kill()
         await ended
         ending.cancel()
+
+    async def _watch(self, worker: WorkerProcess) -> None:
+        """Leave a worker out that says nothing any more, and end it if that lasts."""
+        while True:
+            await asyncio.sleep(self._look_s)
+            if not worker.serving:
+                continue
+            worker.silence.look()
+            if worker.silence.has_just_begun:
+                logger.error("worker %d does not respond and is left out", worker.number)
+                self._tell_readiness()
+            elif worker.silence.ends_it:
+                logger.error("worker %d still does not respond and is killed", worker.number)
+                worker.kill()
+                return
 
     async def _clear(self, worker: WorkerProcess) -> None:
         """Take back all that a worker had that has ended."""
@@ -216,6 +240,12 @@ class Front:
         """Of a worker: whether it can execute."""
         self._tell_readiness()
 
+    def answers_again(self, worker: WorkerProcess) -> None:
+        """One that was left out because it did not respond."""
+        logger.info("worker %d responds again", worker.number)
+        self._tell_readiness()
+        self._accept_when_possible()
+
     def closed(self, worker: WorkerProcess, peer: str) -> None:
         """A connection of a worker's has ended."""
         self._handing_out.closed(worker.number, peer=peer)
@@ -240,14 +270,17 @@ class Front:
         return [*SlotState(self._ledger.admission).collect(), *own]
 
     def _serving(self) -> dict[int, WorkerProcess]:
-        return {number: each for number, each in self._workers.items() if each.serving}
+        return {
+            number: each
+            for number, each in self._workers.items()
+            if each.serving and not each.silence.leaves_out
+        }
 
     def _tell_readiness(self) -> None:
         """Tell all workers how the whole is, where that has changed."""
         serving = self._serving()
         troubled = [
-            f"worker {number} of {self._count}: "
-            + (each.reason if (each := serving.get(number)) else "is being started again")
+            f"worker {number} of {self._count}: {self._trouble_of(number)}"
             for number in range(1, self._count + 1)
             if number not in serving or not serving[number].able
         ]
@@ -257,6 +290,12 @@ class Front:
             reason = next(iter(serving.values())).reason
         for worker in serving.values():
             worker.tell_whole(able, reason)
+
+    def _trouble_of(self, number: int) -> str:
+        worker = self._workers.get(number)
+        if worker is None or not worker.serving:
+            return "is being started again"
+        return "does not respond" if worker.silence.leaves_out else worker.reason
 
     # Connections
 

@@ -274,7 +274,7 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().add_reader(self._intake.fileno(), self._take)
         able = self._runtime.capabilities()
         self._front.send("ready", able.engine, able.image)
-        self._spawn(self._tell_readiness())
+        self._spawn(self._tell_state())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().remove_reader(self._intake.fileno())
@@ -352,8 +352,10 @@ class _Server(uvicorn.Server):
         elif kind == "drain":
             self.should_exit = True
 
-    async def _tell_readiness(self) -> None:
+    async def _tell_state(self) -> None:
+        """That this loop still turns, each time, and whether it can execute, when that changes."""
         while True:
+            self._front.send("here")
             own = self._runtime.own.readiness()
             if own != self._told:
                 self._told = own

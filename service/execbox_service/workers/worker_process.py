@@ -19,6 +19,7 @@ from execbox_service.scheduling.reservations import KeyQueue
 from execbox_service.workers.ledger import Ask, Ledger
 from execbox_service.workers.link import Link, Message, open_link
 from execbox_service.workers.session_calls import failure_values
+from execbox_service.workers.silence import Silence
 
 __all__ = ["WorkerProcess"]
 
@@ -29,6 +30,8 @@ class _Front(Protocol):
     def ready(self, worker: WorkerProcess) -> None: ...
 
     def state_changed(self) -> None: ...
+
+    def answers_again(self, worker: WorkerProcess) -> None: ...
 
     def closed(self, worker: WorkerProcess, peer: str) -> None: ...
 
@@ -54,6 +57,7 @@ class WorkerProcess:
         """What it runs functions with, once it serves."""
         self.failure: str | None = None
         """Why it did not start."""
+        self.silence = Silence()
         self._process = process
         self._intake = intake
         self._front = front
@@ -161,6 +165,8 @@ class WorkerProcess:
 
     def _received(self, message: Message) -> None:
         kind, *values = message
+        if self.silence.heard():
+            self._front.answers_again(self)
         if kind == "ask":
             number, principal, lane, admitted, wait_max_s, alone, again = values
             caller = Caller(principal, lane=lane, admitted=admitted, wait_max_s=wait_max_s)
