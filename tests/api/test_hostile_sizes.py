@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -34,6 +34,20 @@ def busy() -> Iterator[HeavyService]:
         yield service
 
 
+def shortest_wait_s(busy: HeavyService, send: Callable[[], None]) -> float:
+    """The longest wait of what is sent, in the best of three times: a step that is too long is so
+    each time, and a machine that is slowed down by others is not."""
+    shortest_s = float("inf")
+    for _ in range(3):
+        busy.noted_since()
+        send()
+        time.sleep(0.1)
+        shortest_s = min(shortest_s, busy.noted_since().longest_s)
+        if shortest_s < WAIT_MAX_S:
+            break
+    return shortest_s
+
+
 @pytest.mark.parametrize("name", REQUESTS)
 def test_largest_requests_keep_nobody_waiting(busy: HeavyService, name: str) -> None:
     """The event loop, and so everybody else, waits for no more than a moment at a time, from the
@@ -41,24 +55,26 @@ def test_largest_requests_keep_nobody_waiting(busy: HeavyService, name: str) -> 
     path, status, make = REQUESTS[name]
     request = make()
     assert len(request) <= BODY_BYTES_MAX
-    busy.noted_since()
-    answer = busy.post(request, path=path)
-    assert answer.status == status, answer.body[:300]
-    if status != 200:
-        assert_error(answer, status)
-    time.sleep(0.1)
-    assert busy.noted_since().longest_s < WAIT_MAX_S
+
+    def send() -> None:
+        answer = busy.post(request, path=path)
+        assert answer.status == status, answer.body[:300]
+        if status != 200:
+            assert_error(answer, status)
+
+    assert shortest_wait_s(busy, send) < WAIT_MAX_S
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_largest_lines_keep_nobody_waiting(busy: HeavyService, name: str) -> None:
     """The same of the lines of a batch, whatever they are; those that are good are answered."""
     lines = LINES[name]()
-    busy.noted_since()
-    answers = busy.post_lines(lines)
-    assert any(b'"error":{"code"' not in answered[:999] for answered in answers)
-    time.sleep(0.1)
-    assert busy.noted_since().longest_s < WAIT_MAX_S
+
+    def send() -> None:
+        answers = busy.post_lines(lines)
+        assert any(b'"error":{"code"' not in answered[:999] for answered in answers)
+
+    assert shortest_wait_s(busy, send) < WAIT_MAX_S
 
 
 def test_feedback_beyond_the_answers_bound_costs_the_other_items_nothing() -> None:

@@ -276,7 +276,7 @@ _TIMING = [
     _f(
         "timeit_default_timer",
         "timing",
-        "return timeit.timeit('1 + 1', number=100)",
+        "return timeit.timeit('1 + 1', number=200_000)",
         before="import timeit",
     ),
 ]
