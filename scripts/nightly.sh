@@ -11,7 +11,7 @@
 #
 # Environment:
 #   EXECBOX_NIGHTLY_OUTPUT     folder for what is printed (default ./results/nightly)
-#   EXECBOX_NIGHTLY_MINUTES    of the soak (default 60)
+#   EXECBOX_NIGHTLY_MINUTES    of soak and of chaos, each (default 60)
 #   EXECBOX_NIGHTLY_CHECKOUTS  folder with checkouts of the projects whose clients
 #                              the step contracts runs; without it those are left out
 
@@ -38,6 +38,7 @@ readonly run=.venv/bin/python\ -m
 step pythons 120 scripts/test-pythons.sh
 step hosts 600 scripts/hosts/run.sh all
 step soak $((minutes + 30)) "$run" acceptance.soak --minutes "$minutes" --json "$output/soak.json"
+step chaos $((minutes * 3 + 60)) "$run" acceptance.chaos --seconds $((minutes * 60))
 step attacks 120 "$run" acceptance.attacks --kind both
 step cells 60 "$run" acceptance.attacks --kind cell
 step unknowns 300 "$run" acceptance.unknowns --checks 200 --output "$output/unknowns"

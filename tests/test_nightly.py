@@ -24,7 +24,7 @@ def _steps() -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in lines}
 
 
-@pytest.mark.parametrize("step", ["pythons", "hosts", "soak", "attacks", "contracts"])
+@pytest.mark.parametrize("step", ["pythons", "hosts", "soak", "chaos", "attacks", "contracts"])
 def test_nightly_names_each_kind_of_long_run(step: str) -> None:
     """What CI leaves out for its time is run by it."""
     assert step in _steps()

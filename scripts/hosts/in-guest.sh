@@ -23,6 +23,7 @@ look() { # NAME [OPTIONS]
 }
 
 with_docker() {
+    systemctl start docker
     docker load -q -i /srv/image.tar
     sh -c "$(look "$HOST_NAME" --rows /mnt/rows)"
 }
@@ -39,17 +40,27 @@ with_user_bubblewrap() {
 
 # As SECURITY.md says, and with Debian's own delegation.
 with_rootless() {
-    as_guest sh /usr/share/docker.io/contrib/dockerd-rootless-setuptool.sh install --force || return
+    # What udev does where it is installed.
+    modprobe tun && chmod 666 /dev/net/tun
+    as_guest "PATH=/usr/share/docker.io/contrib:/usr/sbin:/usr/bin:/sbin:/bin" \
+        dockerd-rootless-setuptool.sh install --force --skip-iptables || {
+        as_guest journalctl --user --no-pager -n 30 --unit docker.service
+        return 1
+    }
     as_guest "DOCKER_HOST=unix:///run/user/$user/docker.sock" sh -c "
         docker load -q -i /srv/image.tar && $(look "$HOST_NAME-rootless" --rows /tmp/rows)"
 }
 
 # The option has a name, or none where mount asks the kernel in the old way.
 mount -t hostfs -o hostfs=/host/rows none /mnt/rows || mount -t hostfs -o /host/rows none /mnt/rows
-mkdir -m 777 /tmp/rows
+mkdir /tmp/rows
+cp /mnt/rows/*.json /tmp/rows/ 2>/dev/null
+chown -R guest /tmp/rows
 for part in "${parts[@]}"; do
     [[ $part == docker ]] || systemctl stop docker docker.socket containerd
     "with_${part//-/_}" || echo "$part: status $?"
-    cp /tmp/rows/*.json /mnt/rows/ 2>/dev/null
+    for row in /tmp/rows/*-user-bubblewrap.json /tmp/rows/*-rootless.json; do
+        cp "$row" /mnt/rows/ 2>/dev/null
+    done
 done
 systemctl poweroff
