@@ -164,6 +164,12 @@ def _show(result: PipelineResult, terminal: Terminal, *, as_json: bool) -> None:
     if terminal.quiet:
         return
     terminal.line()
+    if not result.rounds:
+        terminal.line(
+            f"nothing was asked yet: the service failed for {result.retryable_count} of the "
+            "functions, and questions are numbered by functions; the same command goes on"
+        )
+        return
     revise.show_rounds(result.rounds, terminal)
     terminal.line()
     terminal.labelled("training records: ", str(result.output), style="good")

@@ -7,7 +7,8 @@
     prompts-N.jsonl   revise     from round 2 on
     train.jsonl       assemble
 
-Every step resumes, so the chain does: started again it goes on where it was.
+Every step resumes, so the chain does: started again it goes on where it was. Nothing is asked
+before every function has its pairs, or a lasting reason why it has none.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.records import Record, read_records
@@ -33,6 +34,7 @@ from execbox.dataset.steps.verify import verify_step
 
 __all__ = ["PipelineOptions", "PipelineResult", "Stage", "have_pairs", "run_pipeline"]
 
+_TRAIN: Final = "train.jsonl"
 StageListener: TypeAlias = Callable[["Stage"], None]
 
 
@@ -64,7 +66,11 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineResult:
-    """What the chain came to: training records, what each round was, and every stage."""
+    """What the chain came to: training records, what each round was, and every stage.
+
+    There are no rounds where the service failed for some functions, so that they have no pairs yet:
+    run the same chain again.
+    """
 
     output: Path
     rounds: Sequence[Round]
@@ -99,6 +105,9 @@ async def run_pipeline(
     pairs = functions
     if make_pairs is not None:
         pairs = await chain.run(make_pairs, functions, "pairs.jsonl")
+        if chain.stages[-1].summary.retryable_count:
+            # Questions are named by their function's line, and further lines come in between.
+            return PipelineResult(output=folder / _TRAIN, rounds=(), stages=chain.stages)
     prompts = await chain.run(prompts_step(options.prompts), pairs, "prompts-1.jsonl")
     verified: list[Path] = []
     async with model, service:
@@ -112,7 +121,7 @@ async def run_pipeline(
             verify = verify_step(service, checking, functions=None)
             verified.append(await chain.run(verify, answers, f"verified-{number}.jsonl"))
     assemble = open_assemble_step(verified, options.assemble)
-    output = await chain.run(assemble, verified[0], "train.jsonl")
+    output = await chain.run(assemble, verified[0], _TRAIN)
     return PipelineResult(output=output, rounds=round_counts(verified), stages=chain.stages)
 
 

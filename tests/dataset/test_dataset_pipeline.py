@@ -1,0 +1,84 @@
+"""The chain where a service fails for some functions: started again, it ends as undisturbed."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from execbox import wire
+from execbox.cli.pipeline import _show
+from execbox.cli.terminal import Terminal
+from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
+from execbox.dataset.steps.model import CallableModel
+from execbox.dataset.steps.pipeline import PipelineResult, run_pipeline
+from execbox.errors import ServiceUnavailable
+from tests.dataset.files import function, read_lines, write_lines
+from tests.dataset.verifying import Doubling
+
+COUNT = 6
+
+
+@dataclass
+class Failing(Doubling):
+    """Fails for these functions, retryably."""
+
+    fails_for: Sequence[str] = ()
+    asked: list[str] = field(default_factory=list)
+
+    async def generate(self, function: Any, *_: object, **options: Any) -> wire.GenerateResponse:
+        code = str(function.code if isinstance(function, wire.Function) else function)
+        if any(f"# {name}\n" in code for name in self.fails_for):
+            raise ServiceUnavailable(
+                "the engine is away", code="engine_unavailable", retryable=True
+            )
+        return await self.one_pair(isolation="process")
+
+
+def answered(_messages: object) -> str:
+    return json.dumps({"output": 2, "input": {"n": 1}})
+
+
+def run(folder: Path, *, fails_for: Sequence[str] = ()) -> PipelineResult:
+    source = folder.parent / "functions.jsonl"
+    if not source.exists():
+        lines = [
+            function(n) | {"refcode": f"def main_solution(n): return 2 * n  # {n}\n"}
+            for n in range(COUNT)
+        ]
+        write_lines(source, [line | {"input_generator": "draw"} for line in lines])
+    service: Any = Failing(fails_for=fails_for)
+    return asyncio.run(
+        run_pipeline(
+            source,
+            folder,
+            model=CallableModel(answered),
+            service=service,
+            make_pairs=open_generate_step(service, GenerateOptions(count=1)),
+        )
+    )
+
+
+def test_chain_that_lacked_functions_for_a_while_ends_with_the_bytes_of_an_undisturbed_one(
+    tmp_path: Path,
+) -> None:
+    """No question is numbered before all functions are there: their lines number them."""
+    first = run(tmp_path / "disturbed", fails_for=["1", "3"])
+    assert (first.rounds, first.retryable_count) == ((), 2)
+    assert not (tmp_path / "disturbed" / "prompts-1.jsonl").exists()
+    said = io.StringIO()
+    _show(first, Terminal(out=said, err=said, colored=False), as_json=False)
+    assert "failed for 2 of the functions" in said.getvalue()
+    assert run(tmp_path / "disturbed").retryable_count == 0
+    assert run(tmp_path / "undisturbed").retryable_count == 0
+    names = sorted(path.name for path in (tmp_path / "undisturbed").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "disturbed").iterdir())
+    for name in (each for each in names if not each.endswith(".run.json")):
+        texts = [(tmp_path / each / name).read_bytes() for each in ("disturbed", "undisturbed")]
+        assert texts[0] == texts[1], name
+    prompts = read_lines(tmp_path / "disturbed" / "prompts-1.jsonl")
+    assert sorted({each["itemid"] for each in prompts}) == list(range(COUNT))
