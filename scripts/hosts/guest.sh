@@ -82,7 +82,9 @@ prepare_guest() { # SUITE NAME PLACE GUEST
     printf '{"bridge": "none", "iptables": false, "ip6tables": false}\n' >"$guest/etc/docker/daemon.json"
     docker save execbox-sandbox:local -o "$guest/srv/image.tar"
     chroot "$guest" useradd --create-home --shell /bin/bash guest 2>/dev/null || true
-    install -D -o 1000 -g 1000 "$guest/etc/docker/daemon.json" "$guest/home/guest/.config/docker/daemon.json"
+    mkdir -p "$guest/home/guest/.config/docker"
+    # Its set-up says the rest on the daemon's command line, and no option may be in both places.
+    printf '{"bridge": "none", "ip6tables": false}\n' >"$guest/home/guest/.config/docker/daemon.json"
     chown -R 1000:1000 "$guest/home/guest"
     mkdir -p "$guest/var/lib/systemd/linger"
     touch "$guest/var/lib/systemd/linger/guest"
