@@ -10,6 +10,9 @@ else. What is still not retried, and why:
 
 A connection that broke after something was sent is retried once (``broken_retries_max``):
 typically the service restarted, or closed a kept-alive connection at the moment it was reused.
+
+A service that has no room is waited for by the clock (``window_s``) and not by a number of tries:
+how many it takes depends on how many others ask, which says nothing about this request.
 """
 
 from __future__ import annotations
@@ -25,15 +28,21 @@ from execbox.errors import (
     ConnectionBroken,
     ExecboxError,
     NoNodeAvailable,
+    Overloaded,
     RequestTimedOut,
     ServiceError,
+    ServiceUnavailable,
     TransportError,
 )
+from execbox.wire import ERROR_CODES, ErrorCode
 
 __all__ = ["Once", "Pacing", "Polling", "Retrying", "pause_before_retry_s"]
 
-_BUSY_STATUSES = frozenset({429, 503})
 _POLL_S = 0.25
+_NO_ROOM = frozenset(code for code, facts in ERROR_CODES.items() if facts.http_status == 429) | {
+    ErrorCode.TOO_MANY_CONNECTIONS
+}
+"""By code, too, because a line of a batch has no status."""
 
 
 class Pacing(Protocol):
@@ -115,8 +124,9 @@ def pause_before_retry_s(
 
     ``elapsed_s`` counts from the first attempt. ``fraction``, from 0 to 1, is the random draw:
     the pause is that part of an exponentially growing backoff, on top of what ``Retry-After``
-    asked for. Each kind of failure has its own count, all share the window, but for read timeouts:
-    of those ``timed_out_retries_max`` are allowed, which only a fleet has.
+    asked for. Each kind of failure has its own count (a service without room none, by default), all
+    share the window, but for read timeouts: of those ``timed_out_retries_max`` are allowed, which
+    only a fleet has.
     """
     newest = failures[-1]
     allowed = _retries_max(policy, newest)
@@ -124,7 +134,7 @@ def pause_before_retry_s(
         # Waiting for the answer was the time that the window is there to bound.
         allowed, elapsed_s = timed_out_retries_max, 0.0
     same_kind = sum(type(failure) is type(newest) for failure in failures)
-    if same_kind > allowed:
+    if allowed is not None and same_kind > allowed:
         return None
     # The exponent is capped because 2.0**1024 is an error and no pause needs it.
     backoff_s = min(policy.backoff_max_s, policy.backoff_s * 2.0 ** min(len(failures) - 1, 60))
@@ -133,15 +143,26 @@ def pause_before_retry_s(
     return pause_s if elapsed_s + pause_s <= policy.window_s else None
 
 
-def _retries_max(policy: RetryPolicy, failure: ExecboxError) -> int:
+def _retries_max(policy: RetryPolicy, failure: ExecboxError) -> int | None:
+    """None where nothing but the window bounds them."""
     if isinstance(failure, ConnectFailed | NoNodeAvailable):
         # What has never answered is mostly an address that is wrong.
         known = (
             failure.once_answered if isinstance(failure, ConnectFailed) else failure.once_available
         )
-        return policy.busy_retries_max if known else policy.connect_retries_max
+        return policy.unavailable_retries_max if known else policy.connect_retries_max
     if isinstance(failure, ConnectionBroken):
         return policy.broken_retries_max
-    if isinstance(failure, ServiceError) and failure.retryable:
-        return policy.busy_retries_max if failure.http_status in _BUSY_STATUSES else 0
-    return 0
+    if not isinstance(failure, ServiceError) or not failure.retryable:
+        return 0
+    if _has_no_room(failure):
+        return policy.busy_retries_max
+    temporary = isinstance(failure, Overloaded | ServiceUnavailable)
+    return policy.unavailable_retries_max if temporary else 0
+
+
+def _has_no_room(failure: ServiceError) -> bool:
+    if failure.code == ErrorCode.SESSIONS_TOO_MANY:
+        # Mostly they are the caller's own, who would wait for itself.
+        return False
+    return isinstance(failure, Overloaded) or failure.code in _NO_ROOM

@@ -49,30 +49,39 @@ DEFAULT_BASE_URL = "http://127.0.0.1:8080"
 class RetryPolicy:
     """How often and how long a request is tried again; every pause is drawn with full jitter.
 
-    ``busy_retries_max`` bounds answers of 429 and 503 that say they are retryable, and connections
+    ``window_s`` counts from the first attempt: no retry begins after it. It is all that bounds
+    waiting for a service that has no room (429), unless ``busy_retries_max`` is a number.
+    ``unavailable_retries_max`` bounds answers of 503 that say they are retryable, and connections
     that could not be made to a service that has answered before: it is being started again.
     ``connect_retries_max`` bounds those to one that never has, and ``broken_retries_max``
-    connections that broke after something was sent. ``window_s`` counts from the first
-    attempt: no retry begins after it. ``RetryPolicy.never()`` retries nothing.
+    connections that broke after something was sent. ``RetryPolicy.never()`` retries nothing.
     """
 
-    busy_retries_max: int = 8
+    busy_retries_max: int | None = None
     connect_retries_max: int = 2
     broken_retries_max: int = 1
     backoff_s: float = 0.25
     backoff_max_s: float = 10.0
-    window_s: float = 120.0
+    window_s: float = 600.0
+    unavailable_retries_max: int = 8
 
     def __post_init__(self) -> None:
         for setting in fields(self):
             value = getattr(self, setting.name)
-            if not value >= 0 or math.isinf(value):
+            if value is None and setting.default is None:
+                continue
+            if value is None or not value >= 0 or math.isinf(value):
                 raise ConfigError(f"RetryPolicy.{setting.name} must be 0 or more, not {value!r}")
 
     @classmethod
     def never(cls) -> RetryPolicy:
         """A policy under which every failure is raised at once."""
-        return cls(busy_retries_max=0, connect_retries_max=0, broken_retries_max=0)
+        return cls(
+            busy_retries_max=0,
+            unavailable_retries_max=0,
+            connect_retries_max=0,
+            broken_retries_max=0,
+        )
 
 
 @dataclass(frozen=True, slots=True)

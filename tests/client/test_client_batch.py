@@ -28,7 +28,7 @@ from execbox import (
 )
 from tests.api.harness import RunningServer, running_server, wait_until
 
-QUICK = RetryPolicy(backoff_s=0.001, backoff_max_s=0.002, busy_retries_max=3)
+QUICK = RetryPolicy(backoff_s=0.001, backoff_max_s=0.002, unavailable_retries_max=3)
 Run: TypeAlias = Callable[..., list[BatchResult]]
 ITEM = {"id": "1", "kind": "output", "prediction": 1, "output": 1}
 
@@ -164,7 +164,7 @@ def test_line_whose_failure_is_ours_is_sent_again_and_then_reported(
     assert error is not None
     assert (error.code, error.retryable) == ("engine_unavailable", True)
     assert results["v"].answer is not None
-    assert len(server.runtime.requests) - before == 1 + QUICK.busy_retries_max
+    assert len(server.runtime.requests) - before == 1 + QUICK.unavailable_retries_max
 
 
 def test_leaving_the_iteration_ends_the_work(server: RunningServer, run: Run) -> None:

@@ -101,6 +101,13 @@ def test_retry_policy_negative_quantity_is_refused_by_name() -> None:
         RetryPolicy(backoff_s=-1.0)
 
 
+def test_retry_policy_none_is_refused_where_there_is_no_such_choice() -> None:
+    """Busy answers may be bounded by the window alone, and nothing else may."""
+    assert RetryPolicy(busy_retries_max=None).busy_retries_max is None
+    with pytest.raises(ConfigError, match=r"RetryPolicy\.window_s must be 0 or more, not None"):
+        RetryPolicy(window_s=None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("base_url", "loopback"),
     [

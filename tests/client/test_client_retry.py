@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ from execbox.errors import (
 )
 
 POLICY = RetryPolicy(
-    busy_retries_max=3,
+    unavailable_retries_max=3,
     connect_retries_max=2,
     broken_retries_max=1,
     backoff_s=1.0,
@@ -36,8 +38,12 @@ def busy(retry_after_s: float | None = None) -> Overloaded:
     return Overloaded("busy", http_status=429, retryable=True, retry_after_s=retry_after_s)
 
 
-def unavailable(*, retryable: bool) -> ServiceUnavailable:
-    return ServiceUnavailable("down", http_status=503, retryable=retryable)
+def unavailable(*, retryable: bool, code: str = "sandbox_lost") -> ServiceUnavailable:
+    return ServiceUnavailable("down", code=code, http_status=503, retryable=retryable)
+
+
+def sessions_too_many() -> Overloaded:
+    return Overloaded("yours", code="sessions_too_many", http_status=429, retryable=True)
 
 
 def pause(*failures: ExecboxError, elapsed_s: float = 0.0, fraction: float = 1.0) -> float | None:
@@ -69,8 +75,9 @@ def test_pause_failure_that_is_not_temporary_gives_up_at_once(failure: ExecboxEr
 @pytest.mark.parametrize(
     ("failure", "retries"),
     [
-        (busy(), 3),
         (unavailable(retryable=True), 3),
+        (unavailable(retryable=True, code="not_ready"), 3),
+        (sessions_too_many(), 3),
         (ConnectFailed("x"), 2),
         (ConnectFailed("x", once_answered=True), 3),
         (ConnectionBroken("x"), 1),
@@ -89,6 +96,40 @@ def test_pause_other_kinds_before_it_do_not_use_up_a_kinds_retries() -> None:
     """A connection that breaks after three busy answers still has its one retry."""
     assert pause(busy(), busy(), busy(), ConnectionBroken("x")) is not None
     assert pause(busy(), ConnectionBroken("x"), busy(), ConnectionBroken("x")) is None
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        busy(),
+        busy(1.0),
+        Overloaded("of a proxy", code="http_429", http_status=429, retryable=True),
+        unavailable(retryable=True, code="too_many_connections"),
+        unavailable(retryable=True, code="bodies_too_many"),
+    ],
+    ids=["429", "with_retry_after", "proxy", "connections", "line_of_a_batch"],
+)
+def test_pause_service_without_room_is_waited_for_until_the_window_ends(
+    failure: ExecboxError,
+) -> None:
+    """However many tries that takes: others' demand says nothing about this request."""
+    assert pause(*[failure] * 1000, elapsed_s=90.0) is not None
+    assert pause(failure, elapsed_s=100.0) is None
+    bounded = replace(POLICY, busy_retries_max=2)
+    decisions = [
+        pause_before_retry_s(bounded, [failure] * count, elapsed_s=0.0, fraction=1.0) is not None
+        for count in (2, 3)
+    ]
+    assert decisions == [True, False]
+
+
+def test_default_policy_waits_ten_minutes_for_a_service_without_room() -> None:
+    """A trainer's step is worth more than that; a service that is away is given up sooner."""
+    now_s = [0.0]
+    pacing = Retrying(RetryPolicy(), clock=lambda: now_s[0], fraction=lambda: 1.0)
+    while (pause_s := pacing.pause_s(busy(retry_after_s=1.0))) is not None:
+        now_s[0] += pause_s
+    assert 580 < now_s[0] <= 600
 
 
 @pytest.mark.parametrize(
@@ -125,7 +166,7 @@ def test_pause_any_history_stays_within_backoff_and_window(
     count: int, fraction: float, elapsed_s: float
 ) -> None:
     """However long it went on, a pause is never negative, too long, or an overflow."""
-    policy = RetryPolicy(busy_retries_max=10_000)
+    policy = RetryPolicy(busy_retries_max=count % 2 * 10_000 or None)
     pause_s = pause_before_retry_s(policy, [busy()] * count, elapsed_s=elapsed_s, fraction=fraction)
     if elapsed_s > policy.window_s:
         assert pause_s is None
@@ -145,7 +186,9 @@ def test_retrying_clock_past_the_window_gives_up() -> None:
 
 def test_retrying_never_policy_gives_up_on_everything() -> None:
     """RetryPolicy.never() raises what it meets first."""
-    for failure in (busy(), ConnectFailed("x"), ConnectionBroken("x")):
+    known = ConnectFailed("x", once_answered=True)
+    down = unavailable(retryable=True)
+    for failure in (busy(), down, known, ConnectFailed("x"), ConnectionBroken("x")):
         assert Retrying(RetryPolicy.never()).pause_s(failure) is None
 
 

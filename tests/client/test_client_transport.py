@@ -5,6 +5,7 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
@@ -228,7 +229,31 @@ async def test_execute_503_retryable_for_ever_is_raised_after_bounded_attempts(
     with pytest.raises(ServiceUnavailable) as caught:
         await perform(server.url, "execute", SOURCE, [{}])
     assert (caught.value.code, caught.value.retryable) == ("engine_down", True)
-    assert len(server.received) == 1 + QUICK.busy_retries_max
+    assert len(server.received) == 1 + QUICK.unavailable_retries_max
+
+
+async def test_execute_429_is_waited_out_however_often_it_comes(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """A full queue has room again some time, and the caller gets a verdict."""
+    for _ in range(40):
+        server.fail(429, "queue_full", retryable=True, headers={"Retry-After": "0"})
+    server.reply(200, ok_body("1"))
+    response = await perform(server.url, "execute", SOURCE, [{}])
+    assert response.executions[0].output == 1
+    assert len(server.received) == 41
+
+
+async def test_execute_429_for_ever_is_raised_when_the_window_ends(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """With what the service said last; no attempt begins that would end outside of it."""
+    for _ in range(4):
+        server.fail(429, "queue_full", retryable=True, headers={"Retry-After": "0.2"})
+    policy = replace(QUICK, window_s=0.5)
+    with pytest.raises(Overloaded, match="queue_full"):
+        await perform(server.url, "execute", SOURCE, [{}], config={"retry": policy})
+    assert 1 <= len(server.received) <= 3
 
 
 @pytest.mark.parametrize(

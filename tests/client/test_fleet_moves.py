@@ -26,7 +26,9 @@ from execbox._nodes.sameness import merged_capabilities
 from execbox._retry import Once, Polling
 from tests.client.test_fleet_state import A, B, capabilities
 
-POLICY = RetryPolicy(busy_retries_max=2, connect_retries_max=1, broken_retries_max=1)
+POLICY = RetryPolicy(
+    busy_retries_max=2, unavailable_retries_max=2, connect_retries_max=1, broken_retries_max=1
+)
 NOT_READY = ServiceUnavailable("", code="not_ready", http_status=503, retryable=True)
 BUSY = Overloaded("", code="queue_full", http_status=429, retryable=True, retry_after_s=3.0)
 GATEWAY = ServiceError("", code="http_504", http_status=504)

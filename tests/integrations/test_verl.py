@@ -120,11 +120,12 @@ async def test_function_tool_is_registered_by_its_path(verl_tools: Any, at_servi
 def test_client_is_patient_because_what_is_unknown_ends_a_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where the environment says, and for longer than by default."""
+    """Where the environment says, and through more failures than by default."""
     monkeypatch.setenv("EXECBOX_URL", "http://127.0.0.1:9")
     verl._client.cache_clear()
     config = verl._client().config
     verl._client.cache_clear()
     assert config.base_url == "http://127.0.0.1:9"
     assert config.retry.window_s == 600.0
+    assert config.retry.unavailable_retries_max > RetryPolicy().unavailable_retries_max
     assert config.retry.connect_retries_max == RetryPolicy().connect_retries_max

@@ -20,7 +20,7 @@ from execbox.integrations import _scores
 
 __all__ = ["OutcomeUnknown", "compute_score"]
 
-_PATIENT = RetryPolicy(busy_retries_max=100, broken_retries_max=5, window_s=600.0)
+_PATIENT = RetryPolicy(unavailable_retries_max=100, broken_retries_max=5)
 
 
 class OutcomeUnknown(ExecboxError):
