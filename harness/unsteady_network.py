@@ -25,7 +25,6 @@ __all__ = ["IdleEnd", "UnsteadyNetwork"]
 
 _CHUNK_BYTES: Final = 16 * 1024
 _SILENT_S: Final = 3.0
-_PIECES_MAX: Final = 6
 _RESET: Final = struct.pack("ii", 1, 0)
 _LOOK_S: Final = 0.02
 How = Literal["before", "in the middle", "silent"]
@@ -57,7 +56,9 @@ class UnsteadyNetwork:
     """Inside the ``with`` block, ``url`` leads to the service at ``port``; None: to nobody, and
     connections are refused, as they are where nothing listens."""
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, pieces_max: int) -> None:
+        """A connection that fails passes on fewer than ``pieces_max`` pieces, of 16 KiB at most, of
+        both directions together: a request and its answer are two to four."""
         self._port: int | None = None
         self.failing = False
         self.broken_count = 0
@@ -65,6 +66,7 @@ class UnsteadyNetwork:
         """How long a connection may be silent; None: for ever."""
         self.idle_end: IdleEnd = "closed"
         self._drawn = random.Random(seed)
+        self._pieces_max = pieces_max
         # Bound all the time, so that nobody else gets the port, and never listening.
         self._held = socket.socket()
         self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -126,7 +128,7 @@ class UnsteadyNetwork:
             return None
         hows: list[How] = ["before", "in the middle", "silent"]
         how = self._drawn.choices(hows, weights=[4, 4, 1])[0]
-        return _Doom(self._drawn.randrange(_PIECES_MAX), how, self._drawn.random() < 0.5)
+        return _Doom(self._drawn.randrange(self._pieces_max), how, self._drawn.random() < 0.5)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         found = _Connection([writer], self._doom())

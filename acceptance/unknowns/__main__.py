@@ -2,18 +2,19 @@
 
 The same checks, of which the right answer is known, through every adapter, while one thing after
 the other fails. What is written down is the share of checks that were right, unknown, and false.
+The checks are shared out over the faults, so that each adapter is asked for all of them once.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -25,22 +26,34 @@ from harness.report import RESULTS, facts_text
 from harness.unsteady_network import UnsteadyNetwork
 
 from acceptance.unknowns.adapter import Adapter
-from acceptance.unknowns.checks import checks_of
+from acceptance.unknowns.answer_log import AnswerLog, OtherRun
+from acceptance.unknowns.checks import Check, checks_of, part_of
 from acceptance.unknowns.contract_adapters import CONTRACT_ADAPTERS
-from acceptance.unknowns.faults import FAULTS, Fault
+from acceptance.unknowns.faults import FAULTS, Fault, Strikes
 from acceptance.unknowns.measuring import Tally, asked
 from acceptance.unknowns.own_adapters import OWN_ADAPTERS
 from acceptance.unknowns.place import Place
-from acceptance.unknowns.table import Tallies, dishonest, in_page, table_of
+from acceptance.unknowns.table import Tallies, dishonest, in_page, spared, table_of
 from execbox import ClientConfig
 
-__all__ = ["ADAPTERS", "main", "placed", "tallied"]
+__all__ = ["ADAPTERS", "CHOSEN_FAULTS", "Run", "ask_all", "main", "placed"]
 
 ADAPTERS: Final = (*OWN_ADAPTERS, *CONTRACT_ADAPTERS)
+CHOSEN_FAULTS: Final = [each for each in FAULTS if each.is_chosen]
 _CHECK_COUNT: Final = 2000
-_WORKERS: Final = 16
+_IN_FLIGHT: Final = 64
+_PIECES_MAX: Final = 60
+"""So that about one request in ten meets the end of its connection."""
 _SEED: Final = 12
 _Named = TypeVar("_Named", Adapter, Fault)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What every cell has in common."""
+
+    checks: Sequence[Check]
+    in_flight: int
 
 
 @contextmanager
@@ -49,7 +62,7 @@ def placed(*, daemon: bool, seed: int) -> Iterator[Place]:
     ``NoOwnDaemon``."""
     with ExitStack() as stack:
         own = stack.enter_context(OwnDaemon(IMAGE)) if daemon else None
-        network = stack.enter_context(UnsteadyNetwork(seed=seed))
+        network = stack.enter_context(UnsteadyNetwork(seed=seed, pieces_max=_PIECES_MAX))
         # verl's function finds its service by this, as it does in a trainer.
         before = os.environ.get("EXECBOX_URL")
         os.environ["EXECBOX_URL"] = network.url
@@ -61,21 +74,46 @@ def placed(*, daemon: bool, seed: int) -> Iterator[Place]:
                 os.environ["EXECBOX_URL"] = before
 
 
-def tallied(
-    place: Place, fault: Fault, *, adapters: Sequence[Adapter], count: int, workers: int
-) -> Iterator[tuple[Adapter, Tally]]:
-    """Each adapter's, one after the other, with the service between two of them as it should be."""
-    checks = checks_of(count)
+def ask_all(
+    place: Place, fault: Fault, *, adapters: Sequence[Adapter], log: AnswerLog, run: Run
+) -> Iterator[Adapter]:
+    """Ask what has no answer in the log yet, through one adapter after the other, with the service
+    between two of them as it should be; each adapter once it is through."""
+    part = part_of(run.checks, fault.part)
+    left = {each.name: log.left(each.name, fault.name, of=part) for each in adapters}
+    to_ask = [each for each in adapters if left[each.name]]
+    if not to_ask:
+        return
     with place.served(fault.settings):
-        for adapter in adapters:
+        for adapter in to_ask:
             place.wait_until_ready()
             try:
-                with fault.failing(place):
-                    tally = asked(adapter, checks, url=place.network.url, workers=workers)
+                _ask(place, fault, adapter=adapter, checks=left[adapter.name], log=log, run=run)
             except ImportError as error:
                 say(f"{adapter.name}: passed over, {error}")
                 continue
-            yield adapter, tally
+            yield adapter
+
+
+def _ask(
+    place: Place,
+    fault: Fault,
+    *,
+    adapter: Adapter,
+    checks: Sequence[Check],
+    log: AnswerLog,
+    run: Run,
+) -> None:
+    began_s = time.monotonic()
+    strikes = Strikes()
+    try:
+        with fault.failing(place) as strikes:
+            answers = asked(adapter, checks, url=place.network.url, in_flight=run.in_flight)
+            for answered in answers:
+                log.add(adapter.name, fault.name, answered=answered)
+    finally:
+        took_s = time.monotonic() - began_s
+        log.asked_for(adapter.name, fault.name, took_s=took_s, strike_count=strikes.count)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,32 +121,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     # As Ctrl-C does: daemon, services and containers are ended with their blocks.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = _parser()
-    asked_for = parser.parse_args(argv)
-    faults = _chosen(FAULTS, asked_for.fault, parser)
-    adapters = _chosen(ADAPTERS, asked_for.adapter, parser)
-    tallies = _earlier(asked_for.output) if asked_for.keep else {}
+    given = parser.parse_args(argv)
+    faults = _chosen(FAULTS, given.fault, parser) if given.fault else CHOSEN_FAULTS
+    adapters = _chosen(ADAPTERS, given.adapter, parser)
+    run = Run(checks=checks_of(given.checks), in_flight=given.in_flight)
     facts: dict[str, str] = {}
     try:
+        log = AnswerLog(given.output, checks=run.checks, anew=given.anew)
         with placed(daemon=any(each.needs_daemon for each in faults), seed=_SEED) as place:
             for fault in faults:
-                options = {"count": asked_for.checks, "workers": asked_for.workers}
-                for adapter, tally in tallied(place, fault, adapters=adapters, **options):
-                    tallies[adapter.name, fault.name] = tally
+                for adapter in ask_all(place, fault, adapters=adapters, log=log, run=run):
                     facts = facts or machine_of(
-                        capabilities_of(ClientConfig(base_url=place.network.url))
+                        capabilities_of(ClientConfig(base_url=place.service_url))
                     )
-                    _tell(adapter, fault, tally)
-                    _write(asked_for.output, tallies)
-    except (NoOwnDaemon, ServiceDidNotStart) as error:
+                    _tell(adapter, fault, log.tally(adapter.name, fault.name))
+    except (NoOwnDaemon, ServiceDidNotStart, OtherRun) as error:
         print(f"acceptance.unknowns: {error}", file=sys.stderr)
         return 2
-    print(f"\n{facts_text(facts)}\n\n{table_of(tallies, ADAPTERS, FAULTS)}")
-    if asked_for.page is not None:
-        asked_for.page.write_text(
-            in_page(asked_for.page.read_text("utf-8"), table_of(tallies, ADAPTERS, FAULTS)),
-            encoding="utf-8",
-        )
-    wrong = dishonest(tallies, ADAPTERS)
+    return _concluded({cell: log.tally(*cell) for cell in log.cells}, facts, page=given.page)
+
+
+def _concluded(tallies: Tallies, facts: dict[str, str], *, page: Path | None) -> int:
+    made = table_of(tallies, ADAPTERS, FAULTS)
+    print(f"\n{facts_text(facts)}\n\n{made}")
+    if page is not None:
+        page.write_text(in_page(page.read_text("utf-8"), made), encoding="utf-8")
+    wrong = dishonest(tallies, ADAPTERS) + spared(tallies)
     for sentence in wrong:
         say(sentence)
     return int(bool(wrong))
@@ -117,14 +155,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m acceptance.unknowns",
-        description="Whether any failure becomes a verdict about the code.",
+        description="Whether any failure becomes a verdict about the code. The same command goes "
+        "on where it was cut off.",
     )
-    faults = ", ".join(each.name for each in FAULTS)
-    parser.add_argument("--fault", action="append", metavar="NAME", help=f"of {faults}")
+    names = ", ".join(each.name for each in FAULTS)
+    chosen = ", ".join(each.name for each in CHOSEN_FAULTS)
+    parser.add_argument(
+        "--fault", action="append", metavar="NAME", help=f"of {names} (each of {chosen})"
+    )
     parser.add_argument("--adapter", action="append", metavar="NAME", help="as the table has it")
-    parser.add_argument("--checks", type=int, default=_CHECK_COUNT, help="for each (2000)")
-    parser.add_argument("--workers", type=int, default=_WORKERS, help="that ask at once (16)")
-    parser.add_argument("--keep", action="store_true", help="what an earlier run found, too")
+    parser.add_argument(
+        "--checks",
+        type=int,
+        default=_CHECK_COUNT,
+        help="through each adapter, a quarter of them under each fault (2000)",
+    )
+    parser.add_argument(
+        "--in-flight", type=int, default=_IN_FLIGHT, help="of them at once, about (64)"
+    )
+    parser.add_argument("--anew", action="store_true", help="without what --output has already")
     parser.add_argument("--page", type=Path, help="a page whose table is replaced")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for what is found")
     return parser
@@ -142,27 +191,12 @@ def _chosen(
 
 def _tell(adapter: Adapter, fault: Fault, tally: Tally) -> None:
     say(
-        f"{fault.name}; {adapter.name}: {tally.right} right, {tally.unknown} unknown, "
-        f"{tally.false_zeros} false zeros, {tally.false_ones} false ones, {tally.other} other, "
-        f"{tally.took_s:.1f} s"
+        f"{fault.name}, {tally.strike_count} times; {adapter.name}: {tally.right} right, "
+        f"{tally.unknown} unknown, {tally.false_zeros} false zeros, {tally.false_ones} false "
+        f"ones, {tally.other} other, {tally.took_s:.1f} s"
     )
     for note in tally.notes:
         say(f"    {note}")
-
-
-def _write(folder: Path, tallies: Tallies) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"adapter": adapter, "fault": fault} | asdict(tally)
-        for (adapter, fault), tally in tallies.items()
-    ]
-    (folder / "unknowns.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-
-
-def _earlier(folder: Path) -> Tallies:
-    path = folder / "unknowns.json"
-    rows = json.loads(path.read_text("utf-8")) if path.exists() else []
-    return {(row.pop("adapter"), row.pop("fault")): Tally(**row) for row in rows}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ The ways themselves are in ``own_adapters`` and ``contract_adapters``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,9 +29,19 @@ class Adapter:
     opened: Callable[[str], AbstractContextManager[Ask]]
     """A worker's own, for the service at a URL; raises ImportError where it is not installed."""
     group_size: int = 1
-    """Checks that are asked for at once."""
+    """Checks that a worker is given at once."""
+    one_by_one: bool = False
+    """Whether it asks for those of a group one after the other, as for the cells of a session."""
+    workers_max: int | None = None
+    """Where the service does not permit more, such as sessions."""
     takes_failures_for_zeros: bool = False
     """What is shown for comparison, and held to nothing."""
+
+    def workers(self, in_flight: int) -> int:
+        """How many have so many checks under way together."""
+        each = 1 if self.one_by_one else self.group_size
+        wanted = math.ceil(in_flight / each)
+        return wanted if self.workers_max is None else min(wanted, self.workers_max)
 
 
 def said_of(*, right: bool | None) -> Said:

@@ -5,11 +5,12 @@ Pure: nothing is run or sent here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["Check", "Said", "checks_of"]
+__all__ = ["PART_COUNT", "Check", "Said", "checks_of", "part_of"]
 
 
 class Said(StrEnum):
@@ -44,7 +45,9 @@ _WRONG: Final = (
     "    import os\n    os._exit(0)",
     "    import signal\n    signal.raise_signal(signal.SIGKILL)",
 )
-_LIMIT_MB_EVERY: Final = 60
+PART_COUNT: Final = 4
+"""Into so many parts the checks are shared out, one for each fault that a run is about."""
+_TAKES_ALL_EVERY: Final = 60
 _TAKES_ALL: Final = "    return len(bytearray(2_000_000_000)) and n"
 
 
@@ -94,7 +97,14 @@ def checks_of(count: int) -> list[Check]:
         is_right = number % 2 == 0
         kinds = _RIGHT if is_right else _WRONG
         body = kinds[number // 2 % len(kinds)]
-        if number % _LIMIT_MB_EVERY == 1:
+        if number % _TAKES_ALL_EVERY == 1:
             body = _TAKES_ALL
         found.append(Check(number, is_right, body))
     return found
+
+
+def part_of(checks: Sequence[Check], part: int) -> Sequence[Check]:
+    """One of ``PART_COUNT`` equal parts, from 0; what is left over belongs to the last."""
+    size = len(checks) // PART_COUNT
+    end = len(checks) if part == PART_COUNT - 1 else (part + 1) * size
+    return checks[part * size : end]

@@ -30,6 +30,8 @@ _PEER_S: Final = 30
 _MANY: Final = 20
 _JUDGE_TRIES: Final = 20
 _SESSION_CELLS: Final = 20
+_SESSIONS: Final = 12
+"""A key may have 16."""
 
 
 def _each(
@@ -228,6 +230,8 @@ CONTRACT_ADAPTERS: Final = (
         unknown_as="`error` is not null",
         opened=_nemo_cells,
         group_size=_SESSION_CELLS,
+        one_by_one=True,
+        workers_max=_SESSIONS,
     ),
     Adapter(
         name="code-judge",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
 import time
@@ -13,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from acceptance.unknowns.place import Place
-from execbox import Client, ClientConfig, ExecboxError
+from execbox import Client, ClientConfig, ExecboxError, Overloaded
 from execbox.config import RetryPolicy
 
-__all__ = ["FAULTS", "Fault"]
+__all__ = ["FAULTS", "NOTHING", "Fault", "Strikes"]
+
+NOTHING: Final = "nothing"
 
 _KILL_EVERY_S: Final = 0.6
 _FIRST_S: Final = 1.0
@@ -27,6 +28,19 @@ _FLOOD: Final = 24
 _SLEEPS: Final = "import time\n\ndef main_solution():\n    time.sleep(0.3)\n"
 
 
+class Strikes:
+    """How often something failed."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int = 1) -> None:
+        """From any thread."""
+        with self._lock:
+            self.count += count
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """Something that fails."""
@@ -34,7 +48,12 @@ class Fault:
     name: str
     text: str
     """In the page."""
-    failing: Callable[[Place], AbstractContextManager[None]]
+    failing: Callable[[Place], AbstractContextManager[Strikes]]
+    """Counts them, in full once the block has ended."""
+    part: int = 0
+    """Which of the parts of the checks is asked for meanwhile."""
+    is_chosen: bool = False
+    """Whether a run is about it that names none."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Of the service."""
     needs_daemon: bool = False
@@ -42,105 +61,122 @@ class Fault:
 
 
 @contextmanager
-def _nothing(_place: Place) -> Iterator[None]:
-    yield
+def _nothing(_place: Place) -> Iterator[Strikes]:
+    yield Strikes()
 
 
 @contextmanager
-def _again(pause_s: float, work: Callable[[int], None]) -> Iterator[None]:
+def _again(pause_s: float, work: Callable[[int], bool]) -> Iterator[Strikes]:
     """``work`` soon, and then again and again, with the number of the time; at the end of the block
-    it is let end. Raises what it raised: then nothing failed any more."""
+    it is let end. It says whether it struck. Raises what it raised: then nothing failed any more.
+    """
     done = threading.Event()
+    strikes = Strikes()
 
     def working() -> None:
         for number in itertools.count():
             # However short the block is, it meets one failure.
             if done.wait(pause_s if number else _FIRST_S):
                 return
-            work(number)
+            strikes.add(int(work(number)))
 
     with ThreadPoolExecutor(1) as thread:
         run = thread.submit(working)
         try:
-            yield
+            yield strikes
         finally:
             done.set()
         run.result()
 
 
 @contextmanager
-def _containers_are_killed(place: Place) -> Iterator[None]:
-    with _again(_KILL_EVERY_S, lambda _: place.kill_a_container()):
-        yield
+def _containers_are_killed(place: Place) -> Iterator[Strikes]:
+    with _again(_KILL_EVERY_S, lambda _: place.kill_a_container()) as strikes:
+        yield strikes
 
 
 @contextmanager
-def _daemon_restarts(place: Place) -> Iterator[None]:
+def _daemon_restarts(place: Place) -> Iterator[Strikes]:
     daemon = place.daemon
     if daemon is None:
         raise RuntimeError("the machine's daemon is left alone")
 
-    def restart(number: int) -> None:
+    def restart(number: int) -> bool:
         if number % 2:
             daemon.stop()
         else:
             daemon.kill()
         time.sleep(_DOWN_S)
         daemon.start()
+        return True
 
-    with _again(_UP_S, restart):
-        yield
+    with _again(_UP_S, restart) as strikes:
+        yield strikes
 
 
 @contextmanager
-def _daemon_hangs(place: Place) -> Iterator[None]:
+def _daemon_hangs(place: Place) -> Iterator[Strikes]:
     daemon = place.daemon
     if daemon is None:
         raise RuntimeError("the machine's daemon is left alone")
 
-    def hang(_number: int) -> None:
+    def hang(_number: int) -> bool:
         daemon.freeze()
         try:
             time.sleep(_FROZEN_S)
         finally:
             daemon.thaw()
+        return True
 
-    with _again(_FROZEN_S, hang):
-        yield
-
-
-@contextmanager
-def _service_restarts(place: Place) -> Iterator[None]:
-    with _again(_UP_S, lambda number: place.restart_service(in_order=bool(number % 2))):
-        yield
+    with _again(_FROZEN_S, hang) as strikes:
+        yield strikes
 
 
 @contextmanager
-def _network_drops(place: Place) -> Iterator[None]:
+def _service_restarts(place: Place) -> Iterator[Strikes]:
+    def restart(number: int) -> bool:
+        place.restart_service(in_order=bool(number % 2))
+        return True
+
+    with _again(_UP_S, restart) as strikes:
+        yield strikes
+
+
+@contextmanager
+def _network_drops(place: Place) -> Iterator[Strikes]:
+    strikes = Strikes()
+    broken_before = place.network.broken_count
     place.network.failing = True
     try:
-        yield
+        yield strikes
     finally:
         place.network.failing = False
+        strikes.add(place.network.broken_count - broken_before)
 
 
 @contextmanager
-def _queue_is_full(place: Place) -> Iterator[None]:
-    """Others want more than there is, and ask again at once when they are refused."""
+def _queue_is_full(place: Place) -> Iterator[Strikes]:
+    """Others want more than there is, and ask again at once when they are refused, which is what is
+    counted."""
     done = threading.Event()
+    strikes = Strikes()
     config = ClientConfig(base_url=place.service_url, retry=RetryPolicy.never())
 
     def flood() -> None:
         with Client(config=config) as client:
             while not done.is_set():
-                with contextlib.suppress(ExecboxError):
+                try:
                     client.execute(_SLEEPS, [[]], isolation="process")
+                except Overloaded:
+                    strikes.add()
+                except ExecboxError:
+                    pass
                 done.wait(0.05)
 
     with ThreadPoolExecutor(_FLOOD) as threads:
         flooding = [threads.submit(flood) for _ in range(_FLOOD)]
         try:
-            yield
+            yield strikes
         finally:
             done.set()
         for each in flooding:
@@ -148,17 +184,21 @@ def _queue_is_full(place: Place) -> Iterator[None]:
 
 
 FAULTS: Final = (
-    Fault(name="nothing", text="nothing fails", failing=_nothing),
+    Fault(name=NOTHING, text="nothing fails", failing=_nothing),
     Fault(
         name="containers",
         text="containers are killed, one every 0.6 s",
         failing=_containers_are_killed,
+        part=0,
+        is_chosen=True,
     ),
     Fault(
         name="daemon",
         text="the Docker daemon is killed or stopped after every 3 s, and started again",
         failing=_daemon_restarts,
         needs_daemon=True,
+        part=1,
+        is_chosen=True,
     ),
     Fault(
         name="frozen",
@@ -171,11 +211,15 @@ FAULTS: Final = (
         text="the queue is full: room for 8, and 24 others ask all the time",
         failing=_queue_is_full,
         settings={"queue_size": "8", "queue_wait_max_s": "2"},
+        part=2,
+        is_chosen=True,
     ),
     Fault(
         name="network",
-        text="every connection breaks after a few pieces, in each of five ways",
+        text="about one request in ten meets a connection that breaks, in each of five ways",
         failing=_network_drops,
+        part=3,
+        is_chosen=True,
     ),
     Fault(
         name="service",

@@ -5,10 +5,10 @@ Nothing fails here, and nothing is written.
 
 from __future__ import annotations
 
+import queue
 import threading
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,9 +16,19 @@ from typing import Final
 from acceptance.unknowns.adapter import Adapter, Ask
 from acceptance.unknowns.checks import Check, Said
 
-__all__ = ["Tally", "asked", "counted"]
+__all__ = ["Answered", "Tally", "asked", "counted"]
 
 _NOTES_MAX: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What was said of a group of checks, in their order."""
+
+    checks: Sequence[Check]
+    said: Sequence[Said]
+    raised: str | None = None
+    """What the adapter let through."""
 
 
 @dataclass
@@ -36,6 +46,8 @@ class Tally:
     other: int = 0
     """Neither a verdict nor unknown."""
     took_s: float = 0.0
+    strike_count: int = 0
+    """How often the fault struck meanwhile."""
     notes: list[str] = field(default_factory=list)
     """Some of what was neither, and the false verdicts."""
 
@@ -45,72 +57,86 @@ class Tally:
         return not (self.false_zeros or self.false_ones or self.other)
 
 
-def counted(pairs: Iterable[tuple[Check, Said]]) -> Tally:
+def counted(answers: Iterable[Answered]) -> Tally:
     """What was said of checks, held to what they are worth."""
     tally = Tally()
     kinds: Counter[str] = Counter()
-    for check, said in pairs:
-        tally.count += 1
-        match said:
-            case Said.UNKNOWN:
-                tally.unknown += 1
-            case Said.OTHER:
-                tally.other += 1
-            case Said.ONE if check.is_right:
-                tally.right += 1
-            case Said.ZERO if not check.is_right:
-                tally.right += 1
-            case Said.ONE:
-                tally.false_ones += 1
-                kinds[f"told right: {check.body.strip()!r}"] += 1
-            case Said.ZERO:
-                tally.false_zeros += 1
-                kinds[f"told wrong: {check.body.strip()!r}"] += 1
-    tally.notes += _most_common(kinds)
+    for answered in answers:
+        if answered.raised is not None:
+            kinds[answered.raised] += 1
+        for check, said in zip(answered.checks, answered.said, strict=True):
+            _count(tally, check, said=said, kinds=kinds)
+    tally.notes += [f"{count} times {what}" for what, count in kinds.most_common(_NOTES_MAX)]
     return tally
 
 
-def _most_common(kinds: Counter[str]) -> list[str]:
-    return [f"{count} times {what}" for what, count in kinds.most_common(_NOTES_MAX)]
+def _count(tally: Tally, check: Check, *, said: Said, kinds: Counter[str]) -> None:
+    tally.count += 1
+    match said:
+        case Said.UNKNOWN:
+            tally.unknown += 1
+        case Said.OTHER:
+            tally.other += 1
+        case Said.ONE if check.is_right:
+            tally.right += 1
+        case Said.ZERO if not check.is_right:
+            tally.right += 1
+        case Said.ONE:
+            tally.false_ones += 1
+            kinds[f"told right: {check.body.strip()!r}"] += 1
+        case Said.ZERO:
+            tally.false_zeros += 1
+            kinds[f"told wrong: {check.body.strip()!r}"] += 1
 
 
-def asked(adapter: Adapter, checks: Sequence[Check], *, url: str, workers: int) -> Tally:
-    """Ask for each check once. Raises ImportError where the adapter is not installed."""
+def asked(
+    adapter: Adapter, checks: Sequence[Check], *, url: str, in_flight: int
+) -> Generator[Answered, None, None]:
+    """Ask for each check once, with so many under way; answers as they come. Raises ImportError
+    where the adapter is not installed."""
     groups = _Groups(checks, size=adapter.group_size)
-    raised: list[str] = []
+    told: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()
 
-    def work() -> list[tuple[Check, Said]]:
-        found: list[tuple[Check, Said]] = []
-        with adapter.opened(url) as ask:
-            for group in groups:
-                found += zip(group, _said(ask, group, raised=raised), strict=True)
-        return found
+    def work() -> None:
+        try:
+            with adapter.opened(url) as ask:
+                for group in groups:
+                    told.put(_answered(ask, group))
+        finally:
+            told.put(None)
 
-    began_s = time.monotonic()
-    with ThreadPoolExecutor(workers) as threads:
-        parts = [threads.submit(work) for _ in range(workers)]
-    tally = counted(pair for part in parts for pair in part.result())
-    tally.took_s = time.monotonic() - began_s
-    tally.notes += [
-        f"{count} times {what}" for what, count in Counter(raised).most_common(_NOTES_MAX)
-    ]
-    return tally
+    worker_count = min(adapter.workers(in_flight), groups.count)
+    with ThreadPoolExecutor(max(1, worker_count)) as threads:
+        working = [threads.submit(work) for _ in range(worker_count)]
+        try:
+            ended_count = 0
+            while ended_count < worker_count:
+                answered = told.get()
+                if answered is not None:
+                    yield answered
+                ended_count += answered is None
+        finally:
+            groups.end()
+    for each in working:
+        each.result()
 
 
-def _said(ask: Ask, group: Sequence[Check], *, raised: list[str]) -> Sequence[Said]:
+def _answered(ask: Ask, group: Sequence[Check]) -> Answered:
     try:
-        return ask(group)
+        return Answered(group, ask(group))
     except Exception as error:  # noqa: BLE001 - see below
         # Whatever an adapter lets through is what its user would have had to make sense of.
-        raised.append(f"{type(error).__name__}: {str(error)[:200]}")
-        return [Said.OTHER] * len(group)
+        raised = f"{type(error).__name__}: {str(error)[:200]}"
+        return Answered(group, [Said.OTHER] * len(group), raised)
 
 
 class _Groups:
     """Checks in groups, of which each goes to one worker."""
 
     def __init__(self, checks: Sequence[Check], *, size: int) -> None:
-        self._starts = iter(range(0, len(checks), size))
+        starts = range(0, len(checks), size)
+        self.count = len(starts)
+        self._starts = iter(starts)
         self._lock = threading.Lock()
         self._checks = checks
         self._size = size
@@ -122,3 +148,8 @@ class _Groups:
             if start is None:
                 return
             yield self._checks[start : start + self._size]
+
+    def end(self) -> None:
+        """No worker gets a further one."""
+        with self._lock:
+            self._starts = iter(range(0))

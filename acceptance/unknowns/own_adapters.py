@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final
 
 from acceptance.unknowns.adapter import Adapter, Ask, said_of
@@ -15,6 +15,9 @@ from execbox.integrations import azr, trl, verl
 __all__ = ["OWN_ADAPTERS"]
 
 _MANY: Final = 40
+_SESSION_CELLS: Final = 20
+_SESSIONS: Final = 12
+"""A key may have 16, and what lost its session begins a new one before the old has ended."""
 
 
 @contextmanager
@@ -176,7 +179,9 @@ def _smolagents(url: str) -> Iterator[Ask]:
             try:
                 return [one(check) for check in checks]
             finally:
-                executor.cleanup()
+                # The service ends by itself, later, what cannot be ended now.
+                with suppress(ExecutionUnknown):
+                    executor.cleanup()
 
         yield ask
 
@@ -232,7 +237,12 @@ OWN_ADAPTERS: Final = (
     ),
     Adapter(name="Absolute Zero", unknown_as="`None`", opened=_azr),
     Adapter(
-        name="smolagents", unknown_as="`ExecutionUnknown`", opened=_smolagents, group_size=_MANY
+        name="smolagents",
+        unknown_as="`ExecutionUnknown`",
+        opened=_smolagents,
+        group_size=_SESSION_CELLS,
+        one_by_one=True,
+        workers_max=_SESSIONS,
     ),
     Adapter(name="MCP", unknown_as="`is_error`, `unknown:` …", opened=_mcp, group_size=_MANY),
 )

@@ -89,9 +89,9 @@ class Place:
         self._end()
         self._begin()
 
-    def kill_a_container(self) -> None:
-        """One of the service's that has run for a while, whatever it does at the moment. Were new
-        ones killed as well, a busy machine would come to none at all."""
+    def kill_a_container(self) -> bool:
+        """One of the service's that has run for a while, whatever it does at the moment; whether
+        there was one. Were new ones killed as well, a busy machine would come to none at all."""
         url = None if self.daemon is None else self.daemon.url
         with contextlib.suppress(DockerException), docker_client(url) as client:
             label = {"label": f"{LABEL}={self._instance}", "status": "running"}
@@ -100,3 +100,5 @@ class Place:
             grown = [each["Id"] for each in found if each["Created"] < born_s]
             if grown:
                 client.kill(self._drawn.choice(grown))
+                return True
+        return False

@@ -8,10 +8,10 @@ from typing import Final, TypeAlias
 from harness.report import table
 
 from acceptance.unknowns.adapter import Adapter
-from acceptance.unknowns.faults import Fault
+from acceptance.unknowns.faults import NOTHING, Fault
 from acceptance.unknowns.measuring import Tally
 
-__all__ = ["Tallies", "dishonest", "in_page", "table_of"]
+__all__ = ["Tallies", "dishonest", "in_page", "spared", "table_of"]
 
 Tallies: TypeAlias = dict[tuple[str, str], Tally]
 """By the names of adapter and fault."""
@@ -58,6 +58,15 @@ def dishonest(tallies: Mapping[tuple[str, str], Tally], adapters: Sequence[Adapt
         f"{tally.other} neither a verdict nor unknown"
         for (adapter, fault), tally in tallies.items()
         if adapter in held and not tally.is_honest
+    ]
+
+
+def spared(tallies: Mapping[tuple[str, str], Tally]) -> list[str]:
+    """A sentence for each pair that says nothing, because its fault never struck."""
+    return [
+        f"{adapter}, {fault}: it never struck in {tally.took_s:.1f} s; ask for more checks"
+        for (adapter, fault), tally in tallies.items()
+        if fault != NOTHING and not tally.strike_count
     ]
 
 

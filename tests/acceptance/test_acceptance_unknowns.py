@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from acceptance.unknowns.__main__ import ADAPTERS
+from acceptance.unknowns.__main__ import ADAPTERS, CHOSEN_FAULTS
 from acceptance.unknowns.adapter import Adapter, Ask
-from acceptance.unknowns.checks import Check, Said, checks_of
+from acceptance.unknowns.answer_log import AnswerLog, OtherRun
+from acceptance.unknowns.checks import PART_COUNT, Check, Said, checks_of, part_of
 from acceptance.unknowns.faults import FAULTS
-from acceptance.unknowns.measuring import Tally, asked, counted
-from acceptance.unknowns.table import dishonest, in_page, table_of
+from acceptance.unknowns.measuring import Answered, Tally, asked, counted
+from acceptance.unknowns.table import dishonest, in_page, spared, table_of
 
 HONEST, PEER = ADAPTERS[0], ADAPTERS[-1]
 CHECKS = checks_of(12)
+URL = "http://nowhere"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +39,7 @@ def test_what_is_said_is_counted_by_what_the_check_is_worth(
 ) -> None:
     """Each once, and in one place."""
     check = next(each for each in CHECKS if each.is_right is is_right)
-    tally = counted([(check, said)])
+    tally = counted([Answered([check], [said])])
     kinds = ("right", "false_zeros", "false_ones", "unknown", "other")
     assert {kind: getattr(tally, kind) for kind in kinds if getattr(tally, kind)} == counts
     assert tally.is_honest is (counts.keys() <= {"right", "unknown"})
@@ -57,7 +61,7 @@ def test_checks_are_half_right_and_are_what_they_say(
 def adapter_that_says(said: object) -> Adapter:
     @contextmanager
     def opened(url: str) -> Iterator[Ask]:
-        assert url == "http://nowhere"
+        assert url == URL
 
         def ask(checks: Sequence[Check]) -> Sequence[Said]:
             if isinstance(said, Exception):
@@ -71,16 +75,135 @@ def adapter_that_says(said: object) -> Adapter:
 
 def test_every_check_is_asked_for_once_by_however_many_workers() -> None:
     """The last group is a short one."""
-    tally = asked(adapter_that_says(None), CHECKS, url="http://nowhere", workers=4)
+    answers = list(asked(adapter_that_says(None), CHECKS, url=URL, in_flight=20))
+    assert sorted(len(each.checks) for each in answers) == [2, 5, 5]
+    tally = counted(answers)
     assert (tally.count, tally.right, tally.notes) == (12, 12, [])
 
 
 def test_what_an_adapter_raises_is_neither_a_verdict_nor_unknown() -> None:
     """Its user would have had to make sense of it."""
     raising = adapter_that_says(KeyError("status"))
-    tally = asked(raising, CHECKS, url="http://nowhere", workers=2)
+    tally = counted(asked(raising, CHECKS, url=URL, in_flight=10))
     assert (tally.count, tally.other) == (12, 12)
     assert tally.notes == ["3 times KeyError: 'status'"]
+
+
+def test_adapter_that_is_not_installed_is_said_to_be_so() -> None:
+    """And nothing is taken for an answer."""
+
+    @contextmanager
+    def opened(_url: str) -> Iterator[Ask]:
+        raise ImportError("no such package")
+        yield
+
+    missing = Adapter(name="x", unknown_as="never", opened=opened)
+    with pytest.raises(ImportError, match="no such package"):
+        list(asked(missing, CHECKS, url=URL, in_flight=4))
+
+
+def test_run_that_is_cut_off_asks_for_no_further_group() -> None:
+    """What is under way is waited for, and the rest is left for the next run."""
+    groups: list[Sequence[Check]] = []
+    may_go_on = threading.Event()
+
+    @contextmanager
+    def opened(_url: str) -> Iterator[Ask]:
+        def ask(checks: Sequence[Check]) -> Sequence[Said]:
+            groups.append(checks)
+            assert len(groups) == 1 or may_go_on.wait(10)
+            return [Said.ONE] * len(checks)
+
+        yield ask
+
+    adapter = Adapter(name="x", unknown_as="never", opened=opened)
+    answers = asked(adapter, CHECKS, url=URL, in_flight=1)
+    next(answers)
+    threading.Timer(0.2, may_go_on.set).start()
+    answers.close()
+    assert len(groups) <= 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [
+        ({}, 64),
+        ({"group_size": 40}, 2),
+        ({"group_size": 20, "one_by_one": True}, 64),
+        ({"group_size": 20, "one_by_one": True, "workers_max": 12}, 12),
+    ],
+)
+def test_workers_have_as_many_checks_under_way_as_asked_for(
+    settings: dict[str, Any], count: int
+) -> None:
+    """A group counts whole, where its checks are under way together."""
+    adapter = Adapter(name="x", unknown_as="never", opened=HONEST.opened, **settings)
+    assert adapter.workers(64) == count
+
+
+def test_parts_of_checks_are_all_of_them_once() -> None:
+    """Each fault of a run that names none gets a different one."""
+    checks = checks_of(2003)
+    parts = [part_of(checks, number) for number in range(PART_COUNT)]
+    assert [check for part in parts for check in part] == checks
+    assert [len(part) for part in parts] == [500, 500, 500, 503]
+    assert sorted(each.part for each in CHOSEN_FAULTS) == list(range(PART_COUNT))
+
+
+def logged(folder: Path, *, anew: bool = False, count: int = 12) -> AnswerLog:
+    return AnswerLog(folder, checks=checks_of(count), anew=anew)
+
+
+def test_log_that_is_read_again_leaves_what_has_no_answer(tmp_path: Path) -> None:
+    """However the run before ended, and counts what both came to."""
+    log = logged(tmp_path)
+    log.add("a", "daemon", answered=Answered(CHECKS[:2], [Said.ONE, Said.UNKNOWN]))
+    log.asked_for("a", "daemon", took_s=1.5, strike_count=2)
+    with (tmp_path / "unknowns.jsonl").open("a") as file:
+        file.write('{"adapter": "a", "fault": "daemon", "checks": [2')
+    log = logged(tmp_path)
+    assert log.left("a", "daemon", of=CHECKS[:4]) == CHECKS[2:4]
+    assert log.left("a", "queue", of=CHECKS[:4]) == CHECKS[:4]
+    raised = Answered(CHECKS[2:3], [Said.OTHER], "KeyError: 'status'")
+    log.add("a", "daemon", answered=raised)
+    log.asked_for("a", "daemon", took_s=1.0, strike_count=1)
+    log = logged(tmp_path)
+    assert log.cells == [("a", "daemon")]
+    assert log.tally("a", "daemon") == Tally(
+        count=3,
+        right=1,
+        unknown=1,
+        other=1,
+        took_s=2.5,
+        strike_count=3,
+        notes=["1 times KeyError: 'status'"],
+    )
+
+
+def test_log_of_other_checks_is_refused_unless_begun_anew(tmp_path: Path) -> None:
+    """Its parts are different ones."""
+    log = logged(tmp_path)
+    log.add("a", "daemon", answered=Answered(CHECKS[:1], [Said.ONE]))
+    with pytest.raises(OtherRun, match=r"--checks 12, and this is one with 20; give --anew"):
+        logged(tmp_path, count=20)
+    assert logged(tmp_path, count=20, anew=True).cells == []
+
+
+def test_log_without_a_whole_line_is_begun(tmp_path: Path) -> None:
+    """As one is that was cut off at its first."""
+    (tmp_path / "unknowns.jsonl").write_text('{"check_co')
+    log = logged(tmp_path)
+    log.add("a", "daemon", answered=Answered(CHECKS[:1], [Said.ONE]))
+    assert logged(tmp_path).cells == [("a", "daemon")]
+
+
+def test_cell_whose_fault_never_struck_says_nothing() -> None:
+    """It is named, unless nothing was to fail."""
+    quiet = Tally(count=10, right=10, took_s=0.6)
+    tallies = {(HONEST.name, "daemon"): quiet, (HONEST.name, "nothing"): quiet}
+    (said,) = spared(tallies)
+    assert said.startswith(f"{HONEST.name}, daemon: it never struck in 0.6 s")
+    assert spared({(HONEST.name, "daemon"): Tally(count=10, right=10, strike_count=1)}) == []
 
 
 def test_table_has_shares_and_names_what_was_false() -> None:

@@ -53,7 +53,7 @@ def echoed(network: UnsteadyNetwork) -> bytes | None:
 
 def test_network_passes_everything_on_until_it_is_to_fail() -> None:
     """Every connection that fails is counted, and none brings all of it back."""
-    with echoing() as port, UnsteadyNetwork(seed=1) as network:
+    with echoing() as port, UnsteadyNetwork(seed=1, pieces_max=6) as network:
         assert echoed(network) in (None, b"")
         network.port = port
         assert echoed(network) == SENT
@@ -70,7 +70,7 @@ def test_network_passes_everything_on_until_it_is_to_fail() -> None:
 
 def test_network_to_nobody_refuses_connections_and_keeps_its_address() -> None:
     """As a machine does on which the service is being started again."""
-    with echoing() as port, UnsteadyNetwork(seed=1) as network:
+    with echoing() as port, UnsteadyNetwork(seed=1, pieces_max=6) as network:
         for _ in range(3):
             network.port = port
             assert echoed(network) == SENT
