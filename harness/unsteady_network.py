@@ -56,7 +56,7 @@ class UnsteadyNetwork:
     """Inside the ``with`` block, ``url`` leads to the service at ``port``; None: to nobody, and
     connections are refused, as they are where nothing listens."""
 
-    def __init__(self, *, seed: int, pieces_max: int) -> None:
+    def __init__(self, *, seed: int, pieces_max: int = 6) -> None:
         """A connection that fails passes on fewer than ``pieces_max`` pieces, of 16 KiB at most, of
         both directions together: a request and its answer are two to four."""
         self._port: int | None = None
