@@ -42,7 +42,10 @@ with_user_bubblewrap() {
 with_rootless() {
     # What udev does where it is installed.
     modprobe tun && chmod 666 /dev/net/tun
-    as_guest "PATH=/usr/share/docker.io/contrib:/usr/sbin:/usr/bin:/sbin:/bin" \
+    as_guest mkdir -p /home/guest/bin
+    as_guest ln -sf /usr/share/docker.io/contrib/dockerd-rootless{,-setuptool}.sh \
+        /usr/bin/docker /home/guest/bin
+    as_guest "PATH=/home/guest/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
         dockerd-rootless-setuptool.sh install --force --skip-iptables || {
         as_guest journalctl --user --no-pager -n 30 --unit docker.service
         return 1
