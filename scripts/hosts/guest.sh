@@ -52,11 +52,12 @@ in_guest() { # SUITE NAME
     say "booting; its console is in $place/console.log"
     boot "$place" "$kernel_root" >"$place/console.log" 2>&1 </dev/null || status=$?
     say "the guest ended with status $status"
-    [[ -n $(ls "$place/rows") ]] || {
+    cp "$place"/rows/*.json "$EXECBOX_HOSTS_ROWS/" || status=1
+    # A guest that was cut short has written neither; one in which a part failed, its name.
+    if [[ $status -ne 0 || ! -e $place/rows/parts-failed || -s $place/rows/parts-failed ]]; then
         tail -20 "$place/console.log" >&2
         return 1
-    }
-    cp "$place"/rows/*.json "$EXECBOX_HOSTS_ROWS/"
+    fi
 }
 
 # The kernel as a process in ROOT, which has the libc that it needs; its mounts end with it.
@@ -81,6 +82,7 @@ prepare_guest() { # SUITE NAME PLACE GUEST
     cp -a "$place/kernel/usr/lib/uml/modules/." "$guest/lib/modules/"
     printf '{"bridge": "none", "iptables": false, "ip6tables": false}\n' >"$guest/etc/docker/daemon.json"
     docker save execbox-sandbox:local -o "$guest/srv/image.tar"
+    chmod 644 "$guest/srv/image.tar"
     chroot "$guest" useradd --create-home --shell /bin/bash guest 2>/dev/null || true
     mkdir -p "$guest/home/guest/.config/docker"
     # Its set-up says the rest on the daemon's command line, and no option may be in both places.

@@ -59,11 +59,13 @@ mount -t hostfs -o hostfs=/host/rows none /mnt/rows || mount -t hostfs -o /host/
 mkdir /tmp/rows
 cp /mnt/rows/*.json /tmp/rows/ 2>/dev/null
 chown -R guest /tmp/rows
+failed=()
 for part in "${parts[@]}"; do
     [[ $part == docker ]] || systemctl stop docker docker.socket containerd
-    "with_${part//-/_}" || echo "$part: status $?"
+    "with_${part//-/_}" || failed+=("$part")
     for row in /tmp/rows/*-user-bubblewrap.json /tmp/rows/*-rootless.json; do
         cp "$row" /mnt/rows/ 2>/dev/null
     done
 done
+echo "${failed[@]}" | tr -d '\n' >/mnt/rows/parts-failed
 systemctl poweroff
