@@ -15,13 +15,13 @@ readonly root
 target=$(realpath -m "${1:-$root/build/docs}")
 readonly target
 # In the repository as here; the site has them in the same places.
+cd "$root"
 readonly published=(README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE
-    docs deploy/kubernetes examples/README.md)
+    docs deploy/kubernetes examples/README.md examples/notebooks/*.ipynb)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/source"
-cd "$root"
 cp --recursive --parents "${published[@]}" "$work/source"
 cp mkdocs.yml "$work"
 "${ZENSICAL:-$root/.venv/bin/zensical}" build --strict --config-file "$work/mkdocs.yml"
