@@ -67,6 +67,8 @@ class UnsteadyNetwork:
         self.idle_end: IdleEnd = "closed"
         self._drawn = random.Random(seed)
         self._pieces_max = pieces_max
+        # The loop holds tasks weakly: one that is collected leaves its client waiting for ever.
+        self._serving: set[asyncio.Task[object] | None] = set()
         # Bound all the time, so that nobody else gets the port, and never listening.
         self._held = socket.socket()
         self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -132,6 +134,8 @@ class UnsteadyNetwork:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         found = _Connection([writer], self._doom())
+        task = asyncio.current_task()
+        self._serving.add(task)
         try:
             if self.port is None or (found.doom is not None and found.doom.pieces_left == 0):
                 self._break(found.sides, reset=True)
@@ -151,6 +155,7 @@ class UnsteadyNetwork:
             # The end of the block: whoever is still connected has stopped waiting.
             pass
         finally:
+            self._serving.discard(task)
             for side in found.sides:
                 side.transport.abort()
 

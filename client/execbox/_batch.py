@@ -247,10 +247,14 @@ class Chunk:
         if failure is not None and not isinstance(failure, _OF_THESE_LINES):
             raise failure
         self._failure = failure or self._incomplete()
-        if self._progress_count:
+        progressed, self._progress_count = self._progress_count > 0, 0
+        if progressed:
             # It is not these lines that break it, and each such attempt leaves fewer of them.
-            self._pacing, self._progress_count = self.health.pacing(), 0
+            self._pacing = self.health.pacing()
         pause_s = self._pacing.pause_s(self._failure)
+        if progressed:
+            # Nor does it count against the next attempt, which may bring none by bad luck.
+            self._pacing = self.health.pacing()
         if pause_s is None and not self._answered_count and not self._errors:
             self.health.answering = False
         return pause_s

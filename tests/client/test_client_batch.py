@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import math
 import socket
@@ -316,6 +317,21 @@ def test_lines_left_unanswered_by_a_broken_stream_are_sent_again(run: Run) -> No
     assert sorted(result.id or "" for result in results) == [str(n) for n in range(10)]
     assert all(result.answer is not None for result in results)
     assert sum(sent) > 10
+
+
+def test_stream_that_broke_after_answers_may_break_once_before_any(run: Run) -> None:
+    """As often as one that never had any: what came before is not counted against it."""
+    brings_some = itertools.cycle([True, False])
+
+    def breaks(lines: list[dict[str, Any]]) -> bytes:
+        # The first stream may begin before all lines are there, and then has few.
+        if len(lines) <= 3:
+            return all_answers(lines)
+        return half_of_them(lines) if next(brings_some) else response(b"", complete=False)
+
+    with Scripted(*[breaks] * 20) as service:
+        results = run(service.url, ten(), concurrency=1)
+    assert [result.error for result in results] == [None] * 10
 
 
 def test_stream_that_breaks_after_answers_is_sent_again_as_long_as_there_are_any(run: Run) -> None:
