@@ -252,7 +252,7 @@ class Chunk:
             # It is not these lines that break it, and each such attempt leaves fewer of them.
             self._pacing = self.health.pacing()
         pause_s = self._pacing.pause_s(self._failure)
-        if progressed:
+        if progressed and isinstance(self._failure, ConnectionBroken):
             # Nor does it count against the next attempt, which may bring none by bad luck.
             self._pacing = self.health.pacing()
         if pause_s is None and not self._answered_count and not self._errors:
