@@ -6,7 +6,6 @@ __all__ = ["RetryTimes"]
 
 _INTERVAL_WEIGHT = 0.1
 _CHANGE_FACTOR = 4
-_GAP_MIN_S = 0.05
 _RETRY_AFTER_MIN_S, _RETRY_AFTER_MAX_S = 1.0, 60.0
 
 
@@ -18,7 +17,7 @@ class RetryTimes:
 
     def __init__(self, queue_size: int) -> None:
         self._queue_size = queue_size
-        self._interval_s = _GAP_MIN_S
+        self._interval_s = 0.05
         self._freed_s: float | None = None
         """When the last place became free, if callers waited then: only so does the time until the
         next one say how fast the service is."""
@@ -27,16 +26,12 @@ class RetryTimes:
     def place_freed(self, now_s: float, *, more_wait: bool) -> None:
         """A place has become free, because the caller that had it was granted a slot."""
         if self._freed_s is not None:
-            # A pause, as while a daemon is started again, is no new pace: it counts as a change of
-            # pace does, which shows in the places after it.
-            gap_s = min(now_s - self._freed_s, _CHANGE_FACTOR * max(self._interval_s, _GAP_MIN_S))
-            self._interval_s += _INTERVAL_WEIGHT * (gap_s - self._interval_s)
+            self._interval_s += _INTERVAL_WEIGHT * (now_s - self._freed_s - self._interval_s)
         self._freed_s = now_s if more_wait else None
 
     def wait_s(self, now_s: float, *, ahead_count: int) -> float:
-        """How long a caller behind so many others will wait for its slot, as things have gone: if
-        no place has become free for long, the next one will take longer, and not each after it."""
-        return self._interval_now_s(now_s) + ahead_count * self._interval_s
+        """How long a caller behind so many others will wait for its slot, as things have gone."""
+        return (ahead_count + 1) * self._interval_now_s(now_s)
 
     def next_s(self, now_s: float) -> float:
         """In how many seconds, 1 to 60, a caller that is refused now should come back.
