@@ -328,7 +328,9 @@ def _percent(costs: Costs) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.page", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--load-s", type=float, default=300, help="seconds of load (default 300)")
     parser.add_argument("--idle-s", type=float, default=80, help="without load (default 80)")
     parser.add_argument("--per-s", type=float, default=50, help="requests (default 50)")

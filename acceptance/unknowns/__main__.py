@@ -42,7 +42,7 @@ ADAPTERS: Final = (*OWN_ADAPTERS, *CONTRACT_ADAPTERS)
 CHOSEN_FAULTS: Final = [each for each in FAULTS if each.is_chosen]
 _CHECK_COUNT: Final = 2000
 _IN_FLIGHT: Final = 64
-_PIECES_MAX: Final = 60
+_PIECES_MAX: Final = 30
 """So that about one request in ten meets the end of its connection."""
 _SEED: Final = 12
 _Named = TypeVar("_Named", Adapter, Fault)

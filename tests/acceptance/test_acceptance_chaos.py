@@ -133,6 +133,11 @@ def test_table_has_a_row_for_each_kind_that_was_done() -> None:
 @pytest.mark.docker
 @pytest.mark.slow
 @pytest.mark.alone
+@pytest.mark.skipif(
+    not os.environ.get("EXECBOX_CHAOS"),
+    reason="takes three minutes, and now and then finds what its own daemon left: EXECBOX_CHAOS=1 "
+    "runs it; make nightly runs the command that does the same for longer",
+)
 def test_chaos_in_small_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     """Every kind of fault once, over the whole chain, programs and sessions."""
     options = Options(seconds=0, every_s=0.1, execution_count=120)
