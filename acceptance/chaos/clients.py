@@ -110,7 +110,7 @@ class Clients:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Inside the block; whoever is not done when it is left is ended."""
+        """Run inside the block; clients that have not finished at its end are ended."""
         thread = threading.Thread(target=self._keep)
         thread.start()
         try:

@@ -119,7 +119,7 @@ def _orphans() -> set[str]:
 
 
 def left_in_files(folder: Path) -> list[str]:
-    """Half-written files, and locks that somebody still holds."""
+    """Half-written files, and locks that a process still holds."""
     found = []
     for path in sorted(folder.rglob("*")):
         if path.name.endswith((".execbox-new", ".partial")):

@@ -200,7 +200,7 @@ class Place:
 
     @contextmanager
     def _api(self) -> Iterator[docker.APIClient]:
-        """Of the daemon, past the proxy; a container that is gone meanwhile is hurt by nobody."""
+        """Of the daemon, past the proxy; a container that has ended meanwhile is left out."""
         with contextlib.suppress(DockerException, OSError), docker_client(self.daemon.url) as api:
             yield api
 
