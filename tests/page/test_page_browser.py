@@ -73,6 +73,16 @@ class Opened:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.page, name)
 
+    def shows(self, selector: str, text: str) -> bool:
+        """Wait until a part of the page has a text in it: scripts fill it after the click."""
+        self.page.locator(selector).filter(has_text=text).wait_for()
+        return True
+
+    def same_request(self) -> str:
+        """The request as text, once it is there."""
+        code = self.page.wait_for_selector("#same-code:not(:empty)")
+        return str(code.inner_text())
+
     def result(self) -> str:
         """What is shown as the result, when it is there."""
         self.page.wait_for_selector(
@@ -192,7 +202,7 @@ def test_session_keeps_its_variables_and_ends(page: Opened) -> None:
     page.example("What the cell before left")
     page.click("#run")
     page.wait_for_selector("#result article:nth-of-type(2)")
-    assert "9.166666666666666" in page.inner_text("#result")
+    assert page.shows("#result", "9.166666666666666")
     page.click("#end-session")
     page.wait_for_selector("#result .notice.good")
 
@@ -221,7 +231,7 @@ def test_damaged_link_says_so(page: Opened) -> None:
     page.goto(page.origin + "/#run=AAAA")
     page.reload()
     page.wait_for_selector("#result .notice.bad")
-    assert "This link is damaged" in page.inner_text("#result")
+    assert page.shows("#result", "This link is damaged")
 
 
 @pytest.mark.parametrize("form", ["curl", "python", "cli"])
@@ -242,7 +252,7 @@ def test_same_request_as_text_runs(
     page.example(example)
     page.click("#same summary")
     page.click(f"#form-{form}")
-    text = page.inner_text("#same-code")
+    text = page.same_request()
     bin_folder = Path(sys.executable).parent
     command = [sys.executable, "-c", text] if form == "python" else ["bash", "-euc", text]
     done = subprocess.run(
@@ -263,9 +273,8 @@ def test_live_shows_slots_statuses_and_readiness(page: Opened) -> None:
     page.click("#tab-live")
     page.wait_for_selector("#live figure svg polyline", state="attached")
     page.wait_for_function("document.querySelector('#live table')?.innerText.includes('exception')")
-    shown = page.inner_text("#live")
-    assert "Ready: executions can run." in shown
-    assert "of 2" in page.inner_text("#live .tile >> nth=0")
+    assert page.shows("#live", "Ready: executions can run.")
+    assert page.shows("#live .tile >> nth=0", "of 2")
     assert page.locator("#live figure svg[role=img]").count() == 5
     page.shoot("live")
 
@@ -282,7 +291,7 @@ def test_data_counts_by_reason_and_drills_down_to_one_record(page: Opened, tmp_p
     page.click("#tab-data")
     page.set_input_files("#data input[type=file]", records_file(tmp_path))
     page.wait_for_selector("#data table >> nth=1")
-    assert "6 records" in page.inner_text("#data > [role=status]")
+    assert page.shows("#data > [role=status]", "6 records")
     counts = page.inner_text("#data table >> nth=0")
     for row in (
         "kind\tnot JSON\t1",
@@ -295,8 +304,7 @@ def test_data_counts_by_reason_and_drills_down_to_one_record(page: Opened, tmp_p
     page.wait_for_selector("caption:has-text('1 to 1 of 1')")
     page.click("#data table >> nth=1 >> button.plain")
     page.wait_for_selector("#data section h2:has-text('Record 2')")
-    shown = page.inner_text("#data")
-    assert "That is not what it returns." in shown
+    assert page.shows("#data", "That is not what it returns.")
     page.shoot("data")
     page.click("button:has-text('Run this again')")
     assert page.locator("#verify").is_visible()
@@ -363,7 +371,7 @@ def test_key_is_asked_for_and_a_wrong_one_refused(browser: Any, keyed: LiveServi
     page.wait_for_selector("#service-state:has-text('slots')")
     assert "ZeroDivisionError" in page.run()
     page.click("#same summary")
-    assert "$EXECBOX_API_KEY" in page.inner_text("#same-code")
+    assert "$EXECBOX_API_KEY" in page.same_request()
     assert KEY not in page.content()
     page.click("#tab-live")
     page.wait_for_selector("#live figure svg polyline", state="attached")

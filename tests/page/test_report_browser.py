@@ -107,7 +107,7 @@ def test_report_opens_the_numbers_of_a_picture_by_keyboard(shown: Shown) -> None
     numbers = shown.page.locator("summary").first
     numbers.focus()
     shown.page.keyboard.press("Enter")
-    assert shown.page.locator("details[open] table").count() == 1
+    shown.page.locator("details[open] table").wait_for()
 
 
 @pytest.mark.parametrize("what", REAL[:2])
