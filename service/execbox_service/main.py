@@ -1,7 +1,7 @@
 """Running the service as a process: its sockets, signals, limits and exit codes.
 
 Everything about HTTP is in ``api``, everything about running code in ``runtime.py`` and below it;
-configuration is read in ``settings.py``.
+configuration is read in ``settings/``.
 """
 
 from __future__ import annotations

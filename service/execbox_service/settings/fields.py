@@ -1,44 +1,37 @@
-"""The service's configuration: every setting, its range, its default, and the reading of them.
+"""Every setting: its range, its default, and whether it goes together with the others.
 
-The only module of the service that reads the environment. It decides nothing but whether a
-configuration is acceptable; what a setting does is decided where it is used.
+What a setting does is decided where it is used.
 """
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import ipaddress
 import math
 import os
-import re
 import socket
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from execbox.wire import BODY_BYTES_MAX, CALLS_MAX, Isolation, Profile, ProgramLimits
 
-__all__ = [
-    "COMPAT_CONTRACTS",
-    "ApiKeyHash",
-    "ConfigurationError",
-    "Contract",
-    "Settings",
-    "hash_api_key",
-    "load_settings",
-    "unknown_variables",
-]
+from .values import (
+    COMPAT_CONTRACTS,
+    ENV_PREFIX,
+    ApiKeyHash,
+    CommaSeparated,
+    Contract,
+    Contracts,
+    KeyHashes,
+    OptionalText,
+    shown,
+)
 
-ENV_PREFIX: Final = "EXECBOX_"
-_SHOWN_CHARS_MAX = 60
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - looked for, not listened on
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-_SECRET_FIELDS = frozenset({"api_key_hashes"})
-_KEY_ENTRY = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(?P<digest>[0-9a-fA-F]{64})")
 _CONTAINERS_PER_SLOT: Final = 10
 """Four idle ones, two in use by a job whose runs are compared, and as many of each of two jobs that
 let others pass and keep theirs."""
@@ -48,91 +41,10 @@ _GATE_CONTAINERS_MIN: Final = 256
 _SLOTS_PER_WORKER: Final = 4
 """What one process can keep busy with executions of a few milliseconds."""
 _WORKERS_MAX_UNSET: Final = 16
-_READ_ELSEWHERE = frozenset(
-    ENV_PREFIX + name
-    for name in (
-        *("URL", "API_KEY", "MODEL_URL", "MODEL", "MODEL_API_KEY"),
-        *("NO_INSTALL", "REQUIRE_DOCKER", "REQUIRE_BUBBLEWRAP", "DOCKERD_LOG", "BASE_IMAGE"),
-        "PULL_TIMEOUT_S",
-        *("PUBLISH_ADDRESS", "PUBLISH_PORT", "SERVICE_MEMORY", "FUZZ_EXAMPLES"),
-    )
-)
-"""Variables of the client, of the Makefile, of compose and of the tests."""
-_READ_IN_CONTAINERS = ENV_PREFIX + "CLOCK_"
-_OF_KUBERNETES = re.compile(ENV_PREFIX + r"(?:SERVICE_(?:HOST|PORT.*)|PORT_\d+_(?:TCP|UDP).*)")
-"""What Kubernetes sets in every pod beside a Service that is named execbox."""
-_DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
-_SENDABLE_KEY = re.compile(r"[\x21-\x7e]+")
-
-Contract: TypeAlias = Literal["sandboxfusion", "open-instruct", "nemo-skills", "code-judge"]
-"""Another project's HTTP contract that is answered as well; see docs/integrations.md."""
-COMPAT_CONTRACTS: Final[tuple[Contract, ...]] = get_args(Contract)
-ApiKeyHash: TypeAlias = tuple[str, str]
-"""A key's name, which appears in logs, and the hex SHA-256 of the key, which does not."""
-
-
-class ConfigurationError(Exception):
-    """The settings cannot be used: the message names the variable, its value, what is allowed."""
-
-
-def _split(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _key_hashes(value: object) -> object:
-    entries = _split(value)
-    if not isinstance(entries, tuple):
-        return entries
-    return tuple(_key_hash(entry) for entry in entries)
-
-
-def _key_hash(entry: object) -> object:
-    if not isinstance(entry, str):
-        return entry
-    match = _KEY_ENTRY.fullmatch(entry)
-    if match is None:
-        raise ValueError(
-            "must be name:sha256 separated by commas, where name is letters, digits, '_', '.', '-' "
-            "and sha256 is 64 hexadecimal digits (make it with: printf %s KEY | sha256sum)"
-        )
-    if match["digest"].lower() == _DIGEST_OF_NOTHING:
-        raise ValueError(
-            f"the key {match['name']} is the hash of no text at all, so no key would ever fit it: "
-            "the variable that was hashed was empty"
-        )
-    return match["name"], match["digest"].lower()
-
-
-def _blank_to_none(value: object) -> object:
-    return None if value == "" else value
 
 
 def _usable_cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def _contracts(value: object) -> object:
-    """Names, in any spelling that the projects themselves use; or ``none``, or ``all``."""
-    names = _split(value)
-    if not isinstance(names, tuple):
-        return names
-    plain = tuple(re.sub(r"[^a-z]", "", name.lower()) for name in names)
-    if plain in (("none",), ("all",)):
-        return () if plain == ("none",) else COMPAT_CONTRACTS
-    known = {re.sub(r"[^a-z]", "", name): name for name in COMPAT_CONTRACTS}
-    for name, spelled in zip(plain, names, strict=True):
-        if name not in known:
-            raise ValueError(
-                f"{_shown(spelled)} is no contract; known are {', '.join(COMPAT_CONTRACTS)}, "
-                "and none or all by itself"
-            )
-    return tuple(dict.fromkeys(known[name] for name in plain))
-
-
-CommaSeparated = (NoDecode, BeforeValidator(_split))
-OptionalText = Annotated[str | None, BeforeValidator(_blank_to_none)]
 
 
 class Settings(BaseSettings):
@@ -150,12 +62,10 @@ class Settings(BaseSettings):
         "names when bound to loopback (a web page cannot then reach the service through a "
         "name of its own), else any.",
     )
-    api_key_hashes: Annotated[tuple[ApiKeyHash, ...], NoDecode, BeforeValidator(_key_hashes)] = (
-        Field(
-            default=(),
-            description="name:sha256hex of each API key, separated by commas. Required unless "
-            "bound to loopback; once set, every caller needs a key.",
-        )
+    api_key_hashes: Annotated[tuple[ApiKeyHash, ...], *KeyHashes] = Field(
+        default=(),
+        description="name:sha256hex of each API key, separated by commas. Required unless "
+        "bound to loopback; once set, every caller needs a key.",
     )
     docs_enabled: bool = Field(default=True, description="Serve /docs and /openapi.json.")
     page_enabled: bool = Field(
@@ -167,7 +77,7 @@ class Settings(BaseSettings):
         "commas; * for all. Each sees its own.",
     )
 
-    compat: Annotated[tuple[Contract, ...], NoDecode, BeforeValidator(_contracts)] = Field(
+    compat: Annotated[tuple[Contract, ...], *Contracts] = Field(
         default=COMPAT_CONTRACTS,
         description="Other projects' HTTP contracts that are answered, separated by commas; none "
         "for none of them (docs/integrations.md).",
@@ -182,7 +92,7 @@ class Settings(BaseSettings):
     docker_host: OptionalText = Field(
         default=None, description="Address of the Docker daemon; unset means Docker's own default."
     )
-    instance: Annotated[str | None, BeforeValidator(_blank_to_none)] = Field(
+    instance: OptionalText = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,127}$",
         description="Names this service among those that use one daemon: containers carry it as "
@@ -383,7 +293,7 @@ class Settings(BaseSettings):
         for name in self.live_keys:
             if name not in names:
                 raise ValueError(
-                    f"{ENV_PREFIX}LIVE_KEYS names the key {_shown(name)}, which "
+                    f"{ENV_PREFIX}LIVE_KEYS names the key {shown(name)}, which "
                     f"{ENV_PREFIX}API_KEY_HASHES does not have; add it there, or leave it out"
                 )
         return self
@@ -392,7 +302,7 @@ class Settings(BaseSettings):
     def _keys_unless_loopback(self) -> Self:
         if not self.bound_to_loopback and not self.api_key_hashes:
             raise ValueError(
-                f"{ENV_PREFIX}HOST={_shown(self.host)} is not a loopback address and there are no "
+                f"{ENV_PREFIX}HOST={shown(self.host)} is not a loopback address and there are no "
                 f"API keys, so anyone who reaches it could run code; set "
                 f"{ENV_PREFIX}API_KEY_HASHES=name:sha256hex, or listen on 127.0.0.1"
             )
@@ -467,82 +377,3 @@ class Settings(BaseSettings):
     def key_burst_limit_count(self) -> int:
         """``key_burst_count``, or the default that goes with the rate."""
         return self.key_burst_count or max(1, math.ceil(self.key_rate_per_s))
-
-
-def hash_api_key(key: str) -> str:
-    """The hex SHA-256 to put into ``EXECBOX_API_KEY_HASHES``; keys are random, so no salt.
-
-    Raises ConfigurationError for a key that no request could show.
-    """
-    if not _SENDABLE_KEY.fullmatch(key):
-        raise ConfigurationError(
-            "an API key must be visible ASCII characters without spaces, such as the output of: "
-            "openssl rand -hex 32"
-        )
-    return hashlib.sha256(key.encode("utf-8")).hexdigest()
-
-
-def load_settings(overrides: Mapping[str, str]) -> Settings:
-    """Settings from the environment, and over it ``overrides``, whose keys are field names.
-
-    Raises ConfigurationError with one line that lists every problem.
-    """
-    unknown = sorted(set(overrides) - set(Settings.model_fields))
-    if unknown:
-        raise ConfigurationError(f"{_shown(unknown[0])} is no setting of the service")
-    values: dict[str, Any] = dict(overrides)
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        problems = "; ".join(
-            _problem(
-                str(item["loc"][0]) if item["loc"] else None, value=item["input"], why=item["msg"]
-            )
-            for item in error.errors(include_url=False, include_context=False)
-        )
-        raise ConfigurationError(problems) from error
-
-
-def unknown_variables() -> list[str]:
-    """A sentence for each ``EXECBOX_`` variable that is set and that nothing of execbox reads.
-
-    Their values are not repeated: a misspelt name may hide a secret.
-    """
-    fields = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
-    unread = sorted(
-        name
-        for name in map(str.upper, os.environ)
-        if name.startswith(ENV_PREFIX)
-        and name not in fields | _READ_ELSEWHERE
-        and not name.startswith(_READ_IN_CONTAINERS)
-        and not _OF_KUBERNETES.fullmatch(name)
-    )
-    return [_unread(name, known=fields | _READ_ELSEWHERE) for name in unread]
-
-
-def _unread(name: str, *, known: set[str]) -> str:
-    meant = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    words = set(name.removeprefix(ENV_PREFIX).split("_"))
-    # EXECBOX_MAX_QUEUE_SIZE for EXECBOX_QUEUE_SIZE: the words are there, and others too.
-    within = [each for each in known if set(each.removeprefix(ENV_PREFIX).split("_")) < words]
-    if not meant and within:
-        meant = [max(within, key=len)]
-    advice = (
-        f"do you mean {meant[0]}?" if meant else "docs/operations.md lists those that there are"
-    )
-    return f"{name} is set, and is no setting of execbox: {advice}"
-
-
-def _problem(field: str | None, *, value: object, why: str) -> str:
-    reason = why.removeprefix("Value error, ").removeprefix("Input ")
-    if field is None:
-        return reason
-    variable = ENV_PREFIX + field.upper()
-    if field in _SECRET_FIELDS:
-        # The likeliest mistake is a key in the place of its hash.
-        return f"{variable}: {reason}"
-    return f"{variable}={_shown(str(value))}: {reason}"
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 3] + "...")

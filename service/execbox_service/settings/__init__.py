@@ -1,0 +1,24 @@
+"""The service's configuration: what can be set, and the one place that reads the environment."""
+
+from .fields import Settings
+from .reading import load_settings, unknown_variables
+from .values import (
+    COMPAT_CONTRACTS,
+    ENV_PREFIX,
+    ApiKeyHash,
+    ConfigurationError,
+    Contract,
+    hash_api_key,
+)
+
+__all__ = [
+    "COMPAT_CONTRACTS",
+    "ENV_PREFIX",
+    "ApiKeyHash",
+    "ConfigurationError",
+    "Contract",
+    "Settings",
+    "hash_api_key",
+    "load_settings",
+    "unknown_variables",
+]
