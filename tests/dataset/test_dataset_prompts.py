@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from shutil import copy
 
 import pytest
 
-from execbox.dataset.files.json_lines import DatasetError
+from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value
+from execbox.dataset.files.records import Record
 from execbox.dataset.files.resume import errors_path
 from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.prompts import (
@@ -14,6 +17,7 @@ from execbox.dataset.steps.prompts import (
     prompts_step,
     templates_from_file,
 )
+from execbox.dataset.steps.step import Step, per_record
 from tests.dataset.files import DOUBLE, function, read_lines, write_lines
 
 
@@ -159,3 +163,76 @@ def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
     """The value and what it may be."""
     with pytest.raises(DatasetError):
         PromptOptions(**options)  # type: ignore[arg-type]
+
+
+def paired(source: Path, *, lacking: str = "", fails_at: str = "") -> Path:
+    """The functions with their pairs, as a step writes them; of one a failure of the service kept
+    them, or at one the whole run ended."""
+
+    async def work(record: Record) -> Value:
+        if record.id == fails_at:
+            await asyncio.sleep(0.05)
+            raise DatasetError("ended here")
+        if record.id == lacking:
+            raise BadRecord("the service was away", reason="engine_unavailable", retry=True)
+        return record.value
+
+    step = Step(name="pairs", settings={}, work=per_record(work), reason_of=lambda _: "done")
+    output = source.with_name("pairs.jsonl")
+    run_step(step, source=source, output=output)
+    return output
+
+
+def asked(pairs: Path) -> list[str]:
+    """Which function each question is about by its number, and which by its code."""
+    output = pairs.with_name("prompts.jsonl")
+    run_step(
+        prompts_step(PromptOptions(pairs_count=1, kinds=["output"])), source=pairs, output=output
+    )
+    return [f"{each['itemid']} {each['meta']['number']}" for each in read_lines(output)]
+
+
+def test_pairs_that_lack_functions_are_refused_until_they_are_there(tmp_path: Path) -> None:
+    """Questions asked before would have numbers that belong to different functions later."""
+    functions = [function(n, meta={"number": n}) for n in range(3)]
+    source = write_lines(tmp_path / "functions.jsonl", functions)
+    pairs = paired(source, lacking="1")
+    with pytest.raises(
+        DatasetError, match=r"1 record has no result yet.*run the command"
+    ) as refused:
+        asked(pairs)
+    assert str(errors_path(pairs)) in str(refused.value)
+    assert not (tmp_path / "prompts.jsonl").exists()
+    paired(source)
+    assert asked(pairs) == ["0 0", "1 1", "2 2"]
+
+
+def test_pairs_of_a_run_that_was_ended_are_refused_until_it_is_over(tmp_path: Path) -> None:
+    """It lists nothing as missing, because it did not come to that."""
+    functions = [function(n, meta={"number": n}) for n in range(3)]
+    source = write_lines(tmp_path / "functions.jsonl", functions)
+    with pytest.raises(DatasetError, match="ended here"):
+        paired(source, fails_at="1")
+    pairs = tmp_path / "pairs.jsonl"
+    assert not errors_path(pairs).exists()
+    with pytest.raises(DatasetError, match="has not come to its end"):
+        asked(pairs)
+    paired(source)
+    assert asked(pairs) == ["0 0", "1 1", "2 2"]
+
+
+def test_copy_of_pairs_that_lack_functions_is_numbered_as_it_is(tmp_path: Path) -> None:
+    """What the message says to do without the others."""
+    functions = [function(n, meta={"number": n}) for n in range(3)]
+    pairs = paired(write_lines(tmp_path / "functions.jsonl", functions), lacking="1")
+    copied = tmp_path / "those.jsonl"
+    copy(pairs, copied)
+    assert asked(copied) == ["0 0", "1 2"]
+
+
+def test_functions_that_can_have_no_pairs_keep_nobody_waiting(tmp_path: Path) -> None:
+    """Only what is tried again comes in between."""
+    lines = [function(0, meta={"number": 0}), b"{", function(2, meta={"number": 2})]
+    pairs = paired(write_lines(tmp_path / "functions.jsonl", lines))
+    assert errors_path(pairs).exists()
+    assert asked(pairs) == ["0 0", "1 2"]

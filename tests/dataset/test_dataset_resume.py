@@ -296,3 +296,15 @@ def test_run_step_where_an_event_loop_runs_says_what_to_call_instead(tmp_path: P
         return await run_step_async(Double().step, source=source, output=tmp_path / "out.jsonl")
 
     assert asyncio.run(cell()).result_count == 1
+
+
+def test_note_of_a_run_cut_at_any_byte_behind_its_settings_is_gone_on_with(source: Path) -> None:
+    """Whether a run came to its end is noted behind them, also on a disk that takes no more."""
+    output, _ = run(source, Double())
+    finished = run_path(output).read_bytes()
+    for end in (b"", b"u", b"unfinish", b"unfinished", b"unfinished\n"):
+        run_path(output).write_bytes(finished + end)
+        again = Double()
+        run(source, again)
+        assert again.given == []
+        assert run_path(output).read_bytes() == finished

@@ -1,4 +1,4 @@
-"""What a run would find done already, looked up without touching a file of it.
+"""What a run would find done already, and left to do, looked up without touching a file of it.
 
 Going on with a run, which locks and repairs its files, is in ``resume``.
 """
@@ -11,12 +11,19 @@ from pathlib import Path
 
 from execbox.dataset.files.append_log import as_dataset_error
 from execbox.dataset.files.destinations import is_stream
-from execbox.dataset.files.json_lines import Value
+from execbox.dataset.files.json_lines import DatasetError, Value
 from execbox.dataset.files.records import Record, digest_of, read_records
 from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
-from execbox.dataset.files.resume import errors_path, not_ours, run_path, settings_text
+from execbox.dataset.files.resume import (
+    errors_path,
+    not_ours,
+    run_path,
+    settings_in,
+    settings_text,
+)
+from execbox.dataset.files.sources import STANDARD_STREAM
 
-__all__ = ["done_ids", "result_ids"]
+__all__ = ["done_ids", "refuse_unfinished", "result_ids"]
 
 
 def done_ids(
@@ -29,9 +36,7 @@ def done_ids(
     if restart or is_stream(output):
         return frozenset()
     results = ResultsFile(target_of(output), packing=packing_of(output))
-    mine, theirs = settings_text(step, settings), ""
-    with as_dataset_error(output), suppress(FileNotFoundError):
-        theirs = run_path(output).read_text("utf-8", "replace")
+    mine, theirs = settings_text(step, settings), settings_in(_noted(output))[0]
     if theirs != mine and results.hold_something():
         raise not_ours(output, theirs, mine)
     failed = (
@@ -46,6 +51,40 @@ def result_ids(output: Path) -> frozenset[int]:
     """Digests of the ids that have a result there so far; none where there is no such file."""
     where = ResultsFile(target_of(output), packing=packing_of(output)).readable()
     return frozenset(digest_of(str(value.get("id"))) for value in _values(where))
+
+
+def refuse_unfinished(source: Path) -> None:
+    """Raise ``DatasetError`` where ``source`` is the output of a run that has not come to its end,
+    or that left records to the next one: their lines come in between, so that the lines that are
+    there do not have their numbers yet."""
+    left = _left_to_do(source)
+    if left is not None:
+        raise DatasetError(
+            f"{source}: {left}. What is made of this file is numbered by its lines, and the lines "
+            "that are missing come in between: run the command that wrote it again first. To do "
+            "without them for good, copy the file and give the copy"
+        )
+
+
+def _left_to_do(output: Path) -> str | None:
+    """What the command that writes ``output`` does when it is run again; None for nothing, and
+    for a file that no run wrote."""
+    if output == STANDARD_STREAM:
+        return None
+    if not settings_in(_noted(output))[1]:
+        return "the run that writes it has not come to its end"
+    errors = errors_path(output)
+    count = sum(value.get("retry") is True for value in _values(errors))
+    if not count:
+        return None
+    have = "record has" if count == 1 else "records have"
+    return f"{count} {have} no result yet, because the service or the model failed ({errors})"
+
+
+def _noted(output: Path) -> str:
+    with as_dataset_error(output), suppress(FileNotFoundError):
+        return run_path(output).read_text("utf-8", "replace")
+    return ""
 
 
 def _values(path: Path) -> Iterator[Value]:

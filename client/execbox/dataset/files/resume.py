@@ -4,7 +4,8 @@ What is read is in ``records``, what is done with it in ``step``. Three files pe
 
     OUT               one result per line, each with an ``id``
     OUT.errors.jsonl  one line per record that has no result, with ``reason`` and ``message``
-    OUT.run.json      step and settings, so that a run is not continued with others; also the lock
+    OUT.run.json      step and settings, so that a run is not continued with others, and whether it
+                      came to its end; also the lock
 
 Where OUT is a link, all three are beside the file it leads to. Where it ends in ``.gz`` or
 ``.parquet``, results are in ``OUT.partial`` until all of them are there, and are packed into OUT
@@ -25,7 +26,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from execbox.dataset.files.append_log import (
     REMEDIES,
@@ -38,9 +39,20 @@ from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, enc
 from execbox.dataset.files.records import BadLine, Record, digest_of
 from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
 
-__all__ = ["RunFiles", "errors_path", "failure_entry", "not_ours", "run_path", "settings_text"]
+__all__ = [
+    "RunFiles",
+    "errors_path",
+    "failure_entry",
+    "not_ours",
+    "run_path",
+    "settings_in",
+    "settings_text",
+]
 
 _SETTINGS_BYTES_MAX = 1024 * 1024
+_SETTINGS_END: Final = "\n}\n"
+_UNFINISHED: Final = "unfinished\n"
+"""The last line of OUT.run.json from a run's beginning until its end."""
 
 
 def errors_path(output: Path) -> Path:
@@ -99,7 +111,9 @@ class RunFiles:
         with ExitStack() as stack:
             lock_fd = _locked(run_path(output))
             stack.callback(os.close, lock_fd)
-            _claim(lock_fd, self._results_path, step=step, settings=settings, restart=restart)
+            self._settings_text = settings_text(step, settings)
+            _claim(lock_fd, self._results_path, mine=self._settings_text, restart=restart)
+            self._lock_fd = lock_fd
             self._results = AppendLog(self._results_path.unpacked())
             stack.callback(self._results.close)
             for ordinal, value in self._results.recover():
@@ -149,6 +163,8 @@ class RunFiles:
         self._results.arrange()
         self._failures.arrange()
         self._results_path.pack()
+        with as_dataset_error(run_path(self._output), remedies=REMEDIES):
+            os.ftruncate(self._lock_fd, len(self._settings_text.encode()))
 
     def close(self) -> None:
         """Let go of the files; an empty error file is removed."""
@@ -241,28 +257,31 @@ def _locked(path: Path) -> int:
     return fd
 
 
-def _claim(
-    lock_fd: int, results: ResultsFile, *, step: str, settings: Mapping[str, object], restart: bool
-) -> None:
+def _claim(lock_fd: int, results: ResultsFile, *, mine: str, restart: bool) -> None:
     """Start a new run in the files, or make sure that this one continues what is there."""
-    mine = settings_text(step, settings)
-    theirs = os.pread(lock_fd, _SETTINGS_BYTES_MAX, 0).decode("utf-8", "replace")
-    if theirs == mine and not restart:
-        return
+    noted = os.pread(lock_fd, _SETTINGS_BYTES_MAX, 0).decode("utf-8", "replace")
+    theirs, _ = settings_in(noted)
     output = results.output
     with as_dataset_error(output, remedies=REMEDIES):
-        if not restart and results.hold_something():
-            raise not_ours(output, theirs, mine)
-        results.discard()
-        errors_path(output).unlink(missing_ok=True)
-        os.ftruncate(lock_fd, 0)
-        write_whole(lock_fd, mine.encode(), at_bytes=0)
+        if restart or theirs != mine:
+            if not restart and results.hold_something():
+                raise not_ours(output, theirs, mine)
+            results.discard()
+            errors_path(output).unlink(missing_ok=True)
+            os.ftruncate(lock_fd, 0)
+        write_whole(lock_fd, f"{mine}{_UNFINISHED}".encode(), at_bytes=0)
         os.fsync(lock_fd)
 
 
 def settings_text(step: str, settings: Mapping[str, object]) -> str:
     """What is noted of a run, so that it is not continued with others."""
     return json.dumps({"step": step, "settings": settings}, indent=2, sort_keys=True) + "\n"
+
+
+def settings_in(noted: str) -> tuple[str, bool]:
+    """The settings in the text of OUT.run.json, and whether its run came to its end."""
+    before, end, rest = noted.rpartition(_SETTINGS_END)
+    return (before + end, not rest) if end else (noted, True)
 
 
 def not_ours(output: Path, theirs: str, mine: str) -> DatasetError:

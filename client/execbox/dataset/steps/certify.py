@@ -90,6 +90,7 @@ def certify_step(service: ExecuteService, options: RunOptions) -> Step:
         tally=lambda value: tally_of(own_meta_of(value)),
         concurrency=options.concurrency or 1,
         non_finite=True,
+        numbers_lines=True,
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from execbox.dataset.files.destinations import StreamedRun, is_stream
+from execbox.dataset.files.done import refuse_unfinished
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value
 from execbox.dataset.files.records import BadLine, Record, records_of
 from execbox.dataset.files.resume import RunFiles
@@ -86,6 +87,8 @@ async def run_step_async(
     """As ``run_step``, in a running event loop."""
     async with nullcontext(step) if isinstance(step, Step) else step as opened:
         _refuse_same_file(source, output)
+        if opened.numbers_lines:
+            refuse_unfinished(source)
         with open_source(source) as given:
             progress = Progress(opened.name, total_bytes=given.total_bytes)
             if is_stream(output):

@@ -190,7 +190,8 @@ def _reason(response: wire.GenerateResponse) -> str:
 def _why_none(response: wire.GenerateResponse) -> str:
     reasons = sorted(response.rejected.items(), key=lambda item: (-item[1], item[0]))
     counts = ", ".join(f"{count} {name}" for name, count in reasons)
-    text = f"no pair in {response.attempts} draws ({counts or 'none was made'})"
+    draws = "draw" if response.attempts == 1 else "draws"
+    text = f"no pair in {response.attempts} {draws} ({counts or 'none was made'})"
     if response.stopped == "job_time":
         text += "; the job's time was over"
     example = response.examples.get(_commonest(response))

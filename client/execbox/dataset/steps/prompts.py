@@ -149,6 +149,7 @@ def prompts_step(options: PromptOptions) -> Step:
         work=per_record(_question_or_problem),
         parts=parts,
         non_finite=True,
+        numbers_lines=True,
         reason_of=lambda value: "input" if value.get("io_pred") == "i" else "output",
     )
 

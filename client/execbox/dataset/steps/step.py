@@ -47,7 +47,8 @@ class Step:
     and may raise ``BadRecord``. ``reason_of`` names what a result is counted under. ``settings``
     are JSON: whatever makes the results what they are, and nothing secret. ``tally`` counts what a
     result, or the ``detail`` of a ``BadRecord``, is made of. With ``non_finite`` the input may hold
-    NaN and Infinity.
+    NaN and Infinity. With ``numbers_lines`` results hold numbers of the input's lines, so the
+    input must not be the output of a run of which something is left to do.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Step:
     concurrency: int = 8
     chunk_count: int = 1
     non_finite: bool = False
+    numbers_lines: bool = False
 
 
 OpenStep: TypeAlias = AbstractAsyncContextManager[Step]
