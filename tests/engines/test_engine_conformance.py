@@ -281,7 +281,7 @@ async def test_determinism_is_checked_under_another_clock_and_hash_seed(any_benc
 async def test_at_once_requests_do_not_disturb_each_other(any_bench: Bench) -> None:
     """One takes all its memory, one all its time; the third at the same time is fine."""
     hungry, busy, canary = await asyncio.gather(
-        any_bench.call(HOLD, 512, limits={"memory_mb": 256}, principal="a"),
+        any_bench.call(HOLD, 512, limits={"memory_mb": 256} | PATIENT, principal="a"),
         any_bench.call(BURN, limits={"cpu_time_s": 0.5}, principal="b"),
         any_bench.call("def main_solution(x): return x * 2", 21, principal="c"),
     )
