@@ -4,8 +4,10 @@ Runs, one after another, on the host it is started on: the demonstration, the te
 must pass, attack programs, the labelled functions of the determinism check, and the speed of level
 ``container`` beside a bare loop. What is left out with ``--without``, or needs what the host lacks,
 is "not run" in the row, and never passed; only what the row has of the same day, engine, kernel and
-Python stays, so that steps can be run one by one. ``scripts/hosts/run.sh`` makes hosts and starts
-this in them; ``--page FILE`` writes the page of all rows of ``--rows FOLDER``.
+Python stays, so that steps can be run one by one. With ``--share``, for a host that is too slow for
+all, the long steps are short, and the row says so and what they took. ``scripts/hosts/run.sh``
+makes hosts and starts this in them; ``--page FILE`` writes the page of all rows of ``--rows
+FOLDER``. What a row is, is in ``host_rows``.
 """
 
 from __future__ import annotations
@@ -20,56 +22,44 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from harness.machine import docker_version
-from harness.report import table
+
+from acceptance.host_rows import NOT_RUN, ROWS, STEPS, Row, earlier_run, page, read_rows
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
-ROWS: Final = _ROOT / "scripts" / "hosts" / "rows"
-PAGE: Final = _ROOT / "docs" / "hosts.md"
 _STEP_S: Final = 3600.0
 """The longest that one step may take: a guest is up to ten times as slow as its machine."""
 _SUMMARY: Final = re.compile(r"^(?:=+ )?((?:\d+ (?:passed|failed|skipped|errors?),? ?)+)", re.M)
 _ATTACKS: Final = re.compile(r"^(\d+) of (\d+) passed$", re.M)
-NOT_RUN: Final = "not run"
-STEPS: Final = ("demo", "conformance", "attacks", "determinism", "speed")
+_NAMING: Final = ("FAILED", "ERROR", "NOT as expected")
+"""How the lines begin in which pytest, the attacks and the demonstration name what failed."""
 _ATTACK_TEXT: Final = "contamination"
 """A group of them: what one job leaves for the next is what differs most from kernel to kernel."""
+_SLOW_CPU_TIME_S: Final = 10
+"""For a call of the demonstration, in which a page of memory may take 30 µs."""
 
 
-@dataclass
-class Row:
-    """What was seen on one host."""
+@dataclass(frozen=True)
+class Host:
+    """What the steps are run on, and the row they write."""
 
-    host: str
     engine: str
-    kernel: str
-    cgroups: str
-    python: str
-    user: str
-    date: str
-    command: str
-    results: dict[str, str] = field(default_factory=dict)
-    """By step; ``not run`` where it was left out."""
-    weaker: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    """Lines that begin with the step's name and a colon."""
+    row: Row
+    share: bool = False
 
-    def write(self, file: Path) -> None:
-        """As it is so far: steps that have not been reached were not run."""
-        results = {step: self.results.get(step, NOT_RUN) for step in STEPS}
-        file.write_text(json.dumps(asdict(replace(self, results=results))), "utf-8")
 
-    def take(self, step: str, earlier: Row | None) -> None:
-        """What an earlier run saw of a step, its failures included; without one, ``not run``."""
-        self.results[step] = earlier.results[step] if earlier else NOT_RUN
-        if earlier:
-            self.failed += [line for line in earlier.failed if line.startswith(f"{step}:")]
-            self.weaker += earlier.weaker if step == "demo" else []
+@dataclass(frozen=True)
+class Done:
+    """How one of our programs ended."""
+
+    status: int
+    text: str
+    took_s: float
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,6 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--made-by", metavar="NAME", help="of the command, where it makes several")
     parser.add_argument("--without", nargs="*", choices=STEPS, default=[], metavar="STEP")
+    parser.add_argument(
+        "--share",
+        action="store_true",
+        help="one attack of each group, one labelled function of each cause, and a demonstration "
+        "with more CPU time",
+    )
     parser.add_argument("--rows", type=Path, default=ROWS, metavar="FOLDER")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the page, and run nothing")
     arguments = parser.parse_args(argv)
@@ -95,7 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     earlier = earlier_run(file, row)
     if arguments.refused:
         arguments.without = [step for step in STEPS if step != "demo"]
-        row.results["demo"] = _refusal(row)
+        row.results["demo"] = _refusal(Host(arguments.engine, row))
+    host = Host(arguments.engine, row, share=arguments.share)
     arguments.rows.mkdir(parents=True, exist_ok=True)
     for step in STEPS:
         if step in row.results:
@@ -103,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if step in arguments.without:
             row.take(step, earlier)
         else:
-            row.results[step] = _RUNS[step](arguments.engine, row)
+            row.results[step] = _RUNS[step](host)
         print(f"{arguments.name}: {step}: {row.results[step]}", flush=True)
         # After each: a host that ends, or is ended, has its row so far.
         row.write(file)
@@ -129,15 +126,6 @@ def look(name: str, *, engine: str, made_by: str) -> Row:
     )
 
 
-def earlier_run(file: Path, now: Row) -> Row | None:
-    """The row that is there, if it is of the same host on the same day."""
-    if not file.exists():
-        return None
-    there = Row(**json.loads(file.read_text("utf-8")))
-    seen = replace(now, results=there.results, weaker=there.weaker, failed=there.failed)
-    return there if there == seen else None
-
-
 def _is_podman() -> bool:
     said = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
     return "Podman Engine" in said.stdout
@@ -146,8 +134,8 @@ def _is_podman() -> bool:
 # Steps
 
 
-def _run(row: Row, step: str, *arguments: str, **environment: str) -> tuple[int, str]:
-    """Start one of our programs; what it printed. A failure is noted, with its last lines."""
+def _run(host: Host, step: str, *arguments: str, **environment: str) -> Done:
+    """Start one of our programs. A failure is noted, with its last lines."""
     began_s = time.monotonic()
     try:
         done = subprocess.run(
@@ -167,13 +155,13 @@ def _run(row: Row, step: str, *arguments: str, **environment: str) -> tuple[int,
         text += f"\nended after {time.monotonic() - began_s:.0f} s"
     if status != 0:
         print(text, file=sys.stderr)
-        row.failed += [f"{step}: {line}" for line in failures(text)]
-    return status, text
+        host.row.failed += [f"{step}: {line}" for line in failures(text)]
+    return Done(status, text, time.monotonic() - began_s)
 
 
 def failures(text: str) -> list[str]:
     """The lines that name what failed, or the last one."""
-    named = [line for line in text.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    named = [line for line in text.splitlines() if line.startswith(_NAMING)]
     last = [line for line in text.splitlines() if line.strip()][-1:]
     return [line[:200] for line in named[:10] or last or ["nothing was printed"]]
 
@@ -184,63 +172,76 @@ def summary(text: str) -> str:
     return found[-1].strip(" ,") if found else "no test ran"
 
 
-def _demo(engine: str, row: Row) -> str:
-    status, text = _run(row, "demo", "examples.demo", EXECBOX_ENGINE=engine)
-    row.weaker += re.findall(r"^  weaker than Docker: (.*)$", text, re.M)
-    return "ok" if status == 0 else f"FAILED ({status})"
+def with_share(counted: str, what: str, took_s: float) -> str:
+    """A result that says what was left out of it, and what the rest took."""
+    return f"{counted} ({what}; {took_s:.0f} s)"
 
 
-def _refusal(row: Row) -> str:
+def _demo(host: Host) -> str:
+    more = ("--cpu-time-s", str(_SLOW_CPU_TIME_S)) if host.share else ()
+    done = _run(host, "demo", "examples.demo", *more, EXECBOX_ENGINE=host.engine)
+    host.row.weaker += re.findall(r"^  weaker than Docker: (.*)$", done.text, re.M)
+    result = "ok" if done.status == 0 else f"FAILED ({done.status})"
+    if host.share:
+        return with_share(result, f"{_SLOW_CPU_TIME_S} s of CPU a call", done.took_s)
+    return result
+
+
+def _refusal(host: Host) -> str:
     """What the doctor says of an engine that must be refused."""
-    _status, text = _run(row, "demo", "execbox", "doctor", "--json")
-    row.failed.clear()
-    found = json.loads(text.splitlines()[-1])["findings"]
+    done = _run(host, "demo", "execbox", "doctor", "--json")
+    host.row.failed.clear()
+    found = json.loads(done.text.splitlines()[-1])["findings"]
     (said,) = [each for each in found if each["name"] == "docker engine"]
     if not said["ok"]:
         return f"refused: {said['found']}"
-    row.failed.append("demo: the engine was not refused")
+    host.row.failed.append("demo: the engine was not refused")
     return "FAILED (not refused)"
 
 
-def _tested(step: str, engine: str, row: Row, *arguments: str) -> str:
-    _status, text = _run(
-        row,
+def _tested(step: str, host: Host, *arguments: str) -> Done:
+    return _run(
+        host,
         step,
         *("pytest", "-q", "-p", "no:cacheprovider", "--color=no", *arguments),
-        **{f"EXECBOX_REQUIRE_{engine.upper()}": "1"},
+        **{f"EXECBOX_REQUIRE_{host.engine.upper()}": "1"},
     )
-    return summary(text)
 
 
-def _conformance(engine: str, row: Row) -> str:
+def _conformance(host: Host) -> str:
     tests = "tests/engines/test_engine_conformance.py"
-    return _tested("conformance", engine, row, tests, "-k", engine)
+    return summary(_tested("conformance", host, tests, "-k", host.engine).text)
 
 
-def _determinism(engine: str, row: Row) -> str:
-    if engine != "docker":
+def _determinism(host: Host) -> str:
+    if host.engine != "docker":
         return f"{NOT_RUN} (its tests are of the image)"
-    return _tested("determinism", engine, row, "tests/determinism/test_labelled.py")
+    short = ("-k", "first_function_of_each_cause") if host.share else ()
+    done = _tested("determinism", host, "tests/determinism/test_labelled.py", *short)
+    if host.share:
+        return with_share(summary(done.text), "a function of each cause", done.took_s)
+    return summary(done.text)
 
 
-def _attacks(engine: str, row: Row) -> str:
-    if engine != "docker" or os.geteuid() != 0:
+def _attacks(host: Host) -> str:
+    if host.engine != "docker" or os.geteuid() != 0:
         return f"{NOT_RUN} (looks at containers as root)"
-    arguments = ("--kind", "function", "--only", _ATTACK_TEXT)
-    _status, text = _run(row, "attacks", "acceptance.attacks", *arguments)
-    found = _ATTACKS.search(text)
-    return f"{found[1]} of {found[2]}" if found else "FAILED"
+    which = ("--each-group", "1") if host.share else ("--only", _ATTACK_TEXT)
+    done = _run(host, "attacks", "acceptance.attacks", "--kind", "function", *which)
+    found = _ATTACKS.search(done.text)
+    result = f"{found[1]} of {found[2]}" if found else "FAILED"
+    return with_share(result, "one of each group", done.took_s) if host.share else result
 
 
-def _speed(engine: str, row: Row) -> str:
-    if engine != "docker":
+def _speed(host: Host) -> str:
+    if host.engine != "docker":
         return NOT_RUN
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "speed.json"
         options = ("--own-network", "--turns", "2", "--count", "40", "--json", str(file))
-        status, _text = _run(row, "speed", "benchmarks.containers", *options)
-        if status != 0:
+        done = _run(host, "speed", "benchmarks.containers", *options)
+        if done.status != 0:
             return "FAILED"
         (speed,) = json.loads(file.read_text("utf-8"))
     best_per_s = max(speed["bare_per_s"].values())
@@ -250,78 +251,13 @@ def _speed(engine: str, row: Row) -> str:
     )
 
 
-_RUNS: Final[dict[str, Callable[[str, Row], str]]] = {
+_RUNS: Final[dict[str, Callable[[Host], str]]] = {
     "demo": _demo,
     "conformance": _conformance,
     "attacks": _attacks,
     "determinism": _determinism,
     "speed": _speed,
 }
-
-# The page
-
-
-def read_rows(folder: Path) -> list[Row]:
-    """All rows that were written there, by name."""
-    files = sorted(folder.glob("*.json"))
-    return [Row(**json.loads(file.read_text("utf-8"))) for file in files]
-
-
-def page(rows: Sequence[Row]) -> str:
-    """The page, made of the rows and of nothing else."""
-    head = ["host", "engine", "kernel, cgroups", "Python", "user", "demo", "conformance"]
-    head += ["attacks", "determinism", "containers a second; single call ms", "on"]
-    lines = [
-        [
-            f"`{row.host}`",
-            row.engine,
-            f"{row.kernel}, {row.cgroups}",
-            row.python,
-            row.user,
-            *(row.results[step] for step in STEPS),
-            row.date,
-        ]
-        for row in rows
-    ]
-    none = "Nothing on the hosts above" if any(map(_ran, rows)) else "Not known: nothing was run"
-    weaker = [f"- `{row.host}`: {each}" for row in rows for each in row.weaker]
-    failed = [f"- `{row.host}`: {each}" for row in rows for each in row.failed]
-    parts = [
-        _ABOUT,
-        table(head, lines),
-        "## What is weaker, and where\n\nAs the service itself says at its start.",
-        "\n".join(weaker) or f"{none}.",
-        "## What failed",
-        "\n".join(failed) or f"{none}.",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _ran(row: Row) -> bool:
-    """Whether a service served there, so that it could fail or say what it lacks."""
-    return row.results["conformance"] != NOT_RUN
-
-
-_ABOUT: Final = """# Hosts
-
-Where execbox was run, and what held there. `scripts/hosts/run.sh NAME` makes the host of that
-name of Debian's packages, runs `python -m acceptance.hosts` in it, and writes this page again;
-`scripts/hosts/run.sh all` does so for each. A row is of the day in its last column.
-
-- **demo** is `make demo`'s program.
-- **conformance** is `tests/engines/test_engine_conformance.py` on that engine.
-- **attacks** are the programs of the group *contamination* at both isolation levels; all of them,
-  on one host, are in [security-results.md](security-results.md).
-- **determinism** is `tests/determinism/test_labelled.py`.
-- **containers a second** is what eight clients get at level `container`, of what a bare loop makes
-  at the best of one, two, four and six at once, and the ratio; **single call** the 50th and 95th
-  percentile of calls with pauses between them; **load** is how many processes wanted one of the
-  machine's two cores before it began. Where several did, only the ratio says something.
-- `guest-…` has a kernel of its own (user-mode Linux) and one processor, no matter of speed: a fork
-  takes 60 ms, and 4 KiB of memory 30 µs. A job that takes memory fast meets its CPU limit there
-  first, so the demonstration's `colony_without_end` is a `timeout` and not `memory_exceeded`.
-
-"not run" is what it says."""
 
 
 if __name__ == "__main__":

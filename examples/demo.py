@@ -61,6 +61,7 @@ class Seen:
     example: Example
     generated: GenerateResponse
     execution: Execution | None
+    limits: Limits
     packages_may_lack: bool = False
     """Without an image of ours, the packages are what this machine happens to have."""
 
@@ -101,20 +102,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m examples.demo", description=__doc__.splitlines()[0]
     )
-    parser.parse_args(argv)
+    parser.add_argument(
+        "--cpu-time-s",
+        type=_limits,
+        default=_LIMITS,
+        dest="limits",
+        metavar="SECONDS",
+        help=f"of CPU for each call (default {_LIMITS.cpu_time_s:g}): more where a machine is so "
+        "slow that a call takes all of it before it meets its memory limit",
+    )
+    limits: Limits = parser.parse_args(argv).limits
     signal.signal(signal.SIGTERM, _end)
     began_s = time.monotonic()
     try:
         with LocalService() as service, Client(config=service.config()) as client:
             able = client.capabilities()
-            _print_head(able, started_s=time.monotonic() - began_s)
+            _print_head(able, limits, started_s=time.monotonic() - began_s)
             for reason in service.engines_not_taken():
                 print(f"Not taken: {reason}\n")
             seen = []
-            for one in _look_at_all(client, read_examples(_FUNCTIONS), able):
+            for one in _look_at_all(client, read_examples(_FUNCTIONS), able, limits):
                 print(row(one), flush=True)
                 seen.append(one)
-            _print_foot(seen, took_s=time.monotonic() - began_s)
+            print(f"\n{foot(seen, took_s=time.monotonic() - began_s)}")
     except ServiceDidNotStart as error:
         print(f"The service did not start:\n\n{error}\n", file=sys.stderr)
         print("`.venv/bin/execbox doctor` says what is missing and how to get it.", file=sys.stderr)
@@ -123,6 +133,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"The service gave no answer: {error}", file=sys.stderr)
         return 2
     return 0 if all(one.as_expected for one in seen) else 1
+
+
+def _limits(cpu_time_s: str) -> Limits:
+    """Those of the demonstration with other CPU time, and a wall time that leaves room for it."""
+    try:
+        given_s = float(cpu_time_s)
+        changed = {"cpu_time_s": given_s, "wall_time_s": max(_LIMITS.wall_time_s, 2 * given_s)}
+        return Limits(**_LIMITS.model_dump() | changed)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{cpu_time_s!r} is no number of seconds from 0.01 to 60"
+        ) from error
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -140,27 +162,32 @@ def read_examples(path: Path) -> list[Example]:
     ]
 
 
-def _look_at_all(client: Client, examples: list[Example], able: Capabilities) -> Iterator[Seen]:
+def _look_at_all(
+    client: Client, examples: list[Example], able: Capabilities, limits: Limits
+) -> Iterator[Seen]:
+    def look(example: Example) -> Seen:
+        return look_at(client, example, able=able, limits=limits)
+
     with ThreadPoolExecutor(able.concurrency) as threads:
-        yield from threads.map(lambda example: look_at(client, example, able=able), examples)
+        yield from threads.map(look, examples)
 
 
-def look_at(client: Client, example: Example, *, able: Capabilities) -> Seen:
+def look_at(client: Client, example: Example, *, able: Capabilities, limits: Limits) -> Seen:
     """Generate pairs, then run one of the inputs once more to see its output, error and usage."""
     generated = client.generate(
         example.function,
         example.input_generator,
         count=_PAIR_COUNT,
         attempts=_DRAW_COUNT,
-        limits=_LIMITS,
+        limits=limits,
     )
     given = _an_input(generated)
     may_lack = able.engine != "docker"
     if given is None:
-        return Seen(example, generated, None, may_lack)
+        return Seen(example, generated, None, limits, may_lack)
     # At the other level of isolation, which spares this second look a container of its own.
-    response = client.execute(example.function, [given], limits=_LIMITS, isolation="process")
-    return Seen(example, generated, response.executions[0], may_lack)
+    response = client.execute(example.function, [given], limits=limits, isolation="process")
+    return Seen(example, generated, response.executions[0], limits, may_lack)
 
 
 def _an_input(generated: GenerateResponse) -> dict[str, Any] | None:
@@ -183,7 +210,7 @@ def row(seen: Seen) -> str:
 
 def _detail(seen: Seen) -> str:
     """The output where the function gave pairs, else why it was dropped."""
-    execution = seen.execution
+    execution, limits = seen.execution, seen.limits
     if execution is None:
         error = next(iter(seen.generated.examples.values())).error
         return f"{error.type}: {error.message}" if error else "no input was drawn"
@@ -195,9 +222,9 @@ def _detail(seen: Seen) -> str:
         room = (_DETAIL_CHARS - len(seen.cause or "") - 6) // 2
         return f"{seen.cause}: " + " then ".join(_short(text, room) for text in outputs)
     if execution.status.value == "timeout":
-        return f"stopped at its {execution.limit} limit of {_LIMITS.cpu_time_s:g} s"
+        return f"stopped at its {execution.limit} limit of {limits.cpu_time_s:g} s"
     if execution.status.value == "memory_exceeded":
-        return f"stopped at its memory limit of {_LIMITS.memory_mb} MB"
+        return f"stopped at its memory limit of {limits.memory_mb} MB"
     if execution.error is not None:
         return f"{execution.error.type}: {execution.error.message}"
     return seen.happened
@@ -207,30 +234,36 @@ def _short(text: str, chars: int = _DETAIL_CHARS) -> str:
     return text if len(text) <= chars else text[: chars - 3] + "..."
 
 
-def _print_head(able: Capabilities, *, started_s: float) -> None:
+def _print_head(able: Capabilities, limits: Limits, *, started_s: float) -> None:
     engine = {"docker": "Docker", "bubblewrap": "bubblewrap"}.get(able.engine, able.engine)
     print(f"The service runs functions in throwaway {engine} containers (ready in", end="")
     print(f" {started_s:.1f} s, Python {able.python}, image {able.image[:19]}).")
     for weakness in able.weaker_than_docker:
         print(f"  weaker than Docker: {weakness}")
-    print(f"Limits of each call: {_LIMITS.cpu_time_s:g} s of CPU, {_LIMITS.memory_mb} MB.", end="")
+    print(f"Limits of each call: {limits.cpu_time_s:g} s of CPU, {limits.memory_mb} MB.", end="")
     print(f" Each input is run twice under variation; up to {_PAIR_COUNT} pairs are kept.\n")
     names = ("function", "what happened", " cpu ms", "output, or why it was dropped")
     print(f"{names[0]:<{_NAME_CHARS}} {names[1]:<{_HAPPENED_CHARS}} {names[2]}  {names[3]}")
 
 
-def _print_foot(seen: list[Seen], *, took_s: float) -> None:
+def foot(seen: list[Seen], *, took_s: float) -> str:
+    """What is below the table: how many ended how, and which not as their records say."""
     counts = Counter(one.happened for one in seen)
     counts["ok"] = counts.pop("deterministic", 0)
     pair_count = sum(len(one.pairs) for one in seen)
-    unexpected = [one.example.name for one in seen if not one.as_expected]
-    print(f"\n{len(seen)} functions: ", end="")
-    print(", ".join(f"{count} {name}" for name, count in counts.most_common()), end="")
-    print(f"; {pair_count} pairs in {took_s:.1f} s.")
-    if unexpected:
-        print(f"NOT as expected: {', '.join(unexpected)}")
+    told = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    lines = [f"{len(seen)} functions: {told}; {pair_count} pairs in {took_s:.1f} s."]
+    unexpected = [one for one in seen if not one.as_expected]
+    if not unexpected:
+        lines.append("Every function ended as its record says it must.")
     else:
-        print("Every function ended as its record says it must.")
+        lines.append(f"NOT as expected: {', '.join(one.example.name for one in unexpected)}")
+    if any(one.happened == "timeout" for one in unexpected):
+        lines.append(
+            "If this machine is slow, give calls more CPU time: "
+            ".venv/bin/python -m examples.demo --cpu-time-s 10"
+        )
+    return "\n".join(lines)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

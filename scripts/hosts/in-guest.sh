@@ -16,9 +16,10 @@ as_guest() {
         "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$user/bus" "$@"
 }
 
-# One processor, and page faults that take long: figures of speed say nothing here.
+# One processor, and page faults that take long: figures of speed say nothing here, and all attacks
+# would take hours.
 look() { # NAME [OPTIONS]
-    printf '%s' ".venv/bin/python -m acceptance.hosts --made-by $HOST_NAME"
+    printf '%s' ".venv/bin/python -m acceptance.hosts --share --made-by $HOST_NAME"
     printf ' %q' "$@" --without "${without[@]}"
 }
 

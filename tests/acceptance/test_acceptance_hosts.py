@@ -7,19 +7,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from acceptance.hosts import (
+from acceptance.host_rows import (
     NOT_RUN,
     PAGE,
     ROWS,
     STEPS,
     Row,
     earlier_run,
-    failures,
-    main,
     page,
     read_rows,
-    summary,
 )
+from acceptance.hosts import failures, main, summary, with_share
 
 ROW = Row(
     host="engine-28",
@@ -53,6 +51,7 @@ def test_summary_of_tests_counts_what_ran(printed: str, counted: str) -> None:
     ("printed", "named"),
     [
         ("x\nFAILED a - b\nFAILED c\n2 failed in 1s\n", ["FAILED a - b", "FAILED c"]),
+        ("2 functions: 2 ok\nNOT as expected: a\nIf this is slow\n", ["NOT as expected: a"]),
         ("Traceback\nOSError: gone\n\n", ["OSError: gone"]),
         ("", ["nothing was printed"]),
     ],
@@ -60,6 +59,13 @@ def test_summary_of_tests_counts_what_ran(printed: str, counted: str) -> None:
 def test_failures_name_what_failed_or_the_last_words(printed: str, named: list[str]) -> None:
     """Whoever reads the page need not run it again to know."""
     assert failures(printed) == named
+
+
+def test_share_of_a_step_is_named_beside_what_it_took() -> None:
+    """Nobody takes ten attacks of ten for all of them."""
+    assert with_share("10 of 10", "one of each group", 301.4) == (
+        "10 of 10 (one of each group; 301 s)"
+    )
 
 
 def test_step_left_out_keeps_what_the_row_has_of_the_same_host_and_day(tmp_path: Path) -> None:
