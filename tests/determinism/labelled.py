@@ -241,10 +241,12 @@ _FILE_DATES = [
         "return int.from_bytes(gzip.compress(b'x')[4:8], 'little') // 86400",
         before="import gzip",
     ),
+    # In days, it would be timing in the last hours of each day that the machine is up: timers that
+    # start elsewhere are on the next day then.
     _f(
-        "days_since_start",
+        "years_since_start",
         "clock",
-        "return time.clock_gettime(time.CLOCK_BOOTTIME) // 86400",
+        "return time.clock_gettime(time.CLOCK_BOOTTIME) // (365 * 86400)",
         before="import time",
     ),
     _f("days_up", "clock", "return float(open('/proc/uptime').read().split()[0]) // 86400"),
