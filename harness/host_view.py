@@ -13,6 +13,7 @@ import subprocess
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from execbox_service.engines.docker.policy import LABEL
 from harness.docker_daemon import open_docker
 
 WRITABLE_DIRECTORIES = ("tmp", "dev/shm")
-_CGROUPS = Path("/sys/fs/cgroup")
+CGROUPS = Path("/sys/fs/cgroup")
 _CGROUP_PATTERNS = ("docker/*", "*/docker/*", "system.slice/docker-*", "*/system.slice/docker-*")
 _CGROUP_NAME = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 _SYSVIPC_TABLES = ("/proc/sysvipc/shm", "/proc/sysvipc/msg", "/proc/sysvipc/sem")
@@ -45,6 +46,17 @@ class ContainerView:
     """Used in every writable directory together, its root included."""
     queue_count: int
     """POSIX message queues."""
+
+
+@dataclass(frozen=True)
+class Shim:
+    """The process that containerd keeps for one container."""
+
+    container_id: str
+    pid: int
+    started_s: float
+    """By the clock that counts from the machine's start (``CLOCK_BOOTTIME``)."""
+    containerd_socket: str
 
 
 class HostView:
@@ -104,34 +116,50 @@ def sysvipc_count(init_pid: int) -> int:
 def orphans(known_ids: Iterable[str]) -> set[str]:
     """What is left on the host of containers the daemon does not know: shims, cgroups, folders."""
     known = set(known_ids)
-    return {f"shim of {each}" for each in _shim_ids() - known} | {
-        f"cgroup of {each}" for each in cgroup_container_ids(_CGROUPS) - known
+    return {f"shim of {each}" for each in {shim.container_id for shim in shims()} - known} | {
+        f"cgroup of {each}" for each in cgroup_container_ids(CGROUPS) - known
     }
 
 
 def cgroup_container_ids(root: Path) -> set[str]:
-    """Containers that have a control group below the mount point: of version 1, where each
-    controller has a tree, or of version 2, as a directory of the daemon's own or as a scope of
-    systemd's."""
-    found = set()
+    """Containers that have a control group below the mount point."""
+    return set(cgroup_folders(root))
+
+
+def cgroup_folders(root: Path) -> dict[str, list[Path]]:
+    """By container, its control groups below the mount point: of version 1, where each controller
+    has a tree, or of version 2, as a directory of the daemon's own or as a scope of systemd's."""
+    found = defaultdict(list)
     for pattern in _CGROUP_PATTERNS:
         for folder in root.glob(pattern):
             name = _CGROUP_NAME.fullmatch(folder.name)
             if name is not None:
-                found.add(name[1])
+                found[name[1]].append(folder)
     return found
 
 
-def _shim_ids() -> set[str]:
-    ids = set()
+def shims() -> list[Shim]:
+    """Of every containerd of the machine."""
+    found = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
         with contextlib.suppress(OSError):
-            words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
-            if b"containerd-shim" in words[0] and b"-id" in words:
-                ids.add(words[words.index(b"-id") + 1].decode())
-    return ids
+            words = Path(f"/proc/{name}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            if "containerd-shim" not in words[0]:
+                continue
+            said = dict(pairwise(words))
+            if "-id" in said:
+                started_s = _started_s(int(name))
+                socket = said.get("-address", "")
+                found.append(Shim(said["-id"], int(name), started_s, containerd_socket=socket))
+    return found
+
+
+def _started_s(pid: int) -> float:
+    # Behind the program's name, which may hold anything, there are numbers only.
+    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(numbers[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def _view(container_id: str, pid: int, *, members: dict[str, list[int]]) -> ContainerView:

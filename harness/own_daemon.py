@@ -21,11 +21,13 @@ from typing import Final, Self
 from docker.errors import DockerException
 
 from harness.docker_daemon import docker_client
+from harness.host_view import CGROUPS, Shim, cgroup_folders, shims
 
 __all__ = ["NoOwnDaemon", "OwnDaemon"]
 
 _READY_S: Final = 60.0
 _STOP_S: Final = 30.0
+_GONE_S: Final = 5.0
 
 
 class NoOwnDaemon(Exception):
@@ -46,6 +48,7 @@ class OwnDaemon:
         self._config = {"live-restore": True} if live_restore else {}
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
+        self._killed_s: float | None = None
 
     @property
     def url(self) -> str:
@@ -127,8 +130,26 @@ class OwnDaemon:
                 raise NoOwnDaemon(f"it does not start: {self._log_tail()}")
             time.sleep(0.05)
 
+    def forgotten(self) -> set[str]:
+        """Containers that it had when it was killed last, that it does not list since it was
+        started again, and whose shims run all the same: none of its clients can remove them.
+
+        One that is being made or removed at that moment often becomes one (docs/faults.md).
+        """
+        if self._killed_s is None:
+            return set()
+        with docker_client(self.url) as client:
+            listed = {each["Id"] for each in client.containers(all=True)}
+        return {
+            shim.container_id
+            for shim in self._shims()
+            if shim.started_s < self._killed_s and shim.container_id not in listed
+        }
+
     def kill(self) -> None:
-        """End it without a warning; its containers end when it is started again."""
+        """End it without a warning; its containers end when it is started again, but for those
+        that it has forgotten then."""
+        self._killed_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._signal(signal.SIGKILL)
         with contextlib.suppress(OSError, ValueError):
             # It is to die with it, but a new one that comes too early takes it for its own.
@@ -165,6 +186,9 @@ class OwnDaemon:
             self._process.kill()
             self._process.wait()
 
+    def _shims(self) -> list[Shim]:
+        return [each for each in shims() if each.containerd_socket.startswith(f"{self._folder}/")]
+
     def _answers(self) -> bool:
         with contextlib.suppress(DockerException, OSError), docker_client(self.url) as client:
             return bool(client.ping())
@@ -183,10 +207,38 @@ class OwnDaemon:
         self.stop()
         if self._folder == Path():
             return
+        _end_shims(self._shims())
         own = [] if self._disk_options is None else [str(self._folder)]
         for mount in [*self.mounts(), *own]:
             subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _end_shims(found: list[Shim]) -> None:
+    """With what is in their containers, and the control groups of these."""
+    for shim in found:
+        _kill(shim.pid)
+    ids = {shim.container_id for shim in found}
+    folders = [
+        folder
+        for container_id, folders in cgroup_folders(CGROUPS).items()
+        if container_id in ids
+        for folder in folders
+    ]
+    deadline_s = time.monotonic() + _GONE_S
+    while folders and time.monotonic() < deadline_s:
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                for pid in (folder / "cgroup.procs").read_text().split():
+                    _kill(int(pid))
+                folder.rmdir()
+        folders = [folder for folder in folders if folder.exists()]
+        time.sleep(0.05)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _mounts_below(folder: Path) -> list[str]:

@@ -38,7 +38,7 @@ readonly run=.venv/bin/python\ -m
 step pythons 120 scripts/test-pythons.sh
 step hosts 600 scripts/hosts/run.sh all
 step soak $((minutes + 30)) "$run" acceptance.soak --minutes "$minutes" --json "$output/soak.json"
-step chaos $((minutes * 3 + 60)) "$run" acceptance.chaos --seconds $((minutes * 60))
+step chaos $((minutes * 3 + 60)) "$run" acceptance.chaos --seconds $((minutes * 60)) --output "$output/chaos"
 step attacks 120 "$run" acceptance.attacks --kind both
 step cells 60 "$run" acceptance.attacks --kind cell
 step unknowns 300 "$run" acceptance.unknowns --checks 200 --output "$output/unknowns"
@@ -46,7 +46,6 @@ step contracts 60 "$run" acceptance.contracts ${checkouts:+--checkouts "$checkou
 step integrations 90 "$run" acceptance.integrations
 step trainers 90 "$run" acceptance.trainers
 step fleet 60 "$run" acceptance.fleet --engine docker
-step chaos 60 "$run" acceptance.chaos --output "$output/chaos"
 step corpus 60 "$run" acceptance.corpus
 step busy-machine 60 "$run" acceptance.busy_machine
 step memory-mix 60 "$run" acceptance.memory_mix

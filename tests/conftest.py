@@ -25,17 +25,16 @@ from execbox_service.engines.base import EngineUnavailable
 from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.docker.engine import DockerEngine
 from execbox_service.settings import load_settings
+from tests.required import REQUIRED, REQUIRED_BY, skip_or_fail
 from tests.turns import turn
 
-REQUIRED_BY = "EXECBOX_REQUIRE_DOCKER"
 _ATTACK_SEED = pytest.StashKey[int]()
-_REQUIRED = pytest.StashKey[bool]()
 _TURNS = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the environment before any fixture changes it; let properties take their time."""
-    config.stash[_REQUIRED] = bool(os.environ.get(REQUIRED_BY))
+    config.stash[REQUIRED] = bool(os.environ.get(REQUIRED_BY))
     given: dict[str, Any] | None = getattr(config, "workerinput", None)
     if given is not None:
         config.stash[_ATTACK_SEED] = given["attack_seed"]
@@ -88,10 +87,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("docker") is None:
         return
     missing = docker_missing()
-    if missing is not None and item.config.stash[_REQUIRED]:
-        pytest.fail(f"{REQUIRED_BY} is set, but {missing}", pytrace=False)
     if missing is not None:
-        pytest.skip(missing)
+        skip_or_fail(item.config, missing)
 
 
 @cache

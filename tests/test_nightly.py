@@ -30,6 +30,12 @@ def test_nightly_names_each_kind_of_long_run(step: str) -> None:
     assert step in _steps()
 
 
+def test_nightly_names_no_step_twice() -> None:
+    """Of two with one name only the later command would run, twice."""
+    names = [line.split()[0] for line in _nightly("--list").stdout.splitlines()]
+    assert len(names) == len(set(names))
+
+
 def test_nightly_steps_exist_and_take_their_options() -> None:
     """A program that was renamed, or an option that was, is found by day."""
     for name, command in _steps().items():

@@ -182,7 +182,10 @@ def run(options: Options, folder: Path) -> Findings:
             say(f"{failure}\n{place.log_tail()}")
         place.end()
         left = watch.left()
-    findings = Findings("chaos", machine_of(able), _settings_of(found))
+    settings = _settings_of(found)
+    # Of the daemon's own making: docs/faults.md.
+    settings["containers that the killed daemon forgot"] = str(len(watch.forgotten))
+    findings = Findings("chaos", machine_of(able), settings)
     findings.tables.append(recovery_table(found.done.recoveries))
     findings.claims += [
         Claim("all work is done", failure or f"{found.laps} laps", failure is None),

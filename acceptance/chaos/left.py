@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from docker.errors import DockerException
 from harness.beside import beside
 from harness.docker_daemon import docker_client
-from harness.host_view import cgroup_container_ids, orphans
+from harness.host_view import CGROUPS, cgroup_container_ids, orphans
 from harness.meters import descriptor_count, resident_mb
 from harness.trend import Trend, trend_of
 
@@ -23,7 +24,6 @@ from acceptance.chaos.place import Place
 
 __all__ = ["FLOORS", "Watch", "left_in_files"]
 
-_CGROUPS: Final = Path("/sys/fs/cgroup")
 _EVERY_S: Final = 1.0
 _GONE_S: Final = 15.0
 FLOORS: Final[Mapping[str, tuple[str, float]]] = {
@@ -48,6 +48,8 @@ class Watch:
     place: Place
     times_s: list[float] = field(default_factory=list)
     series: dict[str, list[float]] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
+    """Containers that the daemon itself lost sight of when it was killed."""
     _mounts_before: int = 0
 
     def begin(self) -> None:
@@ -65,12 +67,14 @@ class Watch:
         pid = place.service_pid
         containers = place.containers()
         # A service that is just being begun, or a daemon that is away, has no figures.
-        with suppress(OSError, ProcessLookupError):
+        with suppress(OSError, ProcessLookupError, DockerException):
             if pid is None or not containers:
                 return
+            self.forgotten |= place.daemon.forgotten()
+            known = place.container_ids - self.forgotten
             values = {
                 "containers": len(containers),
-                "cgroups": len(cgroup_container_ids(_CGROUPS) & place.container_ids),
+                "cgroups": len(cgroup_container_ids(CGROUPS) & known),
                 "mounts": len(place.daemon.mounts()),
                 "tmpfs_mb": place.tmpfs_bytes(containers) / 2**20,
                 "locks": len(Path("/proc/locks").read_text().splitlines()),
@@ -93,7 +97,8 @@ class Watch:
         return found
 
     def left(self) -> list[str]:
-        """What of the service's is still there, in words, some seconds after it has ended."""
+        """What of the service's is still there, in words, some seconds after it has ended; not
+        what nobody can remove because the daemon does not know it any more."""
         deadline_s = time.monotonic() + _GONE_S
         while (found := self._found()) and time.monotonic() < deadline_s:
             time.sleep(0.5)
@@ -102,9 +107,9 @@ class Watch:
     def _found(self) -> list[str]:
         place = self.place
         found = [f"container {each['Id'][:12]}, {each['State']}" for each in place.containers()]
-        found += sorted(
-            each for each in _orphans() if each.rpartition(" ")[2] in place.container_ids
-        )
+        self.forgotten |= place.daemon.forgotten()
+        ours = place.container_ids - self.forgotten
+        found += sorted(each for each in _orphans() if each.rpartition(" ")[2] in ours)
         mounts = len(place.daemon.mounts()) - self._mounts_before
         if mounts > 0:
             found.append(f"{mounts} mounts of the daemon's")

@@ -168,7 +168,7 @@ def main_solution():
 import os, resource
 def main_solution():
     seen = []
-    if os.getpriority(os.PRIO_PROCESS, 0): seen.append("nice")
+    if os.getpriority(os.PRIO_PROCESS, 0) != os.getpriority(os.PRIO_PROCESS, 1): seen.append("nice")
     if len(os.sched_getaffinity(0)) < WIDE[0]: seen.append("affinity")
     for name in ("NOFILE", "STACK", "AS", "NPROC", "DATA"):
         soft, hard = resource.getrlimit(getattr(resource, "RLIMIT_" + name))

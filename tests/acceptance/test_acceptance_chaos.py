@@ -22,6 +22,7 @@ from harness.moved_clock import NoMovedClock
 from harness.own_daemon import NoOwnDaemon
 
 from tests.environment import no_settings_from_outside  # noqa: F401 - a fixture
+from tests.required import skip_or_fail
 
 
 def test_inputs_depend_on_the_seed_only(tmp_path: Path) -> None:
@@ -138,12 +139,14 @@ def test_table_has_a_row_for_each_kind_that_was_done() -> None:
     reason="takes three minutes, and now and then finds what its own daemon left: EXECBOX_CHAOS=1 "
     "runs it; make nightly runs the command that does the same for longer",
 )
-def test_chaos_in_small_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+def test_chaos_in_small_loses_nothing_and_leaves_nothing(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     """Every kind of fault once, over the whole chain, programs and sessions."""
     options = Options(seconds=0, every_s=0.1, execution_count=120)
     try:
         findings = run(options, tmp_path)
     except (NoMovedClock, NoOwnDaemon) as error:
-        pytest.skip(str(error))
+        skip_or_fail(pytestconfig, error)
     assert not [f"{each.text}: {each.found}" for each in findings.claims if not each.holds]
     assert {each.kind for each in findings.data["recoveries"]} == {each.name for each in KINDS}  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from harness.moved_clock import MovedClock, NoMovedClock
 from harness.unsteady_network import UnsteadyNetwork
 
 from tests.api.harness import running_server, wait_until
+from tests.required import skip_or_fail
 
 DAY_S = 86_400.0
 WAITS = """
@@ -32,6 +33,7 @@ with Client(config=ClientConfig(base_url=sys.argv[1], retry=policy)) as client:
 BATCH = """
 import sys
 from execbox import Client
+from tests.required import skip_or_fail
 lines = [{"id": str(n), "op": "execute", "function": {"code": "sleep 0.2"},
           "calls": [{"args": [n]}]} for n in range(60)]
 with Client(sys.argv[1]) as client:
@@ -42,12 +44,12 @@ print(len({result.id for result in results}), len(results))
 
 
 @pytest.fixture
-def clock() -> Iterator[MovedClock]:
+def clock(pytestconfig: pytest.Config) -> Iterator[MovedClock]:
     try:
         with MovedClock() as made:
             yield made
     except NoMovedClock as error:
-        pytest.skip(str(error))
+        skip_or_fail(pytestconfig, error)
 
 
 def begun(program: str, *arguments: str, clock: MovedClock | None = None) -> subprocess.Popen[str]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from harness.moved_clock import MovedClock, NoMovedClock
 
+from tests.required import skip_or_fail
+
 TELLS = """
 import datetime, sys, threading, time
 event = threading.Event()
@@ -25,12 +27,12 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def clock() -> Iterator[MovedClock]:
+def clock(pytestconfig: pytest.Config) -> Iterator[MovedClock]:
     try:
         with MovedClock() as made:
             yield made
     except NoMovedClock as error:
-        pytest.skip(str(error))
+        skip_or_fail(pytestconfig, error)
 
 
 def test_clock_is_set_for_its_processes_while_they_run(clock: MovedClock) -> None:

@@ -16,6 +16,7 @@ from harness.moved_clock import MovedClock, NoMovedClock
 
 from execbox import Client
 from execbox.wire import Execution, Limits
+from tests.required import skip_or_fail
 
 pytestmark = pytest.mark.docker
 
@@ -25,12 +26,12 @@ SLEEPS: Final = "import time\ndef main_solution(s):\n    time.sleep(s)\n    retu
 
 
 @pytest.fixture
-def clock() -> Iterator[MovedClock]:
+def clock(pytestconfig: pytest.Config) -> Iterator[MovedClock]:
     try:
         with MovedClock() as made:
             yield made
     except NoMovedClock as error:
-        pytest.skip(str(error))
+        skip_or_fail(pytestconfig, error)
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""A Docker daemon of one's own: what it forgets when it is killed, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from harness.bench import IMAGE
+from harness.docker_daemon import docker_client
+from harness.host_view import CGROUPS, cgroup_container_ids, shims
+from harness.own_daemon import NoOwnDaemon, OwnDaemon
+
+from tests.required import skip_or_fail
+
+pytestmark = pytest.mark.docker
+
+
+def started(own: OwnDaemon) -> str:
+    """A container that waits."""
+    with docker_client(own.url) as api:
+        made = api.create_container(IMAGE, entrypoint=["sleep", "600"], network_disabled=True)
+        api.start(made["Id"])
+        return str(made["Id"])
+
+
+def shim_ids() -> set[str]:
+    return {shim.container_id for shim in shims()}
+
+
+def test_killed_daemon_names_what_it_forgot_and_nothing_of_it_stays(
+    pytestconfig: pytest.Config,
+) -> None:
+    """What it lists is not forgotten, nor is what began after its death."""
+    try:
+        with OwnDaemon(IMAGE) as own:
+            lost, known = started(own), started(own)
+            assert own.forgotten() == set()
+            own.kill()
+            # As where it was killed between making the container and writing that down.
+            record = own.folder / "data" / "containers" / lost
+            record.rename(own.folder / "moved away")
+            own.start()
+            later = started(own)
+            assert own.forgotten() == {lost}
+            assert {lost, later} <= shim_ids() & cgroup_container_ids(CGROUPS)
+            assert known not in shim_ids()
+    except NoOwnDaemon as error:
+        skip_or_fail(pytestconfig, error)
+    assert not {lost, known, later} & (shim_ids() | cgroup_container_ids(CGROUPS))
+    assert not Path(own.folder).exists()
+
+
+def test_shim_began_after_the_machine_and_belongs_to_a_daemon(pytestconfig: pytest.Config) -> None:
+    """By the clock that its daemon's death is told by."""
+    try:
+        with OwnDaemon(IMAGE) as own:
+            container_id = started(own)
+            (shim,) = [each for each in shims() if each.container_id == container_id]
+            uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+            assert uptime_s - 60 < shim.started_s <= uptime_s
+            assert shim.containerd_socket.startswith(f"{own.folder}/")
+            os.kill(shim.pid, 0)
+    except NoOwnDaemon as error:
+        skip_or_fail(pytestconfig, error)
