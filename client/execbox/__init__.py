@@ -10,7 +10,7 @@ from execbox import wire
 from execbox._batch import BatchResult
 from execbox._nodes.state import NodeReport, NodeState
 from execbox.client import AsyncClient, Client
-from execbox.config import ClientConfig, RetryPolicy
+from execbox.config import ClientConfig, RetryPolicy, Waiting
 from execbox.errors import (
     AuthenticationError,
     ClientMisused,
@@ -80,6 +80,7 @@ __all__ = [
     "SessionGone",
     "Status",
     "TransportError",
+    "Waiting",
     "__version__",
     "wire",
 ]

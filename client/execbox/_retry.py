@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from execbox.config import RetryPolicy
+from execbox.config import RetryPolicy, Waiting, WaitListener
 from execbox.errors import (
     ConnectFailed,
     ConnectionBroken,
@@ -63,10 +63,12 @@ class Retrying:
         policy: RetryPolicy,
         *,
         timed_out_retries_max: int = 0,
+        on_wait: WaitListener | None = None,
         clock: Callable[[], float] = time.monotonic,
         fraction: Callable[[], float] = random.random,
     ) -> None:
         self._policy = policy
+        self._on_wait = on_wait
         self._timed_out_retries_max = timed_out_retries_max
         self._clock = clock
         self._fraction = fraction
@@ -75,13 +77,20 @@ class Retrying:
 
     def pause_s(self, failure: ExecboxError) -> float | None:
         self._failures.append(failure)
-        return pause_before_retry_s(
+        elapsed_s = self._clock() - self._begun_s
+        pause_s = pause_before_retry_s(
             self._policy,
             self._failures,
-            elapsed_s=self._clock() - self._begun_s,
+            elapsed_s=elapsed_s,
             fraction=self._fraction(),
             timed_out_retries_max=self._timed_out_retries_max,
         )
+        if pause_s is not None and self._on_wait is not None:
+            window_s = self._policy.window_s
+            self._on_wait(
+                Waiting(failure=failure, elapsed_s=elapsed_s, pause_s=pause_s, window_s=window_s)
+            )
+        return pause_s
 
     def remaining_s(self) -> float:
         return float("inf")

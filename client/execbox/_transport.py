@@ -30,7 +30,7 @@ from execbox._nodes.state import NodeReport
 from execbox._retry import Pacing, Retrying
 from execbox._route import Route, route_to
 from execbox._version import client_version
-from execbox.config import ClientConfig, RetryPolicy, service_root
+from execbox.config import ClientConfig, RetryPolicy, WaitListener, service_root
 from execbox.errors import (
     ConfigError,
     ConnectFailed,
@@ -96,9 +96,14 @@ class SyncTransport:
         """How often a request is sent again."""
         return self._config.retry
 
+    @property
+    def on_wait(self) -> WaitListener | None:
+        """Who is told before a request is sent again."""
+        return self._config.on_wait
+
     def pacing(self, policy: RetryPolicy | None = None) -> Retrying:
         """How often and when a request is sent again; by default as the configuration says."""
-        return Retrying(policy or self._config.retry)
+        return Retrying(policy or self._config.retry, on_wait=self._config.on_wait)
 
     def reports(self) -> Sequence[NodeReport]:
         """Of a fleet, how each node is."""
@@ -234,9 +239,14 @@ class AsyncTransport:
         """How often a request is sent again."""
         return self._config.retry
 
+    @property
+    def on_wait(self) -> WaitListener | None:
+        """Who is told before a request is sent again."""
+        return self._config.on_wait
+
     def pacing(self, policy: RetryPolicy | None = None) -> Retrying:
         """As ``SyncTransport.pacing``."""
-        return Retrying(policy or self._config.retry)
+        return Retrying(policy or self._config.retry, on_wait=self._config.on_wait)
 
     async def look_up(self) -> None:
         """Of a fleet: see which nodes there are."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import cast
+from typing import TypeAlias, cast
 from urllib.parse import urlsplit
 
 from execbox._addresses import (
@@ -24,7 +25,7 @@ from execbox._addresses import (
     parsed_addresses,
 )
 from execbox._fallback import NO_FALLBACK, Fallback, MixedNodesRule, check_api_key
-from execbox.errors import ConfigError
+from execbox.errors import ConfigError, ExecboxError
 
 __all__ = [
     "ClientConfig",
@@ -32,6 +33,8 @@ __all__ = [
     "MixedNodesRule",
     "ModelConfig",
     "RetryPolicy",
+    "WaitListener",
+    "Waiting",
     "config_from_env",
     "is_loopback",
     "model_config_from_env",
@@ -84,6 +87,21 @@ class RetryPolicy:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A request that is going to be sent again: what failed last, how long ago it was sent first,
+    for how long it waits now at most (a fleet may have a different node, which is asked at once),
+    and how long it may go on so altogether."""
+
+    failure: ExecboxError
+    elapsed_s: float
+    pause_s: float
+    window_s: float
+
+
+WaitListener: TypeAlias = Callable[[Waiting], None]
+
+
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
     """Where the service is and how patient to be with it. Raises ``ConfigError`` when unusable.
@@ -98,6 +116,9 @@ class ClientConfig:
     with one a line that is read again when it changes, or a callable that returns them and is
     asked again every few seconds. All nodes get the same ``api_key``. ``mixed_nodes`` "allow" lets
     the nodes differ in image or version, which is refused otherwise.
+
+    ``on_wait`` is told before each pause after which a request is sent again, in the thread or the
+    event loop that sends it; what it raises ends the request.
     """
 
     base_url: str = DEFAULT_BASE_URL
@@ -109,6 +130,7 @@ class ClientConfig:
     retry: RetryPolicy = RetryPolicy()
     nodes: NodeSource | None = None
     mixed_nodes: MixedNodesRule = "refuse"
+    on_wait: WaitListener | None = None
 
     def __post_init__(self) -> None:
         check_base_url(self.base_url)

@@ -84,7 +84,7 @@ class Session:
 
         >>> session.run("for n in range(3): print(n)", on_output=lambda piece: show(piece.stdout))
         """
-        pacing = Once(self._transport.retry)
+        pacing = Once(self._transport.retry, on_wait=self._transport.on_wait)
         if on_output is None:
             exchange = _session_exchanges.run(self._begun, code, limits=limits)
             return self._transport.send(exchange, pacing=pacing)
@@ -172,7 +172,7 @@ class AsyncSession:
         on_output: Callable[[wire.CellOutput], object] | None = None,
     ) -> wire.CellResponse:
         """See ``Session.run``; what ``on_output`` returns is awaited, if it can be."""
-        pacing = Once(self._transport.retry)
+        pacing = Once(self._transport.retry, on_wait=self._transport.on_wait)
         if on_output is None:
             exchange = _session_exchanges.run(self._begun, code, limits=limits)
             return await self._transport.send(exchange, pacing=pacing)

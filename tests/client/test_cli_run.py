@@ -314,3 +314,37 @@ def test_run_non_finite_sends_the_words_of_pythons_json(
     body = connected.received[0].body
     assert b'"non_finite":true' in body
     assert b'{"args":[NaN]},{"kwargs":{"n":-Infinity}}' in body
+
+
+FULL = {"error": {"code": "queue_full", "message": "16 jobs wait", "retryable": True}}
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_run_says_what_it_waits_for_unless_it_is_quiet(
+    connected: ScriptedServer,
+    source: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    quiet: bool,
+) -> None:
+    """Once for a while, however often the service says that it is full."""
+    monkeypatch.setattr("execbox.cli.services._SILENT_S", 0.0)
+    for _ in range(2):
+        connected.reply(429, FULL)
+    connected.reply(200, response({"output": 1}))
+    assert main(["run", source, "--input", '{"n": 21}', *["--quiet"] * quiet]) == 0
+    assert len(connected.received) == 3
+    said = (
+        [] if quiet else ["execbox: waiting, and trying again until 600 s are over: 16 jobs wait"]
+    )
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_run_says_nothing_of_a_wait_of_a_moment(
+    connected: ScriptedServer, source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pause of a quarter of a second is not worth a word."""
+    connected.reply(429, FULL)
+    connected.reply(200, response({"output": 1}))
+    assert main(["run", source, "--input", '{"n": 21}']) == 0
+    assert capsys.readouterr().err == ""

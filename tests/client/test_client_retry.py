@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox._retry import Polling, Retrying, pause_before_retry_s
-from execbox.config import RetryPolicy
+from execbox.config import RetryPolicy, Waiting
 from execbox.errors import (
     AuthenticationError,
     ConnectFailed,
@@ -217,3 +217,17 @@ def test_polling_remaining_time_bounds_the_next_attempt() -> None:
     pacing = Polling(10.0, clock=lambda: now_s[0])
     now_s[0] = 7.0
     assert pacing.remaining_s() == 3.0
+
+
+def test_retrying_tells_who_listens_before_each_pause_and_not_when_it_gives_up() -> None:
+    """With how long the request has been tried, and for how long it goes on at most."""
+    heard: list[Waiting] = []
+    seconds = iter([0.0, 1.0, 8.0, 700.0])
+    policy = RetryPolicy(backoff_s=2.0, window_s=600.0)
+    told = Retrying(policy, on_wait=heard.append, clock=seconds.__next__, fraction=lambda: 0.5)
+    failure = busy()
+    assert [told.pause_s(failure) for _ in range(3)] == [1.0, 2.0, None]
+    assert heard == [
+        Waiting(failure=failure, elapsed_s=1.0, pause_s=1.0, window_s=600.0),
+        Waiting(failure=failure, elapsed_s=8.0, pause_s=2.0, window_s=600.0),
+    ]

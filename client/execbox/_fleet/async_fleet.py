@@ -20,7 +20,7 @@ from execbox._nodes.failures import check_image, naming, session_failure
 from execbox._nodes.state import FleetState, Node, NodeReport
 from execbox._retry import Pacing, Retrying
 from execbox._transport import AsyncSeam, AsyncTransport
-from execbox.config import ClientConfig, RetryPolicy
+from execbox.config import ClientConfig, RetryPolicy, WaitListener
 from execbox.errors import ClientMisused, ExecboxError, ServiceError, TransportError
 
 __all__ = ["AsyncFleet", "AsyncPinnedTransport"]
@@ -97,9 +97,14 @@ class AsyncFleet:
         """As ``SyncFleet.retry``."""
         return self._config.retry
 
+    @property
+    def on_wait(self) -> WaitListener | None:
+        """Who is told before a request is sent again."""
+        return self._config.on_wait
+
     def pacing(self, policy: RetryPolicy | None = None) -> Retrying:
         """As ``SyncFleet.pacing``."""
-        return fleet_pacing(policy or self._config.retry)
+        return fleet_pacing(policy or self._config.retry, on_wait=self._config.on_wait)
 
     async def look_up(self) -> None:
         """Read the addresses again, where it is time for that and no other task does."""
@@ -316,6 +321,11 @@ class AsyncPinnedTransport:
     def retry(self) -> RetryPolicy:
         """As ``SyncTransport.retry``."""
         return self._fleet.retry
+
+    @property
+    def on_wait(self) -> WaitListener | None:
+        """As ``SyncTransport.on_wait``."""
+        return self._fleet.on_wait
 
     async def send(self, exchange: Exchange[T], *, pacing: Pacing | None = None) -> T:
         """As ``PinnedTransport.send``."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from execbox._nodes.failures import Effect, effect_of, is_of_a_gateway
 from execbox._retry import Pacing, Retrying
-from execbox.config import RetryPolicy
+from execbox.config import RetryPolicy, WaitListener
 from execbox.errors import (
     ConnectFailed,
     ConnectionBroken,
@@ -36,13 +36,13 @@ class SingleTry:
         return self._within_s
 
 
-def fleet_pacing(policy: RetryPolicy) -> Retrying:
+def fleet_pacing(policy: RetryPolicy, *, on_wait: WaitListener | None = None) -> Retrying:
     """The pacing of a request that may go to several nodes.
 
     A read timeout is tried again as often as a connection that broke: the time was long enough
     for the request, so it is the node that hangs, and a different one does not.
     """
-    return Retrying(policy, timed_out_retries_max=policy.broken_retries_max)
+    return Retrying(policy, timed_out_retries_max=policy.broken_retries_max, on_wait=on_wait)
 
 
 @dataclass(slots=True)

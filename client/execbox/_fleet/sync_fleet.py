@@ -24,7 +24,7 @@ from execbox._nodes.failures import check_image, naming, session_failure
 from execbox._nodes.state import FleetState, Node, NodeReport
 from execbox._retry import Pacing, Retrying
 from execbox._transport import Streamed, SyncSeam, SyncTransport
-from execbox.config import ClientConfig, RetryPolicy
+from execbox.config import ClientConfig, RetryPolicy, WaitListener
 from execbox.errors import ClientMisused, ExecboxError, ServiceError, TransportError
 
 __all__ = ["PinnedTransport", "SyncFleet"]
@@ -84,9 +84,14 @@ class SyncFleet:
         """How often a request is sent again, over all nodes."""
         return self._config.retry
 
+    @property
+    def on_wait(self) -> WaitListener | None:
+        """Who is told before a request is sent again."""
+        return self._config.on_wait
+
     def pacing(self, policy: RetryPolicy | None = None) -> Retrying:
         """As ``SyncTransport.pacing``, counted over all nodes."""
-        return fleet_pacing(policy or self._config.retry)
+        return fleet_pacing(policy or self._config.retry, on_wait=self._config.on_wait)
 
     def reports(self) -> Sequence[NodeReport]:
         """How each node is."""
@@ -332,6 +337,11 @@ class PinnedTransport:
     def retry(self) -> RetryPolicy:
         """As ``SyncTransport.retry``."""
         return self._fleet.retry
+
+    @property
+    def on_wait(self) -> WaitListener | None:
+        """As ``SyncTransport.on_wait``."""
+        return self._fleet.on_wait
 
     def send(self, exchange: Exchange[T], *, pacing: Pacing | None = None) -> T:
         """As ``SyncTransport.send``. Raises ``SessionGone`` where the node cannot be reached."""

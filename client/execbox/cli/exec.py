@@ -179,7 +179,7 @@ def exec_program(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.cases is not None:
         cases = read_cases(args.cases, comparator=args.comparator)
     request = _Request(args)
-    with client_of(args) as client:
+    with client_of(args, terminal=terminal) as client:
         if cases is not None:
             return run_cases(
                 cases,

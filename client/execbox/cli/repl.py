@@ -109,7 +109,7 @@ def repl(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.media is not None and not args.media.is_dir():
         raise CommandError(f"{args.media}: is no directory; make it, or name a different one")
     with (
-        client_of(args) as client,
+        client_of(args, terminal=terminal) as client,
         client.session(
             limits=wire.SessionLimits.model_validate(given) if given else None,
             profile=args.profile,

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if stdin is not None:
         calls = [call.model_copy(update={"stdin": stdin}) for call in calls]
     source = source_text(args.file)
-    with client_of(args) as client:
+    with client_of(args, terminal=terminal) as client:
         response = client.execute(
             source,
             calls,

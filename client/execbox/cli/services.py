@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
+import time
+from dataclasses import replace
 from typing import Final, get_args
 
 from execbox.cli.outcomes import CommandError
+from execbox.cli.terminal import Terminal
 from execbox.client import AsyncClient, Client
-from execbox.config import ClientConfig, MixedNodesRule, config_from_env
+from execbox.config import ClientConfig, MixedNodesRule, Waiting, config_from_env
 
 __all__ = [
     "add_ray_option",
@@ -20,6 +24,9 @@ __all__ = [
 ]
 
 RAY_INSTALL_LINE: Final = "pip install 'execbox[ray,service]'"
+_SILENT_S: Final = 3.0
+"""A wait that is no longer is not worth a word."""
+_SAID_AGAIN_S: Final = 60.0
 
 
 def add_url_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -46,9 +53,32 @@ def config_of(args: argparse.Namespace) -> ClientConfig:
     return config_from_env(args.url, mixed_nodes=args.mixed_nodes, fallback=args.settings.service)
 
 
-def client_of(args: argparse.Namespace) -> Client:
-    """For the services of ``config_of``."""
-    return Client(config=config_of(args))
+def client_of(args: argparse.Namespace, *, terminal: Terminal) -> Client:
+    """For the services of ``config_of``. What it waits for is said, unless the terminal is quiet:
+    a request that is waited for has no display of its progress."""
+    config = config_of(args)
+    if terminal.quiet:
+        return Client(config=config)
+    return Client(config=replace(config, on_wait=_Said(terminal).hear))
+
+
+class _Said:
+    """Says what a command waits for, where it is more than a moment, and again now and then."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._said_s = -math.inf
+
+    def hear(self, waiting: Waiting) -> None:
+        now_s = time.monotonic()
+        is_long = waiting.elapsed_s + waiting.pause_s >= _SILENT_S
+        if not is_long or now_s - self._said_s < _SAID_AGAIN_S:
+            return
+        self._said_s = now_s
+        self._terminal.error(
+            f"waiting, and trying again until {waiting.window_s:g} s are over: "
+            f"{waiting.failure.message}"
+        )
 
 
 def async_client_of(args: argparse.Namespace) -> AsyncClient:
