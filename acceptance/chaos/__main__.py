@@ -28,7 +28,7 @@ from typing import Final
 
 from harness.bench import IMAGE
 from harness.local_service import ServiceDidNotStart
-from harness.measurement import capabilities_of, machine_of, say
+from harness.measurement import machine_of, say
 from harness.moved_clock import NoMovedClock
 from harness.own_daemon import NoOwnDaemon
 from harness.report import RESULTS, Claim, Findings, number
@@ -46,7 +46,6 @@ from acceptance.chaos.work import (
     write_inputs,
     wrong_in,
 )
-from execbox import ClientConfig
 
 __all__ = ["Options", "main", "run"]
 
@@ -144,7 +143,7 @@ class _Run:
             commands(self.inputs, folder, url=self.place.network.url),
             folder,
             disk=disk,
-            environment=self.place.clock.environment,
+            environment=self.place.clients_environment,
         )
         try:
             with clients.at_work():
@@ -169,7 +168,7 @@ def run(options: Options, folder: Path) -> Findings:
         watch = Watch(place)
         watch.begin()
         place.begin()
-        able = capabilities_of(ClientConfig(base_url=place.network.url))
+        able = place.capabilities()
         found = _Run(place, options, folder)
         failure = None
         wrong: list[str] = []

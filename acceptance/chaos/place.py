@@ -8,6 +8,7 @@ When and how often something is done is in ``kinds`` and ``driving``.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import random
 import signal
@@ -23,12 +24,14 @@ from harness.daemon_proxy import DaemonProxy
 from harness.docker_daemon import docker_client
 from harness.exported import exported
 from harness.local_service import LocalService
+from harness.measurement import capabilities_of
 from harness.moved_clock import MovedClock
 from harness.own_daemon import OwnDaemon
 from harness.unsteady_network import UnsteadyNetwork
 
 from execbox import Client, ClientConfig, ExecboxError
 from execbox.config import RetryPolicy
+from execbox.wire import Capabilities
 from execbox_service.engines.docker.policy import LABEL
 
 __all__ = ["Place", "placed"]
@@ -42,8 +45,11 @@ _SETTINGS: Final = {
     "shutdown_grace_s": "2",
     "log_level": "error",
 }
+_KEYS: Final = {"work": "execbox-chaos-work", "probes": "execbox-chaos-probes"}
+"""Of those who ask. A probe with the work's key would wait for its turn behind all of the work, and
+say how long the queue is instead of when the service is well again."""
 _PROBED: Final = "def main_solution(n):\n    return n * n\n"
-_PROBE_S: Final = 5.0
+_PROBE_S: Final = 10.0
 """In which a probe is answered, or counts as unanswered."""
 _GROWN_S: Final = 1.0
 Part = Literal["supervisor", "zygote"]
@@ -77,7 +83,11 @@ class Place:
 
     def begin(self) -> None:
         """Start one; returns when it is ready. Raises ``ServiceDidNotStart``."""
+        hashes = ",".join(
+            f"{name}:{hashlib.sha256(key.encode()).hexdigest()}" for name, key in _KEYS.items()
+        )
         settings = _SETTINGS | {"instance": self.instance, "docker_host": self.proxy.url}
+        settings["api_key_hashes"] = hashes
         service = LocalService(**settings)
         service.environment = self.clock.environment
         self._service = self._stack.enter_context(service)
@@ -119,13 +129,26 @@ class Place:
         """How many executions the service that runs has made."""
         if self._service is None:
             raise RuntimeError("there is no service")
-        return int(exported(self._service.url)["execbox_executions_ended_total"])
+        told = exported(self._service.url, key=_KEYS["work"])
+        return int(told["execbox_executions_ended_total"])
+
+    def capabilities(self) -> Capabilities:
+        """What the service that runs says of itself."""
+        return capabilities_of(ClientConfig(base_url=self.network.url, api_key=_KEYS["probes"]))
+
+    @property
+    def clients_environment(self) -> dict[str, str]:
+        """What the clients that do the work have besides what they have anyway."""
+        return self.clock.environment | {"EXECBOX_API_KEY": _KEYS["work"]}
 
     def answers(self, n: int) -> bool:
         """Whether one request, sent once, is answered as it must be. Raises ``AssertionError`` for
         a wrong answer."""
         config = ClientConfig(
-            base_url=self.network.url, read_timeout_s=_PROBE_S, retry=RetryPolicy.never()
+            base_url=self.network.url,
+            api_key=_KEYS["probes"],
+            read_timeout_s=_PROBE_S,
+            retry=RetryPolicy.never(),
         )
         try:
             with Client(config=config) as client:

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from execbox import AsyncClient, BatchResult, ClientConfig, ExecboxError, ServiceError
+from execbox import AsyncClient, BatchResult, ExecboxError, ServiceError
+from execbox.config import config_from_env
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value
 from execbox.dataset.files.records import Record
 from execbox.dataset.steps.file_run import run_step_async
@@ -55,7 +56,7 @@ def _worked(result: BatchResult) -> Worked:
 
 @asynccontextmanager
 async def _opened(url: str) -> AsyncIterator[Step]:
-    async with AsyncClient(config=ClientConfig(base_url=url)) as client:
+    async with AsyncClient(config=config_from_env(url)) as client:
 
         async def work(records: Sequence[Record]) -> Sequence[Worked]:
             lost = BadRecord("the batch had no answer to it", reason="line_lost")
