@@ -1,1 +1,1 @@
-"""Tests of the acceptance runs: their arithmetic, and a sample of what they run."""
+"""Tests of the programs in `examples/`."""
