@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import socket
 import tempfile
@@ -218,6 +219,20 @@ def test_connect_where_nothing_listens_says_what_helps(tmp_path: Path) -> None:
     """From the SDK's words nobody could tell what to do."""
     with pytest.raises(Lacking, match=r"no Docker daemon answers at .*start that daemon"):
         connect(f"unix://{tmp_path}/none")
+
+
+def test_connect_where_nothing_listens_leaves_no_socket_open(tmp_path: Path) -> None:
+    """The SDK leaves its own to the garbage collector, which warns of it in the middle of
+    something else."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = os.listdir("/proc/self/fd")
+        with pytest.raises(Lacking):
+            connect(f"unix://{tmp_path}/none")
+        assert os.listdir("/proc/self/fd") == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.docker

@@ -22,6 +22,10 @@ def connect(address: str | None) -> docker.APIClient:
     Blocks. Raises Lacking with what helps, EngineUnavailable, or what the SDK raises.
     """
     chosen = address or kwargs_from_env().get("base_url")
+    around = look_around(chosen)
+    # Not left to the SDK, which keeps the socket open that it could not connect.
+    if around.is_unix and (lacking := unreachable(around)) is not None:
+        raise lacking
     try:
         client = _client(address)
     except DockerException as error:
