@@ -25,7 +25,9 @@ from acceptance.chaos.place import Place
 __all__ = ["FLOORS", "Watch", "left_in_files"]
 
 _EVERY_S: Final = 1.0
-_GONE_S: Final = 15.0
+_GONE_S: Final = 60.0
+"""A busy machine's daemon takes its time to remove what it was told to; waited only while something
+is there."""
 FLOORS: Final[Mapping[str, tuple[str, float]]] = {
     "containers": ("containers of the service", 4),
     "cgroups": ("control groups of its containers", 4),
@@ -97,8 +99,8 @@ class Watch:
         return found
 
     def left(self) -> list[str]:
-        """What of the service's is still there, in words, some seconds after it has ended; not
-        what nobody can remove because the daemon does not know it any more."""
+        """What of the service's is still there, in words, a minute after it has ended at the
+        latest; not what nobody can remove because the daemon does not know it any more."""
         deadline_s = time.monotonic() + _GONE_S
         while (found := self._found()) and time.monotonic() < deadline_s:
             time.sleep(0.5)
