@@ -27,7 +27,7 @@ __all__ = ["NoOwnDaemon", "OwnDaemon"]
 
 _READY_S: Final = 60.0
 _STOP_S: Final = 30.0
-_GONE_S: Final = 5.0
+_GONE_S: Final = 30.0
 
 
 class NoOwnDaemon(Exception):
