@@ -359,7 +359,7 @@ async def test_reasons_of_ended_sessions_are_kept_for_the_newest_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Sessions can be begun and ended for ever: what is remembered of them does not grow."""
-    monkeypatch.setattr("execbox_service.operations.sessions._REMEMBERED_MAX", 2)
+    monkeypatch.setattr("execbox_service.operations.session_table._REMEMBERED_MAX", 2)
     async with started_bench() as bench:
         sessions, caller = bench.runtime.sessions, Caller("a")
         ids = []

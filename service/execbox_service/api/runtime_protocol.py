@@ -8,7 +8,7 @@ from typing import Protocol
 from execbox.wire import Capabilities, Readiness
 from execbox_service.metrics import Metrics, MetricSample
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
-from execbox_service.operations.sessions import LiveSessions
+from execbox_service.operations.session_protocols import LiveSessions
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.reservations import KeyQueue
 

@@ -43,7 +43,7 @@ from execbox_service.api.routes import (
 from execbox_service.api.validation import parsed
 from execbox_service.failures import CallerMistake
 from execbox_service.operations import policy
-from execbox_service.operations.sessions import LiveSessions
+from execbox_service.operations.session_protocols import LiveSessions
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.offload import free_aside, read_aside
 

@@ -1,19 +1,17 @@
 """``Sessions``: interpreters that live from cell to cell, each in a container of its own.
 
-Who may have how many, whose they are, and when they end. A cell holds a slot while it runs, an
-idle session none. No HTTP; what happens in a sandbox is in ``sandboxes/session_sandbox``.
+A cell holds a slot while it runs, an idle session none. Which sessions live, and whose they are, is
+in ``session_table``; what happens in a sandbox in ``sandboxes/session_sandbox``. No HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import secrets
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import AsyncGenerator, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
 
 from execbox.wire import (
     CellOutput,
@@ -32,102 +30,31 @@ from execbox_service.judge.fetched_files import fetched_files
 from execbox_service.judge.live_text import LiveTexts
 from execbox_service.operations.backend import Backend
 from execbox_service.operations.cell_room import CellRoom
+from execbox_service.operations.session_protocols import NamedSession
 from execbox_service.operations.session_room import SessionRoom
+from execbox_service.operations.session_table import Session, SessionTable, now_on_loop_s
 from execbox_service.runner_frames import CellResult
 from execbox_service.sandboxes.live_output import LiveOutput
 from execbox_service.sandboxes.session_sandbox import CellTimes, SessionSandbox
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.offload import read_aside
 
-__all__ = ["BegunSessions", "LiveSessions", "NamedSession", "Sessions"]
-
-logger = logging.getLogger(__name__)
-
 _T = TypeVar("_T")
 _ID_BYTES: Final = 24
 _LOOK_S: Final = 0.5
-_REMEMBERED_MAX: Final = 10_000
-"""Of sessions that ended, why: the oldest are forgotten first."""
 _GLOB_SPECIAL: Final = str.maketrans({char: f"[{char}]" for char in "*?["})
-
-
-@dataclass
-class _Session:
-    id: str
-    principal: str
-    request: SessionRequest
-    sandbox: SessionSandbox
-    ends_s: float
-    """When its lifetime is over, on the loop's clock."""
-    idle_since_s: float
-    cells: int = 0
-    running: bool = False
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Cells and files one after the other, in the order in which they came."""
-
-    def ends_at_s(self) -> float:
-        """When it ends if nothing more is asked of it."""
-        idle_s = self.idle_since_s + self.request.idle_time_s
-        return self.ends_s if self.running else min(self.ends_s, idle_s)
 
 
 @dataclass(frozen=True)
 class _Cell:
     """One cell that is to be run, and what it is counted in."""
 
-    session: _Session
+    session: Session
     code: str
     times: CellTimes
     caller: Caller
     room: CellRoom
     live: LiveOutput | None = None
-
-
-@dataclass(frozen=True)
-class NamedSession:
-    """A session that its caller has named."""
-
-    id: str
-    created_s: float
-    """Since the epoch, as ``last_used_s`` is."""
-    last_used_s: float
-
-
-class BegunSessions(Protocol):
-    """What requests may ask of sessions that have been begun, wherever they live. What each means,
-    and what it raises, is said at ``Sessions``."""
-
-    async def named(
-        self, name: str, request: SessionRequest, *, caller: Caller
-    ) -> tuple[str, bool]: ...
-
-    async def names(self, *, caller: Caller) -> dict[str, NamedSession]: ...
-
-    async def close_named(self, name: str, *, caller: Caller) -> bool: ...
-
-    async def info(self, session_id: str, *, caller: Caller) -> SessionInfo: ...
-
-    async def close(self, session_id: str, *, caller: Caller) -> None: ...
-
-    async def run(
-        self, session_id: str, request: CellRequest, *, caller: Caller
-    ) -> CellResponse: ...
-
-    def stream(
-        self, session_id: str, request: CellRequest, *, caller: Caller
-    ) -> AsyncGenerator[CellOutput | CellResponse, None]: ...
-
-    async def put_file(
-        self, session_id: str, path: str, content: bytes, *, caller: Caller
-    ) -> None: ...
-
-    async def get_file(self, session_id: str, path: str, *, caller: Caller) -> bytes: ...
-
-
-class LiveSessions(BegunSessions, Protocol):
-    """And of those to come."""
-
-    async def open(self, request: SessionRequest, *, caller: Caller) -> SessionInfo: ...
 
 
 class Sessions:
@@ -138,17 +65,14 @@ class Sessions:
         self._backend = backend
         self._room = room
         self._id_prefix = id_prefix
-        self._sessions: dict[str, _Session] = {}
-        self._names: dict[tuple[str, str], NamedSession] = {}
-        """The sessions that their callers have named; each key names its own."""
+        self._table = SessionTable(room)
         self._naming = asyncio.Lock()
-        self._why_gone: dict[str, str] = {}
         self._watch: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def count(self) -> int:
-        return len(self._sessions)
+        return len(self._table)
 
     def start(self) -> None:
         """Begin to end sessions whose time is over."""
@@ -160,8 +84,7 @@ class Sessions:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        for session in list(self._sessions.values()):
-            self._end(session, "the service was shut down")
+        self._table.end_all("the service was shut down")
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -182,8 +105,8 @@ class Sessions:
         except BaseException:
             self._room.leave(caller.principal)
             raise
-        now_s = _now_s()
-        session = _Session(
+        now_s = now_on_loop_s()
+        session = Session(
             id=self._id_prefix + secrets.token_urlsafe(_ID_BYTES),
             principal=caller.principal,
             request=request,
@@ -191,7 +114,7 @@ class Sessions:
             ends_s=now_s + request.lifetime_s,
             idle_since_s=now_s,
         )
-        self._sessions[session.id] = session
+        self._table.add(session)
         return self._info(session)
 
     async def named(
@@ -200,48 +123,36 @@ class Sessions:
         """The id of the caller's session of this name, and whether it was begun for this: where
         there is none that lives, one is begun as ``request`` says."""
         key = (caller.principal, name)
-        if (session_id := self._used(key)) is not None:
+        if (session_id := self._table.used(key)) is not None:
             return session_id, False
         async with self._naming:
-            if (session_id := self._used(key)) is not None:
+            if (session_id := self._table.used(key)) is not None:
                 return session_id, False
             info = await self.open(request, caller=caller)
-            self._forget_names_of_ended()
-            self._names[key] = NamedSession(info.id, time.time(), time.time())
+            self._table.name(key, info.id)
             return info.id, True
 
     async def names(self, *, caller: Caller) -> dict[str, NamedSession]:
         """The caller's named sessions that live, by name."""
-        self._forget_names_of_ended()
-        of_all = self._names.items()
-        return {name: named for (owner, name), named in of_all if owner == caller.principal}
+        return self._table.named_by(caller.principal)
 
     async def close_named(self, name: str, *, caller: Caller) -> bool:
         """End the caller's session of this name; whether there was one."""
-        named = self._names.pop((caller.principal, name), None)
-        if named is None or named.id not in self._sessions:
+        session_id = self._table.unname((caller.principal, name))
+        if session_id is None:
             return False
-        await self.close(named.id, caller=caller)
+        await self.close(session_id, caller=caller)
         return True
-
-    def _used(self, key: tuple[str, str]) -> str | None:
-        named = self._names.get(key)
-        if named is None or named.id not in self._sessions:
-            return None
-        self._names[key] = replace(named, last_used_s=time.time())
-        return named.id
-
-    def _forget_names_of_ended(self) -> None:
-        living = self._sessions
-        self._names = {key: named for key, named in self._names.items() if named.id in living}
 
     async def info(self, session_id: str, *, caller: Caller) -> SessionInfo:
         """How a session is."""
-        return self._info(self._of(session_id, caller=caller))
+        return self._info(self._table.of(session_id, principal=caller.principal))
 
     async def close(self, session_id: str, *, caller: Caller) -> None:
         """End a session, and what runs in it."""
-        self._end(self._of(session_id, caller=caller), "it was ended by its own key")
+        self._table.end(
+            self._table.of(session_id, principal=caller.principal), "it was ended by its own key"
+        )
 
     async def run(self, session_id: str, request: CellRequest, *, caller: Caller) -> CellResponse:
         """Run one cell, after those that were sent before it."""
@@ -277,7 +188,7 @@ class Sessions:
         yield response
 
     def _cell_of(self, session_id: str, request: CellRequest, *, caller: Caller) -> _Cell:
-        session = self._of(session_id, caller=caller)
+        session = self._table.of(session_id, principal=caller.principal)
         # What a request holds ends with it, and the cell may outlive its request.
         return _Cell(
             session=session,
@@ -291,7 +202,7 @@ class Sessions:
         session = cell.session
         try:
             with cell.room as room:
-                async with self._turn(session):
+                async with self._table.turn(session):
                     result = await self._run_in_slot(cell)
                     await room.count(result)
                     response = await read_aside(
@@ -303,7 +214,7 @@ class Sessions:
                     )
                     # Before the next cell has its turn, which is to be told why.
                     if response.session_lost:
-                        self._end(session, response.lost_reason or "")
+                        self._table.end(session, response.lost_reason or "")
         finally:
             if cell.live is not None:
                 cell.live.end()
@@ -312,17 +223,16 @@ class Sessions:
     async def _run_in_slot(self, cell: _Cell) -> CellResult:
         session = cell.session
         async with self._backend.admission.slot(cell.caller):
-            self._refuse_gone(session)
+            self._table.refuse_gone(session)
             cell.room.take(session.request.limits)
             session.cells += 1
             session.running = True
             sent: dict[str, object] = {"code": cell.code, "cell": session.cells}
-            with self._lost_is_gone(session):
-                return await session.sandbox.run(sent, cell.times, live=cell.live)
+            return await session.sandbox.run(sent, cell.times, live=cell.live)
 
     async def put_file(self, session_id: str, path: str, content: bytes, *, caller: Caller) -> None:
         """Write a file into the session's working directory."""
-        session = self._of(session_id, caller=caller)
+        session = self._table.of(session_id, principal=caller.principal)
         limit_bytes = session.request.limits.files_bytes
         if len(content) > limit_bytes:
             raise _refused(
@@ -333,7 +243,7 @@ class Sessions:
 
     async def get_file(self, session_id: str, path: str, *, caller: Caller) -> bytes:
         """A file of the session's working directory."""
-        session = self._of(session_id, caller=caller)
+        session = self._table.of(session_id, principal=caller.principal)
         data = await self._to_its_end(self._fetch_in_turn(session, path))
         fetched = fetched_files(data)
         content = fetched.contents.get(path)
@@ -366,37 +276,13 @@ class Sessions:
             # Looked at, or asyncio reports what its caller, who has gone, would have been told.
             task.exception()
 
-    async def _put_in_turn(self, session: _Session, path: str, content: bytes) -> None:
-        async with self._turn(session):
-            self._refuse_gone(session)
-            with self._lost_is_gone(session):
-                await self._put(session.sandbox, path, content)
+    async def _put_in_turn(self, session: Session, path: str, content: bytes) -> None:
+        async with self._table.turn(session):
+            await self._put(session.sandbox, path, content)
 
-    async def _fetch_in_turn(self, session: _Session, path: str) -> bytes:
-        async with self._turn(session):
-            self._refuse_gone(session)
-            with self._lost_is_gone(session):
-                return await session.sandbox.fetch(path.translate(_GLOB_SPECIAL))
-
-    def _of(self, session_id: str, *, caller: Caller) -> _Session:
-        session = self._sessions.get(session_id)
-        # One of a different key is answered as one that never was: ids are nobody else's business.
-        if session is None or session.principal != caller.principal:
-            raise self._gone(session_id, principal=caller.principal)
-        return session
-
-    def _gone(self, session_id: str, *, principal: str) -> CallerMistake:
-        why = self._why_gone.get(f"{principal} {session_id}")
-        said = why or "there is none of this id, or the service has been started anew since"
-        return CallerMistake(
-            ErrorCode.SESSION_GONE,
-            f"the session is gone: {said}; its variables and files are lost, begin a new one",
-        )
-
-    def _refuse_gone(self, session: _Session) -> None:
-        """What waited for its turn may find that the session has ended meanwhile."""
-        if session.id not in self._sessions:
-            raise self._gone(session.id, principal=session.principal)
+    async def _fetch_in_turn(self, session: Session, path: str) -> bytes:
+        async with self._table.turn(session):
+            return await session.sandbox.fetch(path.translate(_GLOB_SPECIAL))
 
     async def _start_sandbox(self, request: SessionRequest, *, principal: str) -> SessionSandbox:
         imports = self._backend.facts.imports
@@ -430,7 +316,7 @@ class Sessions:
                 "or its working directory is full"
             )
 
-    def _times(self, session: _Session, request: CellRequest) -> CellTimes:
+    def _times(self, session: Session, request: CellRequest) -> CellTimes:
         """What the cell asks for, within what the session has."""
         of_session = session.request.limits
         for name in ("cpu_time_s", "wall_time_s"):
@@ -448,35 +334,7 @@ class Sessions:
             wall_time_s=asked_limits.wall_time_s or of_session.wall_time_s,
         )
 
-    @contextlib.asynccontextmanager
-    async def _turn(self, session: _Session) -> AsyncIterator[None]:
-        """The session to oneself."""
-        async with session.lock:
-            try:
-                yield
-            finally:
-                session.running = False
-                session.idle_since_s = _now_s()
-
-    @contextlib.contextmanager
-    def _lost_is_gone(self, session: _Session) -> Iterator[None]:
-        try:
-            yield
-        except SandboxLost as error:
-            logger.warning("lost session %s: %s", session.sandbox.sandbox.name, error)
-            self._end(session, "its container was lost, which is a failure of the service")
-            raise self._gone(session.id, principal=session.principal) from error
-
-    def _end(self, session: _Session, why: str) -> None:
-        if self._sessions.pop(session.id, None) is None:
-            return
-        self._why_gone[f"{session.principal} {session.id}"] = why
-        while len(self._why_gone) > _REMEMBERED_MAX:
-            del self._why_gone[next(iter(self._why_gone))]
-        self._room.leave(session.principal)
-        session.sandbox.close()
-
-    def _info(self, session: _Session) -> SessionInfo:
+    def _info(self, session: Session) -> SessionInfo:
         facts = self._backend.facts
         return SessionInfo(
             id=session.id,
@@ -486,25 +344,14 @@ class Sessions:
             limits=session.request.limits.model_dump(),
             cells=session.cells,
             running=session.running,
-            ends_in_s=max(0.0, session.ends_at_s() - _now_s()),
+            ends_in_s=max(0.0, session.ends_at_s() - now_on_loop_s()),
         )
 
     async def _end_those_over(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            now_s = _now_s()
-            for session in list(self._sessions.values()):
-                if session.sandbox.lost and not session.running:
-                    self._end(session, "its container was lost, which is a failure of the service")
-                elif now_s >= session.ends_s:
-                    self._end(session, "its lifetime_s was over")
-                elif now_s >= session.ends_at_s():
-                    self._end(session, "no cell was run in idle_time_s")
+            self._table.end_those_over()
 
 
 def _refused(message: str) -> CallerMistake:
     return CallerMistake(ErrorCode.SESSION_FILE_REFUSED, message)
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

@@ -19,7 +19,8 @@ from typing import Any, Final
 from execbox.wire import CellOutput, CellRequest, CellResponse, ErrorCode, SessionInfo
 from execbox.wire import SessionRequest as NewSession
 from execbox_service.failures import CallerMistake, Overloaded, RequestFailed, ServiceFailure
-from execbox_service.operations.sessions import NamedSession, Sessions
+from execbox_service.operations.session_protocols import NamedSession
+from execbox_service.operations.sessions import Sessions
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.memory import Memory
 from execbox_service.scheduling.offload import read_aside

@@ -17,7 +17,8 @@ from execbox.wire import (
     SessionInfo,
     SessionRequest,
 )
-from execbox_service.operations.sessions import BegunSessions, NamedSession, Sessions
+from execbox_service.operations.session_protocols import BegunSessions, NamedSession
+from execbox_service.operations.sessions import Sessions
 from execbox_service.scheduling.caller import Caller
 from execbox_service.workers.session_calls import RemoteSessions
 

@@ -26,7 +26,7 @@ from execbox_service.api.routes import Services, count_reading, held_by, send_pi
 from execbox_service.api.validation import parsed, validated
 from execbox_service.failures import CallerMistake, Overloaded, ServiceFailure
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
-from execbox_service.operations.sessions import LiveSessions
+from execbox_service.operations.session_protocols import LiveSessions
 from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.offload import read_aside
 from execbox_service.settings import Settings

@@ -33,7 +33,7 @@ from execbox_service.api.compat.sandbox_fusion_models import (
 from execbox_service.api.validation import validated
 from execbox_service.failures import CallerMistake
 from execbox_service.operations import policy
-from execbox_service.operations.sessions import LiveSessions
+from execbox_service.operations.session_protocols import LiveSessions
 from execbox_service.scheduling.caller import Caller
 
 __all__ = ["run_jupyter"]
