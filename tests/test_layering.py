@@ -244,7 +244,10 @@ def test_packages_that_may_be_exchanged_are_each_known_in_one_place() -> None:
         }
 
     refuse(sources(SERVICE), outside)
-    senders = ("_transport.py", "_model_endpoint.py", "_connections.py", "_route.py")
+    senders = (
+        *("_transport.py", "_transport_errors.py", "_http.py", "_connections.py", "_route.py"),
+        "_model_endpoint.py",
+    )
     speaking = {CLIENT / name for name in senders}
     others = [path for path in sources(CLIENT) if path not in speaking]
     refuse(others, lambda path: packages(path) & {"httpx", "httpcore"})

@@ -18,14 +18,9 @@ from pydantic import ValidationError
 from execbox import strict_json, wire
 from execbox._exchange import Exchange, HttpAnswer
 from execbox._nodes.failures import check_image
-from execbox._operations import (
-    cases_bound_s,
-    encoded,
-    generation_bound_s,
-    items_bound_s,
-    job_bound_s,
-)
+from execbox._requests import encoded
 from execbox._retry import Retrying
+from execbox._time_bounds import cases_bound_s, generation_bound_s, items_bound_s, job_bound_s
 from execbox.config import RetryPolicy
 from execbox.errors import (
     ConnectFailed,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from execbox import strict_json, wire
 from execbox._exchange import Exchange, HttpAnswer, error_in_line, read_model
-from execbox._operations import ContentLike, content_of, encoded
+from execbox._requests import ContentLike, content_of, encoded
 from execbox.errors import ConnectionBroken, InvalidRequest, InvalidResponse
 from execbox.wire.complaints import invalid_request
 

@@ -25,7 +25,7 @@ from execbox._fleet.address_book import AddressBook
 from execbox._fleet.async_fleet import AsyncFleet
 from execbox._fleet.sync_fleet import SyncFleet
 from execbox._nodes.state import NodeReport
-from execbox._operations import (
+from execbox._requests import (
     CallLike,
     CaseLike,
     ExecuteOptions,

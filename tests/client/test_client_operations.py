@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from execbox import _operations, wire
+from execbox import _operations, _time_bounds, wire
 from execbox.errors import InvalidRequest, RequestTooLarge
 
 SOURCE = "def main_solution(n): return n"
@@ -140,7 +140,7 @@ def test_job_bound_covers_the_longest_the_limits_permit(
     calls: int, runs: int | None, limits: dict[str, float], bound_s: float
 ) -> None:
     """The read timeout follows from the request, so that no good answer is missed."""
-    assert _operations.job_bound_s(request(calls=calls, runs=runs, **limits)) == bound_s
+    assert _time_bounds.job_bound_s(request(calls=calls, runs=runs, **limits)) == bound_s
 
 
 def test_execute_lists_and_tuples_are_positional_arguments() -> None:

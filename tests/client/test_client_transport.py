@@ -295,7 +295,7 @@ async def test_connection_that_broke_after_a_long_silence_says_what_it_may_have_
     server.raw(b"")
     with pytest.raises(ConnectionBroken) as soon:
         await perform(server.url, "execute", SOURCE, [{}], config=config)
-    monkeypatch.setattr("execbox._transport._SHORT_S", 0.0)
+    monkeypatch.setattr("execbox._transport_errors._SHORT_S", 0.0)
     server.raw(b"")
     with pytest.raises(ConnectionBroken) as late:
         await perform(server.url, "execute", SOURCE, [{}], config=config)
