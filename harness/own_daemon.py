@@ -28,6 +28,9 @@ __all__ = ["NoOwnDaemon", "OwnDaemon"]
 _READY_S: Final = 60.0
 _STOP_S: Final = 30.0
 _GONE_S: Final = 30.0
+_CPU_GROUPS: Final = Path("/sys/fs/cgroup/cpu")
+_SHARES_OF_ONE: Final = 1024
+"""What the kernel gives a process that has no group."""
 
 
 class NoOwnDaemon(Exception):
@@ -39,11 +42,18 @@ class OwnDaemon:
     ``NoOwnDaemon``; afterwards nothing of it is left."""
 
     def __init__(
-        self, image: str, *, live_restore: bool = False, disk_options: str | None = None
+        self,
+        image: str,
+        *,
+        live_restore: bool = False,
+        disk_options: str | None = None,
+        cpu_weight: int = 1,
     ) -> None:
         """``live_restore``: its containers go on while it does not run. ``disk_options``: it has
-        a file system of its own, in memory, mounted with these."""
+        a file system of its own, in memory, mounted with these. ``cpu_weight``: its containers
+        together count as so many processes where others want the CPU, too (cgroup v1 only)."""
         self._image = image
+        self._cpu_weight = cpu_weight
         self._disk_options = disk_options
         self._config = {"live-restore": True} if live_restore else {}
         self._folder = Path()
@@ -82,6 +92,7 @@ class OwnDaemon:
                 if self._disk_options is not None:
                     words = ["mount", "-t", "tmpfs", "-o", self._disk_options, "tmpfs"]
                     subprocess.run([*words, self._folder], check=True, capture_output=True)
+                self._weigh()
                 self.start()
                 with docker_client(self.url) as own:
                     own.load_image(machines.get_image(self._image))
@@ -118,6 +129,7 @@ class OwnDaemon:
                     *("--pidfile", folder / "pid", "--shutdown-timeout", "1"),
                     *("--bridge", "none", "--iptables=false", "--ip-forward=false"),
                     *("--ip-masq=false", "--log-level", "warn"),
+                    *(("--cgroup-parent", self._folder.name) if self._weighs else ()),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -145,6 +157,18 @@ class OwnDaemon:
             for shim in self._shims()
             if shim.started_s < self._killed_s and shim.container_id not in listed
         }
+
+    @property
+    def _weighs(self) -> bool:
+        return self._cpu_weight > 1 and (_CPU_GROUPS / "cpu.shares").exists()
+
+    def _weigh(self) -> None:
+        """Give its containers a control group of their own: the kernel shares the CPU out among
+        groups, so that all of the machine's containers together otherwise count as one process."""
+        if self._weighs:
+            group = _CPU_GROUPS / self._folder.name
+            group.mkdir(exist_ok=True)
+            (group / "cpu.shares").write_text(str(self._cpu_weight * _SHARES_OF_ONE))
 
     def kill(self) -> None:
         """End it without a warning; its containers end when it is started again, but for those
@@ -208,6 +232,10 @@ class OwnDaemon:
         if self._folder == Path():
             return
         _end_shims(self._shims())
+        for group in Path("/sys/fs/cgroup").glob(f"*/{self._folder.name}"):
+            # What the daemon left of it; a group that is not empty has one who needs it.
+            with contextlib.suppress(OSError):
+                group.rmdir()
         own = [] if self._disk_options is None else [str(self._folder)]
         for mount in [*self.mounts(), *own]:
             subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)

@@ -2,7 +2,8 @@
 
 The same checks, of which the right answer is known, through every adapter, while one thing after
 the other fails. What is written down is the share of checks that were right, unknown, and false.
-The checks are shared out over the faults, so that each adapter is asked for all of them once.
+The checks are shared out over the faults, so that each adapter is asked for all of them once. How
+the adapters of one fault are asked together is in ``waves``.
 """
 
 from __future__ import annotations
@@ -11,10 +12,8 @@ import argparse
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -27,33 +26,28 @@ from harness.unsteady_network import UnsteadyNetwork
 
 from acceptance.unknowns.adapter import Adapter
 from acceptance.unknowns.answer_log import AnswerLog, OtherRun
-from acceptance.unknowns.checks import Check, checks_of, part_of
+from acceptance.unknowns.checks import checks_of
 from acceptance.unknowns.contract_adapters import CONTRACT_ADAPTERS
-from acceptance.unknowns.faults import FAULTS, Fault, Strikes
-from acceptance.unknowns.measuring import Tally, asked
+from acceptance.unknowns.faults import FAULTS, Fault
+from acceptance.unknowns.measuring import Tally
 from acceptance.unknowns.own_adapters import OWN_ADAPTERS
 from acceptance.unknowns.place import Place
 from acceptance.unknowns.table import Tallies, dishonest, in_page, spared, table_of
+from acceptance.unknowns.waves import Run, ask_all
 from execbox import ClientConfig
 
-__all__ = ["ADAPTERS", "CHOSEN_FAULTS", "Run", "ask_all", "main", "placed"]
+__all__ = ["ADAPTERS", "CHOSEN_FAULTS", "main", "placed"]
 
 ADAPTERS: Final = (*OWN_ADAPTERS, *CONTRACT_ADAPTERS)
 CHOSEN_FAULTS: Final = [each for each in FAULTS if each.is_chosen]
 _CHECK_COUNT: Final = 2000
-_IN_FLIGHT: Final = 64
+_IN_FLIGHT: Final = 32
+_CPU_WEIGHT: Final = 8
+"""Of the containers together; on a machine that others use, they are starved otherwise."""
 _PIECES_MAX: Final = 30
 """So that about one request in ten meets the end of its connection."""
 _SEED: Final = 12
 _Named = TypeVar("_Named", Adapter, Fault)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What every cell has in common."""
-
-    checks: Sequence[Check]
-    in_flight: int
 
 
 @contextmanager
@@ -61,7 +55,7 @@ def placed(*, daemon: bool, seed: int) -> Iterator[Place]:
     """A place for checks, with a Docker daemon of its own where that is asked for. Raises
     ``NoOwnDaemon``."""
     with ExitStack() as stack:
-        own = stack.enter_context(OwnDaemon(IMAGE)) if daemon else None
+        own = stack.enter_context(OwnDaemon(IMAGE, cpu_weight=_CPU_WEIGHT)) if daemon else None
         network = stack.enter_context(UnsteadyNetwork(seed=seed, pieces_max=_PIECES_MAX))
         # verl's function finds its service by this, as it does in a trainer.
         before = os.environ.get("EXECBOX_URL")
@@ -72,48 +66,6 @@ def placed(*, daemon: bool, seed: int) -> Iterator[Place]:
             del os.environ["EXECBOX_URL"]
             if before is not None:
                 os.environ["EXECBOX_URL"] = before
-
-
-def ask_all(
-    place: Place, fault: Fault, *, adapters: Sequence[Adapter], log: AnswerLog, run: Run
-) -> Iterator[Adapter]:
-    """Ask what has no answer in the log yet, through one adapter after the other, with the service
-    between two of them as it should be; each adapter once it is through."""
-    part = part_of(run.checks, fault.part)
-    left = {each.name: log.left(each.name, fault.name, of=part) for each in adapters}
-    to_ask = [each for each in adapters if left[each.name]]
-    if not to_ask:
-        return
-    with place.served(fault.settings):
-        for adapter in to_ask:
-            place.wait_until_ready()
-            try:
-                _ask(place, fault, adapter=adapter, checks=left[adapter.name], log=log, run=run)
-            except ImportError as error:
-                say(f"{adapter.name}: passed over, {error}")
-                continue
-            yield adapter
-
-
-def _ask(
-    place: Place,
-    fault: Fault,
-    *,
-    adapter: Adapter,
-    checks: Sequence[Check],
-    log: AnswerLog,
-    run: Run,
-) -> None:
-    began_s = time.monotonic()
-    strikes = Strikes()
-    try:
-        with fault.failing(place) as strikes:
-            answers = asked(adapter, checks, url=place.network.url, in_flight=run.in_flight)
-            for answered in answers:
-                log.add(adapter.name, fault.name, answered=answered)
-    finally:
-        took_s = time.monotonic() - began_s
-        log.asked_for(adapter.name, fault.name, took_s=took_s, strike_count=strikes.count)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -171,7 +123,10 @@ def _parser() -> argparse.ArgumentParser:
         help="through each adapter, a quarter of them under each fault (2000)",
     )
     parser.add_argument(
-        "--in-flight", type=int, default=_IN_FLIGHT, help="of them at once, about (64)"
+        "--in-flight",
+        type=int,
+        default=_IN_FLIGHT,
+        help=f"of them at once, of all adapters together, about ({_IN_FLIGHT})",
     )
     parser.add_argument("--anew", action="store_true", help="without what --output has already")
     parser.add_argument("--page", type=Path, help="a page whose table is replaced")

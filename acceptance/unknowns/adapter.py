@@ -33,7 +33,9 @@ class Adapter:
     one_by_one: bool = False
     """Whether it asks for those of a group one after the other, as for the cells of a session."""
     workers_max: int | None = None
-    """Where the service does not permit more, such as sessions."""
+    """Where more get nothing but refusals: of sessions, or of a client that waits two seconds."""
+    asked_last: bool = False
+    """Whether its client waits so shortly that others beside it would be all that it meets."""
     takes_failures_for_zeros: bool = False
     """What is shown for comparison, and held to nothing."""
 

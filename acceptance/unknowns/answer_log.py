@@ -4,6 +4,7 @@ cut off goes on from there. What the lines come to is counted in ``measuring``."
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ class AnswerLog:
     def __init__(self, folder: Path, *, checks: Sequence[Check], anew: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / _NAME
+        self._lock = threading.Lock()
         self._checks = checks
         self._rows: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         if anew:
@@ -55,7 +57,7 @@ class AnswerLog:
         return [check for check in of if check.number not in answered]
 
     def add(self, adapter: str, fault: str, *, answered: Answered) -> None:
-        """One group's."""
+        """One group's; from any thread."""
         row = {
             "adapter": adapter,
             "fault": fault,
@@ -66,7 +68,7 @@ class AnswerLog:
 
     def asked_for(self, adapter: str, fault: str, *, took_s: float, strike_count: int) -> None:
         """How long it took, and how often the fault struck meanwhile; once for each time that a
-        cell is gone on with."""
+        cell is gone on with. From any thread."""
         spent = {"took_s": round(took_s, 1), "strike_count": strike_count}
         self._write({"adapter": adapter, "fault": fault} | spent)
 
@@ -83,9 +85,10 @@ class AnswerLog:
         return Answered(checks, [Said(each) for each in row["said"]], row.get("raised"))
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        with self._path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(row) + "\n")
-        self._keep(row)
+        with self._lock:
+            with self._path.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(row) + "\n")
+            self._keep(row)
 
     def _keep(self, row: Mapping[str, Any]) -> None:
         if "adapter" in row:

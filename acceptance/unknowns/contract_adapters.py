@@ -27,6 +27,8 @@ _SKYRL_PATIENCE_S: Final = 2
 _OPEN_INSTRUCT_S: Final = 3.0
 _NEMO_PATIENCE_S: Final = 5
 _PEER_S: Final = 30
+_IMPATIENT: Final = 3
+"""At once, of what the service is told nothing of, so that it expects two seconds of patience."""
 _MANY: Final = 20
 _JUDGE_TRIES: Final = 20
 _SESSION_CELLS: Final = 20
@@ -200,7 +202,11 @@ def _peer(client: httpx.Client, check: Check) -> Said:
 CONTRACT_ADAPTERS: Final = (
     Adapter(name="SandboxFusion, verl", unknown_as="-1", opened=_each(_verl)),
     Adapter(
-        name="SandboxFusion, SkyRL", unknown_as="`SandboxError`, or not 200", opened=_each(_skyrl)
+        name="SandboxFusion, SkyRL",
+        unknown_as="`SandboxError`, or not 200",
+        opened=_each(_skyrl),
+        workers_max=_IMPATIENT,
+        asked_last=True,
     ),
     Adapter(
         name="open-instruct, asserts",
@@ -243,6 +249,8 @@ CONTRACT_ADAPTERS: Final = (
         name="a plain HTTP client",
         unknown_as="never: it is a zero",
         opened=_each(_peer),
+        workers_max=_IMPATIENT,
+        asked_last=True,
         takes_failures_for_zeros=True,
     ),
 )

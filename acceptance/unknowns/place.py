@@ -23,8 +23,9 @@ from execbox_service.engines.docker.policy import LABEL
 
 __all__ = ["Place"]
 
-_SLOTS: Final = 8
-"""More than cores: most checks sleep or are short."""
+_SLOTS: Final = 4
+"""More than cores, as some checks sleep; each more is two containers more that are made again after
+every restart of a daemon."""
 _READY_S: Final = 60.0
 _GROWN_S: Final = 2.0
 
