@@ -19,7 +19,7 @@ __all__ = ["FAULTS", "NOTHING", "Fault", "Strikes"]
 
 NOTHING: Final = "nothing"
 
-_KILL_EVERY_S: Final = 0.6
+_KILL_EVERY_S: Final = 1.0
 _FIRST_S: Final = 1.0
 _DOWN_S: Final = 0.7
 _UP_S: Final = 3.0
@@ -195,17 +195,32 @@ FAULTS: Final = (
     Fault(name=NOTHING, text="nothing fails", failing=_nothing),
     Fault(
         name="containers",
-        text="containers are killed, one every 0.6 s",
+        text="containers are killed, one every second",
         failing=_containers_are_killed,
         part=0,
         is_chosen=True,
     ),
     Fault(
+        name="queue",
+        text="the queue is full: room for 8, and 24 others ask all the time",
+        failing=_queue_is_full,
+        settings={"queue_size": "8", "queue_wait_max_s": "2"},
+        part=1,
+        is_chosen=True,
+    ),
+    Fault(
+        name="network",
+        text="about one request in ten meets a connection that breaks, in each of five ways",
+        failing=_network_drops,
+        part=2,
+        is_chosen=True,
+    ),
+    Fault(
         name="daemon",
-        text="the Docker daemon is killed or stopped after every 3 s, and started again",
+        text="the Docker daemon is killed or stopped after every 15 s, and started again",
         failing=_daemon_restarts,
         needs_daemon=True,
-        part=1,
+        part=3,
         is_chosen=True,
     ),
     Fault(
@@ -213,21 +228,6 @@ FAULTS: Final = (
         text="the Docker daemon answers nothing, for 2.5 s of every 5 s",
         failing=_daemon_hangs,
         needs_daemon=True,
-    ),
-    Fault(
-        name="queue",
-        text="the queue is full: room for 8, and 24 others ask all the time",
-        failing=_queue_is_full,
-        settings={"queue_size": "8", "queue_wait_max_s": "2"},
-        part=2,
-        is_chosen=True,
-    ),
-    Fault(
-        name="network",
-        text="about one request in ten meets a connection that breaks, in each of five ways",
-        failing=_network_drops,
-        part=3,
-        is_chosen=True,
     ),
     Fault(
         name="service",
