@@ -41,7 +41,7 @@ __all__ = ["ADAPTERS", "CHOSEN_FAULTS", "main", "placed"]
 ADAPTERS: Final = (*OWN_ADAPTERS, *CONTRACT_ADAPTERS)
 CHOSEN_FAULTS: Final = [each for each in FAULTS if each.is_chosen]
 _CHECK_COUNT: Final = 2000
-_IN_FLIGHT: Final = 32
+_IN_FLIGHT: Final = 64
 _CPU_WEIGHT: Final = 8
 """Of the containers together; on a machine that others use, they are starved otherwise."""
 _PIECES_MAX: Final = 30

@@ -72,8 +72,9 @@ def ask_all(
 def waves_of(adapters: Sequence[Adapter]) -> list[list[Adapter]]:
     """Those that ask for many checks at once, those that ask for one, and the impatient."""
     last = [each for each in adapters if each.asked_last]
-    many = [each for each in adapters if each.group_size > 1 and not each.asked_last]
-    single = [each for each in adapters if each.group_size == 1 and not each.asked_last]
+    others = [each for each in adapters if not each.asked_last]
+    many = [each for each in others if each.group_size > 1 and not each.one_by_one]
+    single = [each for each in others if each not in many]
     return [wave for wave in (many, single, last) if wave]
 
 

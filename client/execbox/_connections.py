@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -201,6 +201,7 @@ class AsyncConnections:
             del self._of_loops[ended]
         http, sockets = self._make(), _Sockets()
         http.event_hooks["request"].append(_tracing_async(sockets))
+        http.event_hooks["response"].append(_close_whole)
         owned = _OfLoop(http, sockets, self._kept_open(loop, http))
         self._of_loops[loop] = owned
         await anext(owned.keeper)
@@ -215,6 +216,31 @@ class AsyncConnections:
         finally:
             self._of_loops.pop(loop, None)
             await http.aclose()
+
+
+async def _close_whole(response: httpx.Response) -> None:
+    """Before anything of the answer's body is read."""
+    if isinstance(response.stream, httpx.AsyncByteStream):
+        response.stream = _WholeClosing(response.stream)
+
+
+class _WholeClosing(httpx.AsyncByteStream):
+    """An answer's bytes, which are closed in a task of its own that nobody cancels.
+
+    The last thing that httpx does with an answer is to free its connection for the next one. A task
+    that were cancelled just there would leave the connection taken for good, and a client that has
+    lost all of its connections so waits for one for ever.
+    """
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            yield part
+
+    async def aclose(self) -> None:
+        await asyncio.shield(asyncio.create_task(self._stream.aclose()))
 
 
 async def _end(keeper: AsyncGenerator[None, None]) -> None:

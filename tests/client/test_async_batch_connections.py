@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from contextlib import aclosing
 
 import pytest
 
 from execbox import AsyncClient, ClientConfig
+from tests.api.harness import running_server
 
 BATCHES = 10
 
@@ -61,3 +63,37 @@ async def test_batches_one_after_another_share_one_connection(end_after_s: float
             assert [result.id for result in results] == [str(number)]
             assert results[0].error is None
     assert ours.connection_count == 1
+
+
+async def test_batches_that_are_left_at_their_last_answer_lose_no_connection() -> None:
+    """Nor any that is left while the end of its answer is on its way: the client goes on."""
+    line = {"id": "0", "op": "execute", "function": {"code": "sleep 0"}, "calls": [{"args": [1]}]}
+    with running_server() as server:
+        config = ClientConfig(base_url=server.url, connections_max=2)
+        async with AsyncClient(config=config) as client, asyncio.timeout(30):
+            for _ in range(5 * config.connections_max):
+                async with aclosing(client.batch([line])) as results:
+                    result = await anext(results)
+                assert result.error is None
+
+
+async def test_batches_that_are_cancelled_at_any_step_lose_no_connection() -> None:
+    """A task ends where it waits, so each one is let go a step further than the one before."""
+    items = [{"id": "1", "kind": "output", "prediction": 1, "output": 1}]
+    ours = Server(end_after_s=0.0)
+    server = await asyncio.start_server(ours.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    config = ClientConfig(base_url=f"http://127.0.0.1:{port}", connections_max=2)
+    async with server, AsyncClient(config=config) as client, asyncio.timeout(60):
+
+        async def asked() -> list[object]:
+            line = {"id": "0", "op": "verify", "items": items}
+            return [result.error async for result in client.batch([line], concurrency=1)]
+
+        for step_count in range(100):
+            asking = asyncio.create_task(asked())
+            for _ in range(step_count):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait([asking])
+        assert await asked() == [None]

@@ -151,10 +151,12 @@ def scores(client: Client, checks: Sequence[Check]) -> list[float | None]:
 
 async def score(client: AsyncClient, check: Check) -> float | None:
     """As ``scores``, of one."""
+    found: float | None = 0.0
     async with aclosing(client.batch(_lines([check]))) as results:
+        # To the end, so that the connection can be used again.
         async for result in results:
-            return _score_of(result, [check])
-    return 0.0
+            found = _score_of(result, [check])
+    return found
 
 
 def _lines(checks: Sequence[Check]) -> list[dict[str, object]]:
