@@ -16,6 +16,7 @@ from acceptance.unknowns.checks import PART_COUNT, Check, Said, checks_of, part_
 from acceptance.unknowns.faults import FAULTS
 from acceptance.unknowns.measuring import Answered, Tally, asked, counted
 from acceptance.unknowns.table import dishonest, in_page, spared, table_of
+from acceptance.unknowns.waves import Run, ask_all, waves_of
 
 HONEST, PEER = ADAPTERS[0], ADAPTERS[-1]
 CHECKS = checks_of(12)
@@ -139,6 +140,50 @@ def test_workers_have_as_many_checks_under_way_as_asked_for(
     """A group counts whole, where its checks are under way together."""
     adapter = Adapter(name="x", unknown_as="never", opened=HONEST.opened, **settings)
     assert adapter.workers(64) == count
+
+
+def test_waves_begin_with_batches_and_end_with_the_impatient() -> None:
+    """Every adapter is in one of them."""
+    many, single, last = waves_of(ADAPTERS)
+    assert sorted(each.name for each in [*many, *single, *last]) == sorted(
+        each.name for each in ADAPTERS
+    )
+    assert {each.name for each in many} >= {"Client.batch", "TRL, program_reward", "code-judge"}
+    assert {each.name for each in single} >= {"Client.run", "smolagents"}
+    assert {each.name for each in last} == {"SandboxFusion, SkyRL", PEER.name}
+    assert waves_of([PEER]) == [[PEER]]
+
+
+class Calm:
+    """A place in which nothing fails and nothing is served."""
+
+    class network:  # noqa: N801 - as it is called there
+        url = URL
+
+    @contextmanager
+    def served(self, _settings: object) -> Iterator[None]:
+        yield
+
+    def wait_until_ready(self) -> None:
+        pass
+
+
+def test_adapters_of_a_wave_are_asked_together(tmp_path: Path) -> None:
+    """Neither of two that wait for each other stands still, and what both said is in the log."""
+    both = threading.Barrier(2)
+
+    @contextmanager
+    def opened(_url: str) -> Iterator[Ask]:
+        both.wait(10)
+        yield lambda checks: [Said.ONE] * len(checks)
+
+    adapters = [Adapter(name=name, unknown_as="never", opened=opened) for name in ("x", "y")]
+    log, run = logged(tmp_path), Run(checks=CHECKS, in_flight=2)
+    place: Any = Calm()
+    asked_through = ask_all(place, FAULTS[0], adapters=adapters, log=log, run=run)
+    assert {each.name for each in asked_through} == {"x", "y"}
+    part_size = len(CHECKS) // PART_COUNT
+    assert {log.tally(name, FAULTS[0].name).count for name in ("x", "y")} == {part_size}
 
 
 def test_parts_of_checks_are_all_of_them_once() -> None:
