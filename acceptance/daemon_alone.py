@@ -1,4 +1,4 @@
-"""``python -m acceptance.chaos.daemon_alone [ROUNDS]``: what a killed daemon forgets by itself.
+"""``python -m acceptance.daemon_alone``: what a killed Docker daemon forgets by itself.
 
 No execbox: containers are made, started and removed through the API, three at a time, while the
 daemon is killed; afterwards everything that it lists is removed, and what is left is counted.
@@ -6,6 +6,7 @@ daemon is killed; afterwards everything that it lists is removed, and what is le
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import random
 import sys
@@ -76,9 +77,14 @@ def _round(own: OwnDaemon) -> tuple[Counter[Doing], Counter[Doing]]:
     return Counter(churn.doing.values()), Counter(churn.doing[each] for each in forgotten)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Say it round by round; 0, whatever came of it, or 2 where it cannot be run here."""
-    rounds = int(arguments[0]) if arguments else _ROUNDS
+    parser = argparse.ArgumentParser(
+        prog="python -m acceptance.daemon_alone",
+        description="What a Docker daemon that is killed forgets by itself, without execbox.",
+    )
+    parser.add_argument("--rounds", type=int, default=_ROUNDS, help=f"deaths ({_ROUNDS})")
+    rounds = parser.parse_args(argv).rounds
     killed: Counter[Doing] = Counter()
     forgot: Counter[Doing] = Counter()
     rounds_with = 0
@@ -90,11 +96,11 @@ def main(arguments: Sequence[str]) -> int:
                 rounds_with += bool(left)
                 print(f"{number}: at the daemon's death {dict(at_death)}, forgotten {dict(left)}")
     except NoOwnDaemon as error:
-        print(f"acceptance.chaos.daemon_alone: {error}", file=sys.stderr)
+        print(f"acceptance.daemon_alone: {error}", file=sys.stderr)
         return 2
     print(f"forgotten in {rounds_with} of {rounds} rounds: {dict(forgot)} of {dict(killed)}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
