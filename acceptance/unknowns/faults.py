@@ -27,7 +27,9 @@ _DAEMON_UP_S: Final = 15.0
 """Three times what the pool takes to be full again on two busy cores: most of the time work is
 done, so that thousands of checks meet many restarts."""
 _FROZEN_S: Final = 2.5
-_FLOOD: Final = 24
+_FLOOD: Final = 16
+_FLOOD_PAUSE_S: Final = 0.25
+"""Long enough for others to find a place at times, before one of so many has it."""
 _SLEEPS: Final = "import time\n\ndef main_solution():\n    time.sleep(0.15)\n"
 
 
@@ -164,7 +166,7 @@ def _network_drops(place: Place) -> Iterator[Strikes]:
 
 @contextmanager
 def _queue_is_full(place: Place) -> Iterator[Strikes]:
-    """Others want more than there is, and ask again at once when they are refused, which is what is
+    """Others want more than there is, and soon ask again when they are refused, which is what is
     counted."""
     done = threading.Event()
     strikes = Strikes()
@@ -179,7 +181,7 @@ def _queue_is_full(place: Place) -> Iterator[Strikes]:
                     strikes.add()
                 except ExecboxError:
                     pass
-                done.wait(0.05)
+                done.wait(_FLOOD_PAUSE_S)
 
     with ThreadPoolExecutor(_FLOOD) as threads:
         flooding = [threads.submit(flood) for _ in range(_FLOOD)]
@@ -202,7 +204,7 @@ FAULTS: Final = (
     ),
     Fault(
         name="queue",
-        text="the queue is full: room for 8, and 24 others ask all the time",
+        text="the queue is full: room for 8, and 16 others ask all the time",
         failing=_queue_is_full,
         settings={"queue_size": "8", "queue_wait_max_s": "2"},
         part=1,

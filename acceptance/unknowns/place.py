@@ -53,6 +53,8 @@ class Place:
             "slot_count": str(_SLOTS),
             # Of requests that do not say: a container for each would take an hour.
             "isolation_allowed": "process,container",
+            # What loses the answer to its beginning is there until it has been idle for long.
+            "key_session_count_max": "64",
             "log_level": "error",
             **({"docker_host": self.daemon.url} if self.daemon is not None else {}),
             **settings,
