@@ -108,7 +108,9 @@ name of Debian's packages, runs `python -m acceptance.hosts` in it, and writes t
 - **conformance** is `tests/engines/test_engine_conformance.py` on that engine.
 - **attacks** are the programs of the group *contamination* at both isolation levels: the
   repository's own, which are 34 runs, and on a host that has the shared list of attack programs
-  beside the checkout those too, which makes 56. All of them, on one host, are in
+  beside the checkout those too, which makes 56. "P1: answered after" below is an answer that came
+  later than it may, as it does where other work has the machine; what an attack may not reach is
+  a different condition, which is named where it does not hold. All of them, on one host, are in
   [security-results.md](security-results.md).
 - **determinism** is `tests/determinism/test_labelled.py`.
 - **containers a second** is what eight clients get at level `container`, of what a bare loop makes
