@@ -26,7 +26,7 @@ from harness.unsteady_network import UnsteadyNetwork
 
 from acceptance.unknowns.adapter import Adapter
 from acceptance.unknowns.answer_log import AnswerLog, OtherRun
-from acceptance.unknowns.checks import checks_of
+from acceptance.unknowns.checks import PART_COUNT, checks_of
 from acceptance.unknowns.contract_adapters import CONTRACT_ADAPTERS
 from acceptance.unknowns.faults import FAULTS, Fault
 from acceptance.unknowns.measuring import Tally
@@ -90,11 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (NoOwnDaemon, ServiceDidNotStart, OtherRun) as error:
         print(f"acceptance.unknowns: {error}", file=sys.stderr)
         return 2
-    return _concluded({cell: log.tally(*cell) for cell in log.cells}, facts, page=given.page)
+    tallies = {cell: log.tally(*cell) for cell in log.cells}
+    made = table_of(tallies, ADAPTERS, FAULTS, whole_count=given.checks // PART_COUNT)
+    return _concluded(tallies, facts, made=made, page=given.page)
 
 
-def _concluded(tallies: Tallies, facts: dict[str, str], *, page: Path | None) -> int:
-    made = table_of(tallies, ADAPTERS, FAULTS)
+def _concluded(tallies: Tallies, facts: dict[str, str], *, made: str, page: Path | None) -> int:
     print(f"\n{facts_text(facts)}\n\n{made}")
     if page is not None:
         page.write_text(in_page(page.read_text("utf-8"), made), encoding="utf-8")

@@ -20,26 +20,33 @@ _END: Final = "<!-- until here -->\n"
 
 
 def table_of(
-    tallies: Mapping[tuple[str, str], Tally], adapters: Sequence[Adapter], faults: Sequence[Fault]
+    tallies: Mapping[tuple[str, str], Tally],
+    adapters: Sequence[Adapter],
+    faults: Sequence[Fault],
+    *,
+    whole_count: int = 0,
 ) -> str:
-    """A row for each adapter that was asked, a column for each fault."""
+    """A row for each adapter that was asked, a column for each fault. A cell of fewer checks than
+    ``whole_count`` says of how many it is."""
     shown = [each for each in faults if any(fault == each.name for _, fault in tallies)]
     rows = []
     for adapter in adapters:
         found = [tallies.get((adapter.name, each.name)) for each in shown]
         if any(found):
-            rows.append([adapter.name, adapter.unknown_as, *map(_cell, found)])
+            cells = [_cell(tally, whole_count) for tally in found]
+            rows.append([adapter.name, adapter.unknown_as, *cells])
     head = ["asked through", "no verdict is", *(each.name for each in shown)]
     return table(head, rows, align="ll" + "r" * len(shown))
 
 
-def _cell(tally: Tally | None) -> str:
-    if tally is None:
+def _cell(tally: Tally | None, whole_count: int) -> str:
+    if tally is None or not tally.count:
         return "-"
     shares = (tally.right, tally.unknown, tally.false_zeros)
     right, unknown, false = (_share(each, tally.count) for each in shares)
     extra = f", false ones {_share(tally.false_ones, tally.count)}" if tally.false_ones else ""
     extra += f", other {_share(tally.other, tally.count)}" if tally.other else ""
+    extra += f" (of {tally.count})" if tally.count < whole_count else ""
     return f"{right} / {unknown} / {f'**{false}**' if tally.false_zeros else false}{extra}"
 
 

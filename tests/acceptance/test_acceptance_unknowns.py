@@ -261,6 +261,10 @@ def test_table_has_shares_and_names_what_was_false() -> None:
     table = table_of(tallies, ADAPTERS, FAULTS)
     assert f"| {HONEST.name} | `ExecboxError` | 99.9 / 0.1 / 0 |" in table
     assert f"| {PEER.name} | never: it is a zero | 75.0 / 0 / **25.0** |" in table
+    short = table_of(
+        {(HONEST.name, fault): Tally(count=7, right=7)}, ADAPTERS, FAULTS, whole_count=8
+    )
+    assert "| 100 / 0 / 0 (of 7) |" in short
     assert dishonest(tallies, ADAPTERS) == []
     wrong = {(HONEST.name, fault): Tally(count=10, right=8, false_zeros=1, other=1)}
     (said,) = dishonest(wrong, ADAPTERS)
