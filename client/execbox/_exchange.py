@@ -24,6 +24,7 @@ from execbox.errors import (
     InvalidResponse,
     Overloaded,
     RequestError,
+    RequestNotReceived,
     RequestTooLarge,
     ServiceError,
     ServiceUnavailable,
@@ -136,6 +137,9 @@ def _error_of(answer: HttpAnswer) -> ExecboxError:
     except InvalidResponse as unreadable:
         return _foreign_error(answer, unreadable)
     status = answer.http_status
+    if error.code == ErrorCode.RECEIVE_TIMEOUT:
+        # As where the connection ends meanwhile: it says nothing about what was asked.
+        return RequestNotReceived(error.message)
     if status == 429 or status >= 500:
         return _service_error_class(status)(
             error.message,

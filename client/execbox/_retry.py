@@ -29,6 +29,7 @@ from execbox.errors import (
     ExecboxError,
     NoNodeAvailable,
     Overloaded,
+    RequestNotReceived,
     RequestTimedOut,
     ServiceError,
     ServiceUnavailable,
@@ -100,7 +101,10 @@ class Once(Retrying):
     """As ``Retrying``, for what may not be done twice: sent again only if nothing was done."""
 
     def pause_s(self, failure: ExecboxError) -> float | None:
-        return None if isinstance(failure, ConnectionBroken) else super().pause_s(failure)
+        nothing_ran = isinstance(failure, RequestNotReceived)
+        if isinstance(failure, ConnectionBroken) and not nothing_ran:
+            return None
+        return super().pause_s(failure)
 
 
 class Polling:

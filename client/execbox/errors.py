@@ -18,6 +18,7 @@ Whose fault it is decides the class, so that one ``except`` clause decides what 
     └── TransportError           there was no answer that could be used
         ├── ConnectFailed        no connection could be made: nothing was sent
         ├── ConnectionBroken     the connection ended before the answer did
+        │   └── RequestNotReceived  the request did not arrive whole: nothing ran (408)
         ├── RequestTimedOut      connected and sent, but no answer in time
         └── InvalidResponse      an answer that is not execbox's: wrong URL, proxy, version
 
@@ -42,6 +43,7 @@ __all__ = [
     "NoNodeAvailable",
     "Overloaded",
     "RequestError",
+    "RequestNotReceived",
     "RequestTimedOut",
     "RequestTooLarge",
     "ServiceError",
@@ -182,6 +184,14 @@ class ConnectFailed(TransportError):
 
 class ConnectionBroken(TransportError):
     """The connection ended, or stopped being HTTP, before the answer was complete."""
+
+
+class RequestNotReceived(ConnectionBroken):
+    """The service waited for the rest of the request as long as it does, so nothing of it ran.
+
+    Mostly the way there failed. Where every request of a size ends so, it is too much for that way:
+    send less at once.
+    """
 
 
 class RequestTimedOut(TransportError):

@@ -64,6 +64,16 @@ def test_read_answer_4xx_of_the_service_is_the_callers_mistake(
     )
 
 
+def test_read_answer_request_that_did_not_arrive_whole_is_no_mistake_of_the_caller() -> None:
+    """It was cut off on its way, so it is no refusal of what it asked for."""
+    body = json.dumps(
+        {"error": {"code": "receive_timeout", "message": "not in 30 s", "retryable": True}}
+    )
+    error = raised(answer(408, body.encode()))
+    assert type(error) is errors.RequestNotReceived
+    assert error.message == "not in 30 s"
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execbox._retry import Polling, Retrying, pause_before_retry_s
+from execbox._retry import Once, Polling, Retrying, pause_before_retry_s
 from execbox.config import RetryPolicy, Waiting
 from execbox.errors import (
     AuthenticationError,
@@ -17,6 +17,7 @@ from execbox.errors import (
     InvalidResponse,
     Overloaded,
     RequestError,
+    RequestNotReceived,
     RequestTimedOut,
     RequestTooLarge,
     ServiceError,
@@ -81,6 +82,7 @@ def test_pause_failure_that_is_not_temporary_gives_up_at_once(failure: ExecboxEr
         (ConnectFailed("x"), 2),
         (ConnectFailed("x", once_answered=True), 3),
         (ConnectionBroken("x"), 1),
+        (RequestNotReceived("x"), 1),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -190,6 +192,12 @@ def test_retrying_never_policy_gives_up_on_everything() -> None:
     down = unavailable(retryable=True)
     for failure in (busy(), down, known, ConnectFailed("x"), ConnectionBroken("x")):
         assert Retrying(RetryPolicy.never()).pause_s(failure) is None
+
+
+def test_once_what_may_have_run_is_not_sent_again_and_what_has_not_is() -> None:
+    """A connection that breaks may have brought the request; one that was cut off did not."""
+    assert Once(POLICY).pause_s(ConnectionBroken("x")) is None
+    assert Once(POLICY).pause_s(RequestNotReceived("x")) is not None
 
 
 def test_polling_failures_of_others_are_retried_until_the_deadline() -> None:

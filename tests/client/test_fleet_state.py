@@ -18,6 +18,7 @@ from execbox import (
     NodeState,
     NoNodeAvailable,
     Overloaded,
+    RequestNotReceived,
     RequestTimedOut,
     ServiceError,
     ServiceUnavailable,
@@ -85,6 +86,7 @@ def node_of(state: FleetState, address: str) -> Node:
     [
         (ConnectFailed(""), Effect.OUT),
         (ConnectionBroken(""), Effect.OUT),
+        (RequestNotReceived(""), Effect.STRIKE),
         (RequestTimedOut(""), Effect.OUT),
         (ServiceUnavailable("", code="not_ready", http_status=503), Effect.OUT),
         (ServiceUnavailable("", code="engine_unavailable", http_status=503), Effect.OUT),

@@ -14,6 +14,7 @@ from execbox.errors import (
     ConnectionBroken,
     ExecboxError,
     Overloaded,
+    RequestNotReceived,
     RequestTimedOut,
     ServiceError,
     SessionGone,
@@ -71,6 +72,8 @@ class Effect(Enum):
 
 def effect_of(failure: ExecboxError) -> Effect:
     """What ``failure`` of one request says about its node."""
+    if isinstance(failure, RequestNotReceived):
+        return Effect.STRIKE
     if isinstance(failure, ConnectFailed | ConnectionBroken | RequestTimedOut):
         return Effect.OUT
     if isinstance(failure, ServiceError):
