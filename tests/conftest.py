@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Generator
 from functools import cache
@@ -62,6 +63,19 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Have one turn for a test and its fixtures; waiting for it is no part of the test's time."""
     with turn(item.config.stash[_TURNS], alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Leave the handlers of signals as they were: a pool of processes that a later test forks would
+    not end by SIGTERM where a program's ``main``, called by a test, has set its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return (yield)
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -216,9 +216,9 @@ def _settings_of(found: _Run) -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it and write down what was found; the exit code."""
+    asked = _parser().parse_args(argv)
     # As Ctrl-C does: daemon, services and clients are ended with their blocks.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    asked = _parser().parse_args(argv)
     options = Options(
         seconds=asked.seconds,
         every_s=asked.every,

@@ -70,10 +70,10 @@ def placed(*, daemon: bool, seed: int) -> Iterator[Place]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Ask, print and write the table; 1 where a failure became a verdict, 2 where none started."""
-    # As Ctrl-C does: daemon, services and containers are ended with their blocks.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = _parser()
     given = parser.parse_args(argv)
+    # As Ctrl-C does: daemon, services and containers are ended with their blocks.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     faults = _chosen(FAULTS, given.fault, parser) if given.fault else CHOSEN_FAULTS
     adapters = _chosen(ADAPTERS, given.adapter, parser)
     run = Run(checks=checks_of(given.checks), in_flight=given.in_flight)
