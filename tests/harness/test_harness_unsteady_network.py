@@ -46,7 +46,10 @@ def echoed(network: UnsteadyNetwork) -> bytes | None:
             connection.shutdown(socket.SHUT_WR)
             while data := connection.recv(65536):
                 received += data
-    except ConnectionError:
+    except TimeoutError:
+        raise
+    except OSError:
+        # Of shutdown() it is ENOTCONN, which is no ConnectionError.
         return None
     return received
 
