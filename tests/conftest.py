@@ -26,7 +26,7 @@ from execbox_service.engines.base import EngineUnavailable
 from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.docker.engine import DockerEngine
 from execbox_service.settings import load_settings
-from tests.required import REQUIRED, REQUIRED_BY, skip_or_fail
+from tests.required import skip_or_fail
 from tests.turns import turn
 
 _ATTACK_SEED = pytest.StashKey[int]()
@@ -35,7 +35,6 @@ _TURNS = pytest.StashKey[Path]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the environment before any fixture changes it; let properties take their time."""
-    config.stash[REQUIRED] = bool(os.environ.get(REQUIRED_BY))
     given: dict[str, Any] | None = getattr(config, "workerinput", None)
     if given is not None:
         config.stash[_ATTACK_SEED] = given["attack_seed"]
@@ -102,7 +101,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     missing = docker_missing()
     if missing is not None:
-        skip_or_fail(item.config, missing)
+        skip_or_fail(missing)
 
 
 @cache

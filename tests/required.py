@@ -5,19 +5,23 @@ What is looked for, and how, is in the fixtures that find it missing.
 
 from __future__ import annotations
 
+import os
 from typing import Final, NoReturn
 
 import pytest
 
-__all__ = ["REQUIRED", "REQUIRED_BY", "skip_or_fail"]
+__all__ = ["DOCKER", "REQUIRED", "skip_or_fail"]
 
-REQUIRED_BY: Final = "EXECBOX_REQUIRE_DOCKER"
-REQUIRED: Final = pytest.StashKey[bool]()
-"""Whether it was set before any fixture changed the environment."""
+DOCKER: Final = "EXECBOX_REQUIRE_DOCKER"
+REQUIRED: Final = frozenset(
+    name for name, value in os.environ.items() if name.startswith("EXECBOX_REQUIRE_") and value
+)
+"""Variables that were set when the run began, before any fixture changed the environment."""
 
 
-def skip_or_fail(config: pytest.Config, lacking: object) -> NoReturn:
-    """Skip the test for what is lacking, or fail it, so that CI cannot pass by skipping."""
-    if config.stash[REQUIRED]:
-        pytest.fail(f"{REQUIRED_BY} is set, but {lacking}", pytrace=False)
+def skip_or_fail(lacking: object, *, by: str = DOCKER) -> NoReturn:
+    """Skip the test for what is lacking, or fail it where the variable ``by`` was set, so that CI
+    cannot pass by skipping."""
+    if by in REQUIRED:
+        pytest.fail(f"{by} is set, but {lacking}", pytrace=False)
     pytest.skip(f"{lacking}")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from tests.required import REQUIRED, skip_or_fail
+from tests import required
+from tests.required import DOCKER, skip_or_fail
 
 
 @pytest.mark.parametrize(
-    ("required", "ending"), [(True, pytest.fail.Exception), (False, pytest.skip.Exception)]
+    ("set_variables", "ending"),
+    [
+        ({DOCKER}, pytest.fail.Exception),
+        ({"EXECBOX_REQUIRE_BROWSER"}, pytest.skip.Exception),
+        (set(), pytest.skip.Exception),
+    ],
 )
 def test_lacking_thing_skips_or_fails_as_the_environment_says(
-    pytestconfig: pytest.Config, required: bool, ending: type[BaseException]
+    monkeypatch: pytest.MonkeyPatch, set_variables: set[str], ending: type[BaseException]
 ) -> None:
     """With what is lacking in the message."""
-    before = pytestconfig.stash[REQUIRED]
-    pytestconfig.stash[REQUIRED] = required
-    try:
-        with pytest.raises(ending, match="no daemon of its own"):
-            skip_or_fail(pytestconfig, "no daemon of its own")
-    finally:
-        pytestconfig.stash[REQUIRED] = before
+    monkeypatch.setattr(required, "REQUIRED", frozenset(set_variables))
+    with pytest.raises(ending, match="no daemon of its own"):
+        skip_or_fail("no daemon of its own")

@@ -99,8 +99,8 @@ class Watch:
         return found
 
     def left(self) -> list[str]:
-        """What of the service's is still there, in words, a minute after it has ended at the
-        latest; not what nobody can remove because the daemon does not know it any more."""
+        """What the service left, in words, looked for until all is gone, for a minute at the most.
+        Containers that the killed daemon forgot do not count: the service cannot remove them."""
         deadline_s = time.monotonic() + _GONE_S
         while (found := self._found()) and time.monotonic() < deadline_s:
             time.sleep(0.5)

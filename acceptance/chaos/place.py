@@ -8,7 +8,6 @@ When and how often something is done is in ``kinds`` and ``driving``.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import random
 import signal
@@ -33,6 +32,7 @@ from execbox import Client, ClientConfig, ExecboxError
 from execbox.config import RetryPolicy
 from execbox.wire import Capabilities
 from execbox_service.engines.docker.policy import LABEL
+from execbox_service.settings import hash_api_key
 
 __all__ = ["Place", "placed"]
 
@@ -83,9 +83,7 @@ class Place:
 
     def begin(self) -> None:
         """Start one; returns when it is ready. Raises ``ServiceDidNotStart``."""
-        hashes = ",".join(
-            f"{name}:{hashlib.sha256(key.encode()).hexdigest()}" for name, key in _KEYS.items()
-        )
+        hashes = ",".join(f"{name}:{hash_api_key(key)}" for name, key in _KEYS.items())
         settings = _SETTINGS | {"instance": self.instance, "docker_host": self.proxy.url}
         settings["api_key_hashes"] = hashes
         service = LocalService(**settings)

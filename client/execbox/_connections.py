@@ -225,11 +225,11 @@ async def _close_whole(response: httpx.Response) -> None:
 
 
 class _WholeClosing(httpx.AsyncByteStream):
-    """An answer's bytes, which are closed in a task of its own that nobody cancels.
+    """An answer's bytes. Closing them goes on to its end where the task that closes is cancelled.
 
-    The last thing that httpx does with an answer is to free its connection for the next one. A task
-    that were cancelled just there would leave the connection taken for good, and a client that has
-    lost all of its connections so waits for one for ever.
+    httpx frees a connection for the next request at the end of closing its answer. A task that is
+    cancelled during that would leave the connection taken for good, and a client all of whose
+    connections are taken waits for ever.
     """
 
     def __init__(self, stream: httpx.AsyncByteStream) -> None:

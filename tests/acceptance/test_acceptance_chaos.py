@@ -140,13 +140,13 @@ def test_table_has_a_row_for_each_kind_that_was_done() -> None:
     "runs it; make nightly runs the command that does the same for longer",
 )
 def test_chaos_in_small_loses_nothing_and_leaves_nothing(
-    tmp_path: Path, pytestconfig: pytest.Config
+    tmp_path: Path,
 ) -> None:
     """Every kind of fault once, over the whole chain, programs and sessions."""
     options = Options(seconds=0, every_s=0.1, execution_count=120)
     try:
         findings = run(options, tmp_path)
     except (NoMovedClock, NoOwnDaemon) as error:
-        skip_or_fail(pytestconfig, error)
+        skip_or_fail(error)
     assert not [f"{each.text}: {each.found}" for each in findings.claims if not each.holds]
     assert {each.kind for each in findings.data["recoveries"]} == {each.name for each in KINDS}  # type: ignore[attr-defined]

@@ -62,7 +62,7 @@ def test_failures_name_what_failed_or_the_last_words(printed: str, named: list[s
 
 
 def test_share_of_a_step_is_named_beside_what_it_took() -> None:
-    """Nobody takes ten attacks of ten for all of them."""
+    """A cell of a share says so: ten of ten could be read as all of them."""
     assert with_share("10 of 10", "one of each group", 301.4) == (
         "10 of 10 (one of each group; 301 s)"
     )

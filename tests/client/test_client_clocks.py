@@ -44,12 +44,12 @@ print(len({result.id for result in results}), len(results))
 
 
 @pytest.fixture
-def clock(pytestconfig: pytest.Config) -> Iterator[MovedClock]:
+def clock() -> Iterator[MovedClock]:
     try:
         with MovedClock() as made:
             yield made
     except NoMovedClock as error:
-        skip_or_fail(pytestconfig, error)
+        skip_or_fail(error)
 
 
 def begun(program: str, *arguments: str, clock: MovedClock | None = None) -> subprocess.Popen[str]:

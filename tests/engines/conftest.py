@@ -6,7 +6,6 @@ EXECBOX_REQUIRE_BUBBLEWRAP is set, so that CI cannot pass by skipping.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,8 +13,7 @@ import pytest_asyncio
 from harness.bench import Bench, started_bench
 
 from execbox_service.doctor import Check, checks
-
-_REQUIRED = {name: f"EXECBOX_REQUIRE_{name.upper()}" for name in ("docker", "bubblewrap")}
+from tests.required import skip_or_fail
 
 
 def missing(engine: str, found: list[Check]) -> str | None:
@@ -24,20 +22,18 @@ def missing(engine: str, found: list[Check]) -> str | None:
     return "; ".join(f"{check.name}: {check.found}" for check in lacking) or None
 
 
-def skip_or_fail(engine: str) -> None:
-    """End the test that needs an engine which is not there."""
+def need_engine(engine: str) -> None:
+    """End the test where the engine that it needs is not there."""
     lacking = missing(engine, checks())
     if lacking is None:
         return
-    if os.environ.get(_REQUIRED[engine]):
-        pytest.fail(f"{_REQUIRED[engine]} is set, but {lacking}", pytrace=False)
-    pytest.skip(lacking)
+    skip_or_fail(lacking, by=f"EXECBOX_REQUIRE_{engine.upper()}")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=["docker", "bubblewrap"])
 async def any_bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """A started service, once on each engine; tests need the session's loop."""
-    skip_or_fail(request.param)
+    need_engine(request.param)
     async with started_bench(
         engine=request.param, pool_size="1", profiles_allowed="default,processes"
     ) as started:
@@ -47,6 +43,6 @@ async def any_bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def bubblewrap_bench() -> AsyncIterator[Bench]:
     """A started service on bubblewrap."""
-    skip_or_fail("bubblewrap")
+    need_engine("bubblewrap")
     async with started_bench(engine="bubblewrap", pool_size="1") as started:
         yield started

@@ -23,7 +23,7 @@ from execbox_service.engines.bubblewrap.engine import BubblewrapEngine, Bubblewr
 from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.frame_stream import FrameStream
 from execbox_service.failures import ServiceFailure
-from tests.engines.conftest import skip_or_fail
+from tests.engines.conftest import need_engine
 
 HOLDER = """
 import asyncio
@@ -44,7 +44,7 @@ asyncio.run(main())
 
 @contextlib.asynccontextmanager
 async def started_engine() -> AsyncIterator[BubblewrapEngine]:
-    skip_or_fail("bubblewrap")
+    need_engine("bubblewrap")
     engine = BubblewrapEngine(container_spec(bench_settings(engine="bubblewrap")))
     await engine.start()
     try:
@@ -165,7 +165,7 @@ async def test_create_that_is_cancelled_while_its_stream_is_opened_leaves_nothin
 @pytest.mark.parametrize("victim", ["bubblewrap", "the supervisor"])
 async def test_sandbox_killed_from_outside_is_our_failure_and_no_verdict(victim: str) -> None:
     """The call is run again in another sandbox, and ends well."""
-    skip_or_fail("bubblewrap")
+    need_engine("bubblewrap")
     async with started_bench(engine="bubblewrap", pool_size="1") as bench:
         code = "import time\ndef main_solution(x):\n    time.sleep(0.6)\n    return x"
         running = asyncio.ensure_future(bench.call(code, 3))
@@ -189,7 +189,7 @@ def _victim(bench: Bench, name: str) -> int:
 
 async def test_service_killed_leaves_no_process_and_the_next_removes_its_groups() -> None:
     """kill -9: the sandboxes end with the service; their groups are swept at the next start."""
-    skip_or_fail("bubblewrap")
+    need_engine("bubblewrap")
     before = group_directories()
     service = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, stdout=PIPE)
     assert service.stdout is not None
@@ -231,7 +231,7 @@ def main_solution(n):
 
 async def test_memory_of_the_machine_that_runs_out_is_no_verdict_about_the_code() -> None:
     """The kernel ends the job all the same, and counts it; but the job was within its limit."""
-    skip_or_fail("bubblewrap")
+    need_engine("bubblewrap")
     async with started_bench(engine="bubblewrap", pool_size="1") as bench:
         engine = bench.runtime._engine
         assert isinstance(engine, BubblewrapEngine)

@@ -8,7 +8,7 @@ from harness.bench import bench_settings
 from execbox_service.engines.base import EngineUnavailable
 from execbox_service.engines.choose import EngineChoice, choose_engine
 from execbox_service.engines.container_spec import ContainerSpec, container_spec
-from tests.engines.conftest import skip_or_fail
+from tests.engines.conftest import need_engine
 
 # Not a unix socket: the SDK does not close one that cannot be connected.
 NO_DAEMON = "tcp://127.0.0.1:1"
@@ -21,7 +21,7 @@ def spec(**settings: str) -> ContainerSpec:
 @pytest.mark.parametrize("choice", ["auto", "docker"])
 async def test_docker_is_taken_where_it_is_there(choice: EngineChoice) -> None:
     """Asked for by name or not."""
-    skip_or_fail("docker")
+    need_engine("docker")
     engine, facts = await choose_engine(choice, spec())
     await engine.stop()
     assert facts.engine == "docker"
@@ -35,7 +35,7 @@ async def test_auto_takes_bubblewrap_where_docker_cannot_run_the_image(
     settings: dict[str, str],
 ) -> None:
     """No daemon, or none that has the image; what is weaker is part of the facts."""
-    skip_or_fail("bubblewrap")
+    need_engine("bubblewrap")
     engine, facts = await choose_engine("auto", spec(**settings))
     await engine.stop()
     assert facts.engine == "bubblewrap"

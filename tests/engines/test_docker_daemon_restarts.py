@@ -46,13 +46,13 @@ def _sockets_of_failed_connections_are_collected_here() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def daemon(pytestconfig: pytest.Config) -> Iterator[OwnDaemon]:
+def daemon() -> Iterator[OwnDaemon]:
     """One for all tests of this file: loading the image into it takes longer than they do."""
     try:
         with OwnDaemon(IMAGE) as own:
             yield own
     except NoOwnDaemon as error:
-        skip_or_fail(pytestconfig, error)
+        skip_or_fail(error)
 
 
 async def asked(bench: Bench) -> Execution | ServiceFailure:
@@ -162,14 +162,14 @@ async def test_daemon_that_is_slow_gives_the_same_verdicts(
 
 
 @pytest.fixture(scope="module")
-def cramped(pytestconfig: pytest.Config) -> Iterator[OwnDaemon]:
+def cramped() -> Iterator[OwnDaemon]:
     """One with room for the image and little more; its containers outlive it."""
     options = "size=1500m,nr_inodes=100k"
     try:
         with OwnDaemon(IMAGE, live_restore=True, disk_options=options) as own:
             yield own
     except NoOwnDaemon as error:
-        skip_or_fail(pytestconfig, error)
+        skip_or_fail(error)
 
 
 def fill_bytes(folder: Path) -> None:

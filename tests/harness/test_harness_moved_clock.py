@@ -27,12 +27,12 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def clock(pytestconfig: pytest.Config) -> Iterator[MovedClock]:
+def clock() -> Iterator[MovedClock]:
     try:
         with MovedClock() as made:
             yield made
     except NoMovedClock as error:
-        skip_or_fail(pytestconfig, error)
+        skip_or_fail(error)
 
 
 def test_clock_is_set_for_its_processes_while_they_run(clock: MovedClock) -> None:

@@ -27,9 +27,7 @@ def shim_ids() -> set[str]:
     return {shim.container_id for shim in shims()}
 
 
-def test_killed_daemon_names_what_it_forgot_and_nothing_of_it_stays(
-    pytestconfig: pytest.Config,
-) -> None:
+def test_killed_daemon_names_what_it_forgot_and_nothing_of_it_stays() -> None:
     """What it lists is not forgotten, nor is what began after its death."""
     try:
         with OwnDaemon(IMAGE) as own:
@@ -47,6 +45,6 @@ def test_killed_daemon_names_what_it_forgot_and_nothing_of_it_stays(
             assert own.forgotten() == {lost}
             assert {lost, later} <= shim_ids() & cgroup_container_ids(CGROUPS)
     except NoOwnDaemon as error:
-        skip_or_fail(pytestconfig, error)
+        skip_or_fail(error)
     assert not {lost, known, later} & (shim_ids() | cgroup_container_ids(CGROUPS))
     assert not own.folder.exists()

@@ -26,12 +26,12 @@ SLEEPS: Final = "import time\ndef main_solution(s):\n    time.sleep(s)\n    retu
 
 
 @pytest.fixture
-def clock(pytestconfig: pytest.Config) -> Iterator[MovedClock]:
+def clock() -> Iterator[MovedClock]:
     try:
         with MovedClock() as made:
             yield made
     except NoMovedClock as error:
-        skip_or_fail(pytestconfig, error)
+        skip_or_fail(error)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from harness.local_service import free_port
 from execbox import Client
 from execbox.wire import Checks, DeterminismCheck, Status
 from execbox_service.settings import hash_api_key
+from tests.required import skip_or_fail
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 IMAGE: Final = "execbox:local"
@@ -72,9 +73,8 @@ def image() -> None:
     except FileNotFoundError:
         found = "there is no docker command"
     if not found.startswith("sha256:"):
-        if os.environ.get("EXECBOX_REQUIRE_STANDALONE"):
-            pytest.fail(f"EXECBOX_REQUIRE_STANDALONE is set, but: {found}", pytrace=False)
-        pytest.skip(f"make image-standalone has not been run: {found}")
+        lacking = f"make image-standalone has not been run: {found}"
+        skip_or_fail(lacking, by="EXECBOX_REQUIRE_STANDALONE")
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Final
 
 from harness.local_service import free_port
 
-from tests.engines.conftest import skip_or_fail
+from tests.engines.conftest import need_engine
 
 STARTER: Final = """
 import os, subprocess, sys, time
@@ -28,7 +28,7 @@ END_S: Final = 40.0
 
 def test_service_ends_when_its_starter_is_killed() -> None:
     """SIGKILL leaves a program no time to end what it has started."""
-    skip_or_fail("bubblewrap")
+    need_engine("bubblewrap")
     options = ["--engine", "bubblewrap", "--port", str(free_port()), "--pool-size", "1"]
     with subprocess.Popen(
         [sys.executable, "-c", STARTER, *options], stdout=subprocess.PIPE, text=True

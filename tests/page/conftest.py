@@ -13,10 +13,8 @@ import pytest
 
 from execbox_service.settings import hash_api_key
 from tests.live_service import LiveService, live_service
+from tests.required import skip_or_fail
 
-REQUIRED_BY = "EXECBOX_REQUIRE_BROWSER"
-"""With it a missing browser fails the tests, so that CI cannot pass by skipping."""
-_REQUIRED = bool(os.environ.get(REQUIRED_BY))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 KEY = "the-key-of-the-page"
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,9 +50,7 @@ def keyed(_no_settings_from_outside: None) -> Iterator[LiveService]:
 
 
 def _without(what: str) -> NoReturn:
-    if _REQUIRED:
-        pytest.fail(f"{REQUIRED_BY} is set, but there is no {what}", pytrace=False)
-    pytest.skip(f"needs {what}")
+    skip_or_fail(f"there is no {what}", by="EXECBOX_REQUIRE_BROWSER")
 
 
 @pytest.fixture(scope="package")

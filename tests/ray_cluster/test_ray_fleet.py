@@ -15,7 +15,7 @@ import pytest
 
 from execbox import Client
 from execbox.errors import ConfigError, ServiceUnavailable
-from tests.engines.conftest import skip_or_fail
+from tests.engines.conftest import need_engine
 
 ray = pytest.importorskip("ray")
 execbox_ray = pytest.importorskip("execbox.ray")
@@ -36,7 +36,7 @@ pytestmark = [
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """A cluster of one node with two CPUs."""
-    skip_or_fail("bubblewrap")
+    need_engine("bubblewrap")
     ray.init(
         address="local",
         num_cpus=2,

@@ -68,7 +68,8 @@ class SessionTable:
     def of(self, session_id: str, *, principal: str) -> Session:
         """The principal's session of this id; raises CallerMistake where there is none."""
         session = self._sessions.get(session_id)
-        # One of a different key is answered as one that never was: ids are nobody else's business.
+        # A session of a different key is answered as one that never was, so that its key alone can
+        # tell whether an id exists.
         if session is None or session.principal != principal:
             raise self._gone(session_id, principal=principal)
         return session
