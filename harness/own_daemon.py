@@ -124,6 +124,8 @@ class OwnDaemon:
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    # A daemon without a bridge removes docker0 where it runs: the machine's own.
+                    *("unshare", "--net", "--"),
                     *("dockerd", "--config-file", folder / "daemon.json", "--host", self.url),
                     *("--data-root", folder / "data", "--exec-root", folder / "run"),
                     *("--pidfile", folder / "pid", "--shutdown-timeout", "1"),

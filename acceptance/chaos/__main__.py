@@ -2,6 +2,7 @@
 
     python -m acceptance.chaos [--seconds 600] [--every 5] [--executions 2000] [--laps 1] [--seed N]
                                [--page docs/faults.md] [--output FOLDER]
+    python -m acceptance.chaos --short      each kind of fault once: two minutes; CI runs it
     python -m acceptance.chaos --long       200,000 executions, a fault every 30 s: hours
 
 The same work is done twice, by clients that resume: calmly, and again and again while every few
@@ -227,6 +228,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=asked.seed,
         image=os.environ.get("EXECBOX_IMAGE", IMAGE),
     )
+    if asked.short:
+        options = replace(options, seconds=0, every_s=0.1, execution_count=120)
     if asked.long:
         options = replace(options, seconds=0, every_s=30, execution_count=20_000, lap_count=10)
     try:
@@ -252,7 +255,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--every", type=float, default=defaults.every_s, help="seconds (5)")
     parser.add_argument("--executions", type=int, default=defaults.execution_count)
     parser.add_argument("--laps", type=int, default=defaults.lap_count, help="at least (1)")
-    parser.add_argument(
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--short", action="store_true", help="each kind of fault once")
+    length.add_argument(
         "--long", action="store_true", help="10 laps of 20,000 executions, a fault every 30 s"
     )
     parser.add_argument("--seed", type=int, default=defaults.seed)

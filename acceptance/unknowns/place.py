@@ -53,8 +53,10 @@ class Place:
             "slot_count": str(_SLOTS),
             # Of requests that do not say: a container for each would take an hour.
             "isolation_allowed": "process,container",
-            # What loses the answer to its beginning is there until it has been idle for long.
-            "key_session_count_max": "64",
+            # What loses the answer to its beginning is there until it has been idle for long, and so
+            # are those that a client of NeMo-Skills leaves: for an hour.
+            "key_session_count_max": "200",
+            "session_count_max": "200",
             "log_level": "error",
             **({"docker_host": self.daemon.url} if self.daemon is not None else {}),
             **settings,

@@ -45,7 +45,8 @@ with_engine() { # SUITE NAME
     # shellcheck disable=SC2064 # as they are now
     trap "stop_engine $containerd '$run' '$place'" EXIT
     wait_for_socket "$run/containerd.sock" $containerd
-    dockerd --host "unix://$run/docker.sock" --containerd "$run/containerd.sock" \
+    # Without a bridge it removes docker0 where it runs, which is to be nowhere near the machine's.
+    unshare --net -- dockerd --host "unix://$run/docker.sock" --containerd "$run/containerd.sock" \
         --data-root "$place/data" --exec-root "$run/exec" --pidfile "$run/docker.pid" \
         --bridge none --iptables=false --ip6tables=false >"$place/dockerd.log" 2>&1 &
     dockerd=$!

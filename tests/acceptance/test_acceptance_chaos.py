@@ -1,4 +1,4 @@
-"""The run of chaos: what it compares and tells, and a short one on a daemon of its own."""
+"""The run of chaos: what it compares and tells. CI makes a short run of it (`.ci/run`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from acceptance.chaos.__main__ import Options, run
 from acceptance.chaos.answers import counting, predicted
 from acceptance.chaos.clients import Clients, Disk, WorkFailed
 from acceptance.chaos.driving import Recovery
@@ -18,11 +17,6 @@ from acceptance.chaos.kinds import KINDS
 from acceptance.chaos.left import left_in_files
 from acceptance.chaos.told import in_page, recovery_table
 from acceptance.chaos.work import Command, differences, write_inputs
-from harness.moved_clock import NoMovedClock
-from harness.own_daemon import NoOwnDaemon
-
-from tests.environment import no_settings_from_outside  # noqa: F401 - a fixture
-from tests.required import skip_or_fail
 
 
 def test_inputs_depend_on_the_seed_only(tmp_path: Path) -> None:
@@ -129,24 +123,3 @@ def test_table_has_a_row_for_each_kind_that_was_done() -> None:
     assert made in in_page(page, made)
     with pytest.raises(ValueError, match="no place for a table"):
         in_page("a\n", made)
-
-
-@pytest.mark.docker
-@pytest.mark.slow
-@pytest.mark.alone
-@pytest.mark.skipif(
-    not os.environ.get("EXECBOX_CHAOS"),
-    reason="takes three minutes, and now and then finds what its own daemon left: EXECBOX_CHAOS=1 "
-    "runs it; make nightly runs the command that does the same for longer",
-)
-def test_chaos_in_small_loses_nothing_and_leaves_nothing(
-    tmp_path: Path,
-) -> None:
-    """Every kind of fault once, over the whole chain, programs and sessions."""
-    options = Options(seconds=0, every_s=0.1, execution_count=120)
-    try:
-        findings = run(options, tmp_path)
-    except (NoMovedClock, NoOwnDaemon) as error:
-        skip_or_fail(error)
-    assert not [f"{each.text}: {each.found}" for each in findings.claims if not each.holds]
-    assert {each.kind for each in findings.data["recoveries"]} == {each.name for each in KINDS}  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from execbox import Client
+from execbox import Client, SessionGone
 from execbox.cli import main
 from tests.client.cli_harness import command, response, usage_error
 
@@ -27,6 +27,20 @@ def test_main_interrupted_exits_130_in_silence(
     monkeypatch.setattr(Client, "execute", interrupted)
     assert main(["run", source, "--input", "{}"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_main_session_that_is_gone_exits_3(
+    source: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its container was lost, or the service was started anew: no mistake of the caller's, and the
+    same command goes on."""
+
+    def gone(*_: object, **__: object) -> None:
+        raise SessionGone("the session is gone", http_status=410)
+
+    monkeypatch.setattr(Client, "execute", gone)
+    assert main(["run", source, "--input", "{}"]) == 3
+    assert capsys.readouterr().err == "execbox: the session is gone\n"
 
 
 def test_main_bug_of_ours_is_one_line_and_exits_70(

@@ -1,7 +1,9 @@
-"""A Docker daemon of one's own: what it forgets when it is killed, and that nothing of it stays."""
+"""A Docker daemon of one's own: what it forgets when it is killed, that nothing of it stays, and
+that it changes nothing of the machine's."""
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -48,3 +50,17 @@ def test_killed_daemon_names_what_it_forgot_and_nothing_of_it_stays() -> None:
         skip_or_fail(error)
     assert not {lost, known, later} & (shim_ids() | cgroup_container_ids(CGROUPS))
     assert not own.folder.exists()
+
+
+def test_own_daemon_keeps_away_from_the_machines_network() -> None:
+    """One without a bridge removes docker0 where it is started, and with it the network of every
+    container that the machine's daemon begins from then on."""
+    try:
+        with OwnDaemon(IMAGE) as own:
+            theirs = os.readlink(f"/proc/{own.pid}/ns/net")
+            container = started(own)
+            with docker_client(own.url) as api:
+                assert api.inspect_container(container)["State"]["Running"]
+    except NoOwnDaemon as error:
+        skip_or_fail(error)
+    assert theirs != os.readlink("/proc/self/ns/net")

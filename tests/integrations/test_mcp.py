@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from harness.local_service import free_port
 
@@ -106,6 +107,23 @@ async def test_failure_of_the_service_is_unknown_and_a_mistake_is_refused() -> N
             assert "unknown: the service failed" in answer.content[0].text
         refused = await client.call_tool("run_python", {"code": "\x00"})
         assert (refused.is_error, "refused: " in refused.content[0].text) == (True, True)
+
+
+async def test_session_that_is_gone_is_unknown(service: LiveService) -> None:
+    """Whoever calls the tool made no mistake: its container was lost, or it was idle for long."""
+    config = ClientConfig(base_url=service.url)
+    async with (
+        AsyncClient(config=config) as inner,
+        execbox_server(inner) as server,
+        mcp.Client(server) as client,
+    ):
+        begun = await client.call_tool("begin_session", {})
+        session_id = begun.content[0].text
+        async with httpx.AsyncClient(base_url=service.url) as other:
+            assert (await other.delete(f"/v1/sessions/{session_id}")).status_code == 204
+        answer = await client.call_tool("run_cell", {"session_id": session_id, "code": "1"})
+        assert answer.is_error
+        assert "unknown: the session is gone" in answer.content[0].text
 
 
 async def test_sessions_that_are_left_end_with_the_server(service: LiveService) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from execbox import Client
+from execbox import Client, ConnectionBroken, SessionGone, _session_exchanges
 from execbox.wire import SessionLimits
 from tests.live_service import LiveService
 
@@ -197,9 +197,27 @@ def test_session_that_is_gone_is_unknown_until_a_run_begins_anew(
     assert executor("a").output == 1
 
 
-def _ending(session: Any) -> Any:
-    from execbox import _session_exchanges
+def test_session_that_is_given_up_is_ended_in_the_service(
+    executor: ExecboxExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a connection broke nobody knows what the cell did, and the session would be counted
+    until it had been idle for long."""
+    executor("a = 1")
+    begun = executor._session
+    assert begun is not None
+    info, transport = begun._begun, begun._transport
 
+    def broken(_code: str) -> None:
+        raise ConnectionBroken("the connection broke while the cell ran")
+
+    monkeypatch.setattr(begun, "run", broken)
+    with pytest.raises(ExecutionUnknown, match="connection broke"):
+        executor("b = 2")
+    with pytest.raises(SessionGone):
+        transport.send(_session_exchanges.info(info))
+
+
+def _ending(session: Any) -> Any:
     return _session_exchanges.end(session._begun)
 
 

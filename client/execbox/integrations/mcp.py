@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from execbox import wire
 from execbox._version import client_version
 from execbox.client import AsyncClient
-from execbox.errors import ExecboxError, RequestError
+from execbox.errors import ExecboxError, RequestError, SessionGone
 from execbox.session import AsyncSession
 
 __all__ = ["FunctionResult", "ProgramResult", "execbox_server"]
@@ -214,6 +214,8 @@ def _described(error: wire.ExecutionError | None) -> str | None:
 
 def _failure(error: ExecboxError) -> ToolError:
     """The caller's mistake says what to change; everything else is no verdict about the code."""
+    if isinstance(error, SessionGone):
+        return ToolError(f"unknown: {error}")
     if isinstance(error, RequestError):
         return ToolError(f"refused: {error}")
     return ToolError(f"unknown: the service failed, which says nothing about the code: {error}")

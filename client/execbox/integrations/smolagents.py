@@ -10,6 +10,7 @@ import ast
 import io
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Unpack
 
 import PIL.Image
@@ -122,7 +123,7 @@ class ExecboxExecutor(PythonExecutor):
             if answer.status is wire.Status.OK:
                 return CodeOutput(self._output(answer.value), logs, is_final_answer=True)
         if answered.session_lost:
-            self._session = None
+            self._give_up()
         if answered.status is not wire.Status.OK:
             raise InterpreterError(_complaint(answered))
         return CodeOutput(self._output(answered.value), logs, is_final_answer=False)
@@ -163,7 +164,7 @@ class ExecboxExecutor(PythonExecutor):
         """Run a cell of ours: where it fails, what it was made of was the caller's."""
         answered = self._run(session, code)
         if answered.session_lost:
-            self._session = None
+            self._give_up()
         if answered.status is not wire.Status.OK:
             raise ValueError(f"the session cannot be prepared: {_complaint(answered)}")
 
@@ -173,8 +174,16 @@ class ExecboxExecutor(PythonExecutor):
         except ExecboxError as error:
             if is_about_the_code(error):
                 raise InterpreterError(f"This code cannot be run: {error}") from error
-            self._session = None
+            self._give_up()
             raise ExecutionUnknown(f"the code's outcome is not known: {error}") from error
+
+    def _give_up(self) -> None:
+        """Let go of a session that is gone, or in which nobody knows what the last cell did: the
+        service would hold it, and count it, until it had been idle for long."""
+        session, self._session = self._session, None
+        if session is not None:
+            with suppress(ExecboxError):
+                session.close()
 
     def _output(self, value: wire.CellValue | None) -> Any:
         """A cell's value as Python has it where it can be carried, else an image, else its repr."""
