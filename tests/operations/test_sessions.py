@@ -355,6 +355,34 @@ async def test_sessions_are_so_many_of_a_key_and_so_many_in_all() -> None:
         await sessions.open(SessionRequest(), caller=Caller("c"))
 
 
+async def test_named_session_that_was_used_longest_ago_makes_room_for_the_next() -> None:
+    """Its caller is told that it is new when it is used again; one that has no name is never ended
+    for another, nor is one in which a cell runs."""
+    async with started_bench(key_session_count_max="2") as bench:
+        sessions = bench.runtime.sessions
+
+        async def named(name: str) -> tuple[str, bool]:
+            return await sessions.named(name, SessionRequest(), caller=OWN)
+
+        first, _new = await named("first")
+        second, _new = await named("second")
+        assert await named("first") == (first, False)
+        third, new = await named("third")
+        assert new
+        assert await named("first") == (first, False)
+        with pytest.raises(CallerMistake, match="a named session of its key took its place"):
+            await sessions.info(second, caller=OWN)
+        with pytest.raises(Overloaded):
+            await sessions.open(SessionRequest(), caller=OWN)
+        slow = CellRequest(code="import time\ntime.sleep(1.5)")
+        running = [asyncio.create_task(sessions.run(first, slow, caller=OWN))]
+        running.append(asyncio.create_task(sessions.run(third, slow, caller=OWN)))
+        await asyncio.sleep(0.3)
+        with pytest.raises(Overloaded, match="this key has 2 sessions"):
+            await named("second")
+        assert [cell.status for cell in await asyncio.gather(*running)] == ["ok", "ok"]
+
+
 async def test_reasons_of_ended_sessions_are_kept_for_the_newest_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -159,6 +159,19 @@ class SessionTable:
         named = self._names.pop(key, None)
         return named.id if named is not None and named.id in self._sessions else None
 
+    def make_room(self, principal: str) -> bool:
+        """End the named session of this principal that was used longest ago, of those in which
+        nothing runs or waits; whether there was one."""
+        idle = [
+            (named.last_used_s, named.id)
+            for named in self.named_by(principal).values()
+            if not self._sessions[named.id].lock.locked()
+        ]
+        if not idle:
+            return False
+        self.end(self._sessions[min(idle)[1]], "a named session of its key took its place")
+        return True
+
     def _forget_names_of_ended(self) -> None:
         living = self._sessions
         self._names = {key: named for key, named in self._names.items() if named.id in living}

@@ -24,7 +24,7 @@ from execbox.wire import (
 )
 from execbox_service.engines.base import SandboxLost
 from execbox_service.engines.container_spec import EXTRA_MEMORY_MB
-from execbox_service.failures import CallerMistake, ServiceFailure
+from execbox_service.failures import CallerMistake, Overloaded, ServiceFailure
 from execbox_service.judge import cell_outcome
 from execbox_service.judge.fetched_files import fetched_files
 from execbox_service.judge.live_text import LiveTexts
@@ -121,14 +121,24 @@ class Sessions:
         self, name: str, request: SessionRequest, *, caller: Caller
     ) -> tuple[str, bool]:
         """The id of the caller's session of this name, and whether it was begun for this: where
-        there is none that lives, one is begun as ``request`` says."""
+        there is none that lives, one is begun as ``request`` says.
+
+        Where there is no room for one more, the caller's named session that was used longest ago
+        makes room: who names sessions is told which are new, and runs its earlier cells again.
+        """
         key = (caller.principal, name)
         if (session_id := self._table.used(key)) is not None:
             return session_id, False
         async with self._naming:
             if (session_id := self._table.used(key)) is not None:
                 return session_id, False
-            info = await self.open(request, caller=caller)
+            try:
+                info = await self.open(request, caller=caller)
+            except Overloaded as full:
+                too_many = full.code is ErrorCode.SESSIONS_TOO_MANY
+                if not (too_many and self._table.make_room(caller.principal)):
+                    raise
+                info = await self.open(request, caller=caller)
             self._table.name(key, info.id)
             return info.id, True
 

@@ -8,7 +8,9 @@ theirs                      here
 ``language``                ``ipython`` (also left out): a cell of a session; ``python`` and
                             ``python3``: a program; ``shell`` where the image has bash; ``pypy3``
                             and ``lean4`` are a 400
-``X-Session-ID``            the name of a session, begun where there is none; each key has its own
+``X-Session-ID``            the name of a session, begun where there is none; each key has its own.
+                            Where there is no room for one more, the key's that was used longest ago
+                            is ended, in which nothing runs
 ``timeout``                 ``wall_time_s``, and as much ``cpu_time_s``
 ``std_input``               stdin of a program; a cell has none
 ``process_status``          ``timeout``; of a cell ``completed`` or ``error``; of a program
