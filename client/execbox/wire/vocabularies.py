@@ -69,7 +69,7 @@ class Status(StrEnum):
     """How one execution ended: always about the code, never about the service.
 
     Where several apply, the first of this order wins: ``memory_exceeded``, ``timeout``,
-    ``no_result``, then what the job itself reported.
+    ``output_too_large`` as the supervisor counted it, ``no_result``, then what the job reported.
     """
 
     OK = "ok"

@@ -133,7 +133,8 @@ class Settings(BaseSettings):
         default_factory=_usable_cores,
         ge=1,
         le=1024,
-        description="Executions that run at once; more than there are cores falsifies time limits.",
+        description="Executions that run at once. More than there are cores help functions of "
+        "milliseconds only.",
     )
     pool_size: int = Field(default=4, ge=0, le=256, description="Warm containers kept ready.")
     pool_size_max: int = Field(
