@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from execbox.wire import (
+    ErrorCode,
     ExecuteResponse,
     Execution,
     GenerateResponse,
@@ -19,7 +20,10 @@ from execbox.wire import (
     VerifyResponse,
 )
 from execbox_service.api.answer_text import answer_pieces
-from execbox_service.failures import CallerMistake
+from execbox_service.api.routes import written
+from execbox_service.failures import CallerMistake, Overloaded
+from execbox_service.scheduling.memory import Memory
+from execbox_service.settings import Settings
 from tests.waits import WAIT_MAX_S, collector_at_rest, longest_wait
 
 LARGE: dict[str, Any] = {
@@ -78,3 +82,17 @@ def test_pieces_of_ten_thousand_executions_let_others_have_their_turn() -> None:
         pieces = answer_pieces(answer, bytes_max=2**30)
     assert json.loads(b"".join(pieces))["executions"][9_999]["output"] == 9_999
     assert waits.longest_s < WAIT_MAX_S
+
+
+async def test_answer_of_what_cannot_be_done_again_is_never_refused_for_memory() -> None:
+    """Its client would send the request again: a cell would run twice."""
+    memory = Memory(bytes_max=1000, several_keys=False)
+    other = memory.hold("a")
+    other.grow(990, too_large=ErrorCode.BODY_TOO_LARGE, what="a body")
+    answer, settings = executed("x" * 200), Settings()
+    with memory.hold("a") as hold:
+        with pytest.raises(Overloaded):
+            await written(answer, hold=hold, settings=settings)
+        pieces = await written(answer, hold=hold, settings=settings, repeatable=False)
+        assert json.loads(b"".join(pieces))["executions"][0]["output"] == "x" * 200
+        assert memory.held_bytes == 990 + sum(map(len, pieces))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -145,6 +146,22 @@ def test_sessions_beyond_a_keys_are_refused_until_one_ends(running: LiveService)
                 session.close()
         with client.session() as after:
             assert after.run("1").status == "ok"
+
+
+def test_session_whose_beginner_goes_away_is_not_held(running: LiveService) -> None:
+    """Nobody knows its id: it would count against its key until it had been idle for long."""
+    head = (
+        "POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Content-Length: 2\r\n\r\n{}"
+    )
+    for wait_s in (0.0, 0.01, 0.03, 0.06, 0.1, 0.15):
+        with running.connect() as connection:
+            connection.sendall(head.encode())
+            time.sleep(wait_s)
+    # The last of them may have been begun, and answered, before its beginner went.
+    with Client(running.url) as client, ExitStack() as stack:
+        begun = [stack.enter_context(client.session()) for _ in range(2)]
+        assert [session.run("1").status for session in begun] == ["ok", "ok"]
 
 
 def test_raw_path_with_dots_reaches_no_file(running: LiveService) -> None:

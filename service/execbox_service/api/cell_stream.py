@@ -62,7 +62,8 @@ class CellStream:
             await self._write(line.model_dump_json(exclude_none=True).encode() + b"\n")
             return
         self._record.count([line])
-        for piece in await written(line, hold=self._hold, settings=self._settings):
+        pieces = await written(line, hold=self._hold, settings=self._settings, repeatable=False)
+        for piece in pieces:
             await self._write(piece)
         await self._write(b"\n")
 

@@ -183,8 +183,14 @@ async def count_reading(body: bytes, *, hold: Hold) -> None:
     hold.grow(size_bytes, too_large=ErrorCode.BODY_TOO_LARGE, what="the body, once read,")
 
 
-async def written(answer: BaseModel, *, hold: Hold, settings: Settings) -> list[bytes]:
-    """An answer's text in pieces, counted. Raises CallerMistake or Overloaded."""
+async def written(
+    answer: BaseModel, *, hold: Hold, settings: Settings, repeatable: bool = True
+) -> list[bytes]:
+    """An answer's text in pieces, counted. Raises CallerMistake or Overloaded.
+
+    ``repeatable``: whether the request may be sent again. Where it may not, because what it asked
+    for has been done, its answer is counted and never refused for want of memory.
+    """
     bytes_max = settings.answer_bytes_max
     # What is held is what the values of question and answer take: as large is the text, at most.
     if hold.size_bytes < ASIDE_BYTES:
@@ -192,7 +198,10 @@ async def written(answer: BaseModel, *, hold: Hold, settings: Settings) -> list[
     else:
         pieces = await read_aside(hold.size_bytes, answer_pieces, answer, bytes_max=bytes_max)
     size_bytes = sum(map(len, pieces))
-    hold.grow(size_bytes, too_large=ErrorCode.ANSWER_TOO_LARGE, what="the answer")
+    if repeatable:
+        hold.grow(size_bytes, too_large=ErrorCode.ANSWER_TOO_LARGE, what="the answer")
+    else:
+        hold.take_over(size_bytes)
     return pieces
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -28,7 +29,7 @@ from execbox.wire import (
     SessionInfo,
     SessionRequest,
 )
-from execbox_service.api.bodies import until_disconnect
+from execbox_service.api.bodies import ClientGone, connection_of, until_disconnect
 from execbox_service.api.cell_stream import NDJSON, CellStream
 from execbox_service.api.openapi import body_of, responses_of, with_lines
 from execbox_service.api.request_guard import Record, record_of
@@ -41,7 +42,7 @@ from execbox_service.api.routes import (
     written,
 )
 from execbox_service.api.validation import parsed
-from execbox_service.failures import CallerMistake
+from execbox_service.failures import CallerMistake, RequestFailed
 from execbox_service.operations import policy
 from execbox_service.operations.session_protocols import LiveSessions
 from execbox_service.scheduling.caller import Caller
@@ -49,6 +50,7 @@ from execbox_service.scheduling.offload import free_aside, read_aside
 
 __all__ = ["add_session_routes"]
 
+_T = TypeVar("_T")
 _BYTES: Final = "application/octet-stream"
 _JSON: Final = "application/json"
 _PATH = TypeAdapter[str](FilePath)
@@ -85,6 +87,10 @@ class _Asked:
         body = await self.body(media_type=_JSON)
         await count_reading(body, hold=held_by(self.caller))
         return await read_aside(len(body), parsed, model, body)
+
+    async def while_there(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """What the work gives; raises ClientGone, the work cancelled, once the client goes."""
+        return await until_disconnect(self._receive, work, connection=connection_of(self._scope))
 
     def path(self) -> str:
         """The file's path, checked. Raises CallerMistake."""
@@ -129,7 +135,10 @@ class _SessionResponse(Response):
                 )
                 await until_disconnect(receive, stream.write(answer))
             else:
-                pieces = await written(answer, hold=hold, settings=services.settings)
+                # A cell is never run twice, nor a session begun twice for one request.
+                pieces = await written(
+                    answer, hold=hold, settings=services.settings, repeatable=False
+                )
                 await free_aside(hold.size_bytes, answer)
                 await send_pieces(pieces, send)
 
@@ -137,7 +146,20 @@ class _SessionResponse(Response):
 async def _open(asked: _Asked) -> SessionInfo:
     request = await asked.document(SessionRequest)
     permitted = policy.permitted_session(request, asked.services.settings)
-    return await asked.sessions.open(permitted, caller=asked.caller)
+    begun: list[SessionInfo] = []
+
+    async def begin() -> SessionInfo:
+        begun.append(await asked.sessions.open(permitted, caller=asked.caller))
+        return begun[0]
+
+    try:
+        return await asked.while_there(begin())
+    except ClientGone:
+        # It went in the moment in which it was begun: nobody knows its id.
+        for session in begun:
+            with suppress(RequestFailed):
+                await asked.sessions.close(session.id, caller=asked.caller)
+        raise
 
 
 async def _info(asked: _Asked) -> SessionInfo:

@@ -46,7 +46,8 @@ class Session:
     def ends_at_s(self) -> float:
         """When it ends if nothing more is asked of it."""
         idle_s = self.idle_since_s + self.request.idle_time_s
-        return self.ends_s if self.running else min(self.ends_s, idle_s)
+        # One whose cell waits for its slot is not idle: how long that takes is our doing.
+        return self.ends_s if self.lock.locked() else min(self.ends_s, idle_s)
 
 
 class SessionTable:

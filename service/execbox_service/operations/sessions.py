@@ -12,6 +12,7 @@ import secrets
 from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from execbox.wire import (
     CellOutput,
@@ -66,7 +67,7 @@ class Sessions:
         self._room = room
         self._id_prefix = id_prefix
         self._table = SessionTable(room)
-        self._naming = asyncio.Lock()
+        self._naming = WeakValueDictionary[tuple[str, str], asyncio.Lock]()
         self._watch: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -93,16 +94,14 @@ class Sessions:
     async def open(self, request: SessionRequest, *, caller: Caller) -> SessionInfo:
         """Begin a session."""
         self._room.take(caller.principal)
+        sandbox = None
         try:
             async with self._backend.admission.slot(caller):
-                sandbox = await self._start_sandbox(request, principal=caller.principal)
-                try:
-                    for path, content in request.files.items():
-                        await self._put(sandbox, path, content_bytes(content))
-                except BaseException:
-                    sandbox.close()
-                    raise
+                sandbox = await self._sandbox_for(request, principal=caller.principal)
         except BaseException:
+            # The caller may also go away in the moment in which the slot is given back.
+            if sandbox is not None:
+                sandbox.close()
             self._room.leave(caller.principal)
             raise
         now_s = now_on_loop_s()
@@ -129,7 +128,8 @@ class Sessions:
         key = (caller.principal, name)
         if (session_id := self._table.used(key)) is not None:
             return session_id, False
-        async with self._naming:
+        # Only what asks for the same name waits: to begin a session takes a slot and a container.
+        async with self._naming.setdefault(key, asyncio.Lock()):
             if (session_id := self._table.used(key)) is not None:
                 return session_id, False
             try:
@@ -294,6 +294,23 @@ class Sessions:
         async with self._table.turn(session):
             return await session.sandbox.fetch(path.translate(_GLOB_SPECIAL))
 
+    async def _sandbox_for(self, request: SessionRequest, *, principal: str) -> SessionSandbox:
+        """One that has the session's files. Raises RequestFailed."""
+        try:
+            sandbox = await self._start_sandbox(request, principal=principal)
+            try:
+                for path, content in request.files.items():
+                    await self._put(sandbox, path, content_bytes(content))
+            except BaseException:
+                sandbox.close()
+                raise
+        except SandboxLost as error:
+            raise ServiceFailure(
+                ErrorCode.SANDBOX_LOST,
+                f"the session's container was lost at its start: {error}; send it again",
+            ) from error
+        return sandbox
+
     async def _start_sandbox(self, request: SessionRequest, *, principal: str) -> SessionSandbox:
         imports = self._backend.facts.imports
         unknown = [name for name in request.preload if name.split(".")[0] not in imports]
@@ -303,21 +320,15 @@ class Sessions:
                 f"preload: {unknown[0]} is not in the sandbox image; /v1/capabilities lists what "
                 "is, and modules of the standard library need no preloading",
             )
-        try:
-            return await SessionSandbox.start(
-                self._backend.pool,
-                principal=principal,
-                limits=request.limits,
-                profile=request.profile,
-                prelude=request.prelude,
-                packages=tuple(request.preload),
-                extra_memory_mb=EXTRA_MEMORY_MB if request.preload else 0,
-            )
-        except SandboxLost as error:
-            raise ServiceFailure(
-                ErrorCode.SANDBOX_LOST,
-                f"the session's container was lost at its start: {error}; send it again",
-            ) from error
+        return await SessionSandbox.start(
+            self._backend.pool,
+            principal=principal,
+            limits=request.limits,
+            profile=request.profile,
+            prelude=request.prelude,
+            packages=tuple(request.preload),
+            extra_memory_mb=EXTRA_MEMORY_MB if request.preload else 0,
+        )
 
     async def _put(self, sandbox: SessionSandbox, path: str, content: bytes) -> None:
         if not await sandbox.put(path, content):
