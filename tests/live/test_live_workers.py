@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,25 @@ async def test_killed_workers_containers_are_removed_and_its_batch_goes_on(
     wait_until(lambda: not before & _names(running))
     wait_until(lambda: len(_worker_pids(running)) == 2)
     wait_until(lambda: bool(_of_worker(_names(running), 1)))
+
+
+def test_cell_that_came_through_a_different_worker_is_answered_when_the_service_ends() -> None:
+    """The worker that it runs in has no request of its own, and waits for it all the same."""
+    settings = {"workers": "2", "slot_count": "2", "shutdown_grace_s": "60"}
+    with (
+        live_service(settings) as service,
+        httpx.Client(timeout=60) as one,
+        httpx.Client(timeout=60) as two,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        # Their connections come to two workers.
+        session_ids = [
+            client.post(f"{service.url}/v1/sessions", json={}).json()["id"] for client in (one, two)
+        ]
+        assert len({session_id[0] for session_id in session_ids}) == 2
+        address = f"{service.url}/v1/sessions/{session_ids[0]}"
+        code = "import time; time.sleep(3); 7"
+        asked = threads.submit(_cell, two, address, code)
+        wait_until(lambda: bool(one.get(address).json()["running"]))
+        service.process.send_signal(signal.SIGTERM)
+        assert asked.result()["value"]["repr"] == "7"

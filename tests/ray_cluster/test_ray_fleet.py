@@ -151,3 +151,18 @@ def test_service_that_does_not_start_is_told_with_its_own_words() -> None:
         execbox_ray.start_fleet(
             "broken", slots=1, port=PORT + 5, settings=SETTINGS | {"EXECBOX_QUEUE_SIZE": "many"}
         )
+
+
+def test_service_whose_cpus_are_not_free_is_told_and_takes_none_later(
+    fleet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other fleet has one of the two that it asks for."""
+    monkeypatch.setattr("execbox.ray.fleet._PLACE_S", 2.0)
+    with pytest.raises(ServiceUnavailable, match="its CPUs are not free"):
+        execbox_ray.start_fleet(
+            "waiting", slots=2, port=PORT + 6, settings=SETTINGS, start_timeout_s=1.0
+        )
+    deadline_s = time.monotonic() + 60
+    while any("waiting@" in each["name"] for each in ray.util.list_named_actors(True)):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ __all__ = ["Fleet", "find_fleet", "start_fleet"]
 _NAMESPACE: Final = "execbox"
 _KEY_NAME: Final = "fleet"
 _ANSWER_S: Final = 5.0
+_PLACE_S: Final = 60.0
+"""For Ray to begin an actor on a node that has room for it; its own start has a time of its own."""
 _STOP_S: Final = 60.0
 
 
@@ -47,11 +49,13 @@ class Fleet:
         return self.addresses()
 
     def addresses(self) -> list[str]:
-        """Where its services are, without those that are being started again or whose node is lost.
+        """Where its services are, without those that are being started again, whose node is lost,
+        or that take a different key.
 
         Takes up to 5 s where nodes do not answer.
         """
-        return sorted(_answers([actor.address.remote() for actor in _actors(self.name)]))
+        asked = [actor.address.remote(self.api_key) for actor in _actors(self.name)]
+        return sorted(address for address in _answers(asked) if address is not None)
 
     def config(self, *, mixed_nodes: MixedNodesRule | None = None) -> ClientConfig:
         """The settings of a client of this fleet."""
@@ -90,33 +94,31 @@ def start_fleet(
     program on the cluster can ask for with ``find_fleet``. Ray starts a service again that ends;
     a node that joins later gets one when this is called again.
 
+    Waits ``start_timeout_s`` for a service to be ready, and a minute for Ray to begin it. One that
+    waits longer for CPUs is in ``not_started``, and starts when they are free.
+
     Raises ``ConfigError`` for what cannot be used, and ``ServiceUnavailable`` with each node's
-    reason where no service starts at all.
+    reason where no service starts at all; then none starts later.
     """
     _check_connected()
     _check_arguments(slots, port, settings)
-    running = find_fleet(name)
-    key = _key(running, api_key)
-    made = {}
-    at_address: Counter[str] = Counter()
-    for node in _nodes():
-        cpu_count = _cpus_of(node, slots)
-        # Several nodes on one machine start at the same moment, and would take the same port.
-        own_port = port + at_address[node["NodeManagerAddress"]]
-        at_address[node["NodeManagerAddress"]] += 1
-        made[f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"] = _actor_on(
-            node,
-            name=name,
-            cpu_count=cpu_count,
-            environment={**(settings or {}), **_environment(cpu_count, key)},
-        ).remote(port=own_port, api_key=key, start_timeout_s=start_timeout_s)
+    key = _key(find_fleet(name), api_key)
+    made = {
+        where: actor.remote(port=own_port, api_key=key, start_timeout_s=start_timeout_s)
+        for where, (actor, own_port) in _actors_to_make(
+            name, key, slots=slots, port=port, settings=settings or {}
+        ).items()
+    }
     if not made:
         raise ServiceUnavailable("the Ray cluster has no node with a CPU")
-    problems = _problems({where: actor.address.remote() for where, actor in made.items()})
-    if len(problems) == len(made):
-        told = "\n".join(f"{where}: {problem}" for where, problem in problems.items())
+    started = _started(made, within_s=start_timeout_s + _PLACE_S)
+    if not started.keys:
+        for where in started.waiting:
+            # It would take CPUs when they are free, for a fleet that there is not.
+            ray.kill(made[where])
+        told = "\n".join(f"{where}: {problem}" for where, problem in started.problems.items())
         raise ServiceUnavailable(f"no service of the fleet {name} started:\n{told}")
-    return Fleet(name, key, not_started=problems)
+    return _fleet(name, started, api_key=api_key)
 
 
 def _check_connected() -> None:
@@ -137,12 +139,33 @@ def _check_arguments(slots: int | None, port: int, settings: Mapping[str, str] |
 def _key(running: Fleet | None, api_key: str | None) -> str:
     if running is None:
         return config_from_env(api_key=api_key).api_key or secrets.token_hex(32)
-    if api_key is not None and api_key != running.api_key:
-        raise ConfigError(
-            f"the fleet {running.name} runs with a different API key: leave api_key out, or stop "
-            "it first"
-        )
+    _check_key(running.name, running.api_key, asked_for=api_key)
     return running.api_key
+
+
+def _check_key(name: str, key: str, *, asked_for: str | None) -> None:
+    if asked_for is not None and asked_for != key:
+        raise ConfigError(
+            f"the fleet {name} runs with a different API key: leave api_key out, or stop it first"
+        )
+
+
+def _fleet(name: str, started: _Started, *, api_key: str | None) -> Fleet:
+    """What of the services is one fleet.
+
+    The key is the one that they take, which is not that of this program where a different one
+    started them a moment ago, and they did not answer yet. Where two have started some each, both
+    take the key of the first node that has a service.
+    """
+    key = next(iter(started.keys.values()))
+    _check_key(name, key, asked_for=api_key)
+    others = {
+        where: "it takes a different API key, of a program that started the fleet at the same "
+        "moment: end it with stop(), and start it again"
+        for where, its_key in started.keys.items()
+        if its_key != key
+    }
+    return Fleet(name, key, not_started={**started.problems, **others})
 
 
 def _environment(cpu_count: int, api_key: str) -> dict[str, str]:
@@ -151,7 +174,9 @@ def _environment(cpu_count: int, api_key: str) -> dict[str, str]:
 
 
 def _nodes() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+    """Those that have CPUs, in an order that is the same for every program."""
+    found = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+    return sorted(found, key=lambda node: str(node["NodeID"]))
 
 
 def _cpus_of(node: Mapping[str, Any], slots: int | None) -> int:
@@ -160,6 +185,22 @@ def _cpus_of(node: Mapping[str, Any], slots: int | None) -> int:
 
 def _prefix(name: str) -> str:
     return f"{name}@"
+
+
+def _actors_to_make(
+    name: str, api_key: str, *, slots: int | None, port: int, settings: Mapping[str, str]
+) -> dict[str, tuple[Any, int]]:
+    """By node, and the port it tries first."""
+    found = {}
+    at_address: Counter[str] = Counter()
+    for node in _nodes():
+        address, cpu_count = node["NodeManagerAddress"], _cpus_of(node, slots)
+        environment = {**settings, **_environment(cpu_count, api_key)}
+        actor = _actor_on(node, name=name, cpu_count=cpu_count, environment=environment)
+        # Several nodes on one machine start at the same moment, and would take the same port.
+        found[f"{address} ({node['NodeID'][:8]})"] = (actor, port + at_address[address])
+        at_address[address] += 1
+    return found
 
 
 def _actor_on(
@@ -179,8 +220,10 @@ def _actor_on(
 
 
 def _actors(name: str) -> list[Any]:
+    """In the order of their nodes."""
     found = []
-    for each in ray.util.list_named_actors(all_namespaces=True):
+    named = ray.util.list_named_actors(all_namespaces=True)
+    for each in sorted(named, key=lambda each: str(each["name"])):
         if each["namespace"] == _NAMESPACE and each["name"].startswith(_prefix(name)):
             try:
                 found.append(ray.get_actor(each["name"], namespace=_NAMESPACE))
@@ -189,7 +232,7 @@ def _actors(name: str) -> list[Any]:
     return found
 
 
-def _answers(asked: list[Any]) -> list[str]:
+def _answers(asked: list[Any]) -> list[Any]:
     """What actors answer within a few seconds; those lost or being started are left out."""
     if not asked:
         return []
@@ -203,12 +246,35 @@ def _answers(asked: list[Any]) -> list[str]:
     return found
 
 
-def _problems(asked: Mapping[str, Any]) -> dict[str, str]:
-    """Why actors did not come to answer, by node."""
-    found = {}
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """What became of the services, by node, in the nodes' order."""
+
+    keys: Mapping[str, str]
+    """Of those that answer."""
+    problems: Mapping[str, str]
+    """Why the others do not."""
+    waiting: Sequence[str]
+    """Those of the others that Ray may start yet."""
+
+
+def _started(made: Mapping[str, Any], *, within_s: float) -> _Started:
+    """Wait until each answers or has failed. An actor is not begun before its CPUs are free, which
+    may be never."""
+    asked = {where: actor.api_key.remote() for where, actor in made.items()}
+    answered, _late = ray.wait(list(asked.values()), num_returns=len(asked), timeout=within_s)
+    waiting = [where for where, each in asked.items() if each not in answered]
+    keys = {}
+    problems = dict.fromkeys(
+        waiting,
+        f"not begun in {within_s:g} s: its CPUs are not free, other work on the cluster has them; "
+        "ask for fewer slots, or end that work",
+    )
     for where, each in asked.items():
+        if where in waiting:
+            continue
         try:
-            ray.get(each)
+            keys[where] = ray.get(each)
         except RayError as error:
-            found[where] = str(error).strip()
-    return found
+            problems[where] = str(error).strip()
+    return _Started(keys, problems, waiting)

@@ -58,10 +58,9 @@ class ServiceActor:
         self._wait_until_ready(start_timeout_s)
         threading.Thread(target=self._end_with_it, daemon=True).start()
 
-    def address(self) -> str:
-        """Where the service is."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+    def address(self, api_key: str) -> str | None:
+        """Where the service is; None where it does not take this key."""
+        return self._address() if api_key == self._api_key else None
 
     def api_key(self) -> str:
         """The key that the service takes. A program on this cluster may ask: it may run
@@ -77,6 +76,10 @@ class ServiceActor:
             self._process.kill()
         ray.actor.exit_actor()
 
+    def _address(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
     def _listen(self) -> None:
         for line in self._process.stdout or ():
             text = line.decode("utf-8", "replace").rstrip()
@@ -85,7 +88,7 @@ class ServiceActor:
 
     def _wait_until_ready(self, timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s
-        config = ClientConfig(self.address(), self._api_key, retry=RetryPolicy.never())
+        config = ClientConfig(self._address(), self._api_key, retry=RetryPolicy.never())
         with Client(config=config) as client:
             while self._process.poll() is None:
                 try:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
+import socket
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import astuple
@@ -18,6 +20,9 @@ from typing import Any, Final
 
 from execbox.wire import CellOutput, CellRequest, CellResponse, ErrorCode, SessionInfo
 from execbox.wire import SessionRequest as NewSession
+from execbox_service.api.error_responses import internal_error, shutting_down
+from execbox_service.api.logs import request_id
+from execbox_service.api.request_guard import stack_of
 from execbox_service.failures import CallerMistake, Overloaded, RequestFailed, ServiceFailure
 from execbox_service.operations.session_protocols import NamedSession
 from execbox_service.operations.sessions import Sessions
@@ -27,6 +32,11 @@ from execbox_service.scheduling.offload import read_aside
 
 __all__ = ["RemoteSessions", "SessionServer", "as_failure", "failure_values"]
 
+logger = logging.getLogger(__name__)
+
+_BACKLOG: Final = 4096
+"""Calls that wait to be accepted. Linux makes ``net.core.somaxconn`` of it where that is less: by
+default it is as many, since 5.4."""
 _HEAD: Final = struct.Struct("!IQ")
 """The sizes, in bytes, of a message's JSON and of the raw bytes after it."""
 _KINDS: Final[dict[str, type[CallerMistake | ServiceFailure]]] = {
@@ -69,8 +79,10 @@ class _SessionGone(CallerMistake):
 class RemoteSessions:
     """The sessions of one other worker, which may have ended: then they are gone."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_ending: Callable[[], bool] = lambda: False) -> None:
+        """``is_ending`` says whether all workers end: the other one may have done so already."""
         self._path = path
+        self._is_ending = is_ending
 
     async def named(self, name: str, request: NewSession, *, caller: Caller) -> tuple[str, bool]:
         asked = {"name": name, "request": request.model_dump_json()}
@@ -143,18 +155,45 @@ class RemoteSessions:
     async def _called(
         self, method: str, asked: dict[str, Any], *, caller: Caller, content: bytes = b""
     ) -> AsyncIterator[asyncio.StreamReader]:
+        reader, writer = await self._connected()
         try:
-            reader, writer = await asyncio.open_unix_connection(self._path)
-        except OSError as error:
-            raise _SessionGone from error
-        try:
-            of_caller = {"principal": caller.principal, "wait_max_s": caller.wait_max_s}
+            of_caller = {
+                "principal": caller.principal,
+                "wait_max_s": caller.wait_max_s,
+                "request_id": request_id.get() or "",
+            }
             _send(writer, {"method": method, **of_caller, **asked}, content)
             yield reader
         except _WorkerGone as gone:
-            raise _SessionGone from gone
+            raise self._gone() from gone
         finally:
             writer.close()
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Raises what ``_gone`` says where nobody listens. Else, a connection that cannot be made
+        (too many open files here, too many calls that wait there) says nothing of the session."""
+        connection = None
+        try:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.setblocking(False)
+            # It never waits. Not by asyncio, which takes a refusal (EAGAIN, of a worker for which
+            # too many wait) for a connection that is being made.
+            connection.connect(self._path)
+            return await asyncio.open_unix_connection(sock=connection)
+        except OSError as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+                raise self._gone() from error
+            raise ServiceFailure(
+                ErrorCode.TOO_MANY_CONNECTIONS,
+                "the process that the session lives in could not be asked "
+                f"({error.strerror or type(error).__name__}); nothing was done, send it again in "
+                "a moment",
+            ) from error
+
+    def _gone(self) -> RequestFailed:
+        return shutting_down() if self._is_ending() else _SessionGone()
 
 
 _Answer = Callable[[dict[str, Any], bytes, asyncio.StreamWriter, Caller], Awaitable[None]]
@@ -168,6 +207,9 @@ class SessionServer:
     def __init__(self, sessions: Sessions, memory: Memory) -> None:
         self._sessions = sessions
         self._memory = memory
+        self._server: asyncio.Server | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._ending = False
         self._answers: dict[str, _Answer] = {
             "named": self._named,
             "names": self._names,
@@ -180,21 +222,35 @@ class SessionServer:
             "get_file": self._get_file,
         }
 
-    async def start(self, path: str) -> asyncio.Server:
-        """Listen; closing the server is the caller's."""
-        return await asyncio.start_unix_server(self._serve, path)
+    async def start(self, path: str) -> None:
+        """Listen."""
+        self._server = await asyncio.start_unix_server(self._accepted, path, backlog=_BACKLOG)
+
+    async def stop(self, *, within_s: float) -> None:
+        """Refuse new calls, and wait for those under way; what is left then is told so. The
+        sessions are there until this returns."""
+        self._ending = True
+        if self._under_way:
+            _done, late = await asyncio.wait(self._under_way, timeout=within_s)
+            for call in late:
+                call.cancel()
+            if late:
+                await asyncio.wait(late)
+        if self._server is not None:
+            self._server.close()
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        call = asyncio.create_task(self._serve(reader, writer))
+        self._under_way.add(call)
+        call.add_done_callback(self._under_way.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             asked, content = await _received(reader)
-            work = asyncio.create_task(self._answer(asked, content, writer))
-            gone = asyncio.create_task(reader.read(1))
-            try:
-                await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (work, gone):
-                    task.cancel()
-                await asyncio.gather(work, gone, return_exceptions=True)
+            if self._ending:
+                _send_failure(writer, shutting_down())
+            else:
+                await self._answer_while_asked(asked, content, reader, writer)
             with contextlib.suppress(ConnectionError):
                 await writer.drain()
         except _WorkerGone:
@@ -202,7 +258,40 @@ class SessionServer:
         finally:
             writer.close()
 
+    async def _answer_while_asked(
+        self,
+        asked: dict[str, Any],
+        content: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Answer, unless the asker goes away before."""
+        work = asyncio.create_task(self._answer(asked, content, writer))
+        gone = asyncio.create_task(reader.read(1))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (work, gone):
+                task.cancel()
+            await asyncio.gather(work, gone, return_exceptions=True)
+
     async def _answer(
+        self, asked: dict[str, Any], content: bytes, writer: asyncio.StreamWriter
+    ) -> None:
+        # For the log's lines: as where the request came in.
+        request_id.set(asked["request_id"])
+        try:
+            await self._perform(asked, content, writer)
+        except asyncio.CancelledError:
+            # The service ends, and the asker is owed an answer; or the asker has gone.
+            _send_failure(writer, shutting_down())
+        except Exception as error:  # noqa: BLE001 - the edge of this process: a bug is a 503
+            logger.error(  # noqa: TRY400 - logging.exception repeats messages; see stack_of
+                "unhandled %s\n%s", type(error).__name__, stack_of(error)
+            )
+            _send_failure(writer, internal_error(asked["request_id"]))
+
+    async def _perform(
         self, asked: dict[str, Any], content: bytes, writer: asyncio.StreamWriter
     ) -> None:
         principal = asked["principal"]
@@ -211,7 +300,7 @@ class SessionServer:
             try:
                 await self._answers[asked["method"]](asked, content, writer, caller)
             except RequestFailed as failure:
-                _send(writer, {"failed": failure_values(failure)})
+                _send_failure(writer, failure)
 
     async def _named(
         self, asked: dict[str, Any], _content: bytes, writer: asyncio.StreamWriter, caller: Caller
@@ -265,7 +354,9 @@ class SessionServer:
                     else line.model_dump_json().encode()
                 )
                 _send(writer, {"last": last}, text)
-                await writer.drain()
+                # Where the asker has gone, this is cancelled in a moment.
+                with contextlib.suppress(ConnectionError):
+                    await writer.drain()
 
     async def _put_file(
         self, asked: dict[str, Any], content: bytes, writer: asyncio.StreamWriter, caller: Caller
@@ -297,6 +388,11 @@ async def _read_cell(content: bytes, *, caller: Caller) -> CellResponse:
 def _send(writer: asyncio.StreamWriter, values: dict[str, Any], content: bytes = b"") -> None:
     text = json.dumps(values).encode()
     writer.writelines((_HEAD.pack(len(text), len(content)), text, content))
+
+
+def _send_failure(writer: asyncio.StreamWriter, failure: RequestFailed) -> None:
+    if not writer.is_closing():
+        _send(writer, {"failed": failure_values(failure)})
 
 
 async def _received(reader: asyncio.StreamReader) -> tuple[dict[str, Any], bytes]:

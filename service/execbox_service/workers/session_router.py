@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from execbox.wire import (
     CellOutput,
@@ -33,12 +33,21 @@ def session_socket(folder: str, number: int) -> str:
 class SessionRouter:
     """``number`` is this worker's; ``own`` are its sessions."""
 
-    def __init__(self, own: Sessions, *, number: int, count: int, folder: str) -> None:
+    def __init__(
+        self,
+        own: Sessions,
+        *,
+        number: int,
+        count: int,
+        folder: str,
+        is_ending: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """``is_ending`` says whether the whole service ends."""
         self._own = own
         self._number = number
         self._count = count
         self._others: dict[int, BegunSessions] = {
-            other: RemoteSessions(session_socket(folder, other))
+            other: RemoteSessions(session_socket(folder, other), is_ending=is_ending)
             for other in range(1, count + 1)
             if other != number
         }

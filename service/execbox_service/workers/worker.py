@@ -191,16 +191,26 @@ class _WorkerRuntime:
         self._hello = hello
         self._memory = memory
         self._router: SessionRouter | None = None
-        self._session_server: asyncio.Server | None = None
+        self._session_server: SessionServer | None = None
+        self._grace_ends_s: float | None = None
+        """On the loop's clock; None until the end begins."""
 
     async def start(self) -> None:
         await self.own.start()
-        path = session_socket(self._hello.folder, self._hello.number)
-        self._session_server = await SessionServer(self.own.sessions, self._memory).start(path)
+        self._session_server = SessionServer(self.own.sessions, self._memory)
+        await self._session_server.start(session_socket(self._hello.folder, self._hello.number))
+
+    def begin_ending(self) -> None:
+        """The grace of requests under way begins, which is that of other workers' calls, too."""
+        if self._grace_ends_s is None:
+            now_s = asyncio.get_running_loop().time()
+            self._grace_ends_s = now_s + self._hello.settings.shutdown_grace_s
 
     async def stop(self) -> None:
-        if self._session_server is not None:
-            self._session_server.close()
+        """After this worker's own requests. Sessions may be used by those of other workers."""
+        if self._session_server is not None and self._grace_ends_s is not None:
+            left_s = self._grace_ends_s - asyncio.get_running_loop().time()
+            await self._session_server.stop(within_s=max(0.0, left_s))
         await self.own.stop()
 
     async def perform(
@@ -213,7 +223,11 @@ class _WorkerRuntime:
         if self._router is None:
             hello = self._hello
             self._router = SessionRouter(
-                self.own.sessions, number=hello.number, count=hello.count, folder=hello.folder
+                self.own.sessions,
+                number=hello.number,
+                count=hello.count,
+                folder=hello.folder,
+                is_ending=lambda: self._grace_ends_s is not None,
             )
         return self._router
 
@@ -277,6 +291,8 @@ class _Server(uvicorn.Server):
         self._spawn(self._tell_state())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Where a signal ended it, and not the front.
+        self._runtime.begin_ending()
         asyncio.get_running_loop().remove_reader(self._intake.fileno())
         # What was handed over before the front knew is answered like any other.
         self._take()
@@ -288,7 +304,9 @@ class _Server(uvicorn.Server):
             self._front.link.close()
 
     def _end(self) -> None:
-        """The front is gone."""
+        """The front says so, or is gone. uvicorn looks for this ten times a second, and a different
+        worker may be quicker."""
+        self._runtime.begin_ending()
         self.should_exit = True
 
     # Connections
@@ -350,7 +368,7 @@ class _Server(uvicorn.Server):
         elif kind == "exposed":
             front.exposed(*values)
         elif kind == "drain":
-            self.should_exit = True
+            self._end()
 
     async def _tell_state(self) -> None:
         """That this loop still turns, each time, and whether it can execute, when that changes."""
