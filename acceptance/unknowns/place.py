@@ -53,8 +53,7 @@ class Place:
             "slot_count": str(_SLOTS),
             # Of requests that do not say: a container for each would take an hour.
             "isolation_allowed": "process,container",
-            # What loses the answer to its beginning is there until it has been idle for long, and so
-            # are those that a client of NeMo-Skills leaves: for an hour.
+            # What loses the answer to its beginning is there until it has been idle for long.
             "key_session_count_max": "200",
             "session_count_max": "200",
             "log_level": "error",

@@ -377,11 +377,10 @@ async def _written_cell(response: CellResponse, *, caller: Caller) -> bytes:
 
 
 async def _read_cell(content: bytes, *, caller: Caller) -> CellResponse:
-    """Counted for the key a second time, as long as both workers hold it."""
+    """Counted for the key a second time, as long as both workers hold it, and never refused: the
+    cell has run, and whoever is told that there is no room sends it again."""
     if caller.hold is not None:
-        caller.hold.grow(
-            3 * len(content), too_large=ErrorCode.ANSWER_TOO_LARGE, what="what the cell gave"
-        )
+        caller.hold.take_over(3 * len(content))
     return await read_aside(len(content), CellResponse.model_validate_json, content)
 
 
