@@ -322,8 +322,7 @@ def _error_body(failure: ExecboxError) -> wire.ErrorBody:
             code=failure.code, message=failure.message, detail=failure.detail, retryable=False
         )
     if isinstance(failure, ServiceError):
-        return wire.ErrorBody(
-            code=failure.code, message=failure.message, retryable=failure.retryable
-        )
+        # Also where the service, or a proxy, does not say so: nothing is known against the line.
+        return wire.ErrorBody(code=failure.code, message=failure.message, retryable=True)
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(failure).__name__).lower()
     return wire.ErrorBody(code=name, message=failure.message, retryable=True)

@@ -10,6 +10,9 @@ else. What is still not retried, and why:
 
 A connection that broke after something was sent is retried once (``broken_retries_max``):
 typically the service restarted, or closed a kept-alive connection at the moment it was reused.
+What a gateway in front of the service answers in its place is one of these two: 502 and 503 mostly
+mean that nobody listens behind it, because the service is being started again, and count as the
+service's own 503; 504 means that its patience was over, and counts as a connection that broke.
 
 A service that has no room is waited for by the clock (``window_s``) and not by a number of tries:
 how many it takes depends on how many others ask, which says nothing about this request.
@@ -20,8 +23,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Protocol
 
+from execbox._nodes.failures import is_of_a_gateway
 from execbox.config import RetryPolicy, Waiting, WaitListener
 from execbox.errors import (
     ConnectFailed,
@@ -77,7 +82,7 @@ class Retrying:
         self._failures: list[ExecboxError] = []
 
     def pause_s(self, failure: ExecboxError) -> float | None:
-        self._failures.append(failure)
+        self._failures.append(_counted_as(failure))
         elapsed_s = self._clock() - self._begun_s
         pause_s = pause_before_retry_s(
             self._policy,
@@ -102,7 +107,8 @@ class Once(Retrying):
 
     def pause_s(self, failure: ExecboxError) -> float | None:
         nothing_ran = isinstance(failure, RequestNotReceived)
-        if isinstance(failure, ConnectionBroken) and not nothing_ran:
+        may_have_run = isinstance(failure, ConnectionBroken) or is_of_a_gateway(failure)
+        if may_have_run and not nothing_ran:
             return None
         return super().pause_s(failure)
 
@@ -154,6 +160,21 @@ def pause_before_retry_s(
     asked_s = newest.retry_after_s if isinstance(newest, ServiceError) else None
     pause_s = (asked_s or 0.0) + fraction * backoff_s
     return pause_s if elapsed_s + pause_s <= policy.window_s else None
+
+
+def _counted_as(failure: ExecboxError) -> ExecboxError:
+    """A gateway's answer as what kept it from the service's own."""
+    if not isinstance(failure, ServiceError) or not is_of_a_gateway(failure):
+        return failure
+    if failure.http_status == HTTPStatus.GATEWAY_TIMEOUT:
+        return ConnectionBroken(failure.message)
+    return ServiceUnavailable(
+        failure.message,
+        code=failure.code,
+        http_status=failure.http_status,
+        retryable=True,
+        retry_after_s=failure.retry_after_s,
+    )
 
 
 def _retries_max(policy: RetryPolicy, failure: ExecboxError) -> int | None:

@@ -54,10 +54,11 @@ class RetryPolicy:
 
     ``window_s`` counts from the first attempt: no retry begins after it. It is all that bounds
     waiting for a service that has no room (429), unless ``busy_retries_max`` is a number.
-    ``unavailable_retries_max`` bounds answers of 503 that say they are retryable, and connections
-    that could not be made to a service that has answered before: it is being started again.
-    ``connect_retries_max`` bounds those to one that never has, and ``broken_retries_max``
-    connections that broke after something was sent. ``RetryPolicy.never()`` retries nothing.
+    ``unavailable_retries_max`` bounds answers of 503 that say they are retryable, a proxy's own 502
+    and 503, and connections that could not be made to a service that has answered before: it is
+    being started again. ``connect_retries_max`` bounds those to one that never has, and
+    ``broken_retries_max`` connections that broke after something was sent, and a proxy's own 504.
+    ``RetryPolicy.never()`` retries nothing.
     """
 
     busy_retries_max: int | None = None

@@ -363,6 +363,41 @@ def test_refusal_of_a_whole_stream_is_retried(run: Run) -> None:
     assert [result.error for result in results] == [None] * 10
 
 
+def gateway(_lines: list[dict[str, Any]]) -> bytes:
+    return response(b"<html>Bad gateway</html>", status="502 Bad Gateway")
+
+
+def test_gateway_whose_service_is_started_again_is_retried(run: Run) -> None:
+    """Every line has its answer."""
+    with Scripted(gateway, gateway, gateway, all_answers) as service:
+        results = run(service.url, ten(), concurrency=1)
+    assert [result.error for result in results] == [None] * 10
+
+
+def test_gateways_answer_beyond_the_retries_is_no_mistake_of_a_line(run: Run) -> None:
+    """Whoever sends the lines again later may have an answer."""
+    with Scripted(gateway) as service:
+        results = run(service.url, ten(), concurrency=1)
+    errors = [result.error for result in results]
+    assert len(errors) == 10
+    assert {(error.code, error.retryable) for error in errors if error} == {("http_502", True)}
+
+
+def test_failure_that_the_service_does_not_call_retryable_is_no_mistake_of_a_line(
+    run: Run,
+) -> None:
+    """It is not sent again, and nothing is known against the lines."""
+
+    def failing(_lines: list[dict[str, Any]]) -> bytes:
+        body = error_body("internal_error", retryable=False)
+        return response(body, status="503 Service Unavailable")
+
+    with Scripted(failing) as service:
+        results = run(service.url, [verify("a")], concurrency=1)
+        assert len(service.received) == 1
+    assert [result.error.retryable for result in results if result.error] == [True]
+
+
 def test_lines_lost_beyond_the_retries_are_reported(run: Run) -> None:
     """Each with the reason, none dropped."""
     with Scripted(lambda _lines: b"") as service:

@@ -47,6 +47,11 @@ def sessions_too_many() -> Overloaded:
     return Overloaded("yours", code="sessions_too_many", http_status=429, retryable=True)
 
 
+def gateway(status: int) -> ServiceError:
+    kind = ServiceUnavailable if status == 503 else ServiceError
+    return kind("of a proxy", code=f"http_{status}", http_status=status)
+
+
 def pause(*failures: ExecboxError, elapsed_s: float = 0.0, fraction: float = 1.0) -> float | None:
     return pause_before_retry_s(POLICY, failures, elapsed_s=elapsed_s, fraction=fraction)
 
@@ -65,6 +70,7 @@ def pause(*failures: ExecboxError, elapsed_s: float = 0.0, fraction: float = 1.0
         Overloaded("x", http_status=429, retryable=False),
         ServiceError("x", http_status=500, retryable=True),
         ServiceError("x", http_status=502, retryable=False),
+        gateway(500),
     ],
     ids=lambda failure: f"{type(failure).__name__}",
 )
@@ -92,6 +98,33 @@ def test_pause_temporary_failure_is_retried_as_often_as_its_kind_permits(
     """Each kind has a bound of its own, and the attempt after it gives up."""
     decisions = [pause(*[failure] * count) is not None for count in range(1, 6)]
     assert decisions == [count <= retries for count in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("status", "retries"),
+    [(500, 0), (502, POLICY.unavailable_retries_max), (503, 3), (504, POLICY.broken_retries_max)],
+)
+def test_gateways_answer_is_counted_as_what_is_behind_it(status: int, retries: int) -> None:
+    """A service that is being started again, or a broken connection; it is told as it was."""
+    heard: list[Waiting] = []
+    pacing = Retrying(POLICY, on_wait=heard.append, clock=lambda: 0.0)
+    failure = gateway(status)
+    pauses = [pacing.pause_s(failure) is not None for _ in range(5)]
+    assert pauses == [number < retries for number in range(5)]
+    assert all(waiting.failure is failure for waiting in heard)
+
+
+def test_gateways_retry_after_is_waited_out() -> None:
+    """As the service's own."""
+    failure = gateway(503)
+    failure.retry_after_s = 7.0
+    assert Retrying(POLICY, fraction=lambda: 0.0).pause_s(failure) == 7.0
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_what_may_not_be_done_twice_is_not_sent_again_after_a_gateways_answer(status: int) -> None:
+    """Whether a cell ran is not known."""
+    assert Once(POLICY).pause_s(gateway(status)) is None
 
 
 def test_pause_other_kinds_before_it_do_not_use_up_a_kinds_retries() -> None:

@@ -256,17 +256,45 @@ async def test_execute_429_for_ever_is_raised_when_the_window_ends(
     assert 1 <= len(server.received) <= 3
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"), [(500, ServiceError), (502, ServiceError), (503, ServiceUnavailable)]
-)
-async def test_execute_5xx_not_said_to_be_retryable_is_raised_at_once(
-    status: int, kind: type[ServiceError], server: ScriptedServer, perform: Perform
+async def test_execute_503_of_the_service_not_said_to_be_retryable_is_raised_at_once(
+    server: ScriptedServer, perform: Perform
 ) -> None:
-    """A proxy's error page is no promise that trying again helps."""
-    server.reply(status, b"<html>Bad gateway</html>")
-    with pytest.raises(kind, match="Bad gateway"):
+    """It knows best."""
+    server.fail(503, "engine_down", retryable=False)
+    with pytest.raises(ServiceUnavailable, match="engine_down"):
         await perform(server.url, "execute", SOURCE, [{}])
     assert len(server.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retries"),
+    [
+        (500, ServiceError, 0),
+        (502, ServiceError, QUICK.unavailable_retries_max),
+        (503, ServiceUnavailable, QUICK.unavailable_retries_max),
+        (504, ServiceError, QUICK.broken_retries_max),
+    ],
+)
+async def test_execute_gateways_answer_is_raised_after_the_retries_of_what_is_behind_it(
+    status: int, kind: type[ServiceError], retries: int, server: ScriptedServer, perform: Perform
+) -> None:
+    """nginx answers 502 while the service is started again, and 504 where it was too slow."""
+    for _ in range(10):
+        server.reply(status, b"<html>Bad gateway</html>")
+    with pytest.raises(kind, match="Bad gateway"):
+        await perform(server.url, "execute", SOURCE, [{}])
+    assert len(server.received) == 1 + retries
+
+
+async def test_execute_through_a_gateway_outlasts_a_start_of_the_service(
+    server: ScriptedServer, perform: Perform
+) -> None:
+    """As where nothing stands before it."""
+    for _ in range(3):
+        server.reply(502, b"<html>Bad gateway</html>")
+    server.reply(200, ok_body("1"))
+    response = await perform(server.url, "execute", SOURCE, [{}])
+    assert response.executions[0].output == 1
 
 
 @pytest.mark.parametrize(

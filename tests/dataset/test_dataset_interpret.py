@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
-from execbox import wire
+from execbox import RetryPolicy, wire
+from execbox.cli.interpret import _idle_time_s
 from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.resume import errors_path
+from execbox.dataset.steps import interpreters
 from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.interpret import InterpretOptions, open_interpret_step
 from execbox.dataset.steps.model import CallableModel, Messages
 from execbox.dataset.steps.progress import Summary
-from execbox.errors import ServiceUnavailable
+from execbox.errors import Overloaded, ServiceUnavailable
 from tests.dataset.fake_service import FakeService
 from tests.dataset.files import read_lines, write_lines
 
@@ -34,6 +36,8 @@ class Interpreting(FakeService):
     """Prints what a block consists of; fails the first ``failures`` times."""
 
     failures: int = 0
+    full_count: int = 0
+    """How many times there is no room for a session."""
     ran: list[str] = field(default_factory=list)
 
     async def run(
@@ -57,7 +61,11 @@ class Interpreting(FakeService):
         self, *, limits: wire.SessionLimits | None, idle_time_s: float, lifetime_s: float
     ) -> AsyncIterator[_Cells]:
         assert limits is not None
-        assert idle_time_s < lifetime_s
+        # A killed run's sessions are in the way of the next one for so long.
+        assert 600 < idle_time_s <= 900 < lifetime_s
+        if self.full_count:
+            self.full_count -= 1
+            raise Overloaded("full", code="sessions_too_many", http_status=429, retryable=True)
         self.ran.append("begin")
         yield _Cells(self)
         self.ran.append("end")
@@ -205,6 +213,32 @@ def test_session_keeps_variables_and_one_that_ended_is_told_of(tmp_path: Path) -
     assert [each["status"] for each in record["blocks"]] == ["ok", "no_result", "ok"]
 
 
+def test_room_for_a_session_is_waited_for_until_a_killed_runs_are_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold every place of the key until they have been idle; the same command goes on."""
+    policy = interpreters._until_room(InterpretOptions().idle_time_s)
+    assert policy.window_s > InterpretOptions().idle_time_s
+    at_once = replace(policy, backoff_s=0.0)
+    monkeypatch.setattr(interpreters, "_until_room", lambda _idle_time_s: at_once)
+    service, model = Interpreting(full_count=100), scripted(block("a"), "<<<5>>>")
+    summary, _ = interpreted(tmp_path, model, service=service, run_as="session")
+    assert (summary.counts, service.full_count) == ({"answered": 1}, 0)
+    assert service.ran == ["begin", "a\n", "end"]
+
+
+def test_room_for_a_session_that_never_comes_is_unknown_and_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait has an end."""
+    policy = RetryPolicy(unavailable_retries_max=3, backoff_s=0.0)
+    monkeypatch.setattr(interpreters, "_until_room", lambda _idle_time_s: policy)
+    service = Interpreting(full_count=1_000_000)
+    summary, _ = interpreted(tmp_path, scripted(block("a")), service=service, run_as="session")
+    assert (summary.failures, summary.retryable_count) == ({"unknown": 1}, 1)
+    assert service.full_count == 1_000_000 - 4
+
+
 def test_session_is_not_begun_for_a_model_that_runs_nothing(tmp_path: Path) -> None:
     """A container costs time."""
     service = Interpreting()
@@ -262,6 +296,16 @@ def test_options_out_of_range_are_refused(name: str) -> None:
     """Before anything is asked."""
     with pytest.raises(DatasetError, match=name):
         replace(InterpretOptions(), **{name: 0})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answer_timeout_s", "idle_time_s"), [(10, 900), (600, 900), (1200, 1800), (5000, 3600)]
+)
+def test_sessions_outlive_the_longest_answer_of_the_model(
+    answer_timeout_s: float, idle_time_s: float
+) -> None:
+    """And not by much, as far as the service permits."""
+    assert _idle_time_s(answer_timeout_s) == idle_time_s
 
 
 def interpret_examples(url: str, questions: Path, output: Path, *options: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from execbox.dataset.scoring.leetcode_o import (
 )
 from execbox.dataset.steps.file_run import run_step
 from execbox.dataset.steps.verdicts import VerifyOptions
+from execbox.errors import ServiceUnavailable
 from tests.dataset.files import read_lines, write_lines
-from tests.dataset.verifying import Doubling
+from tests.dataset.verifying import Doubling, no_fault
 
 
 def prediction(
@@ -104,3 +105,18 @@ def test_verdicts_within_another_tolerance_are_not_continued(tmp_path: Path) -> 
         run_step(
             open_leetcode_o_step(Doubling(), options[1]), source=source, output=tmp_path / "v.jsonl"
         )
+
+
+def test_prediction_that_the_service_fails_at_is_scored_by_the_next_run(tmp_path: Path) -> None:
+    """One failed request ends no run, and is no wrong answer."""
+    lost = ServiceUnavailable("two sandboxes in a row were lost", code="sandbox_lost")
+    lines = [prediction(n, n, n) | {"id": str(n)} for n in range(3)]
+    source, verdicts = write_lines(tmp_path / "in.jsonl", lines), tmp_path / "verdicts.jsonl"
+    options = VerifyOptions(chunk_count=1, concurrency=1)
+    for fault, expected in (
+        (lambda item: lost if item.id == "1" else None, (2, 1)),
+        (no_fault, (3, 0)),
+    ):
+        step = open_leetcode_o_step(Doubling(fault=fault), options)
+        summary = run_step(step, source=source, output=verdicts)
+        assert (summary.result_count, summary.retryable_count) == expected

@@ -16,26 +16,29 @@ from execbox.cli.terminal import Terminal
 from execbox.dataset.steps.generate import GenerateOptions, open_generate_step
 from execbox.dataset.steps.model import CallableModel
 from execbox.dataset.steps.pipeline import PipelineResult, run_pipeline
-from execbox.errors import ServiceUnavailable
+from execbox.errors import ExecboxError, RequestTooLarge, ServiceUnavailable
 from tests.dataset.files import function, read_lines, write_lines
 from tests.dataset.verifying import Doubling
 
 COUNT = 6
 
 
+def away() -> ExecboxError:
+    return ServiceUnavailable("the engine is away", code="engine_unavailable", retryable=True)
+
+
 @dataclass
 class Failing(Doubling):
-    """Fails for these functions, retryably."""
+    """Fails for these functions, retryably by default."""
 
     fails_for: Sequence[str] = ()
+    failure: ExecboxError = field(default_factory=away)
     asked: list[str] = field(default_factory=list)
 
     async def generate(self, function: Any, *_: object, **options: Any) -> wire.GenerateResponse:
         code = str(function.code if isinstance(function, wire.Function) else function)
         if any(f"# {name}\n" in code for name in self.fails_for):
-            raise ServiceUnavailable(
-                "the engine is away", code="engine_unavailable", retryable=True
-            )
+            raise self.failure
         return await self.one_pair(isolation="process")
 
 
@@ -43,7 +46,9 @@ def answered(_messages: object) -> str:
     return json.dumps({"output": 2, "input": {"n": 1}})
 
 
-def run(folder: Path, *, fails_for: Sequence[str] = ()) -> PipelineResult:
+def run(
+    folder: Path, *, fails_for: Sequence[str] = (), failure: ExecboxError | None = None
+) -> PipelineResult:
     source = folder.parent / "functions.jsonl"
     if not source.exists():
         lines = [
@@ -51,7 +56,7 @@ def run(folder: Path, *, fails_for: Sequence[str] = ()) -> PipelineResult:
             for n in range(COUNT)
         ]
         write_lines(source, [line | {"input_generator": "draw"} for line in lines])
-    service: Any = Failing(fails_for=fails_for)
+    service: Any = Failing(fails_for=fails_for, failure=failure or away())
     return asyncio.run(
         run_pipeline(
             source,
@@ -72,7 +77,7 @@ def test_chain_that_lacked_functions_for_a_while_ends_with_the_bytes_of_an_undis
     assert not (tmp_path / "disturbed" / "prompts-1.jsonl").exists()
     said = io.StringIO()
     _show(first, Terminal(out=said, err=said, colored=False), as_json=False)
-    assert "failed for 2 of the functions" in said.getvalue()
+    assert "2 of the functions have no pairs, because the service failed" in said.getvalue()
     assert run(tmp_path / "disturbed").retryable_count == 0
     assert run(tmp_path / "undisturbed").retryable_count == 0
     names = sorted(path.name for path in (tmp_path / "undisturbed").iterdir())
@@ -82,3 +87,12 @@ def test_chain_that_lacked_functions_for_a_while_ends_with_the_bytes_of_an_undis
         assert texts[0] == texts[1], name
     prompts = read_lines(tmp_path / "disturbed" / "prompts-1.jsonl")
     assert sorted({each["itemid"] for each in prompts}) == list(range(COUNT))
+
+
+def test_chain_goes_on_without_a_function_whose_answer_never_fits(tmp_path: Path) -> None:
+    """It would be too large in every run, so nothing waits for it."""
+    too_large = RequestTooLarge("no room", code="answer_too_large", http_status=413)
+    result = run(tmp_path / "out", fails_for=["1"], failure=too_large)
+    assert (len(result.rounds), result.retryable_count) == (2, 0)
+    prompts = read_lines(tmp_path / "out" / "prompts-1.jsonl")
+    assert len({each["itemid"] for each in prompts}) == COUNT - 1

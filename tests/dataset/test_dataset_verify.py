@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,6 +11,7 @@ from execbox import wire
 from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.resume import errors_path
 from execbox.dataset.steps.file_run import run_step
+from execbox.dataset.steps.patience import FAILURES_IN_A_ROW_MAX
 from execbox.dataset.steps.verdicts import VerifyOptions
 from execbox.dataset.steps.verify import open_verify_step
 from execbox.errors import AuthenticationError, InvalidRequest, ServiceUnavailable
@@ -193,15 +197,98 @@ def test_records_are_checked_with_the_conversion_they_were_made_with(tmp_path: P
     assert [line["id"] for line in results] == [f"{n}.0.o" for n in range(4)]
 
 
-@pytest.mark.parametrize(
-    "error", [AuthenticationError("no", http_status=401), ServiceUnavailable("down")]
-)
-def test_service_that_fails_for_all_ends_the_run(tmp_path: Path, error: Exception) -> None:
-    """A wrong key or a service that is down is no fault of any record."""
-    lines: list[object] = [answered(1, "{}"), answered(2, "{}")]
-    with pytest.raises(type(error)):
-        verified(tmp_path, lines, Doubling(fault=lambda _: error))
+def test_item_whose_refusal_lasts_is_not_asked_again(tmp_path: Path) -> None:
+    """The same two outputs would take as long to compare in every run."""
+    error = wire.ErrorBody(code="comparison_too_long", message="too long", retryable=False)
+
+    def fault(item: wire.VerifyItem) -> wire.VerifiedItem:
+        return wire.VerifiedItem(id=item.id, verdict=None, error=error)
+
+    verifier = Doubling(fault=fault)
+    results, (entry,) = verified(tmp_path, [answered(1, "{}")], verifier)
+    assert (results, entry["reason"], entry["retry"]) == ([], "comparison_too_long", False)
+    verified(tmp_path, [answered(1, "{}")], verifier)
+    assert len(verifier.requests) == 1
+
+
+@dataclass
+class Cramped(Doubling):
+    """Has no room in an answer for items after the second, and never for ``large``."""
+
+    large: str = ""
+
+    async def verify(self, items: Sequence[wire.VerifyItem], **options: Any) -> wire.VerifyResponse:
+        answer = await super().verify(items, **options)
+        error = wire.ErrorBody(code="answer_too_large", message="no room", retryable=False)
+        found = [
+            wire.VerifiedItem(id=item.id, verdict=None, error=error)
+            if place > 1 or item.id == self.large
+            else item
+            for place, item in enumerate(answer.items)
+        ]
+        return answer.model_copy(update={"items": found})
+
+
+def test_item_without_room_in_the_answer_is_asked_about_by_itself(tmp_path: Path) -> None:
+    """Alone it may fit; one that does not never will, and is not asked again."""
+    lines: list[object] = [answered(n, f'{{"output": {2 * n}}}') for n in range(4)]
+    verifier = Cramped(large="3.0.o")
+    results, (entry,) = verified(tmp_path, lines, verifier)
+    assert [line["id"] for line in results] == ["0.0.o", "1.0.o", "2.0.o"]
+    assert (entry["id"], entry["reason"], entry["retry"]) == ("3.0.o", "answer_too_large", False)
+    assert [len(ids) for ids in verifier.requests] == [4, 1, 1]
+
+
+def test_wrong_key_ends_the_run_at_the_first_refusal(tmp_path: Path) -> None:
+    """It is no fault of any record."""
+    refused = AuthenticationError("no", http_status=401)
+    verifier = Doubling(fault=lambda _: refused)
+    with pytest.raises(AuthenticationError):
+        verified(tmp_path, [answered(1, "{}"), answered(2, "{}")], verifier)
     assert read_lines(errors_path(tmp_path / "verified.jsonl")) == []
+    assert len(verifier.requests) == 1
+
+
+def test_request_that_failed_is_its_records_failure_and_the_next_run_asks_again(
+    tmp_path: Path,
+) -> None:
+    """One of many ends no run: its whole chunk has no verdict, the other records have theirs."""
+    lost = {"4.0.o"}
+
+    def fault(item: wire.VerifyItem) -> Exception | None:
+        return ServiceUnavailable("gone", code="sandbox_lost") if item.id in lost else None
+
+    lines: list[object] = [answered(n, f'{{"output": {2 * n}}}') for n in range(12)]
+    verifier = Doubling(fault=fault)
+    results, errors = verified(tmp_path, lines, verifier, chunk_count=3, concurrency=1)
+    assert (len(results), len(verifier.requests)) == (9, 4)
+    assert [(entry["id"], entry["reason"], entry["retry"]) for entry in errors] == [
+        (f"{n}.0.o", "sandbox_lost", True) for n in (3, 4, 5)
+    ]
+    lost.clear()
+    results, errors = verified(tmp_path, lines, verifier, chunk_count=3, concurrency=1)
+    assert (len(results), errors) == (12, [])
+
+
+def test_service_that_fails_for_all_ends_the_run_after_five_requests(tmp_path: Path) -> None:
+    """Counted by requests and not by records; what failed before is asked again."""
+    lines: list[object] = [answered(n, f'{{"output": {2 * n}}}') for n in range(20)]
+    down = ServiceUnavailable("down", code="engine_unavailable")
+    failing = Doubling(fault=lambda _: down)
+    with pytest.raises(ServiceUnavailable):
+        verified(tmp_path, lines, failing, chunk_count=2, concurrency=1)
+    assert len(failing.requests) == FAILURES_IN_A_ROW_MAX
+    results, errors = verified(tmp_path, lines, Doubling(), chunk_count=2, concurrency=1)
+    assert (len(results), errors) == (20, [])
+
+
+def test_refused_items_are_no_failure_of_the_service(tmp_path: Path) -> None:
+    """However many they are: who refuses has answered."""
+    odd = InvalidRequest("too odd", code="odd", http_status=422)
+    fault = lambda item: odd if item.id < "9" else None  # noqa: E731 - one line
+    lines: list[object] = [answered(n, f'{{"output": {2 * n}}}') for n in range(10)]
+    results, errors = verified(tmp_path, lines, Doubling(fault=fault), concurrency=1)
+    assert (len(results), len(errors)) == (1, 9)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tests.live_service import LiveService
 
 smolagents = pytest.importorskip("smolagents", reason="smolagents is not installed")
 
+from execbox.integrations import _smolagents_cells  # noqa: E402
 from execbox.integrations.smolagents import ExecboxExecutor, ExecutionUnknown  # noqa: E402
 
 pytestmark = pytest.mark.docker
@@ -229,3 +230,34 @@ def test_managed_agents_and_values_without_a_form_are_refused_with_a_reason(
         executor.send_tools({"helper": object()})
     with pytest.raises(smolagents.serialization.SerializationError):
         executor.send_variables({"service": service})
+
+
+def test_session_that_could_not_be_prepared_is_given_up(
+    executor: ExecboxExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next cell would find it without tools and variables; it finds a new one."""
+    with monkeypatch.context() as patched:
+        patched.setattr(_smolagents_cells, "imports_cell", lambda _allowed: "1 / 0")
+        with pytest.raises(ExecutionUnknown, match="cannot be prepared"):
+            executor("1")
+    assert executor._session is None
+    executor.send_variables({"a": 1})
+    assert executor("a").output == 1
+
+
+def test_session_that_cannot_be_ended_costs_no_answer(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent has it when it cleans up, and the service ends an idle session by itself."""
+    executor = ExecboxExecutor(client)
+    assert executor("6 * 7").output == 42
+    begun = executor._session
+    assert begun is not None
+
+    def broken() -> None:
+        raise ConnectionBroken("the connection broke")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(begun, "close", broken)
+        executor.cleanup()
+    begun.close()

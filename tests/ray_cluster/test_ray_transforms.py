@@ -12,7 +12,11 @@ from execbox import AsyncClient
 from execbox.dataset.files.json_lines import BadRecord, Value
 from execbox.dataset.files.records import Record
 from execbox.dataset.steps.step import OpenStep, Step, per_record
+from execbox.dataset.steps.verdicts import VerifyOptions
+from execbox.dataset.steps.verify import open_verify_step
 from execbox.errors import ConfigError, ServiceUnavailable
+from tests.dataset import verifying
+from tests.dataset.files import answered
 
 pa = pytest.importorskip("pyarrow")
 transforms = pytest.importorskip("execbox.ray.transforms")
@@ -126,3 +130,21 @@ def test_address_that_is_none_is_refused_when_the_transform_is_made() -> None:
     """And not with the first batch, on a node of a cluster."""
     with pytest.raises(ConfigError, match="http://"):
         Doubling("execbox:8080")
+
+
+def test_rows_of_a_verify_request_that_failed_are_to_be_tried_again() -> None:
+    """And the job goes on with the others."""
+    lost = ServiceUnavailable("two sandboxes in a row were lost", code="sandbox_lost")
+    service = verifying.Doubling(fault=lambda item: lost if item.id == "1.0.o" else None)
+    options = VerifyOptions(chunk_count=1, concurrency=1)
+
+    class Verifying(Doubling):
+        def _open(self, client: AsyncClient) -> OpenStep:
+            return open_verify_step(service, options)
+
+    lines = [json.dumps(answered(n, f'{{"output": {2 * n}}}')) for n in range(3)]
+    with closing(Verifying("http://127.0.0.1:1")) as transform:
+        made = transform(pa.table({"text": lines})).to_pydict()
+    assert [text is None for text in made["text"]] == [False, True, False]
+    failure = json.loads(made["failure"][1])
+    assert (failure["reason"], failure["retry"]) == ("sandbox_lost", True)

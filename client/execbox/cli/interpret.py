@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "interpret"]
 
+_IDLE_TIME_MAX_S = 3600.0
+"""What a service takes."""
 _LIMITS = ("cpu_time_s", "wall_time_s", "memory_mb", "stdout_bytes")
 
 _DESCRIPTION = """\
@@ -109,6 +111,7 @@ def interpret(args: argparse.Namespace, terminal: Terminal) -> int:
         question_field=args.question_field,
         expected_field=args.expected_field,
         concurrency=asked.concurrency,
+        idle_time_s=_idle_time_s(args.answer_timeout_s),
         made_by=asked.made_by,
     )
     if args.dry_run:
@@ -124,6 +127,11 @@ def interpret(args: argparse.Namespace, terminal: Terminal) -> int:
         return ExitCode.OK
     step = open_interpret_step(model, async_client_of(args), options)
     return steps.run_shown(terminal, args, step, source=args.questions)
+
+
+def _idle_time_s(answer_timeout_s: float) -> float:
+    """How long a session waits for the model, which may be asked again after a time-out."""
+    return min(_IDLE_TIME_MAX_S, max(InterpretOptions().idle_time_s, 1.5 * answer_timeout_s))
 
 
 def _instructions(path: Path | None) -> str:

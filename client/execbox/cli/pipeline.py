@@ -166,8 +166,9 @@ def _show(result: PipelineResult, terminal: Terminal, *, as_json: bool) -> None:
     terminal.line()
     if not result.rounds:
         terminal.line(
-            f"nothing was asked yet: the service failed for {result.retryable_count} of the "
-            "functions, and questions are numbered by functions; the same command goes on"
+            f"nothing was asked yet: {result.retryable_count} of the functions have no pairs, "
+            "because the service failed or does not permit what they need, and questions are "
+            "numbered by functions; the same command goes on"
         )
         return
     revise.show_rounds(result.rounds, terminal)

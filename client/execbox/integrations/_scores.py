@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 _CODE_CHARS_MAX = 1_000_000
+_OF_ONE_CHECK = frozenset({wire.ErrorCode.ANSWER_TOO_LARGE, wire.ErrorCode.COMPARISON_TOO_LONG})
+"""Refusals that what one completion's code gave brings about: no mistake that all would share."""
 _FENCED = re.compile(r"^[ \t]*```(?:python3?|py)?[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 # What it needs is bound before the code runs, which may rebind names but does not know the mark.
 _PASSES = """
@@ -141,8 +143,9 @@ def tests_check(code: str, tests: Sequence[str], options: Options) -> Check:
 
 
 def scores(client: Client, checks: Sequence[Check]) -> list[float | None]:
-    """What each is worth, in their order, None where it is unknown: the service failed, or had no
-    time left. Raises ``RequestError`` for what the caller did wrong, which is true of all."""
+    """What each is worth, in their order, None where it is unknown: the service failed, had no
+    time left, or what the code gave is too large to be answered or compared. Raises
+    ``RequestError`` for what the caller did wrong, which is true of all."""
     found: dict[str, float | None] = {}
     for result in client.batch(_lines(checks)):
         found[str(result.id)] = _score_of(result, checks)
@@ -170,7 +173,7 @@ def _lines(checks: Sequence[Check]) -> list[dict[str, object]]:
 def _score_of(result: BatchResult, checks: Sequence[Check]) -> float | None:
     if result.error is None:
         return checks[int(str(result.id))].read(result.answer)
-    if result.error.retryable:
+    if _leaves_it_unknown(result.error):
         return None
     raise InvalidRequest(
         f"example {result.id} of the batch: {result.error.message}", code=result.error.code
@@ -179,9 +182,13 @@ def _score_of(result: BatchResult, checks: Sequence[Check]) -> float | None:
 
 def _verdict(answer: wire.VerifyResponse) -> float | None:
     (item,) = answer.items
-    if item.error is not None and not item.error.retryable:
+    if item.error is not None and not _leaves_it_unknown(item.error):
         raise InvalidRequest(item.error.message, code=item.error.code)
     return _share([item.verdict], options=Options())
+
+
+def _leaves_it_unknown(error: wire.ErrorBody) -> bool:
+    return error.retryable or error.code in _OF_ONE_CHECK
 
 
 def _share(verdicts: Sequence[str | None], *, options: Options) -> float | None:

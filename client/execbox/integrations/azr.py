@@ -227,6 +227,8 @@ class PythonExecutor:
         except RequestError as error:
             if not is_about_the_code(error):
                 raise
+            if error.code == wire.ErrorCode.ANSWER_TOO_LARGE:
+                raise OutcomeUnknown(f"what the code gave was not found out: {error}") from error
             return "", self._cut(words.refused(error))
         if run.status is wire.ProgramStatus.NOT_RUN:
             raise OutcomeUnknown("the program was not run: its turn never came")
@@ -265,7 +267,13 @@ class PythonExecutor:
         except RequestError as error:
             if not is_about_the_code(error):
                 raise
-            return [words.refused_execution(error) for _ in expressions]
+            if len(expressions) > 1:
+                # One may be to blame, or only their sum.
+                alone = [self._execute(code, [text], checks=checks) for text in expressions]
+                return [execution for (execution,) in alone]
+            if error.code == wire.ErrorCode.ANSWER_TOO_LARGE:
+                raise OutcomeUnknown(f"what the code gave was not found out: {error}") from error
+            return [words.refused_execution(error)]
         if any(each.status is wire.Status.NOT_RUN for each in answer.executions):
             raise OutcomeUnknown("not all calls were run: job_time_s was over before their turn")
         return list(answer.executions)

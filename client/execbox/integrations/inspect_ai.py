@@ -40,8 +40,9 @@ def execbox_scorer(
     ``output`` of a prediction, as in a ``wire.VerifyItem``. Code is the last fenced block of
     Python, or the whole completion. ``partial`` gives the share that passed.
 
-    Where it is unknown, because the service failed, it is ``Score.unscored`` with the reason
-    ``scoring_failed``, which metrics leave out and the log counts as an unscored sample.
+    Where it is unknown, because the service failed or what the code gave is too large to be
+    answered or compared, it is ``Score.unscored`` with the reason ``scoring_failed``, which metrics
+    leave out and the log counts as an unscored sample.
     """
     options = _scores.Options(limits=limits, isolation=isolation, partial=partial)
 
@@ -55,7 +56,8 @@ def execbox_scorer(
             return Score.unscored(
                 reason="scoring_failed",
                 answer=answer,
-                explanation="execbox failed, which says nothing about the answer",
+                explanation="execbox failed, or what the code gave is too large to be answered or "
+                "compared; neither is a verdict about the answer",
             )
         value = found if partial else (CORRECT if found == 1.0 else INCORRECT)
         return Score(value=value, answer=answer)

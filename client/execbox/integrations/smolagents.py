@@ -129,13 +129,11 @@ class ExecboxExecutor(PythonExecutor):
         return CodeOutput(self._output(answered.value), logs, is_final_answer=False)
 
     def cleanup(self) -> None:
-        """End the session; called by the agent's ``cleanup`` and at the end of its ``with``."""
-        session, self._session = self._session, None
+        """End the session; called by the agent's ``cleanup`` and at the end of its ``with``. One
+        that cannot be ended ends by itself when it has been idle: what the agent has found out
+        meanwhile is known all the same."""
         try:
-            if session is not None:
-                session.close()
-        except ExecboxError as error:
-            raise ExecutionUnknown(f"the session could not be ended: {error}") from error
+            self._give_up()
         finally:
             if self._own_client:
                 self._client.close()
@@ -154,6 +152,8 @@ class ExecboxExecutor(PythonExecutor):
             for code in filter(None, given):
                 self._prepare(session, code)
         except (ExecboxError, ValueError) as error:
+            # Half prepared, it would lack tools or variables without anybody's knowing.
+            self._give_up()
             raise ExecutionUnknown(f"no session could be begun: {error}") from error
         return session
 
@@ -178,7 +178,7 @@ class ExecboxExecutor(PythonExecutor):
             raise ExecutionUnknown(f"the code's outcome is not known: {error}") from error
 
     def _give_up(self) -> None:
-        """Let go of a session that is gone, or in which nobody knows what the last cell did: the
+        """Let go of a session that is over, or in which nobody knows what the last cell did: the
         service would hold it, and count it, until it had been idle for long."""
         session, self._session = self._session, None
         if session is not None:

@@ -55,10 +55,11 @@ async def compute_score(
     ``{"tests"}``, statements such as asserts; or the fields of a ``wire.VerifyItem`` (``kind``,
     ``function``, ``input``, ``output``) for a prediction.
 
-    Where it is unknown, because the service still failed after ten minutes, verl's reward tensor
-    has no word for it, so by default ``OutcomeUnknown`` is raised and ends the step. With
-    ``unknown_score`` that number is the score, ``execbox_unknown`` is 1.0 and ``acc`` is NaN, which
-    goes along as extra information: whatever masks, filters or counts by it sees no false zero.
+    Where it is unknown, because the service still failed after ten minutes, or what the code gave
+    is too large to be answered or compared, verl's reward tensor has no word for it, so by default
+    ``OutcomeUnknown`` is raised and ends the step. With ``unknown_score`` that number is the score,
+    ``execbox_unknown`` is 1.0 and ``acc`` is NaN, which goes along as extra information: whatever
+    masks, filters or counts by it sees no false zero.
     """
     del data_source, extra_info
     options = _scores.Options(isolation=isolation, partial=partial)
@@ -66,7 +67,10 @@ async def compute_score(
     if found is not None:
         return {"score": found, "acc": found, "execbox_unknown": 0.0}
     if unknown_score is None:
-        raise OutcomeUnknown("the service failed, which says nothing about the response")
+        raise OutcomeUnknown(
+            "the service failed, or what the code gave is too large to be answered or compared; "
+            "neither is a verdict about the response"
+        )
     return {"score": unknown_score, "acc": math.nan, "execbox_unknown": 1.0}
 
 

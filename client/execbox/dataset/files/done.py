@@ -78,7 +78,10 @@ def _left_to_do(output: Path) -> str | None:
     if not count:
         return None
     have = "record has" if count == 1 else "records have"
-    return f"{count} {have} no result yet, because the service or the model failed ({errors})"
+    return (
+        f"{count} {have} no result yet, because the service or the model failed, or the service "
+        f"does not permit what is needed ({errors})"
+    )
 
 
 def _noted(output: Path) -> str:

@@ -18,6 +18,7 @@ from execbox import wire
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, text_field
 from execbox.dataset.files.records import BadLine, Record, read_records
 from execbox.dataset.scoring.score import Interval, Score, Tally, score_of, wilson_interval
+from execbox.dataset.steps.patience import Patience
 from execbox.dataset.steps.services import VerifyService
 from execbox.dataset.steps.step import Step, Worked
 from execbox.dataset.steps.verdicts import (
@@ -89,10 +90,11 @@ async def open_leetcode_o_step(
 def leetcode_o_step(service: VerifyService, options: VerifyOptions, *, fields: Fields) -> Step:
     """The step; its results have ``question``, ``difficulty``, ``language``, ``sample`` and
     ``verdict``, and are counted by verdict."""
+    patience = Patience()
 
     async def work(records: Sequence[Record]) -> Sequence[Worked]:
         items = [_item(record, fields, options) for record in records]
-        verdicts = await verdicts_of(items, service, options)
+        verdicts = await verdicts_of(items, service, options, patience=patience)
         return [
             verdict if isinstance(verdict, BadRecord) else _result(record, fields, verdict)
             for record, verdict in zip(records, verdicts, strict=True)

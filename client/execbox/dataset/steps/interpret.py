@@ -65,6 +65,9 @@ class InterpretOptions:
     ``made_by`` goes into the run's settings, as in ``InferOptions``. ``isolation`` None takes the
     fastest that the service permits; a session always has a container of its own.
     ``shown_chars_max`` bounds each text that is fed back; the record has all of it.
+    ``idle_time_s``, at most 3600, is how long a session lives without a block: longer than one
+    answer of the model may take, and not much, because the sessions of a run that was killed are in
+    the way of the next one for so long.
     """
 
     blocks_max: int = 5
@@ -76,6 +79,7 @@ class InterpretOptions:
     question_field: str = "question"
     expected_field: str = "expected"
     concurrency: int = 16
+    idle_time_s: float = 900.0
     made_by: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -232,7 +236,8 @@ def _interpreter(service: InterpretService, options: InterpretOptions) -> Interp
         if name in wire.SessionLimits.model_fields
     }
     if options.run_as == "session":
-        return SessionInterpreter(service, wire.SessionLimits.model_validate(shared))
+        session_limits = wire.SessionLimits.model_validate(shared)
+        return SessionInterpreter(service, session_limits, options.idle_time_s)
     limits = wire.ProgramLimits.model_validate(options.limits.model_dump())
     return ProgramInterpreter(service, limits, options.isolation)
 

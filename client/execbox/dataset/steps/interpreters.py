@@ -5,20 +5,22 @@ What a block gave is told as text for the model. Which blocks there are is not k
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
 from execbox import wire
+from execbox._retry import Retrying
+from execbox.config import RetryPolicy
 from execbox.dataset.files.json_lines import Value
 from execbox.dataset.steps.services import CellsOfSession, InterpretService
-from execbox.errors import ExecboxError, InvalidRequest
+from execbox.errors import ExecboxError, InvalidRequest, ServiceError
 
 __all__ = ["BlockRun", "Interpreter", "ProgramInterpreter", "SessionInterpreter", "told"]
 
 _REFUSED = "refused"
-_IDLE_TIME_S = 3600.0
 _LIFETIME_S = 86_400.0
 
 
@@ -90,10 +92,15 @@ class ProgramInterpreter:
 @dataclass(slots=True)
 class SessionInterpreter:
     """Each block is a cell: it has the variables of the blocks before. The session begins with the
-    first block; where a block ends it, the next one has a new session and is told so."""
+    first block; where a block ends it, the next one has a new session and is told so.
+
+    ``idle_time_s`` is what the model's next answer may take, no more: for so long the sessions that
+    a killed run has left count as the key's.
+    """
 
     service: InterpretService
     limits: wire.SessionLimits
+    idle_time_s: float
     _session: CellsOfSession | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -103,10 +110,7 @@ class SessionInterpreter:
         except InvalidRequest as error:
             return _refused(error)
         if self._session is None:
-            session = self.service.session(
-                limits=self.limits, idle_time_s=_IDLE_TIME_S, lifetime_s=_LIFETIME_S
-            )
-            self._session = await self._stack.enter_async_context(session)
+            self._session = await self._begun()
         cell = await self._session.run(code)
         remark = None
         if cell.session_lost:
@@ -124,6 +128,23 @@ class SessionInterpreter:
             remark=remark,
         )
 
+    async def _begun(self) -> CellsOfSession:
+        """A new session, waited for while the key has as many as it may: they are of a run that
+        was killed, or of conversations that end. Nothing is held meanwhile."""
+        pacing = Retrying(_until_room(self.idle_time_s))
+        while True:
+            session = self.service.session(
+                limits=self.limits, idle_time_s=self.idle_time_s, lifetime_s=_LIFETIME_S
+            )
+            try:
+                return await self._stack.enter_async_context(session)
+            except ServiceError as failure:
+                is_full = failure.code == wire.ErrorCode.SESSIONS_TOO_MANY
+                pause_s = pacing.pause_s(failure) if is_full else None
+                if pause_s is None:
+                    raise
+            await asyncio.sleep(pause_s)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -136,6 +157,11 @@ class SessionInterpreter:
         # What was said is not lost with it, and a session that is left alone ends by itself.
         with suppress(ExecboxError):
             await self._stack.aclose()
+
+
+def _until_room(idle_time_s: float) -> RetryPolicy:
+    """By the clock, until whatever a killed run has left is over, and the service has seen it."""
+    return RetryPolicy(unavailable_retries_max=1_000_000, window_s=idle_time_s + 60.0)
 
 
 def told(ran: BlockRun, *, chars_max: int) -> str:

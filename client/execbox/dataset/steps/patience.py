@@ -11,13 +11,34 @@ from execbox.errors import (
     ServiceError,
     TransportError,
 )
+from execbox.wire import ErrorCode
 
-__all__ = ["FAILURES_IN_A_ROW_MAX", "REFUSED_KEY", "Patience"]
+__all__ = ["FAILURES_IN_A_ROW_MAX", "REFUSED_KEY", "Patience", "refusal"]
 
 FAILURES_IN_A_ROW_MAX = 5
 """After so many requests in a row without an answer the run ends: the records are not the cause."""
 REFUSED_KEY = frozenset({401, 403})
 """HTTP statuses that no record causes: every request would get them."""
+_NOT_OF_THE_RECORD = frozenset(
+    {
+        ErrorCode.SESSION_GONE,
+        ErrorCode.HOST_NOT_ALLOWED,
+        ErrorCode.LIMIT_ABOVE_MAXIMUM,
+        ErrorCode.ISOLATION_NOT_PERMITTED,
+        ErrorCode.PROFILE_NOT_PERMITTED,
+        ErrorCode.LANGUAGE_NOT_AVAILABLE,
+        # A proxy's own limit, which its operator can raise.
+        "http_413",
+    }
+)
+"""Codes of refusals that can end without a change of the record: the operator permits more, or a
+new session is begun."""
+
+
+def refusal(error: RequestError) -> BadRecord:
+    """Why a refused record has no result. What its own request is refused for would be refused
+    again, so the next run does not ask; the rest it asks again."""
+    return BadRecord(error.message, reason=error.code, retry=error.code in _NOT_OF_THE_RECORD)
 
 
 class Patience:
@@ -38,13 +59,13 @@ class Patience:
     def problem_of(self, error: ExecboxError) -> BadRecord:
         """Why this record has no result; raises ``error`` where going on is no use."""
         if isinstance(error, RequestError) and error.http_status is None:
-            return BadRecord(error.message, reason=error.code)
+            return refusal(error)
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= FAILURES_IN_A_ROW_MAX:
             raise error
         match error:
             case RequestError() if error.http_status not in REFUSED_KEY:
-                return BadRecord(error.message, reason=error.code, retry=True)
+                return refusal(error)
             case ServiceError() if not isinstance(error, NoNodeAvailable):
                 message = f"the service failed, this is no fault of the record: {error.message}"
                 return BadRecord(message, reason=error.code, retry=True)

@@ -68,8 +68,8 @@ class Stage:
 class PipelineResult:
     """What the chain came to: training records, what each round was, and every stage.
 
-    There are no rounds where the service failed for some functions, so that they have no pairs yet:
-    run the same chain again.
+    There are no rounds where some functions have no pairs yet, because the service failed or does
+    not permit what they need: run the same chain again.
     """
 
     output: Path

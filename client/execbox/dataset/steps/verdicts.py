@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from execbox import wire
 from execbox.dataset.files.json_lines import BadRecord, DatasetError
-from execbox.dataset.steps.patience import REFUSED_KEY
+from execbox.dataset.steps.patience import REFUSED_KEY, Patience, refusal
 from execbox.dataset.steps.run_options import fastest_isolation
 from execbox.dataset.steps.services import VerifyService
-from execbox.errors import RequestError
+from execbox.errors import ExecboxError, RequestError
 
 __all__ = [
     "VerifyOptions",
@@ -94,13 +94,15 @@ async def verdicts_of(
     service: VerifyService,
     options: VerifyOptions,
     *,
+    patience: Patience,
     converts: Sequence[wire.Conversion] | None = None,
 ) -> Sequence[wire.VerifiedItem | BadRecord]:
     """One verified item per item, in their order; what is a problem already stays one.
 
     ``converts`` says how each item's values without a JSON form are written, else the options do.
     ``verdict`` is never None in what is returned: an item that could not be checked is a
-    ``BadRecord`` to be tried again.
+    ``BadRecord``, to be tried again where that can help. Raises what ``patience`` raises, which
+    counts each request once.
     """
     verified: list[wire.VerifiedItem | BadRecord | None] = [None] * len(items)
     groups: defaultdict[wire.Conversion, list[tuple[int, wire.VerifyItem]]] = defaultdict(list)
@@ -110,7 +112,7 @@ async def verdicts_of(
         else:
             groups[options.convert if converts is None else converts[place]].append((place, item))
     for convert, group in groups.items():
-        request = _Request(service, options, convert)
+        request = _Request(service, options, convert, patience)
         found = await request.verified([item for _, item in group])
         for (place, _), one in zip(group, found, strict=True):
             verified[place] = _with_verdict(one)
@@ -124,12 +126,13 @@ class _Request:
     service: VerifyService
     options: VerifyOptions
     convert: wire.Conversion
+    patience: Patience
 
     async def verified(
         self, items: Sequence[wire.VerifyItem]
     ) -> Sequence[wire.VerifiedItem | BadRecord]:
         """Where a request is refused, its halves are sent by themselves, so that only what is
-        refused alone counts as refused."""
+        refused alone counts as refused. That is no failure: who refuses it has answered."""
         try:
             response = await self.service.verify(
                 items,
@@ -142,10 +145,26 @@ class _Request:
             if error.http_status in REFUSED_KEY:
                 raise
             if len(items) == 1:
-                return [BadRecord(error.message, reason=error.code)]
+                return [refusal(error)]
             middle = len(items) // 2
             return [*await self.verified(items[:middle]), *await self.verified(items[middle:])]
-        return response.items
+        except ExecboxError as error:
+            return [self.patience.problem_of(error)] * len(items)
+        self.patience.answered()
+        return await self._with_room(items, response.items)
+
+    async def _with_room(
+        self, items: Sequence[wire.VerifyItem], verified: Sequence[wire.VerifiedItem]
+    ) -> Sequence[wire.VerifiedItem | BadRecord]:
+        """What there was no room for in an answer to several is asked about by itself."""
+        if len(items) == 1:
+            return verified
+        found: list[wire.VerifiedItem | BadRecord] = []
+        for item, one in zip(items, verified, strict=True):
+            code = None if one.error is None else one.error.code
+            lacked_room = code == wire.ErrorCode.ANSWER_TOO_LARGE
+            found += await self.verified([item]) if lacked_room else [one]
+        return found
 
 
 def _with_verdict(item: wire.VerifiedItem | BadRecord) -> wire.VerifiedItem | BadRecord:
@@ -157,7 +176,7 @@ def _with_verdict(item: wire.VerifiedItem | BadRecord) -> wire.VerifiedItem | Ba
             "no verdict, this is no fault of the answer: "
             + (error.message if error is not None else "the service gave no reason"),
             reason=error.code if error is not None else "no_verdict",
-            retry=True,
+            retry=error is None or error.retryable,
         )
     if item.verdict is wire.Verdict.NOT_RUN:
         return BadRecord(

@@ -16,6 +16,7 @@ from execbox import wire
 from execbox.dataset.files.json_lines import BadRecord, Value, text_field
 from execbox.dataset.files.records import Record
 from execbox.dataset.steps.asked_pair import AskedPair, FunctionsFile, asked_pair
+from execbox.dataset.steps.patience import Patience
 from execbox.dataset.steps.services import VerifyService
 from execbox.dataset.steps.step import Step, Worked
 from execbox.dataset.steps.turns import STATUS_OF_VERDICT
@@ -58,12 +59,13 @@ def verify_step(
 
     Its results are counted by verdict.
     """
+    patience = Patience()
 
     async def work(records: Sequence[Record]) -> Sequence[Worked]:
         questions = [_question_or_problem(record, options, functions) for record in records]
         items = [item for item, _ in questions]
         converts = [convert for _, convert in questions]
-        verdicts = await verdicts_of(items, service, options, converts=converts)
+        verdicts = await verdicts_of(items, service, options, patience=patience, converts=converts)
         return [
             verdict if isinstance(verdict, BadRecord) else _verified_record(record, verdict)
             for record, verdict in zip(records, verdicts, strict=True)
