@@ -49,6 +49,8 @@ _NO_ROOM = frozenset(code for code, facts in ERROR_CODES.items() if facts.http_s
     ErrorCode.TOO_MANY_CONNECTIONS
 }
 """By code, too, because a line of a batch has no status."""
+_IN_THE_MIDDLE = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.SHUTTING_DOWN})
+"""What may be told of work that has begun."""
 
 
 class Pacing(Protocol):
@@ -107,7 +109,11 @@ class Once(Retrying):
 
     def pause_s(self, failure: ExecboxError) -> float | None:
         nothing_ran = isinstance(failure, RequestNotReceived)
-        may_have_run = isinstance(failure, ConnectionBroken) or is_of_a_gateway(failure)
+        may_have_run = (
+            isinstance(failure, ConnectionBroken)
+            or is_of_a_gateway(failure)
+            or (isinstance(failure, ServiceError) and failure.code in _IN_THE_MIDDLE)
+        )
         if may_have_run and not nothing_ran:
             return None
         return super().pause_s(failure)

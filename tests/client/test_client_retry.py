@@ -231,6 +231,13 @@ def test_once_what_may_have_run_is_not_sent_again_and_what_has_not_is() -> None:
     """A connection that breaks may have brought the request; one that was cut off did not."""
     assert Once(POLICY).pause_s(ConnectionBroken("x")) is None
     assert Once(POLICY).pause_s(RequestNotReceived("x")) is not None
+    for code, is_sent_again in {
+        "internal_error": False,
+        "shutting_down": False,
+        "engine_unavailable": True,
+    }.items():
+        failure = ServiceUnavailable("x", code=code, http_status=503, retryable=True)
+        assert (Once(POLICY).pause_s(failure) is not None) is is_sent_again
 
 
 def test_polling_failures_of_others_are_retried_until_the_deadline() -> None:
