@@ -386,7 +386,11 @@ async def _read_cell(content: bytes, *, caller: Caller) -> CellResponse:
 
 def _send(writer: asyncio.StreamWriter, values: dict[str, Any], content: bytes = b"") -> None:
     text = json.dumps(values).encode()
-    writer.writelines((_HEAD.pack(len(text), len(content)), text, content))
+    # Not by writelines: asyncio of Python 3.12 keeps an empty last part for ever, and with it the
+    # connection, when that is closed.
+    writer.write(_HEAD.pack(len(text), len(content)) + text)
+    if content:
+        writer.write(content)
 
 
 def _send_failure(writer: asyncio.StreamWriter, failure: RequestFailed) -> None:
