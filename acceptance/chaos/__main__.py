@@ -110,7 +110,7 @@ class _Run:
         say(f"calm: {self.calm_executions} executions in {self.calm_s:.0f} s")
         return wrong_in(self.inputs, self.calm)
 
-    def do_in_chaos(self) -> None:
+    def do_in_chaos(self, watch: Watch) -> None:
         """Laps, for as long as there are faults; the last is let end. Raises ``WorkFailed``."""
         drawn = random.Random(self.options.seed)
         until_s = time.monotonic() + self.options.seconds
@@ -123,6 +123,7 @@ class _Run:
                     time.sleep(self.options.every_s)
                     hurt(self.place, clients, self.done, drawn=drawn, kinds=kinds)
                 if not self._has_time(until_s):
+                    watch.end_samples()
                     clients.wait(within_s=_AFTERWARDS_S + 2 * self.calm_s)
                 self._compare(lap, clients)
             if not self._has_time(until_s):
@@ -176,7 +177,7 @@ def run(options: Options, folder: Path) -> Findings:
         try:
             wrong = found.do_calmly()
             with watch.at_work():
-                found.do_in_chaos()
+                found.do_in_chaos(watch)
         except WorkFailed as error:
             failure = f"{error}"
             say(f"{failure}\n{place.log_tail()}")

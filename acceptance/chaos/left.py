@@ -53,6 +53,7 @@ class Watch:
     forgotten: set[str] = field(default_factory=set)
     """Containers that the daemon itself lost sight of when it was killed."""
     _mounts_before: int = 0
+    _is_over: bool = False
 
     def begin(self) -> None:
         """Note what is there without a service."""
@@ -64,7 +65,14 @@ class Watch:
         with beside(_EVERY_S, lambda: self._sample(time.monotonic() - began_s)):
             yield
 
+    def end_samples(self) -> None:
+        """No more of them: where nothing fails any more, containers stay that are killed otherwise,
+        which would look like growth."""
+        self._is_over = True
+
     def _sample(self, at_s: float) -> None:
+        if self._is_over:
+            return
         place = self.place
         pid = place.service_pid
         containers = place.containers()
