@@ -11,8 +11,9 @@ else. What is still not retried, and why:
 A connection that broke after something was sent is retried once (``broken_retries_max``):
 typically the service restarted, or closed a kept-alive connection at the moment it was reused.
 What a gateway in front of the service answers in its place is one of these two: 502 and 503 mostly
-mean that nobody listens behind it, because the service is being started again, and count as the
-service's own 503; 504 means that its patience was over, and counts as a connection that broke.
+mean that no service listens behind the gateway, because it is being started again, and count as
+the service's own 503; 504 means that the gateway waited no longer, and counts as a connection that
+broke.
 
 A service that has no room is waited for by the clock (``window_s``) and not by a number of tries:
 how many it takes depends on how many others ask, which says nothing about this request.

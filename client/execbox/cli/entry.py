@@ -161,7 +161,7 @@ def _report(error: Exception, terminal: Terminal) -> ExitCode:
     if isinstance(error, CommandError):
         terminal.error(str(error))
         return error.exit_code
-    # A session that is gone is nobody's mistake here: commands begin their own.
+    # The caller made no mistake where a session is gone: commands begin their sessions themselves.
     mistakes = RequestError | ConfigError | DatasetError
     if isinstance(error, mistakes) and not isinstance(error, SessionGone):
         terminal.error(str(error))

@@ -178,8 +178,8 @@ class ExecboxExecutor(PythonExecutor):
             raise ExecutionUnknown(f"the code's outcome is not known: {error}") from error
 
     def _give_up(self) -> None:
-        """Let go of a session that is over, or in which nobody knows what the last cell did: the
-        service would hold it, and count it, until it had been idle for long."""
+        """End a session that is over, or whose last cell has an unknown outcome: the service would
+        hold the session, and count it, until it had been idle for long."""
         session, self._session = self._session, None
         if session is not None:
             with suppress(ExecboxError):

@@ -155,7 +155,7 @@ async def _open(asked: _Asked) -> SessionInfo:
     try:
         return await asked.while_there(begin())
     except ClientGone:
-        # It went in the moment in which it was begun: nobody knows its id.
+        # The client went while its session was begun, and so never learned the session's id.
         for session in begun:
             with suppress(RequestFailed):
                 await asked.sessions.close(session.id, caller=asked.caller)

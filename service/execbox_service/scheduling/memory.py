@@ -55,7 +55,8 @@ class Memory:
             return True
 
     def move(self, principal: str, size_bytes: int) -> None:
-        """Count for a key, whatever room it has, what was given back a moment ago."""
+        """Count for a key, whatever room it has: what another hold gave back a moment ago, or what
+        cannot be refused any more, because the work has been done."""
         with self._lock:
             self._held_bytes[principal] = self._held_bytes.get(principal, 0) + size_bytes
 
@@ -115,7 +116,8 @@ class Hold:
         return Hold(self._memory, self._principal)
 
     def take_over(self, size_bytes: int) -> None:
-        """Count what a different hold of the same key, which has just ended, counted until now."""
+        """Count so many bytes more, whatever room the key has: what a different hold of the key,
+        which has just ended, counted until now, or what cannot be refused any more."""
         self._memory.move(self._principal, size_bytes)
         self.size_bytes += size_bytes
 

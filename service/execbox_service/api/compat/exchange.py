@@ -237,5 +237,6 @@ class ExchangeResponse(Response):
             if isinstance(answer, Response):
                 await answer(scope, receive, send)
                 return
-            pieces = await written(answer, hold=hold, settings=services.settings)
+            # These clients mostly send nothing again, and a cell is never run twice.
+            pieces = await written(answer, hold=hold, settings=services.settings, repeatable=False)
             await send_pieces(pieces, send)
