@@ -93,6 +93,8 @@ DECIDED: list[tuple[str, str, Any]] = [
     ("text_that_is_no_placeholder", '{"output": "<b>your</b>"}', "<b>your</b>"),
     # Tags and boxes
     ("answer_tag", "<answer>5</answer>", 5),
+    # In lower case, each of them is two characters.
+    ("answer_tag_after_dotted_i", "\u0130" * 20 + "<answer>YES</ANSWER> no, wait: 6", "YES"),
     ("answer_tag_lines", "<answer>\n[1, 2]\n</answer>", [1, 2]),
     ("answer_tag_upper", "<ANSWER>5</ANSWER>", 5),
     ("answer_tag_text", "<answer>YES</answer>", "YES"),

@@ -313,3 +313,10 @@ def test_no_text_makes_extraction_fail(text: str) -> None:
     assert isinstance(found, Answer | NoAnswer)
     if isinstance(found, Answer):
         json.dumps(found.value, allow_nan=False)
+
+
+@pytest.mark.parametrize("read", ["{}" * 2_900, '```json\n{"a": 1}\n```\n' * 60])
+def test_boxes_after_objects_cost_no_more_than_permitted(read: str) -> None:
+    """Whether a box lies in one of thousands of objects is not asked of each of them."""
+    text = read + "\\boxed{" * 17_000
+    refuse_effort(lambda: extract(text, kind="output"), lines_max=EXTRACTION_LINES_MAX)

@@ -134,8 +134,8 @@ def test_request_dripping_in_is_ended_at_an_absolute_deadline(
     hasty_server: RunningServer, at_once: bytes, dripped: bytes
 ) -> None:
     """F03: a timer that starts again with every byte would be none."""
+    started_s = time.monotonic()
     with hasty_server.connect() as connection:
-        started_s = time.monotonic()
         connection.sendall(at_once)
         with _dripping(connection, dripped):
             answer = read_answer(connection)

@@ -146,16 +146,17 @@ async def test_container_paused_for_longer_than_the_wall_limit_is_no_timeout() -
     async with started_bench(pool_size="2", slot_count="2") as bench:
         await eventually(lambda: bench.is_quiet(2))
         for code in (sleeps, spins):
-            limits = {"wall_time_s": 2.5, "cpu_time_s": 4}
-            running = asyncio.create_task(bench.call(code, 2.0, limits=limits))
+            # More than twice what it needs, and less than it takes with the pause.
+            limits = {"wall_time_s": 4, "cpu_time_s": 4}
+            running = asyncio.create_task(bench.call(code, 1.5, limits=limits))
             await asyncio.sleep(0.3)
             assert await asyncio.to_thread(to_all_running, bench, pause_container)
-            await asyncio.sleep(3)
+            await asyncio.sleep(4.5)
             await asyncio.to_thread(to_all_running, bench, unpause_container)
             ended = await running
             assert (ended.status, ended.output) == (Status.OK, "slept")
             assert ended.usage is not None
-            assert ended.usage.wall_time_s > 3.5
+            assert ended.usage.wall_time_s > 4.5
 
 
 async def test_sleeper_in_a_container_that_is_not_paused_is_a_timeout_as_ever() -> None:

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
 
 from execbox_service.answers.literals import Allowance, Broken, Completed, read_literal
 from execbox_service.answers.marked_values import NOTHING, marked_value, without_latex
+from execbox_service.answers.spans import Spans
 
 __all__ = ["Candidate", "Kind", "Tier", "candidates", "own_key"]
 
@@ -67,9 +69,14 @@ _PRINTED = re.compile(
 _ALIASES = frozenset({"answer", "final_answer", "final answer"})
 _BOXED = re.compile(r"\\f?boxed\s*+\{")
 _BRACES = re.compile(r"(?<!\\)[{}]")
-_TAGGED = re.compile(r"<(answer|final_answer|input|output)\s*+>|\[(answer)\]", re.IGNORECASE)
+# Both begin with a set of characters in their own case, which `re` looks for many times as fast as
+# for an alternative or a boundary; what stands before is asked afterwards.
+_TAGGED = re.compile(
+    r"[<\[](?i:(?<=<)(?=[afio])(answer|final_answer|input|output)\s*+>|(?<=\[)(answer)\])"
+)
 _LABELLED = re.compile(
-    r"\b(?P<word>answer|output|input)\b[*_`]*+[ \t]*+(?:is\b[ \t]*+:?|:)", re.IGNORECASE
+    r"(?P<word>[AaOoIi](?i:(?<=\ba)nswer|(?<=\bo)utput|(?<=\bi)nput))"
+    r"(?i:\b[*_`]*+[ \t]*+(?:is\b[ \t]*+:?|:))"
 )
 _BEFORE_LABEL = re.compile(
     r"[ \t>*_#`-]*+(?:(?:so|thus|therefore|hence)\b[, \t]*+)?(?:(?:the|my)[ \t]++)?"
@@ -110,7 +117,7 @@ def candidates(text: str, *, kind: Kind, allowance: Allowance) -> list[Candidate
     """All of them, in no order; those that are part of a larger one are left out."""
     blocks = list(_blocks(text))
     fenced = list(_fenced(text, blocks, kind=kind, allowance=allowance))
-    code = [] if not blocks else _code_spans(text, blocks, fenced)
+    code = _code_spans(text, blocks, fenced)
     read = [one for one in fenced if one.reason is None and one.tier <= Tier.OBJECT]
     objects = list(_objects(text, kind=kind, code=code, read=read, allowance=allowance))
     found = [
@@ -159,15 +166,16 @@ def _objects(
     text: str,
     *,
     kind: Kind,
-    code: list[tuple[int, int]],
+    code: Spans,
     read: list[Candidate],
     allowance: Allowance,
 ) -> Iterator[Candidate]:
     """Objects inside no other one and none ``read`` before; attempts that cannot be read."""
     position = 0
+    known = Spans((one.start, one.end) for one in read)
     while (match := _OBJECT_START.search(text, position)) is not None:
         start = match.start()
-        read_end = max((one.end for one in read if one.start <= start < one.end), default=None)
+        read_end = known.end_around(start)
         if read_end is not None:
             # To read a large answer twice would use up the allowance.
             position = read_end
@@ -198,7 +206,7 @@ def _object(
     span: tuple[int, int],
     *,
     kind: Kind,
-    code: list[tuple[int, int]],
+    code: Spans,
 ) -> Candidate:
     key = own_key(value, kind)
     is_perhaps = key is not None and _fits(_PERHAPS_PLACEHOLDER, value[key])
@@ -208,7 +216,7 @@ def _object(
         tier = Tier.NOTHING
         reason = f"the last JSON object repeats the placeholder {value[key]}"
         return Candidate(*span, tier, reason=reason)
-    if any(start <= span[0] < end for start, end in code):
+    if code.end_around(span[0]) is not None:
         tier = Tier.OBJECT
     elif key is not None:
         tier = Tier.ANSWER
@@ -306,7 +314,7 @@ def _fenced(
 
 def _block_value(text: str, block: _Block, end: int, *, value: JSON, kind: Kind) -> Candidate:
     if isinstance(value, dict):
-        found = _object(text, value, (block.fence, end), kind=kind, code=[])
+        found = _object(text, value, (block.fence, end), kind=kind, code=Spans(()))
         if found.tier is Tier.OBJECT:
             return Candidate(block.fence, end, Tier.LIKELY, value)
         return found
@@ -314,14 +322,14 @@ def _block_value(text: str, block: _Block, end: int, *, value: JSON, kind: Kind)
     return Candidate(block.fence, end, tier, value)
 
 
-def _code_spans(text: str, blocks: list[_Block], fenced: list[Candidate]) -> list[tuple[int, int]]:
+def _code_spans(text: str, blocks: list[_Block], fenced: list[Candidate]) -> Spans:
     """Blocks of a program: what is printed or asserted there is no answer."""
     values = {one.start for one in fenced}
-    return [
+    return Spans(
         (block.fence, block.ends[0])
         for block in blocks
         if block.label in _CODE_LABELS and block.fence not in values and block.ends[0] < len(text)
-    ]
+    )
 
 
 # Boxes, tags, labels
@@ -329,14 +337,12 @@ def _code_spans(text: str, blocks: list[_Block], fenced: list[Candidate]) -> lis
 
 def _boxed(text: str, objects: list[Candidate], *, allowance: Allowance) -> Iterator[Candidate]:
     """The last boxes with a value in them; those that begin in an object are part of a string."""
-    spans = [(one.start, one.end) for one in objects if one.reason is None]
-    boxes = [
-        match.span()
-        for match in _BOXED.finditer(text)
-        if not any(start < match.start() < end for start, end in spans)
-    ]
-    by_start = {one.start: one for one in objects if one.reason is None}
-    for start, inside in boxes[: -_MARKS_TRIED_MAX - 1 : -1]:
+    read = [one for one in objects if one.reason is None]
+    spans = Spans((one.start + 1, one.end) for one in read)
+    boxes = [match.span() for match in _BOXED.finditer(text)]
+    free = (span for span in reversed(boxes) if spans.end_around(span[0]) is None)
+    by_start = {one.start: one for one in read}
+    for start, inside in islice(free, _MARKS_TRIED_MAX):
         value, end = _box_value(text, inside, by_start, allowance=allowance)
         if value is not NOTHING:
             yield Candidate(start, end + 1, Tier.ANSWER, value)
@@ -372,9 +378,10 @@ def _tagged(
     for tag in list(_TAGGED.finditer(text))[-_MARKS_TRIED_MAX:]:
         if (tag[1] or "").lower() in {"input", "output"} - {kind}:
             continue
-        closing = f"</{tag[1]}>" if tag[1] else f"[/{tag[2]}]"
-        end = text.lower().find(closing.lower(), tag.end())
-        stop = end if end >= 0 else len(text)
+        closing = re.escape(f"</{tag[1]}>" if tag[1] else f"[/{tag[2]}]")
+        # Not looked for in the text in lower case, which may be longer: of İ it is two characters.
+        end = re.compile(closing, re.IGNORECASE).search(text, tag.end())
+        stop = len(text) if end is None else end.start()
         content = text[tag.end() : stop]
         start = stop - len(content.lstrip())
         content = content.strip()
@@ -383,7 +390,7 @@ def _tagged(
             value = read.value
         else:
             content = content.strip("`").strip()
-            value = marked_value(content, allowance=allowance, words=end >= 0)
+            value = marked_value(content, allowance=allowance, words=end is not None)
         if value is not NOTHING:
             yield Candidate(tag.start(), stop, Tier.ANSWER, value)
 

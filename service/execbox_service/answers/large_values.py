@@ -25,8 +25,9 @@ LARGE_CHARS: Final = 4096
 """A shorter value is left where it is: reading it token by token is a few milliseconds."""
 
 _MARK = "\ue000large value "
-# Where a value begins that may be the answer or a part of it, and not every bracket of prose.
-_START = re.compile(r'(?:\A|(?<=[\n:>`])|(?<=: )|(?<=boxed\{))(?P<value>[\[{"])')
+# Where a value begins that may be the answer or a part of it, and not every bracket of prose. What
+# stands before is asked afterwards: `re` looks for one of three characters many times as fast.
+_START = re.compile(r'[\[{"](?:(?<=\A.)|(?<=[\n:>`].)|(?<=: .)|(?<=boxed\{.))')
 _MARKED = re.compile(rf"{_MARK}\d++")
 _READ_TIMES_MAX = 4
 """So often on average may a character be read: what fails may have been nearly at the end."""
@@ -90,7 +91,7 @@ def shortened(text: str) -> Shortened:
     position = kept_from = 0
     left_chars = _READ_TIMES_MAX * len(text)
     while left_chars > 0 and (match := _START.search(text, position)) is not None:
-        start = match.start("value")
+        start = match.start()
         large, end, read_chars = _read(text, start)
         left_chars -= read_chars
         position = end

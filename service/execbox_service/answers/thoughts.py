@@ -16,12 +16,14 @@ _NAMES = (
     "think|thinking|thought|thoughts|reasoning|reason|reflection|analysis|scratchpad|"
     "chain_of_thought|cot|internal_monologue"
 )
+# It begins with a set of characters, which `re` looks for many times as fast as for alternatives;
+# the first letter is asked before the names are.
 _TAG = re.compile(
-    rf"<(?P<end>/?)(?:seed:|antml:)?(?:{_NAMES})(?:\s[^<>\n]{{0,100}})?>"
-    rf"|\[(?P<end2>/?)(?:{_NAMES})\]"
-    r"|<\|(?P<edge>begin|end)_of_(?:thought|thinking)\|>"
-    r"|(?P<end3>\u25c1/?)think\u25b7",
-    re.IGNORECASE,
+    r"[<\[\u25c1](?=/?[acirstACIRST|])(?i:"
+    rf"(?<=<)(?P<end>/?)(?:seed:|antml:)?(?:{_NAMES})(?:\s[^<>\n]{{0,100}})?>"
+    rf"|(?<=\[)(?P<end2>/?)(?:{_NAMES})\]"
+    r"|(?<=<)\|(?P<edge>begin|end)_of_(?:thought|thinking)\|>"
+    r"|(?<=\u25c1)(?P<end3>/?)think\u25b7)"
 )
 _MENTION = re.compile(r"[\w`'\"]\s*\Z")
 _MENTIONED_END = re.compile(r"[\w,;:>][ \t]+\Z")
