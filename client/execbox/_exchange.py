@@ -151,7 +151,7 @@ def _error_of(answer: HttpAnswer) -> ExecboxError:
         )
     if status >= 400:
         remedy = _KEY_REMEDY if error.code == ErrorCode.UNAUTHORIZED else ""
-        return _request_error_class(status)(
+        return _refusal_class(status)(
             error.message + remedy, code=error.code, detail=error.detail, http_status=status
         )
     return _unreadable(answer, "an error with a status that is none")
@@ -171,7 +171,7 @@ def _foreign_error(answer: HttpAnswer, unreadable: InvalidResponse) -> ExecboxEr
             retry_after_s=retry_after_s(answer.retry_after, now=datetime.now(UTC)),
         )
     if status in (401, 403, 413):
-        return _request_error_class(status)(message, code=f"http_{status}", http_status=status)
+        return _refusal_class(status)(message, code=f"http_{status}", http_status=status)
     return unreadable
 
 
@@ -179,8 +179,8 @@ def _service_error_class(status: int) -> type[ServiceError]:
     return {429: Overloaded, 503: ServiceUnavailable}.get(status, ServiceError)
 
 
-def _request_error_class(status: int) -> type[RequestError]:
-    classes: dict[int, type[RequestError]] = {
+def _refusal_class(status: int) -> type[RequestError | SessionGone]:
+    classes: dict[int, type[RequestError | SessionGone]] = {
         400: InvalidRequest,
         401: AuthenticationError,
         403: AuthenticationError,

@@ -9,8 +9,8 @@ Whose fault it is decides the class, so that one ``except`` clause decides what 
     ├── RequestError             the caller's mistake: change the request (4xx)
     │   ├── AuthenticationError  no API key, or one that is not permitted (401, 403)
     │   ├── InvalidRequest       refused before sending, 400 or 422 (also a ValueError)
-    │   ├── RequestTooLarge      the body is longer than the service takes (413)
-    │   └── SessionGone          a session has ended, its variables are lost (410)
+    │   └── RequestTooLarge      the body is longer than the service takes (413)
+    ├── SessionGone              a session has ended, its variables are lost (410): begin a new one
     ├── ServiceError             the service's failure (5xx); see ``retryable``
     │   ├── ServiceUnavailable   it cannot run anything at the moment (503)
     │   │   └── NoNodeAvailable  of a fleet, not one node can take the request
@@ -109,9 +109,26 @@ class RequestTooLarge(RequestError):
     """The body is over the service's cap: send fewer calls per request."""
 
 
-class SessionGone(RequestError):
+class SessionGone(ExecboxError):
     """The session has ended, or the service was started anew; the message says which. Variables
-    and files are lost: what begins a new session has to run again what they came from."""
+    and files are lost: what begins a new session has to run again what they came from.
+
+    Mostly nobody's mistake, and no failure of the service as it is now. ``code`` and ``detail``
+    are as in ``RequestError``; ``http_status`` is None where the client found out by itself.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "session_gone",
+        detail: object = None,
+        http_status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.detail = detail
+        self.http_status = http_status
 
 
 class ServiceError(ExecboxError):

@@ -36,7 +36,7 @@ def test_main_session_that_is_gone_exits_3(
     same command goes on."""
 
     def gone(*_: object, **__: object) -> None:
-        raise SessionGone("the session is gone", http_status=410)
+        raise SessionGone("the session is gone")
 
     monkeypatch.setattr(Client, "execute", gone)
     assert main(["run", source, "--input", "{}"]) == 3

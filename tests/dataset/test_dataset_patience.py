@@ -23,7 +23,7 @@ from execbox.errors import (
     [
         (ServiceError("x", code="http_502", http_status=502), "http_502", True),
         (ConnectionBroken("x"), "no_answer", True),
-        (SessionGone("x", code="session_gone", http_status=410), "session_gone", True),
+        (SessionGone("x"), "session_gone", True),
         (InvalidRequest("x", code="limit_above_maximum", http_status=422), None, True),
         (InvalidRequest("x", code="isolation_not_permitted", http_status=422), None, True),
         (InvalidRequest("x", code="profile_not_permitted", http_status=422), None, True),

@@ -40,7 +40,7 @@ from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.terminal import Terminal, open_terminal
 from execbox.config import terminal_is_dumb, terminal_wants_no_color
 from execbox.dataset.files.json_lines import DatasetError
-from execbox.errors import ConfigError, ExecboxError, RequestError, SessionGone
+from execbox.errors import ConfigError, ExecboxError, RequestError
 
 __all__ = ["main"]
 
@@ -161,9 +161,7 @@ def _report(error: Exception, terminal: Terminal) -> ExitCode:
     if isinstance(error, CommandError):
         terminal.error(str(error))
         return error.exit_code
-    # The caller made no mistake where a session is gone: commands begin their sessions themselves.
-    mistakes = RequestError | ConfigError | DatasetError
-    if isinstance(error, mistakes) and not isinstance(error, SessionGone):
+    if isinstance(error, RequestError | ConfigError | DatasetError):
         terminal.error(str(error))
         return ExitCode.MISTAKE
     if isinstance(error, ExecboxError):

@@ -215,6 +215,7 @@ def _described(error: wire.ExecutionError | None) -> str | None:
 def _failure(error: ExecboxError) -> ToolError:
     """The caller's mistake says what to change; everything else is no verdict about the code."""
     if isinstance(error, SessionGone):
+        # It says itself what has become of the session, and that the service may be well.
         return ToolError(f"unknown: {error}")
     if isinstance(error, RequestError):
         return ToolError(f"refused: {error}")

@@ -9,6 +9,7 @@ from execbox.errors import (
     NoNodeAvailable,
     RequestError,
     ServiceError,
+    SessionGone,
     TransportError,
 )
 from execbox.wire import ErrorCode
@@ -21,7 +22,6 @@ REFUSED_KEY = frozenset({401, 403})
 """HTTP statuses that no record causes: every request would get them."""
 _NOT_OF_THE_RECORD = frozenset(
     {
-        ErrorCode.SESSION_GONE,
         ErrorCode.HOST_NOT_ALLOWED,
         ErrorCode.LIMIT_ABOVE_MAXIMUM,
         ErrorCode.ISOLATION_NOT_PERMITTED,
@@ -31,8 +31,7 @@ _NOT_OF_THE_RECORD = frozenset(
         "http_413",
     }
 )
-"""Codes of refusals that can end without a change of the record: the operator permits more, or a
-new session is begun."""
+"""Codes of refusals that can end without a change of the record: the operator permits more."""
 
 
 def refusal(error: RequestError) -> BadRecord:
@@ -66,6 +65,8 @@ class Patience:
         match error:
             case RequestError() if error.http_status not in REFUSED_KEY:
                 return refusal(error)
+            case SessionGone():
+                return BadRecord(error.message, reason=error.code, retry=True)
             case ServiceError() if not isinstance(error, NoNodeAvailable):
                 message = f"the service failed, this is no fault of the record: {error.message}"
                 return BadRecord(message, reason=error.code, retry=True)
