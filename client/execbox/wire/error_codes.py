@@ -83,6 +83,7 @@ class ErrorCode(StrEnum):
     ISOLATION_NOT_PERMITTED = "isolation_not_permitted"
     PROFILE_NOT_PERMITTED = "profile_not_permitted"
     LANGUAGE_NOT_AVAILABLE = "language_not_available"
+    SESSIONS_NOT_PERMITTED = "sessions_not_permitted"
     COMPARISON_TOO_LONG = "comparison_too_long"
 
     # Sessions
@@ -208,6 +209,11 @@ ERROR_CODES: Final[Mapping[ErrorCode, ErrorFacts]] = {
         422,
         "the sandbox image has no such language",
         remedy="use one that detail.available names, or a service whose image has it",
+    ),
+    ErrorCode.SESSIONS_NOT_PERMITTED: _caller(
+        422,
+        "the operator permits no sessions",
+        remedy="run a function or a program instead, or a service that permits them",
     ),
     ErrorCode.COMPARISON_TOO_LONG: _caller(
         422,

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import Final, Protocol
 
 from execbox.wire import ErrorCode
-from execbox_service.failures import Overloaded
+from execbox_service.failures import CallerMistake, Overloaded
 
-__all__ = ["OwnSessionRoom", "SessionRoom", "too_many"]
+__all__ = ["OwnSessionRoom", "SessionRoom", "no_room"]
 
 _RETRY_S: Final = 10.0
 
@@ -17,7 +17,8 @@ class SessionRoom(Protocol):
     """Where sessions are counted: in this process, or for all of a machine's."""
 
     def take(self, principal: str) -> None:
-        """Count one more. Raises Overloaded where that is one too many."""
+        """Count one more. Raises Overloaded where that is one too many, CallerMistake where there
+        may be none."""
 
     def leave(self, principal: str) -> None:
         """Exactly once for each that was taken."""
@@ -34,15 +35,30 @@ class OwnSessionRoom:
     def take(self, principal: str) -> None:
         own_count, all_count = self._counts[principal], self._counts.total()
         if own_count >= self._key_count_max or all_count >= self._count_max:
-            raise too_many(own_count, all_count, key_count_max=self._key_count_max)
+            raise no_room(
+                own_count,
+                all_count,
+                key_count_max=self._key_count_max,
+                count_max=self._count_max,
+            )
         self._counts[principal] += 1
 
     def leave(self, principal: str) -> None:
         self._counts[principal] -= 1
 
 
-def too_many(own_count: int, all_count: int, *, key_count_max: int) -> Overloaded:
-    """What a session is refused with that there is no room for."""
+def no_room(
+    own_count: int, all_count: int, *, key_count_max: int, count_max: int
+) -> Overloaded | CallerMistake:
+    """What a session is refused with that there is no room for: for good where none is permitted,
+    since whoever waited for one to end would wait for ever."""
+    if key_count_max == 0 or count_max == 0:
+        name = "EXECBOX_SESSION_COUNT_MAX" if count_max == 0 else "EXECBOX_KEY_SESSION_COUNT_MAX"
+        return CallerMistake(
+            ErrorCode.SESSIONS_NOT_PERMITTED,
+            f"this service's operator permits no sessions ({name} is 0); run a function or a "
+            "program instead, or ask the operator to permit them",
+        )
     of_key = own_count >= key_count_max
     whose = "this key has" if of_key else "the service has"
     return Overloaded(

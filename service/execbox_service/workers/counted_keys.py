@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from execbox_service.operations.session_room import too_many
+from execbox_service.operations.session_room import no_room
 from execbox_service.workers.board import Board
 
 __all__ = ["SharedKeyCounts", "SharedSessionRoom"]
@@ -54,7 +54,12 @@ class SharedSessionRoom:
         with board.exclusive():
             own_count, all_count = board.session_count(principal), board.all_session_count
             if own_count >= self._key_count_max or all_count >= self._count_max:
-                raise too_many(own_count, all_count, key_count_max=self._key_count_max)
+                raise no_room(
+                    own_count,
+                    all_count,
+                    key_count_max=self._key_count_max,
+                    count_max=self._count_max,
+                )
             board.count_sessions(principal, worker_number=self._worker_number, change=1)
 
     def leave(self, principal: str) -> None:

@@ -27,6 +27,7 @@ _NOT_OF_THE_RECORD = frozenset(
         ErrorCode.ISOLATION_NOT_PERMITTED,
         ErrorCode.PROFILE_NOT_PERMITTED,
         ErrorCode.LANGUAGE_NOT_AVAILABLE,
+        ErrorCode.SESSIONS_NOT_PERMITTED,
         # A proxy's own limit, which its operator can raise.
         "http_413",
     }
