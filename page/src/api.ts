@@ -62,6 +62,10 @@ async function failure(answer: Response): Promise<Failed> {
   } catch {
     // An answer that is not ours, such as a proxy's.
   }
+  return failureOf(error, answer);
+}
+
+function failureOf(error: Exact, answer: Response): Failed {
   const message = textOf(member(error, "message"));
   const wait = answer.headers.get("Retry-After");
   return new Failed(
@@ -86,6 +90,30 @@ export async function postJson(path: string, body: Writable, signal?: AbortSigna
     signal: signal ?? null,
   });
   return readExact(await answer.text());
+}
+
+/** What comes line by line, with the whole answer as the last line. Throws Failed. */
+export async function* lines(path: string, body: Writable, signal: AbortSignal): AsyncGenerator<Exact> {
+  const answer = await send(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: writeExact(body),
+    signal,
+  });
+  const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const whole = (rest + value).split("\n");
+    rest = whole.pop() ?? "";
+    for (const text of whole) {
+      const line = readExact(text);
+      // The whole answer has a member of that name, too, and a status beside it.
+      if (member(line, "error") !== null && member(line, "status") === null) throw failureOf(member(line, "error"), answer);
+      yield line;
+    }
+  }
 }
 
 /** Server-sent events, which EventSource cannot ask for with a key. Ends with the stream. */

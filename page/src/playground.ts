@@ -1,6 +1,6 @@
 // The playground: fields, running what they ask for, and the parts around it.
 
-import { Failed, key, postJson, send } from "./api";
+import { Failed, key, lines, postJson, send } from "./api";
 import { announce, byId, h, replace, tabs } from "./dom";
 import { type Editor, makeEditor } from "./editor";
 import { type Exact, isMap, listOf, member, numberOf, textOf, writeExact } from "./exact_json";
@@ -185,7 +185,7 @@ export class Playground {
         this.showAnswer(mode, body, answer, shown);
       }
     } catch (error) {
-      const view = failureView(error, controller.signal.aborted);
+      const view = controller.signal.aborted ? stoppedView(mode) : failureView(error);
       if (mode === "session") result.prepend(view);
       else replace(result, view);
       announce(view.textContent ?? "");
@@ -261,7 +261,7 @@ export class Playground {
       replace(result);
     }
     try {
-      const cell = await postJson(`/v1/sessions/${this.sessionId}/run`, { code }, signal);
+      const cell = await this.streamedCell(code, signal);
       result.prepend(cellView(code, cell, shown));
       this.panels.session.editor.markLine(numberOf(member(member(cell, "error"), "line")));
       announce(`Result: ${textOf(member(cell, "status"))}`);
@@ -270,6 +270,23 @@ export class Playground {
       if (error instanceof Failed && error.code === "session_gone") this.sessionId = null;
       throw error;
     }
+  }
+
+  /** The whole answer, and until it is there what the cell prints. A request that is not read as a
+   * stream would not interrupt its cell when it is stopped. */
+  private async streamedCell(code: string, signal: AbortSignal): Promise<Exact> {
+    const printed = h("pre", { tabindex: "0", role: "group", "aria-label": "Output so far" });
+    const live = h("div", { class: "execution" }, h("p", { class: "hint" }, "Running …"), printed);
+    byId("result").prepend(live);
+    try {
+      for await (const line of lines(`/v1/sessions/${this.sessionId}/run`, { code, stream: true }, signal)) {
+        if (member(line, "status") !== null) return line;
+        printed.append(textOf(member(line, "stdout")) ?? "", textOf(member(line, "stderr")) ?? "");
+      }
+    } finally {
+      live.remove();
+    }
+    throw new Failed("The answer ended before the cell did; what became of the cell is not known.", 0, "incomplete", true);
   }
 
   private async endSession(): Promise<void> {
@@ -281,7 +298,7 @@ export class Playground {
       await send(`/v1/sessions/${id}`, { method: "DELETE" });
       byId("result").prepend(h("p", { class: "notice good" }, "The session has ended; the next cell begins a new one."));
     } catch (error) {
-      byId("result").prepend(failureView(error, false));
+      byId("result").prepend(failureView(error));
     }
   }
 }
@@ -292,9 +309,16 @@ function callText(call: Body | undefined, at: number): string {
   return text.length > 120 ? `call ${at + 1}: ${text.slice(0, 117)}…` : text;
 }
 
+function stoppedView(mode: Mode): HTMLElement {
+  const becomes =
+    mode === "session"
+      ? "The service interrupts the cell, as Ctrl-C does; the variables of the session are kept."
+      : "The service ends what it was doing; there is no result.";
+  return h("p", { class: "notice warn" }, `Stopped. ${becomes}`);
+}
+
 /** Whose fault it is that there is no result, in words. */
-function failureView(error: unknown, aborted: boolean): HTMLElement {
-  if (aborted) return h("p", { class: "notice warn" }, "Stopped. The service ends what it was doing; there is no result.");
+function failureView(error: unknown): HTMLElement {
   if (error instanceof FieldMistake) return h("p", { class: "notice bad", role: "alert" }, error.message);
   if (error instanceof Failed) {
     const fault = error.status >= 400 && error.status < 500 && error.status !== 429

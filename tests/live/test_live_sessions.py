@@ -257,6 +257,24 @@ def test_repl_shows_output_as_it_comes_and_interrupts_a_cell(running: LiveServic
     assert (process.returncode, rest, errors) == (0, "\nKeyboardInterrupt\n5\n", "")
 
 
+def test_repl_that_writes_json_interrupts_a_cell_too(running: LiveService) -> None:
+    """The next cell is answered at once, and standard output has a line for each that ended."""
+    command = [sys.executable, "-c", HEARS_CTRL_C, "repl", "--url", running.url, "--json"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("n = 5\nimport time; time.sleep(9); n = 6\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["cell"] == 1
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate("n\n", timeout=30)
+    assert json.loads(rest)["value"]["repr"] == "5"
+    assert (process.returncode, errors) == (0, "execbox: interrupted\n")
+
+
 def repl(running: LiveService, text: str, *options: str) -> subprocess.CompletedProcess[str]:
     """The command with this standard input."""
     command = [sys.executable, "-m", "execbox", "repl", "--url", running.url, *options]
@@ -288,9 +306,40 @@ def test_repl_takes_files_and_writes_figures(running: LiveService, tmp_path: Pat
     (image,) = (tmp_path / "out").iterdir()
     assert image.read_bytes().startswith(b"\x89PNG")
     assert str(image) in ended.stdout
+    before = image.read_bytes()
     again = repl(running, text, *options)
-    assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert (again.returncode, again.stderr) == (0, "")
+    assert f"{image.with_suffix('')}~2.png" in again.stdout
+    assert image.read_bytes() == before
+
+
+def test_repl_figure_that_cannot_be_written_costs_no_variables(
+    running: LiveService, tmp_path: Path
+) -> None:
+    """The disk is full, or the directory was removed: said, and the session goes on."""
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [sys.executable, "-m", "execbox", "repl", "--url", running.url, "--media", str(out)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("n = 5; print('begun')\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "begun\n"
+        out.rmdir()
+        plot = "import matplotlib.pyplot as p\nx = p.plot([1])\nn\n"
+        rest, errors = process.communicate(plot, timeout=60)
+    assert (process.returncode, rest) == (0, "5\n")
+    assert "a figure cannot be written" in errors
+
+
+def test_repl_cell_that_is_refused_ends_nothing(running: LiveService) -> None:
+    """What cannot be sent, and what nests deeper than the command's own interpreter reads."""
+    ended = repl(running, "n = 5\nx = '\0'\n" + "-" * 100_000 + "1\nn\n")
+    assert (ended.returncode, ended.stdout) == (0, "5\n")
+    assert "null byte" in ended.stderr.lower() or "nul" in ended.stderr.lower()
 
 
 def test_repl_whose_session_ends_says_why(running: LiveService) -> None:

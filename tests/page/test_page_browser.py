@@ -93,6 +93,13 @@ class Opened:
     def example(self, name: str) -> None:
         self.page.select_option("#example", label=name)
 
+    def write(self, mode: str, code: str) -> None:
+        """In place of what is in the editor of a mode."""
+        self.page.click(f"#{mode} .cm-content")
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.press("Delete")
+        self.page.keyboard.insert_text(code)
+
     def run(self) -> str:
         self.page.click("#run")
         return self.result()
@@ -205,6 +212,22 @@ def test_session_keeps_its_variables_and_ends(page: Opened) -> None:
     assert page.shows("#result", "9.166666666666666")
     page.click("#end-session")
     page.wait_for_selector("#result .notice.good")
+
+
+def test_cell_that_is_stopped_is_interrupted_and_its_variables_are_there(page: Opened) -> None:
+    """What it printed is seen meanwhile; the next cell does not wait for its end."""
+    page.click("#mode-session")
+    page.write(
+        "session", "import time\nkept = 41\nprint('has begun', flush=True)\ntime.sleep(9)\nkept = 0"
+    )
+    page.click("#run")
+    assert page.shows("#result", "has begun")
+    page.click("#stop")
+    assert page.shows("#result .notice", "interrupts the cell")
+    page.write("session", "kept + 1")
+    page.click("#run")
+    page.wait_for_selector("#result article")
+    assert page.shows("#result article", "42")
 
 
 def test_link_carries_the_request_and_runs_nothing(

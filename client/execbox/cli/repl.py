@@ -10,6 +10,7 @@ import ast
 import binascii
 import codeop
 import contextlib
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from execbox.cli.outcomes import CommandError, ExitCode
 from execbox.cli.services import add_url_options, client_of
 from execbox.cli.terminal import Terminal, visible
 from execbox.cli.wire_options import add_number_option
-from execbox.errors import SessionGone
+from execbox.errors import InvalidRequest, RequestTooLarge, SessionGone
 from execbox.session import Session
 
 if TYPE_CHECKING:
@@ -148,8 +149,7 @@ class _Conversation:
                 import readline  # noqa: F401 - importing it is what turns it on
         for source in self._cells():
             try:
-                shown = None if self._as_json else self._show_output
-                cell = self._session.run(source, on_output=shown)
+                cell = self._session.run(source, on_output=self._show_output)
             except KeyboardInterrupt:
                 # The service interrupts the cell when it is left alone; its variables are there.
                 self._interrupted()
@@ -157,6 +157,10 @@ class _Conversation:
             except SessionGone as gone:
                 self._terminal.error(str(gone))
                 return ExitCode.NOT_OK
+            except (InvalidRequest, RequestTooLarge) as refused:
+                # This cell and no other: nothing of it ran, and the session is as it was.
+                self._terminal.error(str(refused))
+                continue
             if self._as_json:
                 self._terminal.line(json.dumps(cell.model_dump(mode="json"), ensure_ascii=True))
                 self._terminal.out.flush()
@@ -205,6 +209,10 @@ class _Conversation:
             self._terminal.line("\nKeyboardInterrupt")
 
     def _show_output(self, piece: wire.CellOutput) -> None:
+        """As it comes. With --json nothing is shown, and yet all of it asked for: only a cell whose
+        output is read is interrupted when its reader goes away."""
+        if self._as_json:
+            return
         terminal = self._terminal
         for text, stream in ((piece.stdout, terminal.out), (piece.stderr, terminal.err)):
             if text:
@@ -230,13 +238,28 @@ class _Conversation:
         if self._media is None:
             self._terminal.error("a figure cannot be shown here; --media DIRECTORY writes it there")
             return
-        path = self._media / name
+        try:
+            path = _written_new(self._media, name, binascii.a2b_base64(image.base64))
+        except OSError as error:
+            # The session, with all of its variables, is worth more than a figure.
+            self._terminal.error(f"a figure cannot be written: {error}")
+            return
+        self._terminal.line(str(path))
+
+
+def _written_new(folder: Path, name: str, data: bytes) -> Path:
+    """Write a file of this name, or of the first like it that is free; which it was."""
+    stem, suffix = Path(name).stem, Path(name).suffix
+    for number in itertools.count(2):
+        path = folder / name
         try:
             with path.open("xb") as file:
-                file.write(binascii.a2b_base64(image.base64))
-        except FileExistsError as error:
-            raise CommandError(f"{path}: is there already; name an empty directory") from error
-        self._terminal.line(str(path))
+                file.write(data)
+        except FileExistsError:
+            name = f"{stem}~{number}{suffix}"
+        else:
+            return path
+    raise AssertionError
 
 
 def _compiler() -> codeop.CommandCompiler:
@@ -250,5 +273,6 @@ def _is_whole(source: str, compiler: codeop.CommandCompiler) -> bool:
     """Whether it is a statement that more lines would not continue; also where it is wrong."""
     try:
         return compiler(source, "<cell>", "single") is not None
-    except (SyntaxError, ValueError, OverflowError):
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
+        # The last two of what nests deeper than this interpreter reads: the session says so itself.
         return True
