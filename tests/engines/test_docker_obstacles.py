@@ -77,7 +77,7 @@ GOOD = DaemonFacts(
         pytest.param(
             replace(ABSENT, address="tcp://10.0.0.1:2375", is_unix=False),
             "no Docker daemon answers at tcp://10.0.0.1:2375",
-            "start the daemon there",
+            "start that daemon",
             id="none at a distance",
         ),
         pytest.param(

@@ -27,7 +27,7 @@ def test_checks_cover_both_engines_and_always_say_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "found", "remedy"),
     [
-        ("EXECBOX_DOCKER_HOST", "tcp://127.0.0.1:1", "daemon", "start the daemon there"),
+        ("EXECBOX_DOCKER_HOST", "tcp://127.0.0.1:1", "daemon", "start that daemon"),
         ("EXECBOX_IMAGE", "execbox-no-such-image:local", "no image|daemon", "make image"),
     ],
 )

@@ -90,7 +90,9 @@ class Settings(BaseSettings):
     )
     image: str = Field(default="execbox-sandbox:local", min_length=1, description="Sandbox image.")
     docker_host: OptionalText = Field(
-        default=None, description="Address of the Docker daemon; unset means Docker's own default."
+        default=None,
+        description="Address of the Docker daemon; unset means the docker command's own, which "
+        "DOCKER_HOST or a Docker context names.",
     )
     instance: OptionalText = Field(
         default=None,

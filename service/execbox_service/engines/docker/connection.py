@@ -6,9 +6,9 @@ from typing import Final
 
 import docker
 from docker.errors import DockerException
-from docker.utils import kwargs_from_env
 
 from execbox_service.engines.base import EngineUnavailable
+from execbox_service.engines.docker.address import daemon_address
 from execbox_service.engines.docker.obstacles import unreachable, unsuitable
 from execbox_service.engines.docker.surroundings import ask, look_around
 
@@ -17,19 +17,19 @@ _NO_RAW_STREAM: Final = ("https:", "http+docker://ssh", "http+docker://localnpip
 
 
 def connect(address: str | None) -> docker.APIClient:
-    """A client of the daemon there, or of Docker's own default; the caller closes it.
+    """A client of the daemon there, or of the docker command's own; the caller closes it.
 
     Blocks. Raises Lacking with what helps, EngineUnavailable, or what the SDK raises.
     """
-    chosen = address or kwargs_from_env().get("base_url")
-    around = look_around(chosen)
+    chosen = daemon_address(address)
+    around = look_around(chosen.url, context=chosen.context)
     # Not left to the SDK, which keeps the socket open that it could not connect.
     if around.is_unix and (lacking := unreachable(around)) is not None:
         raise lacking
     try:
-        client = _client(address)
+        client = docker.APIClient(base_url=chosen.url, version="auto", timeout=_API_TIMEOUT_S)
     except DockerException as error:
-        lacking = unreachable(look_around(chosen))
+        lacking = unreachable(look_around(chosen.url, context=chosen.context))
         if lacking is None:
             raise
         raise lacking from error
@@ -46,11 +46,4 @@ def connect(address: str | None) -> docker.APIClient:
     except BaseException:
         client.close()
         raise
-    return client
-
-
-def _client(address: str | None) -> docker.APIClient:
-    if address:
-        return docker.APIClient(base_url=address, version="auto", timeout=_API_TIMEOUT_S)
-    client: docker.APIClient = docker.from_env(version="auto", timeout=_API_TIMEOUT_S).api
     return client

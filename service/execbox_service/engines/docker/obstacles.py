@@ -43,6 +43,8 @@ class Surroundings:
     is_unix: bool = True
     is_chosen: bool = False
     """Whether somebody named the address; else it is the one that Docker uses itself."""
+    context: str | None = None
+    """The docker command's context that has the address, where one has."""
     mode_permits: bool = False
     """Whether owner, group and mode of the socket let this process in."""
     is_selinux_enforcing: bool = False
@@ -54,6 +56,26 @@ class Surroundings:
     has_apt: bool = False
     rootless_socket: str | None = None
     """The socket of a daemon of this user's own, where there is one."""
+
+    @property
+    def daemon(self) -> str:
+        """Where the daemon should be, in words."""
+        if self.context is None:
+            return self.address
+        return f"{self.address} (of the Docker context {self.context})"
+
+    @property
+    def start_or_leave(self) -> str:
+        """What helps where an address was chosen at which nobody answers."""
+        if self.context is None:
+            return (
+                "start that daemon, or unset DOCKER_HOST and EXECBOX_DOCKER_HOST to use this "
+                "machine's own"
+            )
+        return (
+            "start that daemon, or leave the context to use this machine's own: docker context "
+            "use default, and unset DOCKER_CONTEXT"
+        )
 
 
 @dataclass(frozen=True)
@@ -74,11 +96,7 @@ class DaemonFacts:
 def unreachable(around: Surroundings) -> Lacking | None:
     """What keeps this process from the daemon; None where its socket is not the trouble."""
     if not around.is_unix:
-        return Lacking(
-            f"no Docker daemon answers at {around.address}",
-            remedy="start the daemon there, or unset DOCKER_HOST and EXECBOX_DOCKER_HOST to use "
-            "this machine's own",
-        )
+        return Lacking(f"no Docker daemon answers at {around.daemon}", remedy=around.start_or_leave)
     match around.error_number:
         case 0:
             return None
@@ -89,10 +107,10 @@ def unreachable(around: Surroundings) -> Lacking | None:
 
 
 def _forbidden(around: Surroundings) -> Lacking:
-    found = f"{around.user_name} has no permission to use the Docker socket {around.address}"
+    found = f"{around.user_name} has no permission to use the Docker socket {around.daemon}"
     if around.mode_permits and around.is_selinux_enforcing:
         return Lacking(
-            f"SELinux denies {around.user_name} the Docker socket {around.address}",
+            f"SELinux denies {around.user_name} the Docker socket {around.daemon}",
             remedy=_SELINUX,
         )
     if around.is_listed_in_group:
@@ -104,13 +122,9 @@ def _forbidden(around: Surroundings) -> Lacking:
 
 
 def _silent(around: Surroundings) -> Lacking:
-    found = f"no Docker daemon answers at {around.address}"
+    found = f"no Docker daemon answers at {around.daemon}"
     if around.is_chosen:
-        return Lacking(
-            found,
-            remedy="start that daemon, or unset DOCKER_HOST and EXECBOX_DOCKER_HOST to use "
-            "this machine's own",
-        )
+        return Lacking(found, remedy=around.start_or_leave)
     if around.rootless_socket is not None:
         return Lacking(
             f"{found}, but there is a rootless one",

@@ -21,16 +21,19 @@ _CONNECT_S: Final = 5.0
 _DAEMON_PATH: Final = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))
 
 
-def look_around(address: str | None) -> Surroundings:
-    """See what is between this process and a daemon. ``address`` is None for Docker's default."""
+def look_around(address: str | None, *, context: str | None = None) -> Surroundings:
+    """See what is between this process and a daemon. ``address`` is None for Docker's default,
+    ``context`` what the docker command calls it, if it does.
+    """
     scheme, _, path = (address or f"unix://{_DEFAULT_SOCKET}").partition("://")
     if scheme != "unix":
-        return Surroundings(address=str(address), is_unix=False, is_chosen=True)
+        return Surroundings(address=str(address), is_unix=False, is_chosen=True, context=context)
     own = Path(f"/run/user/{os.geteuid()}/docker.sock")
     return Surroundings(
         address=path,
         error_number=_connect(path),
         is_chosen=address is not None,
+        context=context,
         mode_permits=os.access(path, os.R_OK | os.W_OK, effective_ids=True),
         is_selinux_enforcing=_text("/sys/fs/selinux/enforce") == "1",
         user_name=_user_name(),
@@ -61,6 +64,10 @@ def ask(client: docker.APIClient) -> DaemonFacts:
     except APIError:
         return said
     root = str(info.get("DockerRootDir", ""))
+    # Docker Desktop's daemon and colima's have a socket here, and their disk in a virtual machine.
+    is_here = client.base_url.startswith("http+docker://") and (
+        info.get("KernelVersion") == os.uname().release
+    )
     return DaemonFacts(
         api_version=said.api_version,
         version=said.version,
@@ -69,7 +76,7 @@ def ask(client: docker.APIClient) -> DaemonFacts:
         limits_memory=info.get("MemoryLimit"),
         limits_processes=info.get("PidsLimit"),
         data_root=root,
-        free_bytes=_free_bytes(root) if client.base_url.startswith("http+docker://") else None,
+        free_bytes=_free_bytes(root) if is_here else None,
     )
 
 
