@@ -33,6 +33,8 @@
 # the Debian mirror this machine's apt uses.
 #
 # Environment:
+#   EXECBOX_DOCKER_HOST      the daemon to build on, which the service will use; unset,
+#                            the docker command's own (DOCKER_HOST, its context)
 #   EXECBOX_BASE_IMAGE       a different base image (it has to be Debian 12)
 #   EXECBOX_PULL_TIMEOUT_S   how long pulling it may take (default 20 where
 #                            mmdebstrap can stand in, else 300)
@@ -43,6 +45,10 @@
 #   http_proxy, https_proxy, no_proxy, PIP_INDEX_URL   passed on to the build
 
 set -euo pipefail
+
+if [[ -n ${EXECBOX_DOCKER_HOST:-} ]]; then
+    export DOCKER_HOST=$EXECBOX_DOCKER_HOST
+fi
 
 readonly suite=bookworm
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -122,7 +128,7 @@ make_base() {
         say "installing mmdebstrap with apt"
         export DEBIAN_FRONTEND=noninteractive
         apt-get update -q
-        apt-get install -y -q --no-install-recommends \
+        apt-get install -y -q --no-install-recommends --no-remove \
             mmdebstrap debian-archive-keyring ca-certificates </dev/null
     fi
     local sources=() options=() ca proxy
@@ -290,7 +296,7 @@ command -v docker >/dev/null || fail "there is no docker command. Install Docker
     "(Debian, Ubuntu: apt install docker.io, and on Debian 13 docker-cli, too)."
 if ! trouble=$(docker version --format '{{.Server.Version}}' 2>&1 >/dev/null); then
     fail "no Docker daemon answers: ${trouble##*$'\n'}. Start it (systemctl start docker)," \
-        "or name the one to use in DOCKER_HOST."
+        "or name the one to use in EXECBOX_DOCKER_HOST."
 fi
 
 work=$(mktemp -d)

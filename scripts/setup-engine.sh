@@ -7,16 +7,23 @@
 # Where one answers already, says so and changes nothing. Otherwise, as root on
 # a machine with apt, installs what is missing of the docker command (on Debian 13
 # and later a package of its own, docker-cli) and the daemon (docker.io), and
-# starts it. Where it can do neither, says what to do and ends with status 1.
+# starts it; no package is removed for that. Where it can do neither, says what to
+# do and ends with status 1.
 #
 # Environment:
-#   DOCKER_HOST            the daemon to look for; with it set, no daemon is
-#                          installed, but the docker command is
+#   EXECBOX_DOCKER_HOST    the daemon to look for, which the service will use; with
+#                          it set, no daemon is installed, but the docker command
+#                          is where it is a package of its own
+#   DOCKER_HOST            the same, for the docker command, where the first is unset
 #   EXECBOX_NO_INSTALL     set to anything: never install or start anything
 #   EXECBOX_DOCKERD_LOG    where a daemon started here logs to
 #                          (default /var/log/execbox-dockerd.log)
 
 set -euo pipefail
+
+if [[ -n ${EXECBOX_DOCKER_HOST:-} ]]; then
+    export DOCKER_HOST=$EXECBOX_DOCKER_HOST
+fi
 
 readonly log=${EXECBOX_DOCKERD_LOG:-/var/log/execbox-dockerd.log}
 readonly wait_s=60
@@ -71,7 +78,25 @@ can_install() {
 
 install() {
     say "installing $* with apt"
-    apt-get install -y -q --no-install-recommends "$@" </dev/null
+    # Docker's own packages and a Kubernetes node's containerd would have to go for
+    # docker.io, and what runs on them with them.
+    apt-get install -y -q --no-install-recommends --no-remove "$@" </dev/null ||
+        give_up "apt could not install $*; its own words are above." \
+            "Where packages would have to be removed for it, such as containerd.io:" \
+            "install and start Docker's own packages, https://docs.docker.com/engine/install/"
+}
+
+# The daemon that the docker command was told to use; nothing where it was not.
+told_daemon() {
+    local context
+    if [[ -n ${DOCKER_HOST:-} ]]; then
+        printf '%s\n' "$DOCKER_HOST"
+    elif context=$(docker context inspect --format '{{.Name}}' 2>&1); then
+        context=${context##*$'\n'}
+        [[ $context == default ]] || printf '%s\n' "the Docker context $context"
+    elif [[ $context == *"does not exist"* || $context == *"context not found"* ]]; then
+        printf '%s\n' "the Docker context in use, which is not there"
+    fi
 }
 
 exit_if_one_answers() {
@@ -90,7 +115,7 @@ if ! command -v docker >/dev/null && can_install; then
     apt-get update -q
     if [[ -n $(apt-cache search --names-only '^docker-cli$') ]]; then
         install docker-cli
-    else
+    elif [[ -z ${DOCKER_HOST:-} ]]; then
         install docker.io iptables
     fi
     # There may be a daemon that only could not be asked.
@@ -103,9 +128,13 @@ if ! command -v docker >/dev/null && { command -v dockerd >/dev/null || [[ -n ${
         "On Debian 12 or Ubuntu:      sudo apt-get install docker.io" \
         "Anywhere else:               install Docker's command line"
 fi
-if [[ -n ${DOCKER_HOST:-} ]]; then
-    give_up "no Docker daemon answers at DOCKER_HOST." \
-        "Start that daemon, or unset DOCKER_HOST to use this machine's own."
+told=$(told_daemon)
+if [[ -n $told ]]; then
+    said=$(docker version 2>&1 || true)
+    give_up "no Docker daemon answers at $told." \
+        "Start that daemon, or use this machine's own: unset EXECBOX_DOCKER_HOST, DOCKER_HOST" \
+        "and DOCKER_CONTEXT, and: docker context use default" \
+        "Its own words: ${said##*$'\n'}"
 fi
 if [[ -n ${EXECBOX_NO_INSTALL:-} ]]; then
     give_up "no Docker daemon answers, and EXECBOX_NO_INSTALL forbids setting one up." \

@@ -7,6 +7,7 @@ remembers what was asked. Building on a real daemon is in `tests/live/test_live_
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +16,14 @@ import pytest
 from execbox.cli import main
 from execbox_service.image_build import ImageOptions, build_command
 
+SCRIPT: Final = Path(__file__).resolve().parents[1] / "scripts" / "build-image.sh"
 REAL: Final = (
     *("bash", "env", "dirname", "sed", "mktemp", "rm", "cp", "tail", "cat", "id", "seq"),
     *("timeout", "test", "mkdir"),
 )
 DOCKER: Final = """
 echo "$@" >>"$STATE/asked"
+echo "$DOCKER_HOST" >>"$STATE/hosts"
 case "$1 $2" in
 version*)
     test -e "$STATE/no-daemon" || exit 0
@@ -153,6 +156,16 @@ def test_build_uses_the_daemon_of_the_settings_and_installs_nothing(
     command = build_command(ImageOptions(update=True))
     assert command[:3] == ["env", "EXECBOX_NO_INSTALL=1", "DOCKER_HOST=tcp://127.0.0.1:1"]
     assert command[-4:] == ["sandbox", "--tag", "execbox-sandbox:local", "--update"]
+
+
+def test_script_builds_on_the_daemon_of_the_settings(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make image` passes on no more than the environment, in which the setting is."""
+    monkeypatch.setenv("EXECBOX_DOCKER_HOST", "tcp://h:1")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://g:1")
+    assert subprocess.run(["bash", str(SCRIPT)], check=False).returncode == 0
+    assert set((machine.state / "hosts").read_text("utf-8").split()) == {"tcp://h:1"}
 
 
 def test_setting_that_cannot_be_used_is_said_and_nothing_built(

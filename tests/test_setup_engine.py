@@ -16,6 +16,11 @@ import pytest
 SCRIPT: Final = Path(__file__).resolve().parents[1] / "scripts" / "setup-engine.sh"
 REAL: Final = ("bash", "sleep", "setsid", "nohup", "tail", "cat", "chmod", "touch", "ln")
 DOCKER: Final = """
+echo "$DOCKER_HOST" >"$STATE/asked"
+case "$1 $2" in
+"context inspect") test -z "$CONTEXT_WORDS" || { echo "$CONTEXT_WORDS" >&2; exit 1; }
+    echo "${CONTEXT:-default}"; exit ;;
+esac
 test -e "$STATE/daemon" && { echo 26.1.5; exit; }
 test -z "$FORBIDDEN" || echo "permission denied while trying to connect to the docker API" >&2
 exit 1
@@ -24,6 +29,10 @@ DOCKERD: Final = 'touch "$STATE/daemon"; exec sleep 1'
 APT_GET: Final = """
 case $1 in install) ;; *) exit 0 ;; esac
 shift
+case "$* $IN_THE_WAY" in
+*" --no-remove "*yes) echo "E: Packages need to be removed but remove is disabled."; exit 100 ;;
+*yes) echo containerd.io >>"$STATE/removed" ;;
+esac
 for name in "$@"; do
     case $name in
     -*) continue ;;
@@ -126,7 +135,10 @@ def test_setup_as_root_installs_what_is_missing_and_no_more(
         (1000, ("docker", "dockerd"), {}, "sudo systemctl start docker"),
         (1000, ("docker", "dockerd"), {"FORBIDDEN": "1"}, "sudo usermod -aG docker"),
         (1000, (), {"DOCKER_HOST": "tcp://h:1"}, "the docker command is missing"),
-        (0, ("docker",), {"DOCKER_HOST": "tcp://h:1"}, "no Docker daemon answers at DOCKER_HOST"),
+        (0, ("docker",), {"DOCKER_HOST": "tcp://h:1"}, "no Docker daemon answers at tcp://h:1"),
+        (0, ("docker",), {"EXECBOX_DOCKER_HOST": "tcp://h:1"}, "answers at tcp://h:1"),
+        (0, ("docker",), {"CONTEXT": "far"}, "no Docker daemon answers at the Docker context far"),
+        (0, ("docker",), {"CONTEXT_WORDS": 'context "x" does not exist'}, "in use, which is not"),
         (0, ("dockerd",), {"EXECBOX_NO_INSTALL": "1"}, "the docker command is missing"),
         (0, ("docker",), {"EXECBOX_NO_INSTALL": "1"}, "EXECBOX_NO_INSTALL forbids"),
         (0, (), {"EXECBOX_NO_INSTALL": "1"}, "EXECBOX_NO_INSTALL forbids"),
@@ -140,3 +152,35 @@ def test_setup_that_may_not_install_says_what_is_missing(
     status, text, names = machine.set_up(**environment)
     assert (status, names) == (1, [])
     assert said in text
+
+
+@pytest.mark.parametrize(
+    ("cli_apart", "installed", "said"),
+    [(True, ["docker-cli"], "answers at tcp://h:1"), (False, [], "docker command is missing")],
+)
+@pytest.mark.parametrize("variable", ["DOCKER_HOST", "EXECBOX_DOCKER_HOST"])
+def test_setup_for_a_daemon_elsewhere_brings_none_here(
+    tmp_path: Path, variable: str, cli_apart: bool, installed: list[str], said: str
+) -> None:
+    """Where the command comes with a daemon only, nothing is installed."""
+    machine = Machine(tmp_path, cli_apart=cli_apart)
+    status, text, names = machine.set_up(**{variable: "tcp://h:1"})
+    assert (status, names) == (1, installed)
+    assert said in text
+
+
+def test_setup_asks_the_daemon_that_the_service_will_use(tmp_path: Path) -> None:
+    """The setting comes before Docker's own variable, as in the service."""
+    machine = Machine(tmp_path, cli_apart=True).has("docker", "daemon")
+    status, _said, _names = machine.set_up(EXECBOX_DOCKER_HOST="tcp://h:1", DOCKER_HOST="tcp://g:1")
+    assert (status, (machine.state / "asked").read_text("utf-8")) == (0, "tcp://h:1\n")
+
+
+def test_setup_removes_no_package(tmp_path: Path) -> None:
+    """A Kubernetes node's containerd.io conflicts with what docker.io depends on."""
+    machine = Machine(tmp_path, cli_apart=False)
+    status, said, names = machine.set_up(IN_THE_WAY="yes")
+    assert (status, names) == (1, [])
+    assert "apt could not install docker.io iptables" in said
+    assert "docs.docker.com/engine/install" in said
+    assert not (machine.state / "removed").exists()
