@@ -29,6 +29,10 @@ def test_checks_cover_both_engines_and_always_say_what_to_do() -> None:
     [
         ("EXECBOX_DOCKER_HOST", "tcp://127.0.0.1:1", "daemon", "start that daemon"),
         ("EXECBOX_IMAGE", "execbox-no-such-image:local", "no image|daemon", "make image"),
+        pytest.param(
+            *("EXECBOX_OCI_RUNTIME", "no-such-runtime", "no OCI runtime", "runsc install"),
+            marks=pytest.mark.docker,
+        ),
     ],
 )
 def test_docker_that_cannot_be_used_is_said_with_its_remedy(

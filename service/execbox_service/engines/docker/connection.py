@@ -16,7 +16,7 @@ _API_TIMEOUT_S: Final = 30
 _NO_RAW_STREAM: Final = ("https:", "http+docker://ssh", "http+docker://localnpipe")
 
 
-def connect(address: str | None) -> docker.APIClient:
+def connect(address: str | None, *, oci_runtime: str | None = None) -> docker.APIClient:
     """A client of the daemon there, or of the docker command's own; the caller closes it.
 
     Blocks. Raises Lacking with what helps, EngineUnavailable, or what the SDK raises.
@@ -40,7 +40,7 @@ def connect(address: str | None) -> docker.APIClient:
                 "unix or tcp address: forward a TLS or ssh daemon's socket to this machine, such "
                 "as with: ssh -L /run/execbox-docker.sock:/var/run/docker.sock HOST"
             )
-        lacking = unsuitable(ask(client))
+        lacking = unsuitable(ask(client), oci_runtime=oci_runtime)
         if lacking is not None:
             raise lacking
     except BaseException:

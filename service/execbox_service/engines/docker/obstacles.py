@@ -26,6 +26,10 @@ _MEMORY_CONTROLLER: Final = (
     "sudo update-grub && sudo reboot (on a Raspberry Pi put cgroup_enable=memory into "
     "/boot/firmware/cmdline.txt)"
 )
+_OTHER_KERNEL: Final = (
+    "boot a kernel that has it, as distributions' own have (CONFIG_CGROUP_PIDS, "
+    "CONFIG_CFS_BANDWIDTH), or use bubblewrap"
+)
 _SELINUX: Final = (
     "sudo ausearch -m AVC -ts recent says what it denied and to whom; a container that is given "
     "the socket needs --security-opt label=disable"
@@ -88,6 +92,8 @@ class DaemonFacts:
     is_rootless: bool = False
     limits_memory: bool | None = None
     limits_processes: bool | None = None
+    limits_cpu: bool | None = None
+    oci_runtimes: tuple[str, ...] | None = None
     data_root: str = ""
     free_bytes: int | None = None
     """Of the disk of its data root; None where that is not on this machine."""
@@ -145,9 +151,15 @@ def _silent(around: Surroundings) -> Lacking:
     )
 
 
-def unsuitable(facts: DaemonFacts) -> Lacking | None:
+def unsuitable(facts: DaemonFacts, *, oci_runtime: str | None = None) -> Lacking | None:
     """Why a daemon that answers cannot run sandboxes; None where nothing speaks against it."""
-    return _other_engine(facts) or _too_old(facts) or _without_limits(facts) or _without_room(facts)
+    return (
+        _other_engine(facts)
+        or _too_old(facts)
+        or _without_limits(facts)
+        or _without_runtime(facts, oci_runtime)
+        or _without_room(facts)
+    )
 
 
 def _other_engine(facts: DaemonFacts) -> Lacking | None:
@@ -174,11 +186,12 @@ def _too_old(facts: DaemonFacts) -> Lacking | None:
 
 
 def _without_limits(facts: DaemonFacts) -> Lacking | None:
-    lacking = [
-        name
-        for name, limits in (("memory", facts.limits_memory), ("processes", facts.limits_processes))
-        if limits is False
-    ]
+    said = {
+        "memory": facts.limits_memory,
+        "processes": facts.limits_processes,
+        "CPU share": facts.limits_cpu,
+    }
+    lacking = [name for name, limits in said.items() if limits is False]
     if not lacking:
         return None
     what = " and ".join(lacking)
@@ -191,7 +204,21 @@ def _without_limits(facts: DaemonFacts) -> Lacking | None:
     return Lacking(
         f"the Docker daemon cannot limit its containers' {what}: this kernel's control groups "
         "have no controller for it",
-        remedy=_MEMORY_CONTROLLER,
+        remedy=_MEMORY_CONTROLLER if "memory" in lacking else _OTHER_KERNEL,
+    )
+
+
+def _without_runtime(facts: DaemonFacts, oci_runtime: str | None) -> Lacking | None:
+    """Names with a dot or a slash may be shims, which a daemon finds without having them listed."""
+    if oci_runtime is None or facts.oci_runtimes is None or set(oci_runtime) & set("./"):
+        return None
+    if oci_runtime in facts.oci_runtimes:
+        return None
+    return Lacking(
+        f"the Docker daemon has no OCI runtime {oci_runtime}, which EXECBOX_OCI_RUNTIME names: "
+        f"it has {', '.join(facts.oci_runtimes)}",
+        remedy="add it to 'runtimes' in /etc/docker/daemon.json (gVisor: sudo runsc install) and: "
+        "sudo systemctl restart docker; or unset EXECBOX_OCI_RUNTIME",
     )
 
 

@@ -63,6 +63,7 @@ def ask(client: docker.APIClient) -> DaemonFacts:
         info: dict[str, Any] = client.info()
     except APIError:
         return said
+    runtimes = info.get("Runtimes")
     root = str(info.get("DockerRootDir", ""))
     # Docker Desktop's daemon and colima's have a socket here, and their disk in a virtual machine.
     is_here = client.base_url.startswith("http+docker://") and (
@@ -75,6 +76,8 @@ def ask(client: docker.APIClient) -> DaemonFacts:
         is_rootless=any("name=rootless" in each for each in info.get("SecurityOptions") or ()),
         limits_memory=info.get("MemoryLimit"),
         limits_processes=info.get("PidsLimit"),
+        limits_cpu=info.get("CpuCfsQuota"),
+        oci_runtimes=None if runtimes is None else tuple(sorted(runtimes)),
         data_root=root,
         free_bytes=_free_bytes(root) if is_here else None,
     )
