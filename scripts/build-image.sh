@@ -96,18 +96,32 @@ can_make_base() {
     command -v mmdebstrap >/dev/null || can_install
 }
 
+# Ends with what helps where Docker's words tell that its disk is full: whatever else
+# could be tried would fail of it, too.
+fail_if_full() { # WORDS
+    if [[ $1 == *[Nn]"o space left on device"* ]]; then
+        printf '%s\n' "$1" >&2
+        fail "the disk of Docker's data root is full. Make room with: docker system prune"
+    fi
+}
+
 pull_base() {
-    local limit_s=300
+    local limit_s=300 said command=(docker pull --quiet "$base")
     if can_make_base; then
         limit_s=20
     fi
     limit_s=${EXECBOX_PULL_TIMEOUT_S:-$limit_s}
     say "pulling $base (for up to $limit_s s)"
     if command -v timeout >/dev/null; then
-        timeout "$limit_s" docker pull --quiet "$base"
-    else
-        docker pull --quiet "$base"
+        command=(timeout "$limit_s" "${command[@]}")
     fi
+    if said=$("${command[@]}" 2>&1); then
+        printf '%s\n' "$said"
+        return 0
+    fi
+    fail_if_full "$said"
+    printf '%s\n' "$said" >&2
+    return 1
 }
 
 # This machine's own sources for the suite, as lines for sources.list. None, as
@@ -131,7 +145,7 @@ make_base() {
         apt-get install -y -q --no-install-recommends --no-remove \
             mmdebstrap debian-archive-keyring ca-certificates </dev/null
     fi
-    local sources=() options=() ca proxy
+    local sources=() options=() ca proxy said
     mapfile -t sources < <(apt_sources)
     ca=$(certificates)
     if [[ -n $ca ]]; then
@@ -155,7 +169,10 @@ make_base() {
         --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         "${options[@]}" "$suite" "$work/base.tar" "${sources[@]}"
-    docker import --change 'CMD ["bash"]' "$work/base.tar" "$made_base" >/dev/null
+    if ! said=$(docker import --change 'CMD ["bash"]' "$work/base.tar" "$made_base" 2>&1); then
+        fail_if_full "$said"
+        fail "$made_base could not be imported: $said"
+    fi
     rm -f "$work/base.tar"
 }
 
@@ -204,6 +221,7 @@ build() { # TAG OPTIONS FOR docker build...
     done
     say "building $tag (takes a few minutes the first time)"
     if ! docker build "${options[@]}" "$work/context" >"$work/build.log" 2>&1; then
+        fail_if_full "$(grep -i 'no space left on device' "$work/build.log" | tail -n 1)"
         log=$(mktemp "${TMPDIR:-/tmp}/execbox-build-log-XXXXXX")
         cp "$work/build.log" "$log"
         tail -n "$last_lines" "$log" >&2
@@ -294,8 +312,13 @@ if [[ -n $requirements ]]; then
 fi
 command -v docker >/dev/null || fail "there is no docker command. Install Docker" \
     "(Debian, Ubuntu: apt install docker.io, and on Debian 13 docker-cli, too)."
-if ! trouble=$(docker version --format '{{.Server.Version}}' 2>&1 >/dev/null); then
-    fail "no Docker daemon answers: ${trouble##*$'\n'}. Start it (systemctl start docker)," \
+if ! said=$(docker version 2>&1); then
+    said=${said##*$'\n'}
+    if [[ $said == *"permission denied"* ]]; then
+        fail "you have no permission to use the Docker socket: $said." \
+            "sudo usermod -aG docker \"\$USER\", then log in again, or: newgrp docker"
+    fi
+    fail "no Docker daemon answers: $said. Start it (systemctl start docker)," \
         "or name the one to use in EXECBOX_DOCKER_HOST."
 fi
 

@@ -19,20 +19,24 @@ from execbox_service.image_build import ImageOptions, build_command
 SCRIPT: Final = Path(__file__).resolve().parents[1] / "scripts" / "build-image.sh"
 REAL: Final = (
     *("bash", "env", "dirname", "sed", "mktemp", "rm", "cp", "tail", "cat", "id", "seq"),
-    *("timeout", "test", "mkdir"),
+    *("timeout", "test", "mkdir", "grep"),
 )
 DOCKER: Final = """
 echo "$@" >>"$STATE/asked"
 echo "$DOCKER_HOST" >>"$STATE/hosts"
 case "$1 $2" in
 version*)
+    test ! -e "$STATE/forbidden" || { echo "Got permission denied while connecting" >&2; exit 1; }
     test -e "$STATE/no-daemon" || exit 0
     echo "Cannot connect to the Docker daemon." >&2
     exit 1
     ;;
 "image inspect") test ! -e "$STATE/no-base" || exit 1; echo sha256:made ;;
-pull*) echo "dial tcp: lookup registry: no such host" >&2; exit 1 ;;
+pull*) test ! -e "$STATE/full" || { echo "mkdir: no space left on device" >&2; exit 1; }
+    echo "dial tcp: lookup registry: no such host" >&2; exit 1 ;;
 build*)
+    test ! -e "$STATE/full-later" || { echo "write /a: no space left on device"; exit 1; }
+    test ! -e "$STATE/full-inside" || { echo "OSError: No space left on device"; exit 1; }
     test -e "$STATE/broken" || exit 0
     seq 1 100
     echo "ERROR: No matching distribution found for no-such-thing"
@@ -86,6 +90,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     [
         ("no-command", (), 1, "there is no docker command. Install Docker"),
         ("no-daemon", (), 1, "no Docker daemon answers: Cannot connect to the Docker daemon."),
+        ("forbidden", (), 1, "sudo usermod -aG docker"),
+        ("no-base full", (), 1, "Docker's data root is full. Make room with: docker system prune"),
+        ("full-later", (), 1, "data root is full. Make room with: docker system prune"),
+        ("full-inside", (), 1, "data root is full. Make room with: docker system prune"),
         ("no-base", (), 1, "is not here and could not be pulled"),
         ("broken", (), 1, "ERROR: No matching distribution found for no-such-thing"),
         ("none", ("--requirements", "gone.txt"), 2, "there is no file gone.txt to read"),
@@ -100,7 +108,7 @@ def test_image_that_cannot_be_built_is_said_in_plain_words(
     said: str,
 ) -> None:
     """What happened, and for what is missing what to do about it."""
-    machine.has(trouble)
+    machine.has(*trouble.split())
     assert main(["image", "build", *arguments]) == code
     assert said in capfd.readouterr().err
 
