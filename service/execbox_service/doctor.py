@@ -23,9 +23,9 @@ from execbox_service.settings import ConfigurationError, load_settings
 
 __all__ = ["Check", "checks"]
 
-_INSTALL_DOCKER = (
-    "install Docker and start its daemon (Debian, Ubuntu: apt install docker.io), then run "
-    "'execbox image build'; or use the bubblewrap engine"
+_LOOK_AT_DAEMON = (
+    "the daemon was reached, and failed: see whether 'docker version' answers, and what the "
+    "daemon's log says: sudo journalctl -u docker -n 50"
 )
 
 
@@ -46,7 +46,7 @@ def checks() -> list[Check]:
     except ConfigurationError as error:
         return [Check("settings", ok=False, found=str(error), remedy="correct the variables named")]
     return [
-        _check("docker engine", lambda: _docker(spec), remedy=_INSTALL_DOCKER),
+        _check("docker engine", lambda: _docker(spec), remedy=_LOOK_AT_DAEMON),
         _check("bubblewrap", lambda: ", ".join(find_programs().values())),
         _check("bubblewrap: Python", _python),
         _check("bubblewrap: this container", _container),

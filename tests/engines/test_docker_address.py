@@ -26,8 +26,8 @@ def add_context(configuration: Path, name: str, *, host: str) -> None:
 @pytest.fixture
 def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration of the docker command with two contexts, of which one is in use."""
-    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("HOST", "CONTEXT", "TLS_VERIFY", "CERT_PATH"):
+        monkeypatch.delenv(f"DOCKER_{name}", raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     add_context(tmp_path, "desktop", host=f"unix://{tmp_path}/desktop.sock")
     add_context(tmp_path, "far", host="tcp://10.0.0.1:2375")
@@ -95,3 +95,40 @@ def test_connect_asks_the_daemon_of_the_context_and_names_it(configuration: Path
     found = rf"{configuration}/desktop.sock \(of the Docker context desktop\)"
     with pytest.raises(Lacking, match=rf"no Docker daemon answers at {found}; start that daemon"):
         connect(None)
+
+
+@pytest.mark.parametrize(
+    ("variables", "way", "destination"),
+    [
+        ({"DOCKER_HOST": "ssh://ada@h:2222"}, "ssh", "-p 2222 ada@h"),
+        ({"DOCKER_HOST": "ssh://h"}, "ssh", "h"),
+        ({"DOCKER_HOST": "https://h:2376"}, "https", "h"),
+        ({"DOCKER_HOST": "tcp://h:2376", "DOCKER_TLS_VERIFY": "1"}, "TLS", "h"),
+        ({"DOCKER_HOST": "h:2376", "DOCKER_CERT_PATH": "/none"}, "TLS", "h"),
+        ({"DOCKER_CONTEXT": "ssh"}, "ssh", "g"),
+        ({"DOCKER_CONTEXT": "tls"}, "TLS", "h"),
+    ],
+)
+def test_connect_by_ssh_or_tls_says_how_to_forward_the_socket(
+    configuration: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    way: str,
+    destination: str,
+) -> None:
+    """The SDK spoke of paramiko and of certificates instead, neither of which would have helped."""
+    add_context(configuration, "ssh", host="ssh://g")
+    add_context(configuration, "tls", host="tcp://h:2376")
+    key = hashlib.sha256(b"tls").hexdigest()
+    (configuration / "contexts" / "tls" / key / "docker").mkdir(parents=True)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Lacking, match=f"is reached by {way}, ") as raised:
+        connect(None)
+    assert f"docker.sock:/var/run/docker.sock {destination} and export" in raised.value.remedy
+
+
+@pytest.mark.parametrize("url", ["unix:///run/docker.sock", None])
+def test_socket_needs_no_forwarding_whatever_certificates_there_are(url: str | None) -> None:
+    """DOCKER_TLS_VERIFY in a shell's start-up file is about a different daemon."""
+    assert DaemonAddress(url, is_tls=True).in_the_way() is None

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from execbox_service.engines.base import Lacking
 from execbox_service.settings import DockerVariables, docker_variables
@@ -29,6 +30,30 @@ class DaemonAddress:
     """None is Docker's own default."""
     context: str | None = None
     """The docker command's context that has it; None where the settings or DOCKER_HOST have it."""
+    is_tls: bool = False
+    """Whether whoever named it also gave certificates for it."""
+
+    def in_the_way(self) -> Lacking | None:
+        """Why containers cannot be spoken to at such an address; None where they can.
+
+        To be asked before connecting, which takes other packages and certificates, and fails
+        with other words.
+        """
+        scheme, separator, _ = (self.url or "unix://").lower().partition("://")
+        if scheme in ("ssh", "https", "npipe"):
+            return self.forwarded(scheme)
+        is_tcp = scheme in ("tcp", "http") or not separator
+        return self.forwarded("TLS") if is_tcp and self.is_tls else None
+
+    def forwarded(self, way: str) -> Lacking:
+        """How to get at a daemon that is spoken to in this way."""
+        return Lacking(
+            f"the daemon at {self.url} is reached by {way}, and containers are spoken to over its "
+            "attach stream, which needs a plain unix or tcp address",
+            remedy="forward its socket with: ssh -fnNT -L ~/execbox-docker.sock:"
+            f"/var/run/docker.sock {_ssh_destination(self.url or '')} and export "
+            "EXECBOX_DOCKER_HOST=unix://$HOME/execbox-docker.sock",
+        )
 
 
 def daemon_address(setting: str | None) -> DaemonAddress:
@@ -41,7 +66,7 @@ def daemon_address(setting: str | None) -> DaemonAddress:
         return DaemonAddress(setting)
     variables = docker_variables()
     if variables.host:
-        return DaemonAddress(variables.host)
+        return DaemonAddress(variables.host, is_tls=variables.asks_for_tls)
     name = variables.context or _current_context(variables)
     if name == _NO_CONTEXT:
         return DaemonAddress(None)
@@ -73,4 +98,16 @@ def _of_context(name: str, folder: Path) -> DaemonAddress:
             f"the Docker context {name} cannot be read: {error!r}",
             remedy=f"see 'docker context inspect {name}'; or {_LEAVE_CONTEXT}",
         ) from error
-    return DaemonAddress(str(url), context=name)
+    is_tls = (folder / "contexts" / "tls" / key / "docker").is_dir()
+    return DaemonAddress(str(url), context=name, is_tls=is_tls)
+
+
+def _ssh_destination(url: str) -> str:
+    """The machine of an address, as ssh's command line takes it."""
+    try:
+        parts = urlsplit(url if "://" in url else f"tcp://{url}")
+        name, port = parts.hostname or "HOST", parts.port
+    except ValueError:
+        return "HOST"
+    name = f"{parts.username}@{name}" if parts.username else name
+    return f"-p {port} {name}" if port and parts.scheme == "ssh" else name
