@@ -321,6 +321,12 @@ if ! said=$(docker version 2>&1); then
     fail "no Docker daemon answers: $said. Start it (systemctl start docker)," \
         "or name the one to use in EXECBOX_DOCKER_HOST."
 fi
+# In Podman's store the service would not find the image.
+if [[ $said == *"Podman Engine"* || $(docker --version 2>/dev/null) == podman* ]]; then
+    fail "Docker is Podman here, which the service refuses: its containers would lack" \
+        "protections. Install Docker in the place of podman-docker, or use bubblewrap," \
+        "which needs no image."
+fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

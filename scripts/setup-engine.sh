@@ -99,8 +99,21 @@ told_daemon() {
     fi
 }
 
+# podman-docker's docker command answers where no daemon does, with its own version.
+is_podman() {
+    [[ $(docker --version 2>/dev/null) == podman* ||
+        $(docker version 2>/dev/null) == *"Podman Engine"* ]]
+}
+
 exit_if_one_answers() {
     local version
+    if is_podman; then
+        give_up "Docker is Podman here, which takes a system-call profile as a file only and" \
+            "leaves out the masks over /proc, so that sandboxes would lack protections." \
+            "Docker, in the place of podman-docker:  sudo apt-get install docker.io" \
+            "                         (Fedora: sudo dnf install moby-engine)" \
+            "Or bubblewrap:           EXECBOX_ENGINE=bubblewrap (for make: ENGINE=bubblewrap)"
+    fi
     if version=$(server_version); then
         say "a Docker daemon answers (version $version)"
         exit 0
@@ -126,6 +139,7 @@ if ! command -v docker >/dev/null && { command -v dockerd >/dev/null || [[ -n ${
     give_up "the docker command is missing, so no Docker daemon can be asked." \
         "On Debian 13 or later:       sudo apt-get install docker-cli" \
         "On Debian 12 or Ubuntu:      sudo apt-get install docker.io" \
+        "On Fedora:                   sudo dnf install docker-cli" \
         "Anywhere else:               install Docker's command line"
 fi
 told=$(told_daemon)
@@ -154,6 +168,7 @@ if ! can_install; then
     give_up "there is no Docker daemon, and installing one takes root and apt." \
         "On Debian or Ubuntu:  sudo apt-get install docker.io   (and docker-cli from Debian 13 on)" \
         "                      sudo usermod -aG docker \"\$USER\", then log in again" \
+        "On Fedora:            sudo dnf install moby-engine && sudo systemctl start docker" \
         "Anywhere else:        install Docker Desktop or Docker Engine and start it"
 fi
 

@@ -27,6 +27,7 @@ echo "$DOCKER_HOST" >>"$STATE/hosts"
 case "$1 $2" in
 version*)
     test ! -e "$STATE/forbidden" || { echo "Got permission denied while connecting" >&2; exit 1; }
+    test ! -e "$STATE/podman" || { echo "Client:       Podman Engine"; exit 0; }
     test -e "$STATE/no-daemon" || exit 0
     echo "Cannot connect to the Docker daemon." >&2
     exit 1
@@ -90,6 +91,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     [
         ("no-command", (), 1, "there is no docker command. Install Docker"),
         ("no-daemon", (), 1, "no Docker daemon answers: Cannot connect to the Docker daemon."),
+        ("podman", (), 1, "Docker is Podman here, which the service refuses"),
         ("forbidden", (), 1, "sudo usermod -aG docker"),
         ("no-base full", (), 1, "Docker's data root is full. Make room with: docker system prune"),
         ("full-later", (), 1, "data root is full. Make room with: docker system prune"),

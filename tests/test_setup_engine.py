@@ -16,6 +16,11 @@ import pytest
 SCRIPT: Final = Path(__file__).resolve().parents[1] / "scripts" / "setup-engine.sh"
 REAL: Final = ("bash", "sleep", "setsid", "nohup", "tail", "cat", "chmod", "touch", "ln")
 DOCKER: Final = """
+case "$PODMAN $*" in
+"3 --version") echo "podman version 3.0.1"; exit ;;
+"4 version") echo "Client:       Podman Engine"; exit ;;
+"3 version"*|"4 version"*) echo 4.3.1; exit ;;
+esac
 echo "$DOCKER_HOST" >"$STATE/asked"
 case "$1 $2" in
 "context inspect") test -z "$CONTEXT_WORDS" || { echo "$CONTEXT_WORDS" >&2; exit 1; }
@@ -184,3 +189,13 @@ def test_setup_removes_no_package(tmp_path: Path) -> None:
     assert "apt could not install docker.io iptables" in said
     assert "docs.docker.com/engine/install" in said
     assert not (machine.state / "removed").exists()
+
+
+@pytest.mark.parametrize("version", ["3", "4"])
+def test_setup_takes_no_podman_for_docker(tmp_path: Path, version: str) -> None:
+    """Its docker command says a version where no daemon is, and the service refuses its socket."""
+    machine = Machine(tmp_path, cli_apart=True).has("docker")
+    status, said, names = machine.set_up(PODMAN=version)
+    assert (status, names) == (1, [])
+    assert "Docker is Podman here" in said
+    assert "ENGINE=bubblewrap" in said

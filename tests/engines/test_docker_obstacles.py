@@ -53,6 +53,12 @@ GOOD = DaemonFacts(
             id="none, and no apt",
         ),
         pytest.param(
+            replace(ABSENT, has_apt=False, has_dnf=True),
+            "there is no Docker here",
+            "sudo dnf install moby-engine",
+            id="none on Fedora",
+        ),
+        pytest.param(
             replace(ABSENT, is_daemon_installed=True, has_systemd=True),
             "installed and not running",
             "sudo systemctl start docker",

@@ -354,7 +354,8 @@ def find_programs() -> dict[str, str]:
         path = shutil.which(name, path="/usr/bin:/bin")
         if path is None:
             raise Lacking(
-                f"{name} is not installed", remedy=f"install it with: apt install {package}"
+                f"{name} is not installed",
+                remedy=f"install it with: apt install {package} (or dnf install {package})",
             )
         found[name] = path
     return found

@@ -126,7 +126,8 @@ def _mapping_commands() -> list[list[str]]:
         path = shutil.which(program)
         if path is None:
             raise NoUserNamespace(
-                f"{program} is not installed", remedy="install it with: apt install uidmap"
+                f"{program} is not installed",
+                remedy="install it with: apt install uidmap (or dnf install shadow-utils)",
             )
         text = ""
         with contextlib.suppress(OSError):

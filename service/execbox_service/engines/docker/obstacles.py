@@ -58,6 +58,7 @@ class Surroundings:
     is_daemon_installed: bool = False
     has_systemd: bool = False
     has_apt: bool = False
+    has_dnf: bool = False
     rootless_socket: str | None = None
     """The socket of a daemon of this user's own, where there is one."""
 
@@ -144,6 +145,12 @@ def _silent(around: Surroundings) -> Lacking:
             f"there is no Docker here: {found}",
             remedy="sudo apt install docker.io, then 'execbox image build'; or use bubblewrap",
         )
+    if around.has_dnf:
+        return Lacking(
+            f"there is no Docker here: {found}",
+            remedy="sudo dnf install moby-engine (Fedora; elsewhere Docker's own packages) && "
+            "sudo systemctl enable --now docker, then 'execbox image build'; or use bubblewrap",
+        )
     return Lacking(
         f"there is no Docker here: {found}",
         remedy="install Docker Engine or Docker Desktop and start it, then 'execbox image build'; "
@@ -169,8 +176,9 @@ def _other_engine(facts: DaemonFacts) -> Lacking | None:
         f"the daemon is Podman {facts.version}, whose Docker socket takes a system-call profile "
         "as a file only and leaves out the masks over /proc, so that its containers would lack "
         "protections",
-        remedy="use Docker, beside it if need be: sudo apt install docker.io; or bubblewrap, as "
-        "an ordinary user if you like: EXECBOX_ENGINE=bubblewrap",
+        remedy="use Docker, beside it if need be: sudo apt install docker.io (Fedora: sudo dnf "
+        "install moby-engine); or bubblewrap, as an ordinary user if you like: "
+        "EXECBOX_ENGINE=bubblewrap",
     )
 
 

@@ -43,6 +43,7 @@ def look_around(address: str | None, *, context: str | None = None) -> Surroundi
         ),
         has_systemd=os.path.isdir("/run/systemd/system"),
         has_apt=shutil.which("apt-get") is not None,
+        has_dnf=shutil.which("dnf") is not None,
         rootless_socket=str(own) if own.exists() else None,
     )
 
