@@ -169,7 +169,7 @@ make_base() {
         --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         "${options[@]}" "$suite" "$work/base.tar" "${sources[@]}"
-    if ! said=$(docker import --change 'CMD ["bash"]' "$work/base.tar" "$made_base" 2>&1); then
+    if ! said=$(docker import --change 'CMD ["bash"]' - "$made_base" <"$work/base.tar" 2>&1); then
         fail_if_full "$said"
         fail "$made_base could not be imported: $said"
     fi
@@ -203,6 +203,17 @@ ensure_base() {
     make_base
 }
 
+# What the builder is given: a stream, because Docker's snap sees no files in /tmp.
+# Owners and names are as the docker command itself would send them, so that the cache
+# is the same for all users; what Python leaves behind would make images differ.
+pack_context() {
+    local options=(--exclude=__pycache__ --exclude='*.pyc' --exclude='.*_cache' --exclude=.hypothesis)
+    if [[ $(tar --version) == *GNU* ]]; then
+        options+=(--owner=0 --group=0 --numeric-owner)
+    fi
+    (cd "$work/context" && tar -c "${options[@]}" -- *) >"$work/context.tar"
+}
+
 # Builds the directory $work/context under the name given.
 build() { # TAG OPTIONS FOR docker build...
     local tag=$1 ca name log
@@ -219,8 +230,9 @@ build() { # TAG OPTIONS FOR docker build...
             options+=(--build-arg "$name")
         fi
     done
+    pack_context
     say "building $tag (takes a few minutes the first time)"
-    if ! docker build "${options[@]}" "$work/context" >"$work/build.log" 2>&1; then
+    if ! docker build "${options[@]}" - <"$work/context.tar" >"$work/build.log" 2>&1; then
         fail_if_full "$(grep -i 'no space left on device' "$work/build.log" | tail -n 1)"
         log=$(mktemp "${TMPDIR:-/tmp}/execbox-build-log-XXXXXX")
         cp "$work/build.log" "$log"
@@ -255,15 +267,14 @@ build_languages() { # TAG
     sandbox=$(part sandbox)
     build_sandbox "$sandbox"
     build "$1" --build-arg "SANDBOX_IMAGE=$sandbox" \
-        --file "$work/context/languages.Dockerfile"
+        --file languages.Dockerfile
 }
 
 build_service() { # TAG
     rm -rf "$work/context"
     mkdir -p "$work/context/scripts"
     cp -R "$root/client" "$root/service" "$root/sandbox-image" "$root/requirements" "$work/context"
-    cp "$root/pyproject.toml" "$root/README.md" "$root/LICENSE" "$root/.dockerignore" \
-        "$work/context"
+    cp "$root/pyproject.toml" "$root/README.md" "$root/LICENSE" "$work/context"
     cp "$root/scripts/build-image.sh" "$work/context/scripts"
     cp "$root/service/Dockerfile" "$work/context/Dockerfile"
     build "$1" --build-arg "BASE_IMAGE=$base"

@@ -19,7 +19,7 @@ from execbox_service.image_build import ImageOptions, build_command
 SCRIPT: Final = Path(__file__).resolve().parents[1] / "scripts" / "build-image.sh"
 REAL: Final = (
     *("bash", "env", "dirname", "sed", "mktemp", "rm", "cp", "tail", "cat", "id", "seq"),
-    *("timeout", "test", "mkdir", "grep"),
+    *("timeout", "test", "mkdir", "grep", "tar"),
 )
 DOCKER: Final = """
 echo "$@" >>"$STATE/asked"
@@ -36,6 +36,7 @@ version*)
 pull*) test ! -e "$STATE/full" || { echo "mkdir: no space left on device" >&2; exit 1; }
     echo "dial tcp: lookup registry: no such host" >&2; exit 1 ;;
 build*)
+    tar -t >"$STATE/context" || exit 1
     test ! -e "$STATE/full-later" || { echo "write /a: no space left on device"; exit 1; }
     test ! -e "$STATE/full-inside" || { echo "OSError: No space left on device"; exit 1; }
     test -e "$STATE/broken" || exit 0
@@ -136,6 +137,22 @@ def test_tag_and_requirements_reach_the_build(machine: Machine, tmp_path: Path, 
     assert main(["image", "build", "--tag", tag, "--requirements", str(more)]) == 0
     (built,) = [line for line in machine.asked() if line.startswith("build ")]
     assert f"--tag {tag} " in built
+
+
+@pytest.mark.parametrize("options", [(), ("--languages",)])
+def test_build_is_given_all_that_it_needs_as_a_stream(
+    machine: Machine, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Docker's snap finds no file in /tmp; and what Python left behind is not for an image."""
+    more = tmp_path / "more.txt"
+    more.write_text("toolz\n", "utf-8")
+    assert main(["image", "build", "--requirements", str(more), *options]) == 0
+    builds = [line for line in machine.asked() if line.startswith("build ")]
+    assert all(line.endswith(" -") and str(tmp_path) not in line for line in builds)
+    names = (machine.state / "context").read_text("utf-8").splitlines()
+    assert {"Dockerfile", "requirements-added.txt", "languages.Dockerfile"} <= set(names)
+    assert "execbox_runner/supervisor.py" in names
+    assert not any("__pycache__" in name for name in names)
 
 
 def test_languages_are_built_on_a_sandbox_image_of_the_same_name(machine: Machine) -> None:
