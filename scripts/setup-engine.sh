@@ -56,19 +56,22 @@ wait_for_daemon() {
     return 1
 }
 
+# Fails with status 1 and, in $advice, where the reason is to be found.
 start_daemon() {
     if [[ -d /run/systemd/system ]]; then
         say "starting the docker service"
-        systemctl start docker || true
-        wait_for_daemon ''
+        advice="Its log says why:  journalctl -u docker -n 20"
+        systemctl start docker && wait_for_daemon ''
     elif pidof dockerd >/dev/null; then
         say "a Docker daemon is starting; waiting for it"
+        advice="Its log says why, which is where that daemon was told to write it."
         wait_for_daemon ''
     else
         say "starting dockerd in the background; it logs to $log"
+        advice="The last lines of its log, if it left any, are above; all of it: $log"
         # A session of its own, so that it outlives this script's terminal.
         setsid nohup dockerd >>"$log" 2>&1 </dev/null &
-        wait_for_daemon $!
+        wait_for_daemon $! || { tail -n 20 "$log" >&2 && return 1; }
     fi
 }
 
@@ -177,11 +180,9 @@ if ! command -v dockerd >/dev/null; then
     apt-get update -q
     install docker.io iptables
 fi
+advice=
 if ! start_daemon; then
-    if [[ -s $log ]]; then
-        tail -n 20 "$log" >&2
-    fi
-    give_up "the Docker daemon did not answer within $wait_s seconds." \
-        "The last lines of its log, if it left any, are above; all of it: $log"
+    give_up "the Docker daemon could not be started, or did not answer within $wait_s seconds." \
+        "$advice"
 fi
 say "a Docker daemon answers (version $(server_version))"

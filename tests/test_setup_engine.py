@@ -30,7 +30,9 @@ test -e "$STATE/daemon" && { echo 26.1.5; exit; }
 test -z "$FORBIDDEN" || echo "permission denied while trying to connect to the docker API" >&2
 exit 1
 """
-DOCKERD: Final = 'touch "$STATE/daemon"; exec sleep 1'
+DOCKERD: Final = (
+    'test -z "$FAILING" || { echo no room; exit 1; }; touch "$STATE/daemon"; exec sleep 1'
+)
 APT_GET: Final = """
 case $1 in install) ;; *) exit 0 ;; esac
 shift
@@ -57,7 +59,7 @@ class Machine:
     """A PATH of its own: real small programs, and stand-ins for Docker and apt."""
 
     def __init__(self, folder: Path, *, cli_apart: bool, user_id: int = 0) -> None:
-        self.bin, self.state = folder / "bin", folder / "state"
+        self.script, self.bin, self.state = SCRIPT, folder / "bin", folder / "state"
         self.bin.mkdir()
         self.state.mkdir()
         self._cli_apart, self._programs = cli_apart, {"docker": DOCKER, "dockerd": DOCKERD}
@@ -70,7 +72,7 @@ class Machine:
         for name, text in (
             ("id", f"echo {user_id}"),
             ("pidof", "exit 1"),
-            ("systemctl", 'touch "$STATE/daemon"'),
+            ("systemctl", 'test -z "$FAILING" && touch "$STATE/daemon"'),
             ("apt-get", APT_GET),
             ("apt-cache", APT_CACHE),
         ):
@@ -89,10 +91,20 @@ class Machine:
                 (self.bin / name).symlink_to(self.state / name)
         return self
 
+    def with_systemd(self) -> Machine:
+        """Where services are started by it; waiting is noted, and takes no time."""
+        (self.bin / "sleep").unlink()
+        self._write(self.bin / "sleep", 'touch "$STATE/slept"')
+        text = SCRIPT.read_text("utf-8")
+        assert "/run/systemd/system" in text
+        self.script = self.state / "script"
+        self.script.write_text(text.replace("/run/systemd/system", str(self.state)), "utf-8")
+        return self
+
     def set_up(self, **environment: str) -> tuple[int, str, list[str]]:
         """Run the script: its status, what it said, and what it installed, in order."""
         done = subprocess.run(
-            ["bash", str(SCRIPT)],
+            ["bash", str(self.script)],
             env={
                 "PATH": str(self.bin),
                 "BIN": str(self.bin),
@@ -199,3 +211,30 @@ def test_setup_takes_no_podman_for_docker(tmp_path: Path, version: str) -> None:
     assert (status, names) == (1, [])
     assert "Docker is Podman here" in said
     assert "ENGINE=bubblewrap" in said
+
+
+def test_setup_with_systemd_starts_the_service(tmp_path: Path) -> None:
+    """And no daemon beside it."""
+    machine = Machine(tmp_path, cli_apart=True).has("docker", "dockerd").with_systemd()
+    status, said, _names = machine.set_up()
+    assert status == 0
+    assert "starting the docker service" in said
+    assert not (machine.state / "log").exists()
+
+
+def test_setup_whose_service_fails_names_its_log_at_once(tmp_path: Path) -> None:
+    """It waited for a minute, and then named a log that nobody writes."""
+    machine = Machine(tmp_path, cli_apart=True).has("docker", "dockerd").with_systemd()
+    status, said, _names = machine.set_up(FAILING="1")
+    assert (status, (machine.state / "slept").exists()) == (1, False)
+    assert "journalctl -u docker -n 20" in said
+    assert str(machine.state / "log") not in said
+
+
+def test_setup_whose_daemon_ends_shows_its_last_words(tmp_path: Path) -> None:
+    """Of the log that the script had it write."""
+    machine = Machine(tmp_path, cli_apart=True).has("docker", "dockerd")
+    status, said, _names = machine.set_up(FAILING="1")
+    assert status == 1
+    assert "no room" in said
+    assert f"all of it: {machine.state}/log" in said
