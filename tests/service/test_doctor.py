@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -81,6 +82,16 @@ def test_daemon_that_answers_with_an_error_is_not_said_to_be_missing(
         daemon.shutdown()
     assert found in check.found
     assert remedy in str(check.remedy)
+
+
+def test_checks_where_there_is_no_linux_name_bubblewrap_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The rest is read of files that only Linux has, and the doctor ended with a traceback."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    docker, bubblewrap = checks()
+    assert (docker.name, bubblewrap.name) == ("docker engine", "bubblewrap")
+    assert "is for Linux" in bubblewrap.found
 
 
 def test_settings_that_cannot_be_used_are_the_only_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,9 @@ def look_around(address: str | None, *, context: str | None = None) -> Surroundi
         error_number=_connect(path),
         is_chosen=address is not None,
         context=context,
-        mode_permits=os.access(path, os.R_OK | os.W_OK, effective_ids=True),
+        mode_permits=os.access(
+            path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids
+        ),
         is_selinux_enforcing=_text("/sys/fs/selinux/enforce") == "1",
         user_name=_user_name(),
         is_listed_in_group=_is_listed(path),
