@@ -17,7 +17,8 @@
 #
 # ENGINE=bubblewrap leaves Docker alone. EXECBOX_REQUIRE_DOCKER=1 makes it an
 # error that there is no Docker engine; without it, demo, test, serve and bench
-# go on with what there is. PYTEST_ARGS and BENCH_ARGS are passed on. The tests
+# go on with what there is. EXECBOX_DOCKER_HOST, else DOCKER_HOST, names the Docker
+# daemon for all of them. PYTEST_ARGS and BENCH_ARGS are passed on. The tests
 # run in WORKERS processes side by side (0: in one, as `pytest` does).
 
 PORT ?= 8080
@@ -31,6 +32,11 @@ COVERAGE ?= yes
 SECOND_TRY ?=
 BENCH_ARGS ?=
 NIGHTLY_ARGS ?=
+
+# The tests, and the docker command in clean, know Docker's own variable only.
+ifneq ($(EXECBOX_DOCKER_HOST),)
+export DOCKER_HOST := $(EXECBOX_DOCKER_HOST)
+endif
 
 PYTHON_BIN := .venv/bin/python
 # A file stays whole, so that what its tests share is made once.

@@ -1,4 +1,4 @@
-"""The Docker daemon as programs beside the service reach it: the one that DOCKER_HOST names.
+"""The Docker daemon as programs beside the service reach it: the one that the docker command uses.
 
 Looks at what a service made and interferes with it; the service has an engine for its own use.
 """
@@ -6,10 +6,11 @@ Looks at what a service made and interferes with it; the service has an engine f
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 
 import docker
+
+from execbox_service.engines.docker.address import daemon_address
 
 _DEFAULT_URL = "unix:///var/run/docker.sock"
 _API_TIMEOUT_S = 60
@@ -33,7 +34,7 @@ def open_docker() -> docker.APIClient:
 
 def daemon_url() -> str:
     """Where the daemon is asked to be found."""
-    return os.environ.get("DOCKER_HOST") or _DEFAULT_URL
+    return daemon_address(None).url or _DEFAULT_URL
 
 
 def daemon_socket() -> str | None:

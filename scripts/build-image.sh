@@ -33,6 +33,8 @@
 # the Debian mirror this machine's apt uses.
 #
 # Environment:
+#   EXECBOX_DOCKER_HOST      the daemon to build on, which the service will use; unset,
+#                            the docker command's own (DOCKER_HOST, its context)
 #   EXECBOX_BASE_IMAGE       a different base image (it has to be Debian 12)
 #   EXECBOX_PULL_TIMEOUT_S   how long pulling it may take (default 20 where
 #                            mmdebstrap can stand in, else 300)
@@ -43,6 +45,10 @@
 #   http_proxy, https_proxy, no_proxy, PIP_INDEX_URL   passed on to the build
 
 set -euo pipefail
+
+if [[ -n ${EXECBOX_DOCKER_HOST:-} ]]; then
+    export DOCKER_HOST=$EXECBOX_DOCKER_HOST
+fi
 
 readonly suite=bookworm
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -90,18 +96,32 @@ can_make_base() {
     command -v mmdebstrap >/dev/null || can_install
 }
 
+# Ends with what helps where Docker's words tell that its disk is full: whatever else
+# could be tried would fail of it, too.
+fail_if_full() { # WORDS
+    if [[ $1 == *[Nn]"o space left on device"* ]]; then
+        printf '%s\n' "$1" >&2
+        fail "the disk of Docker's data root is full. Make room with: docker system prune"
+    fi
+}
+
 pull_base() {
-    local limit_s=300
+    local limit_s=300 said command=(docker pull --quiet "$base")
     if can_make_base; then
         limit_s=20
     fi
     limit_s=${EXECBOX_PULL_TIMEOUT_S:-$limit_s}
     say "pulling $base (for up to $limit_s s)"
     if command -v timeout >/dev/null; then
-        timeout "$limit_s" docker pull --quiet "$base"
-    else
-        docker pull --quiet "$base"
+        command=(timeout "$limit_s" "${command[@]}")
     fi
+    if said=$("${command[@]}" 2>&1); then
+        printf '%s\n' "$said"
+        return 0
+    fi
+    fail_if_full "$said"
+    printf '%s\n' "$said" >&2
+    return 1
 }
 
 # This machine's own sources for the suite, as lines for sources.list. None, as
@@ -122,10 +142,10 @@ make_base() {
         say "installing mmdebstrap with apt"
         export DEBIAN_FRONTEND=noninteractive
         apt-get update -q
-        apt-get install -y -q --no-install-recommends \
+        apt-get install -y -q --no-install-recommends --no-remove \
             mmdebstrap debian-archive-keyring ca-certificates </dev/null
     fi
-    local sources=() options=() ca proxy
+    local sources=() options=() ca proxy said
     mapfile -t sources < <(apt_sources)
     ca=$(certificates)
     if [[ -n $ca ]]; then
@@ -149,7 +169,10 @@ make_base() {
         --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         "${options[@]}" "$suite" "$work/base.tar" "${sources[@]}"
-    docker import --change 'CMD ["bash"]' "$work/base.tar" "$made_base" >/dev/null
+    if ! said=$(docker import --change 'CMD ["bash"]' - "$made_base" <"$work/base.tar" 2>&1); then
+        fail_if_full "$said"
+        fail "$made_base could not be imported: $said"
+    fi
     rm -f "$work/base.tar"
 }
 
@@ -180,6 +203,17 @@ ensure_base() {
     make_base
 }
 
+# What the builder is given: a stream, because Docker's snap sees no files in /tmp.
+# Owners and names are as the docker command itself would send them, so that the cache
+# is the same for all users; what Python leaves behind would make images differ.
+pack_context() {
+    local options=(--exclude=__pycache__ --exclude='*.pyc' --exclude='.*_cache' --exclude=.hypothesis)
+    if [[ $(tar --version) == *GNU* ]]; then
+        options+=(--owner=0 --group=0 --numeric-owner)
+    fi
+    (cd "$work/context" && tar -c "${options[@]}" -- *) >"$work/context.tar"
+}
+
 # Builds the directory $work/context under the name given.
 build() { # TAG OPTIONS FOR docker build...
     local tag=$1 ca name log
@@ -196,8 +230,10 @@ build() { # TAG OPTIONS FOR docker build...
             options+=(--build-arg "$name")
         fi
     done
+    pack_context
     say "building $tag (takes a few minutes the first time)"
-    if ! docker build "${options[@]}" "$work/context" >"$work/build.log" 2>&1; then
+    if ! docker build "${options[@]}" - <"$work/context.tar" >"$work/build.log" 2>&1; then
+        fail_if_full "$(grep -i 'no space left on device' "$work/build.log" | tail -n 1)"
         log=$(mktemp "${TMPDIR:-/tmp}/execbox-build-log-XXXXXX")
         cp "$work/build.log" "$log"
         tail -n "$last_lines" "$log" >&2
@@ -231,15 +267,14 @@ build_languages() { # TAG
     sandbox=$(part sandbox)
     build_sandbox "$sandbox"
     build "$1" --build-arg "SANDBOX_IMAGE=$sandbox" \
-        --file "$work/context/languages.Dockerfile"
+        --file languages.Dockerfile
 }
 
 build_service() { # TAG
     rm -rf "$work/context"
     mkdir -p "$work/context/scripts"
     cp -R "$root/client" "$root/service" "$root/sandbox-image" "$root/requirements" "$work/context"
-    cp "$root/pyproject.toml" "$root/README.md" "$root/LICENSE" "$root/.dockerignore" \
-        "$work/context"
+    cp "$root/pyproject.toml" "$root/README.md" "$root/LICENSE" "$work/context"
     cp "$root/scripts/build-image.sh" "$work/context/scripts"
     cp "$root/service/Dockerfile" "$work/context/Dockerfile"
     build "$1" --build-arg "BASE_IMAGE=$base"
@@ -288,9 +323,20 @@ if [[ -n $requirements ]]; then
 fi
 command -v docker >/dev/null || fail "there is no docker command. Install Docker" \
     "(Debian, Ubuntu: apt install docker.io, and on Debian 13 docker-cli, too)."
-if ! trouble=$(docker version --format '{{.Server.Version}}' 2>&1 >/dev/null); then
-    fail "no Docker daemon answers: ${trouble##*$'\n'}. Start it (systemctl start docker)," \
-        "or name the one to use in DOCKER_HOST."
+if ! said=$(docker version 2>&1); then
+    said=${said##*$'\n'}
+    if [[ $said == *"permission denied"* ]]; then
+        fail "you have no permission to use the Docker socket: $said." \
+            "sudo usermod -aG docker \"\$USER\", then log in again, or: newgrp docker"
+    fi
+    fail "no Docker daemon answers: $said. Start it (systemctl start docker)," \
+        "or name the one to use in EXECBOX_DOCKER_HOST."
+fi
+# In Podman's store the service would not find the image.
+if [[ $said == *"Podman Engine"* || $(docker --version 2>/dev/null) == podman* ]]; then
+    fail "Docker is Podman here, which the service refuses: its containers would lack" \
+        "protections. Install Docker in the place of podman-docker, or use bubblewrap," \
+        "which needs no image."
 fi
 
 work=$(mktemp -d)

@@ -7,16 +7,23 @@
 # Where one answers already, says so and changes nothing. Otherwise, as root on
 # a machine with apt, installs what is missing of the docker command (on Debian 13
 # and later a package of its own, docker-cli) and the daemon (docker.io), and
-# starts it. Where it can do neither, says what to do and ends with status 1.
+# starts it; no package is removed for that. Where it can do neither, says what to
+# do and ends with status 1.
 #
 # Environment:
-#   DOCKER_HOST            the daemon to look for; with it set, no daemon is
-#                          installed, but the docker command is
+#   EXECBOX_DOCKER_HOST    the daemon to look for, which the service will use; with
+#                          it set, no daemon is installed, but the docker command
+#                          is where it is a package of its own
+#   DOCKER_HOST            the same, for the docker command, where the first is unset
 #   EXECBOX_NO_INSTALL     set to anything: never install or start anything
 #   EXECBOX_DOCKERD_LOG    where a daemon started here logs to
 #                          (default /var/log/execbox-dockerd.log)
 
 set -euo pipefail
+
+if [[ -n ${EXECBOX_DOCKER_HOST:-} ]]; then
+    export DOCKER_HOST=$EXECBOX_DOCKER_HOST
+fi
 
 readonly log=${EXECBOX_DOCKERD_LOG:-/var/log/execbox-dockerd.log}
 readonly wait_s=60
@@ -49,19 +56,22 @@ wait_for_daemon() {
     return 1
 }
 
+# Fails with status 1 and, in $advice, where the reason is to be found.
 start_daemon() {
     if [[ -d /run/systemd/system ]]; then
         say "starting the docker service"
-        systemctl start docker || true
-        wait_for_daemon ''
+        advice="Its log says why:  journalctl -u docker -n 20"
+        systemctl start docker && wait_for_daemon ''
     elif pidof dockerd >/dev/null; then
         say "a Docker daemon is starting; waiting for it"
+        advice="Its log says why, which is where that daemon was told to write it."
         wait_for_daemon ''
     else
         say "starting dockerd in the background; it logs to $log"
+        advice="The last lines of its log, if it left any, are above; all of it: $log"
         # A session of its own, so that it outlives this script's terminal.
         setsid nohup dockerd >>"$log" 2>&1 </dev/null &
-        wait_for_daemon $!
+        wait_for_daemon $! || { tail -n 20 "$log" >&2 && return 1; }
     fi
 }
 
@@ -71,11 +81,42 @@ can_install() {
 
 install() {
     say "installing $* with apt"
-    apt-get install -y -q --no-install-recommends "$@" </dev/null
+    # Docker's own packages and a Kubernetes node's containerd would have to go for
+    # docker.io, and what runs on them with them.
+    apt-get install -y -q --no-install-recommends --no-remove "$@" </dev/null ||
+        give_up "apt could not install $*; its own words are above." \
+            "Where packages would have to be removed for it, such as containerd.io:" \
+            "install and start Docker's own packages, https://docs.docker.com/engine/install/"
+}
+
+# The daemon that the docker command was told to use; nothing where it was not.
+told_daemon() {
+    local context
+    if [[ -n ${DOCKER_HOST:-} ]]; then
+        printf '%s\n' "$DOCKER_HOST"
+    elif context=$(docker context inspect --format '{{.Name}}' 2>&1); then
+        context=${context##*$'\n'}
+        [[ $context == default ]] || printf '%s\n' "the Docker context $context"
+    elif [[ $context == *"does not exist"* || $context == *"context not found"* ]]; then
+        printf '%s\n' "the Docker context in use, which is not there"
+    fi
+}
+
+# podman-docker's docker command answers where no daemon does, with its own version.
+is_podman() {
+    [[ $(docker --version 2>/dev/null) == podman* ||
+        $(docker version 2>/dev/null) == *"Podman Engine"* ]]
 }
 
 exit_if_one_answers() {
     local version
+    if is_podman; then
+        give_up "Docker is Podman here, which takes a system-call profile as a file only and" \
+            "leaves out the masks over /proc, so that sandboxes would lack protections." \
+            "Docker, in the place of podman-docker:  sudo apt-get install docker.io" \
+            "                         (Fedora: sudo dnf install moby-engine)" \
+            "Or bubblewrap:           EXECBOX_ENGINE=bubblewrap (for make: ENGINE=bubblewrap)"
+    fi
     if version=$(server_version); then
         say "a Docker daemon answers (version $version)"
         exit 0
@@ -90,7 +131,7 @@ if ! command -v docker >/dev/null && can_install; then
     apt-get update -q
     if [[ -n $(apt-cache search --names-only '^docker-cli$') ]]; then
         install docker-cli
-    else
+    elif [[ -z ${DOCKER_HOST:-} ]]; then
         install docker.io iptables
     fi
     # There may be a daemon that only could not be asked.
@@ -101,11 +142,16 @@ if ! command -v docker >/dev/null && { command -v dockerd >/dev/null || [[ -n ${
     give_up "the docker command is missing, so no Docker daemon can be asked." \
         "On Debian 13 or later:       sudo apt-get install docker-cli" \
         "On Debian 12 or Ubuntu:      sudo apt-get install docker.io" \
+        "On Fedora:                   sudo dnf install docker-cli" \
         "Anywhere else:               install Docker's command line"
 fi
-if [[ -n ${DOCKER_HOST:-} ]]; then
-    give_up "no Docker daemon answers at DOCKER_HOST." \
-        "Start that daemon, or unset DOCKER_HOST to use this machine's own."
+told=$(told_daemon)
+if [[ -n $told ]]; then
+    said=$(docker version 2>&1 || true)
+    give_up "no Docker daemon answers at $told." \
+        "Start that daemon, or use this machine's own: unset EXECBOX_DOCKER_HOST, DOCKER_HOST" \
+        "and DOCKER_CONTEXT, and: docker context use default" \
+        "Its own words: ${said##*$'\n'}"
 fi
 if [[ -n ${EXECBOX_NO_INSTALL:-} ]]; then
     give_up "no Docker daemon answers, and EXECBOX_NO_INSTALL forbids setting one up." \
@@ -125,6 +171,7 @@ if ! can_install; then
     give_up "there is no Docker daemon, and installing one takes root and apt." \
         "On Debian or Ubuntu:  sudo apt-get install docker.io   (and docker-cli from Debian 13 on)" \
         "                      sudo usermod -aG docker \"\$USER\", then log in again" \
+        "On Fedora:            sudo dnf install moby-engine && sudo systemctl start docker" \
         "Anywhere else:        install Docker Desktop or Docker Engine and start it"
 fi
 
@@ -133,11 +180,9 @@ if ! command -v dockerd >/dev/null; then
     apt-get update -q
     install docker.io iptables
 fi
+advice=
 if ! start_daemon; then
-    if [[ -s $log ]]; then
-        tail -n 20 "$log" >&2
-    fi
-    give_up "the Docker daemon did not answer within $wait_s seconds." \
-        "The last lines of its log, if it left any, are above; all of it: $log"
+    give_up "the Docker daemon could not be started, or did not answer within $wait_s seconds." \
+        "$advice"
 fi
 say "a Docker daemon answers (version $(server_version))"

@@ -49,7 +49,8 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     say "installing python3-venv with apt"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q
-    apt-get install -y -q --no-install-recommends ca-certificates python3 python3-venv </dev/null
+    apt-get install -y -q --no-install-recommends --no-remove \
+        ca-certificates python3 python3-venv </dev/null
 fi
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     fail "$("$python" --version) is too old: execbox needs 3.11 or later." \

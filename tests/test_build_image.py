@@ -7,6 +7,7 @@ remembers what was asked. Building on a real daemon is in `tests/live/test_live_
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -15,21 +16,29 @@ import pytest
 from execbox.cli import main
 from execbox_service.image_build import ImageOptions, build_command
 
+SCRIPT: Final = Path(__file__).resolve().parents[1] / "scripts" / "build-image.sh"
 REAL: Final = (
     *("bash", "env", "dirname", "sed", "mktemp", "rm", "cp", "tail", "cat", "id", "seq"),
-    *("timeout", "test", "mkdir"),
+    *("timeout", "test", "mkdir", "grep", "tar"),
 )
 DOCKER: Final = """
 echo "$@" >>"$STATE/asked"
+echo "$DOCKER_HOST" >>"$STATE/hosts"
 case "$1 $2" in
 version*)
+    test ! -e "$STATE/forbidden" || { echo "Got permission denied while connecting" >&2; exit 1; }
+    test ! -e "$STATE/podman" || { echo "Client:       Podman Engine"; exit 0; }
     test -e "$STATE/no-daemon" || exit 0
     echo "Cannot connect to the Docker daemon." >&2
     exit 1
     ;;
 "image inspect") test ! -e "$STATE/no-base" || exit 1; echo sha256:made ;;
-pull*) echo "dial tcp: lookup registry: no such host" >&2; exit 1 ;;
+pull*) test ! -e "$STATE/full" || { echo "mkdir: no space left on device" >&2; exit 1; }
+    echo "dial tcp: lookup registry: no such host" >&2; exit 1 ;;
 build*)
+    tar -t >"$STATE/context" || exit 1
+    test ! -e "$STATE/full-later" || { echo "write /a: no space left on device"; exit 1; }
+    test ! -e "$STATE/full-inside" || { echo "OSError: No space left on device"; exit 1; }
     test -e "$STATE/broken" || exit 0
     seq 1 100
     echo "ERROR: No matching distribution found for no-such-thing"
@@ -83,6 +92,11 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     [
         ("no-command", (), 1, "there is no docker command. Install Docker"),
         ("no-daemon", (), 1, "no Docker daemon answers: Cannot connect to the Docker daemon."),
+        ("podman", (), 1, "Docker is Podman here, which the service refuses"),
+        ("forbidden", (), 1, "sudo usermod -aG docker"),
+        ("no-base full", (), 1, "Docker's data root is full. Make room with: docker system prune"),
+        ("full-later", (), 1, "data root is full. Make room with: docker system prune"),
+        ("full-inside", (), 1, "data root is full. Make room with: docker system prune"),
         ("no-base", (), 1, "is not here and could not be pulled"),
         ("broken", (), 1, "ERROR: No matching distribution found for no-such-thing"),
         ("none", ("--requirements", "gone.txt"), 2, "there is no file gone.txt to read"),
@@ -97,7 +111,7 @@ def test_image_that_cannot_be_built_is_said_in_plain_words(
     said: str,
 ) -> None:
     """What happened, and for what is missing what to do about it."""
-    machine.has(trouble)
+    machine.has(*trouble.split())
     assert main(["image", "build", *arguments]) == code
     assert said in capfd.readouterr().err
 
@@ -123,6 +137,22 @@ def test_tag_and_requirements_reach_the_build(machine: Machine, tmp_path: Path, 
     assert main(["image", "build", "--tag", tag, "--requirements", str(more)]) == 0
     (built,) = [line for line in machine.asked() if line.startswith("build ")]
     assert f"--tag {tag} " in built
+
+
+@pytest.mark.parametrize("options", [(), ("--languages",)])
+def test_build_is_given_all_that_it_needs_as_a_stream(
+    machine: Machine, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Docker's snap finds no file in /tmp; and what Python left behind is not for an image."""
+    more = tmp_path / "more.txt"
+    more.write_text("toolz\n", "utf-8")
+    assert main(["image", "build", "--requirements", str(more), *options]) == 0
+    builds = [line for line in machine.asked() if line.startswith("build ")]
+    assert all(line.endswith(" -") and str(tmp_path) not in line for line in builds)
+    names = (machine.state / "context").read_text("utf-8").splitlines()
+    assert {"Dockerfile", "requirements-added.txt", "languages.Dockerfile"} <= set(names)
+    assert "execbox_runner/supervisor.py" in names
+    assert not any("__pycache__" in name for name in names)
 
 
 def test_languages_are_built_on_a_sandbox_image_of_the_same_name(machine: Machine) -> None:
@@ -153,6 +183,16 @@ def test_build_uses_the_daemon_of_the_settings_and_installs_nothing(
     command = build_command(ImageOptions(update=True))
     assert command[:3] == ["env", "EXECBOX_NO_INSTALL=1", "DOCKER_HOST=tcp://127.0.0.1:1"]
     assert command[-4:] == ["sandbox", "--tag", "execbox-sandbox:local", "--update"]
+
+
+def test_script_builds_on_the_daemon_of_the_settings(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make image` passes on no more than the environment, in which the setting is."""
+    monkeypatch.setenv("EXECBOX_DOCKER_HOST", "tcp://h:1")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://g:1")
+    assert subprocess.run(["bash", str(SCRIPT)], check=False).returncode == 0
+    assert set((machine.state / "hosts").read_text("utf-8").split()) == {"tcp://h:1"}
 
 
 def test_setting_that_cannot_be_used_is_said_and_nothing_built(

@@ -7,6 +7,7 @@ whether or not the one before it is there.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,9 +24,9 @@ from execbox_service.settings import ConfigurationError, load_settings
 
 __all__ = ["Check", "checks"]
 
-_INSTALL_DOCKER = (
-    "install Docker and start its daemon (Debian, Ubuntu: apt install docker.io), then run "
-    "'execbox image build'; or use the bubblewrap engine"
+_LOOK_AT_DAEMON = (
+    "the daemon was reached, and failed: see whether 'docker version' answers, and what the "
+    "daemon's log says: sudo journalctl -u docker -n 50"
 )
 
 
@@ -45,9 +46,15 @@ def checks() -> list[Check]:
         spec = container_spec(load_settings({}))
     except ConfigurationError as error:
         return [Check("settings", ok=False, found=str(error), remedy="correct the variables named")]
-    return [
-        _check("docker engine", lambda: _docker(spec), remedy=_INSTALL_DOCKER),
+    found = [
+        _check("docker engine", lambda: _docker(spec), remedy=_LOOK_AT_DAEMON),
         _check("bubblewrap", lambda: ", ".join(find_programs().values())),
+    ]
+    if sys.platform != "linux":
+        # What else it needs is asked of Linux's own files.
+        return found
+    return [
+        *found,
         _check("bubblewrap: Python", _python),
         _check("bubblewrap: this container", _container),
         _check("bubblewrap: control groups", _groups),

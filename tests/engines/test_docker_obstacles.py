@@ -35,6 +35,8 @@ GOOD = DaemonFacts(
     components=("Engine", "containerd", "runc"),
     limits_memory=True,
     limits_processes=True,
+    limits_cpu=True,
+    oci_runtimes=("io.containerd.runc.v2", "runc"),
     data_root="/var/lib/docker",
     free_bytes=2**34,
 )
@@ -49,6 +51,12 @@ GOOD = DaemonFacts(
             "there is no Docker here",
             "install Docker Engine or Docker Desktop",
             id="none, and no apt",
+        ),
+        pytest.param(
+            replace(ABSENT, has_apt=False, has_dnf=True),
+            "there is no Docker here",
+            "sudo dnf install moby-engine",
+            id="none on Fedora",
         ),
         pytest.param(
             replace(ABSENT, is_daemon_installed=True, has_systemd=True),
@@ -77,7 +85,7 @@ GOOD = DaemonFacts(
         pytest.param(
             replace(ABSENT, address="tcp://10.0.0.1:2375", is_unix=False),
             "no Docker daemon answers at tcp://10.0.0.1:2375",
-            "start the daemon there",
+            "start that daemon",
             id="none at a distance",
         ),
         pytest.param(
@@ -148,8 +156,14 @@ def test_socket_that_lets_in_is_no_obstacle() -> None:
         pytest.param(
             replace(GOOD, limits_processes=False),
             "cannot limit its containers' processes",
-            "cgroup_enable",
+            "CONFIG_CGROUP_PIDS",
             id="no pids controller",
+        ),
+        pytest.param(
+            replace(GOOD, is_rootless=True, limits_cpu=False),
+            "rootless Docker daemon cannot limit its containers' CPU share",
+            "Delegate=cpu cpuset io memory pids",
+            id="rootless without cpu, as systemd hands over by itself",
         ),
         pytest.param(
             replace(GOOD, free_bytes=2**20),
@@ -182,6 +196,39 @@ def test_daemon_that_cannot_run_sandboxes_is_said_with_what_helps(
 def test_daemon_that_can_run_sandboxes_is_let_be(facts: DaemonFacts) -> None:
     """What a daemon does not say is held against nobody."""
     assert unsuitable(facts) is None
+
+
+def test_oci_runtime_that_the_daemon_lacks_is_said_with_those_it_has() -> None:
+    """The doctor said ok, and the service could not make its first container."""
+    lacking = unsuitable(GOOD, oci_runtime="runsc")
+    assert lacking is not None
+    assert "no OCI runtime runsc" in lacking.found
+    assert "io.containerd.runc.v2, runc" in lacking.found
+    assert "daemon.json" in lacking.remedy
+
+
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [
+        (GOOD, "runc"),
+        (GOOD, None),
+        (GOOD, "io.containerd.runsc.v1"),
+        (GOOD, "/usr/local/bin/containerd-shim-runsc-v1"),
+        (DaemonFacts(api_version="1.41"), "runsc"),
+    ],
+)
+def test_oci_runtime_that_the_daemon_may_have_is_let_be(
+    facts: DaemonFacts, name: str | None
+) -> None:
+    """Shims need not be listed, and the gate does not say."""
+    assert unsuitable(facts, oci_runtime=name) is None
+
+
+@pytest.mark.docker
+def test_connect_for_an_oci_runtime_that_is_not_there_is_refused() -> None:
+    """Before anything is made."""
+    with pytest.raises(Lacking, match="no OCI runtime no-such-runtime"):
+        connect(None, oci_runtime="no-such-runtime")
 
 
 def test_surroundings_of_a_socket_nobody_listens_on_are_seen(tmp_path: Path) -> None:
@@ -244,6 +291,8 @@ def test_daemon_here_says_all_that_is_asked_and_nothing_speaks_against_it() -> N
     assert "Engine" in facts.components
     assert facts.limits_memory is True
     assert facts.limits_processes is True
+    assert facts.limits_cpu is True
+    assert facts.oci_runtimes
     assert facts.data_root
     assert unsuitable(facts) is None
 

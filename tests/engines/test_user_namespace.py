@@ -1,9 +1,15 @@
-"""Reading the ranges of user ids that a machine grants."""
+"""The user namespace of all sandboxes: the ids that a machine grants, and what helps where there is
+none to be had."""
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
+from execbox_service.engines.bubblewrap import container_flags, user_namespace
 from execbox_service.engines.bubblewrap.user_namespace import (
     ID_COUNT,
     ROOT_FIRST_ID,
@@ -48,3 +54,32 @@ def test_root_of_too_small_a_namespace_is_told_how_many_ids_it_has(mapped: str) 
     """Of what is left after the container's own, the runner needs 60,000."""
     with pytest.raises(NoUserNamespace, match=r"has \d+ ids in a row, and 61024 are needed"):
         choose_ids(mapped)
+
+
+@pytest.mark.parametrize(
+    ("said", "switch", "remedy"),
+    [
+        ("[Errno 13] Permission denied", "1", "kernel.apparmor_restrict_unprivileged_userns=0"),
+        ("[Errno 13] Permission denied", "0", container_flags.PROC),
+        ("[Errno 30] Read-only file system", "1", container_flags.PROC),
+    ],
+)
+def test_namespace_in_which_nothing_may_be_done_is_said_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, switch: str, remedy: str
+) -> None:
+    """Ubuntu 24.04's AppArmor lets it be made and denies the rest, and users outside any container
+    were told how to start one."""
+    holder = tmp_path / "holder"
+    holder.write_text(f"#!/bin/sh\necho made; read line; echo '{said}' >&2; exit 1\n", "utf-8")
+    holder.chmod(0o755)
+    (tmp_path / "kernel").mkdir()
+    path = tmp_path / "kernel" / "apparmor_restrict_unprivileged_userns"
+    path.write_text(f"{switch}\n", "ascii")
+    monkeypatch.setattr(sys, "executable", str(holder))
+    monkeypatch.setattr(user_namespace, "_PROC_SYS", tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(user_namespace, "_map_as_root", lambda _pid: None)
+    with pytest.raises(NoUserNamespace) as raised:
+        user_namespace.make()
+    assert said in raised.value.found
+    assert remedy in raised.value.remedy

@@ -30,6 +30,17 @@ def test_load_settings_without_anything_set_is_safe() -> None:
     assert settings.hosts_answered == ("localhost", "127.0.0.1", "[::1]", "127.0.0.1")
 
 
+def test_load_settings_where_there_is_no_linux_counts_all_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only Linux says which a process may use, and has the file that several workers share."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    settings = load_settings({})
+    assert (settings.slot_count, settings.worker_count) == (12, 1)
+
+
 def test_load_settings_environment_and_overrides_the_overrides_win(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

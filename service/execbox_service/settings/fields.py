@@ -44,7 +44,10 @@ _WORKERS_MAX_UNSET: Final = 16
 
 
 def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0))
+    # Only Linux says which ones this process may use.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Settings(BaseSettings):
@@ -90,7 +93,9 @@ class Settings(BaseSettings):
     )
     image: str = Field(default="execbox-sandbox:local", min_length=1, description="Sandbox image.")
     docker_host: OptionalText = Field(
-        default=None, description="Address of the Docker daemon; unset means Docker's own default."
+        default=None,
+        description="Address of the Docker daemon; unset means the docker command's own, which "
+        "DOCKER_HOST or a Docker context names.",
     )
     instance: OptionalText = Field(
         default=None,
@@ -334,6 +339,9 @@ class Settings(BaseSettings):
         """``workers``, or the default that goes with the slots."""
         if self.workers is not None:
             return self.workers
+        if not hasattr(os, "memfd_create"):
+            # What they share is a file that only Linux has.
+            return 1
         return min(max(1, self.slot_count // _SLOTS_PER_WORKER), _WORKERS_MAX_UNSET)
 
     @property

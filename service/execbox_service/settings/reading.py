@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,6 +31,28 @@ _READ_ELSEWHERE = frozenset(
 _READ_IN_CONTAINERS = ENV_PREFIX + "CLOCK_"
 _OF_KUBERNETES = re.compile(ENV_PREFIX + r"(?:SERVICE_(?:HOST|PORT.*)|PORT_\d+_(?:TCP|UDP).*)")
 """What Kubernetes sets in every pod beside a Service that is named execbox."""
+_OF_DOCKER = ("HOST", "CONTEXT", "CONFIG", "TLS_VERIFY", "CERT_PATH")
+
+
+@dataclass(frozen=True)
+class DockerVariables:
+    """What the environment tells the docker command about its daemon; None is unset or empty."""
+
+    host: str | None
+    context: str | None
+    configuration_folder: str
+    asks_for_tls: bool
+
+
+def docker_variables() -> DockerVariables:
+    """Docker's own variables, which count where ``EXECBOX_DOCKER_HOST`` is unset."""
+    given = {name: os.environ.get(f"DOCKER_{name}") or None for name in _OF_DOCKER}
+    return DockerVariables(
+        host=given["HOST"],
+        context=given["CONTEXT"],
+        configuration_folder=given["CONFIG"] or os.path.expanduser("~/.docker"),
+        asks_for_tls=given["TLS_VERIFY"] is not None or given["CERT_PATH"] is not None,
+    )
 
 
 def load_settings(overrides: Mapping[str, str]) -> Settings:

@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -348,13 +349,18 @@ class BubblewrapEngine:
 
 def find_programs() -> dict[str, str]:
     """Where the programs are that make sandboxes. Raises Lacking."""
+    if sys.platform != "linux":
+        raise Lacking(
+            f"bubblewrap is for Linux, and this is {sys.platform}", remedy="use the docker engine"
+        )
     found = {}
     for name, package in {"bwrap": "bubblewrap", "setpriv": "util-linux"}.items():
         # Not from PATH: setpriv runs in the sandbox, which has the system's programs only.
         path = shutil.which(name, path="/usr/bin:/bin")
         if path is None:
             raise Lacking(
-                f"{name} is not installed", remedy=f"install it with: apt install {package}"
+                f"{name} is not installed",
+                remedy=f"install it with: apt install {package} (or dnf install {package})",
             )
         found[name] = path
     return found

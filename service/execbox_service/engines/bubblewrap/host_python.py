@@ -81,7 +81,7 @@ def find() -> HostPython:
     wanted = ".".join(map(str, _MINIMUM))
     raise NoHostPython(
         f"there is no Python {wanted} or newer outside a virtual environment ({'; '.join(tried)})",
-        remedy="install one with: apt install python3",
+        remedy="install one with: apt install python3 (or dnf install python3)",
     )
 
 

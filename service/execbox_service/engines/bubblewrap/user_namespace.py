@@ -7,11 +7,13 @@ to ids that nothing else uses; otherwise to the range that /etc/subuid grants, b
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +29,13 @@ _INSIDE_MIN: Final = 60_000
 _OWN_COUNT: Final = 1024
 """Ids at the bottom of what a container has, which its own processes and files may have."""
 _STEP_S: Final = 10.0
+_PROC_SYS: Final = Path("/proc/sys")
+_SWITCHES: Final = {
+    "kernel.apparmor_restrict_unprivileged_userns": ("1", "0"),
+    "kernel.unprivileged_userns_clone": ("0", "1"),
+    "user.max_user_namespaces": ("0", "10000"),
+}
+"""What kernels and distributions have for this: how it forbids, and how it permits."""
 
 
 class NoUserNamespace(Lacking):
@@ -88,14 +97,14 @@ def make() -> int:
     )
     with holder:
         try:
-            _expect(holder, "made", remedy=_remedy())
+            _expect(holder, "made", remedy=lambda _said: _remedy())
             if mapping is None:
                 _map_as_root(holder.pid)
             else:
                 for command in mapping:
                     _run([command[0], str(holder.pid), *command[1:]])
             _tell(holder)
-            _expect(holder, "closed", remedy=container_flags.PROC)
+            _expect(holder, "closed", remedy=_remedy_inside)
             return os.open(f"/proc/{holder.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             remedy = container_flags.CAPABILITIES if mapping is None else _remedy()
@@ -117,7 +126,8 @@ def _mapping_commands() -> list[list[str]]:
         path = shutil.which(program)
         if path is None:
             raise NoUserNamespace(
-                f"{program} is not installed", remedy="install it with: apt install uidmap"
+                f"{program} is not installed",
+                remedy="install it with: apt install uidmap (or dnf install shadow-utils)",
             )
         text = ""
         with contextlib.suppress(OSError):
@@ -148,11 +158,12 @@ def _run(command: list[str]) -> None:
         raise NoUserNamespace(f"{command[0]} failed: {said}", remedy=_remedy())
 
 
-def _expect(holder: subprocess.Popen[str], word: str, *, remedy: str) -> None:
+def _expect(holder: subprocess.Popen[str], word: str, *, remedy: Callable[[str], str]) -> None:
+    """``remedy`` says what helps, of what the holder says where it does not say the word."""
     line = holder.stdout.readline() if holder.stdout is not None else ""
     if line.strip() != word:
         said = holder.stderr.read(500).strip() if holder.stderr is not None else ""
-        raise NoUserNamespace(f"no user namespace can be made: {said}", remedy=remedy)
+        raise NoUserNamespace(f"no user namespace can be made: {said}", remedy=remedy(said))
 
 
 def _tell(holder: subprocess.Popen[str]) -> None:
@@ -162,16 +173,26 @@ def _tell(holder: subprocess.Popen[str]) -> None:
 
 
 def _remedy() -> str:
-    """What to do, from the switches kernels and distributions have for this."""
-    switches = {
-        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": ("1", "0"),
-        "/proc/sys/kernel/unprivileged_userns_clone": ("0", "1"),
-        "/proc/sys/user/max_user_namespaces": ("0", "10000"),
-    }
-    for path, (bad, good) in switches.items():
-        with contextlib.suppress(OSError):
-            if Path(path).read_text("ascii").strip() == bad:
-                name = path.removeprefix("/proc/sys/").replace("/", ".")
-                return f"allow it with: sudo sysctl {name}={good}; or use Docker"
+    """What to do where the kernel makes or maps no namespace."""
     flags = "; ".join(container_flags.suspects())
-    return flags or "run the service as root on the machine itself, or use Docker"
+    return _switch() or flags or "run the service as root on the machine itself, or use Docker"
+
+
+def _remedy_inside(said: str) -> str:
+    """What to do where a namespace is made, and nothing may be done in it.
+
+    A container's /proc/sys is read-only; AppArmor on Ubuntu from 24.04 lets users make a namespace
+    and denies them what they could do in it.
+    """
+    if os.strerror(errno.EROFS) in said:
+        return container_flags.PROC
+    return _switch() or container_flags.PROC
+
+
+def _switch() -> str | None:
+    """The command that permits it, where one of the switches forbids it."""
+    for name, (bad, good) in _SWITCHES.items():
+        with contextlib.suppress(OSError):
+            if (_PROC_SYS / name.replace(".", "/")).read_text("ascii").strip() == bad:
+                return f"allow it with: sudo sysctl {name}={good}; or use Docker"
+    return None

@@ -158,7 +158,7 @@ class DockerEngine:
         return any(map(self._orphans.is_ours, self._listed()))
 
     def _connect(self) -> None:
-        self._api = connect(self._spec.docker_host)
+        self._api = connect(self._spec.docker_host, oci_runtime=self._spec.oci_runtime)
         try:
             self._image_id = self._client.inspect_image(self._spec.image)["Id"]
         except ImageNotFound as error:

@@ -26,6 +26,10 @@ _MEMORY_CONTROLLER: Final = (
     "sudo update-grub && sudo reboot (on a Raspberry Pi put cgroup_enable=memory into "
     "/boot/firmware/cmdline.txt)"
 )
+_OTHER_KERNEL: Final = (
+    "boot a kernel that has it, as distributions' own have (CONFIG_CGROUP_PIDS, "
+    "CONFIG_CFS_BANDWIDTH), or use bubblewrap"
+)
 _SELINUX: Final = (
     "sudo ausearch -m AVC -ts recent says what it denied and to whom; a container that is given "
     "the socket needs --security-opt label=disable"
@@ -43,6 +47,8 @@ class Surroundings:
     is_unix: bool = True
     is_chosen: bool = False
     """Whether somebody named the address; else it is the one that Docker uses itself."""
+    context: str | None = None
+    """The docker command's context that has the address, where one has."""
     mode_permits: bool = False
     """Whether owner, group and mode of the socket let this process in."""
     is_selinux_enforcing: bool = False
@@ -52,8 +58,29 @@ class Surroundings:
     is_daemon_installed: bool = False
     has_systemd: bool = False
     has_apt: bool = False
+    has_dnf: bool = False
     rootless_socket: str | None = None
     """The socket of a daemon of this user's own, where there is one."""
+
+    @property
+    def daemon(self) -> str:
+        """Where the daemon should be, in words."""
+        if self.context is None:
+            return self.address
+        return f"{self.address} (of the Docker context {self.context})"
+
+    @property
+    def start_or_leave(self) -> str:
+        """What helps where an address was chosen at which nobody answers."""
+        if self.context is None:
+            return (
+                "start that daemon, or unset DOCKER_HOST and EXECBOX_DOCKER_HOST to use this "
+                "machine's own"
+            )
+        return (
+            "start that daemon, or leave the context to use this machine's own: docker context "
+            "use default, and unset DOCKER_CONTEXT"
+        )
 
 
 @dataclass(frozen=True)
@@ -66,6 +93,8 @@ class DaemonFacts:
     is_rootless: bool = False
     limits_memory: bool | None = None
     limits_processes: bool | None = None
+    limits_cpu: bool | None = None
+    oci_runtimes: tuple[str, ...] | None = None
     data_root: str = ""
     free_bytes: int | None = None
     """Of the disk of its data root; None where that is not on this machine."""
@@ -74,11 +103,7 @@ class DaemonFacts:
 def unreachable(around: Surroundings) -> Lacking | None:
     """What keeps this process from the daemon; None where its socket is not the trouble."""
     if not around.is_unix:
-        return Lacking(
-            f"no Docker daemon answers at {around.address}",
-            remedy="start the daemon there, or unset DOCKER_HOST and EXECBOX_DOCKER_HOST to use "
-            "this machine's own",
-        )
+        return Lacking(f"no Docker daemon answers at {around.daemon}", remedy=around.start_or_leave)
     match around.error_number:
         case 0:
             return None
@@ -89,10 +114,10 @@ def unreachable(around: Surroundings) -> Lacking | None:
 
 
 def _forbidden(around: Surroundings) -> Lacking:
-    found = f"{around.user_name} has no permission to use the Docker socket {around.address}"
+    found = f"{around.user_name} has no permission to use the Docker socket {around.daemon}"
     if around.mode_permits and around.is_selinux_enforcing:
         return Lacking(
-            f"SELinux denies {around.user_name} the Docker socket {around.address}",
+            f"SELinux denies {around.user_name} the Docker socket {around.daemon}",
             remedy=_SELINUX,
         )
     if around.is_listed_in_group:
@@ -104,13 +129,9 @@ def _forbidden(around: Surroundings) -> Lacking:
 
 
 def _silent(around: Surroundings) -> Lacking:
-    found = f"no Docker daemon answers at {around.address}"
+    found = f"no Docker daemon answers at {around.daemon}"
     if around.is_chosen:
-        return Lacking(
-            found,
-            remedy="start that daemon, or unset DOCKER_HOST and EXECBOX_DOCKER_HOST to use "
-            "this machine's own",
-        )
+        return Lacking(found, remedy=around.start_or_leave)
     if around.rootless_socket is not None:
         return Lacking(
             f"{found}, but there is a rootless one",
@@ -124,6 +145,12 @@ def _silent(around: Surroundings) -> Lacking:
             f"there is no Docker here: {found}",
             remedy="sudo apt install docker.io, then 'execbox image build'; or use bubblewrap",
         )
+    if around.has_dnf:
+        return Lacking(
+            f"there is no Docker here: {found}",
+            remedy="sudo dnf install moby-engine (Fedora; elsewhere Docker's own packages) && "
+            "sudo systemctl enable --now docker, then 'execbox image build'; or use bubblewrap",
+        )
     return Lacking(
         f"there is no Docker here: {found}",
         remedy="install Docker Engine or Docker Desktop and start it, then 'execbox image build'; "
@@ -131,9 +158,15 @@ def _silent(around: Surroundings) -> Lacking:
     )
 
 
-def unsuitable(facts: DaemonFacts) -> Lacking | None:
+def unsuitable(facts: DaemonFacts, *, oci_runtime: str | None = None) -> Lacking | None:
     """Why a daemon that answers cannot run sandboxes; None where nothing speaks against it."""
-    return _other_engine(facts) or _too_old(facts) or _without_limits(facts) or _without_room(facts)
+    return (
+        _other_engine(facts)
+        or _too_old(facts)
+        or _without_limits(facts)
+        or _without_runtime(facts, oci_runtime)
+        or _without_room(facts)
+    )
 
 
 def _other_engine(facts: DaemonFacts) -> Lacking | None:
@@ -143,8 +176,9 @@ def _other_engine(facts: DaemonFacts) -> Lacking | None:
         f"the daemon is Podman {facts.version}, whose Docker socket takes a system-call profile "
         "as a file only and leaves out the masks over /proc, so that its containers would lack "
         "protections",
-        remedy="use Docker, beside it if need be: sudo apt install docker.io; or bubblewrap, as "
-        "an ordinary user if you like: EXECBOX_ENGINE=bubblewrap",
+        remedy="use Docker, beside it if need be: sudo apt install docker.io (Fedora: sudo dnf "
+        "install moby-engine); or bubblewrap, as an ordinary user if you like: "
+        "EXECBOX_ENGINE=bubblewrap",
     )
 
 
@@ -160,11 +194,12 @@ def _too_old(facts: DaemonFacts) -> Lacking | None:
 
 
 def _without_limits(facts: DaemonFacts) -> Lacking | None:
-    lacking = [
-        name
-        for name, limits in (("memory", facts.limits_memory), ("processes", facts.limits_processes))
-        if limits is False
-    ]
+    said = {
+        "memory": facts.limits_memory,
+        "processes": facts.limits_processes,
+        "CPU share": facts.limits_cpu,
+    }
+    lacking = [name for name, limits in said.items() if limits is False]
     if not lacking:
         return None
     what = " and ".join(lacking)
@@ -177,7 +212,21 @@ def _without_limits(facts: DaemonFacts) -> Lacking | None:
     return Lacking(
         f"the Docker daemon cannot limit its containers' {what}: this kernel's control groups "
         "have no controller for it",
-        remedy=_MEMORY_CONTROLLER,
+        remedy=_MEMORY_CONTROLLER if "memory" in lacking else _OTHER_KERNEL,
+    )
+
+
+def _without_runtime(facts: DaemonFacts, oci_runtime: str | None) -> Lacking | None:
+    """Names with a dot or a slash may be shims, which a daemon finds without having them listed."""
+    if oci_runtime is None or facts.oci_runtimes is None or set(oci_runtime) & set("./"):
+        return None
+    if oci_runtime in facts.oci_runtimes:
+        return None
+    return Lacking(
+        f"the Docker daemon has no OCI runtime {oci_runtime}, which EXECBOX_OCI_RUNTIME names: "
+        f"it has {', '.join(facts.oci_runtimes)}",
+        remedy="add it to 'runtimes' in /etc/docker/daemon.json (gVisor: sudo runsc install) and: "
+        "sudo systemctl restart docker; or unset EXECBOX_OCI_RUNTIME",
     )
 
 

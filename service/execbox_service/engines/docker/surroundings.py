@@ -21,17 +21,22 @@ _CONNECT_S: Final = 5.0
 _DAEMON_PATH: Final = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))
 
 
-def look_around(address: str | None) -> Surroundings:
-    """See what is between this process and a daemon. ``address`` is None for Docker's default."""
+def look_around(address: str | None, *, context: str | None = None) -> Surroundings:
+    """See what is between this process and a daemon. ``address`` is None for Docker's default,
+    ``context`` what the docker command calls it, if it does.
+    """
     scheme, _, path = (address or f"unix://{_DEFAULT_SOCKET}").partition("://")
     if scheme != "unix":
-        return Surroundings(address=str(address), is_unix=False, is_chosen=True)
+        return Surroundings(address=str(address), is_unix=False, is_chosen=True, context=context)
     own = Path(f"/run/user/{os.geteuid()}/docker.sock")
     return Surroundings(
         address=path,
         error_number=_connect(path),
         is_chosen=address is not None,
-        mode_permits=os.access(path, os.R_OK | os.W_OK, effective_ids=True),
+        context=context,
+        mode_permits=os.access(
+            path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids
+        ),
         is_selinux_enforcing=_text("/sys/fs/selinux/enforce") == "1",
         user_name=_user_name(),
         is_listed_in_group=_is_listed(path),
@@ -40,6 +45,7 @@ def look_around(address: str | None) -> Surroundings:
         ),
         has_systemd=os.path.isdir("/run/systemd/system"),
         has_apt=shutil.which("apt-get") is not None,
+        has_dnf=shutil.which("dnf") is not None,
         rootless_socket=str(own) if own.exists() else None,
     )
 
@@ -60,7 +66,12 @@ def ask(client: docker.APIClient) -> DaemonFacts:
         info: dict[str, Any] = client.info()
     except APIError:
         return said
+    runtimes = info.get("Runtimes")
     root = str(info.get("DockerRootDir", ""))
+    # Docker Desktop's daemon and colima's have a socket here, and their disk in a virtual machine.
+    is_here = client.base_url.startswith("http+docker://") and (
+        info.get("KernelVersion") == os.uname().release
+    )
     return DaemonFacts(
         api_version=said.api_version,
         version=said.version,
@@ -68,8 +79,10 @@ def ask(client: docker.APIClient) -> DaemonFacts:
         is_rootless=any("name=rootless" in each for each in info.get("SecurityOptions") or ()),
         limits_memory=info.get("MemoryLimit"),
         limits_processes=info.get("PidsLimit"),
+        limits_cpu=info.get("CpuCfsQuota"),
+        oci_runtimes=None if runtimes is None else tuple(sorted(runtimes)),
         data_root=root,
-        free_bytes=_free_bytes(root) if client.base_url.startswith("http+docker://") else None,
+        free_bytes=_free_bytes(root) if is_here else None,
     )
 
 
