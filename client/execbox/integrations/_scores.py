@@ -6,7 +6,6 @@ of is each project's.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -21,7 +20,6 @@ from execbox.errors import InvalidRequest
 __all__ = [
     "Check",
     "Options",
-    "code_in",
     "codeio_check",
     "program_check",
     "score",
@@ -32,7 +30,6 @@ __all__ = [
 _CODE_CHARS_MAX = 1_000_000
 _OF_ONE_CHECK = frozenset({wire.ErrorCode.ANSWER_TOO_LARGE, wire.ErrorCode.COMPARISON_TOO_LONG})
 """Refusals that what one completion's code gave brings about: no mistake that all would share."""
-_FENCED = re.compile(r"^[ \t]*```(?:python3?|py)?[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 # What it needs is bound before the code runs, which may rebind names but does not know the mark.
 _PASSES = """
 def passes(code, test, mark, *, run=exec, build=compile):
@@ -67,12 +64,6 @@ class Check:
 
     line: Mapping[str, object] | None
     read: Callable[[Any], float | None]
-
-
-def code_in(text: str) -> str:
-    """The code that a model wrote: its last fenced block of Python, else the text as it is."""
-    blocks = _FENCED.findall(text)
-    return str(blocks[-1]) if blocks else text
 
 
 def codeio_check(response: str, item: Mapping[str, object], options: Options) -> Check:

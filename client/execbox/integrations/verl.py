@@ -17,6 +17,7 @@ from execbox.client import AsyncClient
 from execbox.config import RetryPolicy, config_from_env
 from execbox.errors import ExecboxError, InvalidRequest
 from execbox.integrations import _scores
+from execbox.integrations._fenced import code_in
 
 __all__ = ["OutcomeUnknown", "compute_score"]
 
@@ -80,10 +81,10 @@ def _check(response: str, truth: Any, options: _scores.Options) -> _scores.Check
     if not isinstance(truth, Mapping):
         raise InvalidRequest(f"ground_truth is an object, not {str(truth)[:80]!r}")
     if "tests" in truth:
-        return _scores.tests_check(_scores.code_in(response), _texts(truth["tests"]), options)
+        return _scores.tests_check(code_in(response), _texts(truth["tests"]), options)
     if "inputs" in truth and "outputs" in truth:
         stdins, stdouts = _texts(truth["inputs"]), _texts(truth["outputs"])
-        return _scores.program_check(_scores.code_in(response), stdins, stdouts, options)
+        return _scores.program_check(code_in(response), stdins, stdouts, options)
     if "kind" in truth:
         return _scores.codeio_check(response, truth, options)
     raise InvalidRequest(
