@@ -12,7 +12,7 @@ from execbox_service.settings import hash_api_key
 from tests.fake_engine import FakeEngine
 from tests.virtual_time import now_s, run_in_virtual_time
 
-from .serving import all_slots_taken, answering, serving, slow, stuck_engine
+from .serving import all_slots_taken, answering, fake_interpreters, serving, slow, stuck_engine
 
 CODE = {"code": "print(1)", "language": "python"}
 SKYRL = CODE | {"run_timeout": 1, "stdin": ""}
@@ -264,6 +264,40 @@ def test_limits_above_the_operators_are_lowered_and_the_message_says_so() -> Non
     assert "40 s is not what" in told["message"]
     assert "30 s of elapsed time and 20 s of CPU time" in told["message"]
     assert "with 256 MiB" in told["message"]
+
+
+@pytest.mark.parametrize(
+    ("total_timeout", "maximum", "cpu_time_s", "wall_time_s"),
+    [
+        (61, {}, 60.0, 61.0),
+        (120, {}, 60.0, 120.0),
+        (45, {"cpu_time_s_max": "20"}, 20.0, 45.0),
+        (600, {"cpu_time_s_max": "20", "wall_time_s_max": "30"}, 20.0, 30.0),
+        (5, {}, 5.0, 5.0),
+    ],
+)
+def test_cells_with_more_time_than_cpu_time_is_permitted_are_run(
+    total_timeout: float, maximum: dict[str, str], cpu_time_s: float, wall_time_s: float
+) -> None:
+    """Each with as much of both as the operator permits."""
+    body = {"cells": ["1", "2"], "total_timeout": total_timeout}
+    with fake_interpreters() as begun:
+        answer = one_answer(FakeEngine(), path="/run_jupyter", body=body, **maximum)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["status"] == "Success"
+    first, second = begun[0].times
+    assert (first.cpu_time_s, first.wall_time_s) == (cpu_time_s, wall_time_s)
+    assert second.wall_time_s == pytest.approx(wall_time_s, abs=0.1)
+
+
+@pytest.mark.parametrize("memory_limit_mb", [0, -1, -5])
+@pytest.mark.parametrize("path", ["/run_code", "/run_jupyter"])
+def test_memory_limit_of_zero_is_the_services_default(path: str, memory_limit_mb: int) -> None:
+    """As there, where only what is above zero is a limit; and not the least that there is."""
+    body = {"code": "1", "cells": ["1"], "memory_limit_MB": memory_limit_mb}
+    with fake_interpreters():
+        told = one_answer(FakeEngine(), path=path, body=body)
+    assert (told.status_code, told.json()["message"]) == (200, "")
 
 
 @pytest.mark.parametrize("compat", ["none", "NONE"])

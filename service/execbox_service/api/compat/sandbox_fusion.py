@@ -12,7 +12,7 @@ theirs                 here
                        ``TimeLimitExceeded``
 ``compile_timeout``    ``compile_time_s`` of C++; and part of the time in which an answer is worth
                        anything
-``memory_limit_MB``    ``memory_mb``; below zero or left out: the service's default
+``memory_limit_MB``    ``memory_mb``; zero, below it or left out: the service's default
 ``files``              by path, base64; null and ``IGNORE_THIS_FILE`` are not written, as there
 ``fetch_files``        ``fetch``, paths and no globs; what is not there is left out of ``files``
 ``status``             ``Success``: ``ok``; ``Failed``: any other status; ``SandboxError``: a
@@ -94,7 +94,7 @@ async def _run_code(exchange: Exchange) -> RunCodeAnswer:
     _check_language(request.language, available=exchange.languages)
     if "\x00" in request.code and request.language == "python":
         return _not_source()
-    memory_mb = request.memory_limit_MB if request.memory_limit_MB >= 0 else None
+    memory_mb = request.memory_limit_MB if request.memory_limit_MB > 0 else None
     allowed = granted(
         exchange.settings,
         time_s=request.run_timeout,

@@ -41,7 +41,7 @@ class RunCodeRequest(_Request):
     )
     run_timeout: NotNegative = Field(default=10.0, description="Seconds of running.")
     memory_limit_MB: int = Field(  # noqa: N815 - the contract's own name
-        default=-1, description="Mebibytes; below zero: the service's default."
+        default=-1, description="Mebibytes; zero and below: the service's default."
     )
     stdin: str | None = None
     files: dict[str, str | None] = Field(
