@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from execbox import wire
-from execbox._batch import BatchResult
+from execbox._batch import BatchResult, OutgoingLine, outgoing
 from execbox.client import AsyncClient, Client
 from execbox.errors import InvalidRequest
 
@@ -30,14 +30,7 @@ __all__ = [
 _CODE_CHARS_MAX = 1_000_000
 _OF_ONE_CHECK = frozenset({wire.ErrorCode.ANSWER_TOO_LARGE, wire.ErrorCode.COMPARISON_TOO_LONG})
 """Refusals that what one completion's code gave brings about: no mistake that all would share."""
-# What it needs is bound before the code runs, which may rebind names but does not know the mark.
-_PASSES = """
-def passes(code, test, mark, *, run=exec, build=compile):
-    names = {"__name__": "solution"}
-    run(build(code, "solution.py", "exec"), names)
-    run(build(test, "test.py", "exec"), names)
-    return mark
-"""
+_TOO_LARGE_TO_SEND = frozenset({wire.ErrorCode.LINE_TOO_LARGE, wire.ErrorCode.BODY_TOO_LARGE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +57,25 @@ class Check:
 
     line: Mapping[str, object] | None
     read: Callable[[Any], float | None]
+    line_of_nothing: Callable[[], Mapping[str, object]] = dict
+    """The line of an empty completion, which tells what made a line too large."""
 
 
 def codeio_check(response: str, item: Mapping[str, object], options: Options) -> Check:
     """A prediction of an input or output; ``item`` has the fields of a ``wire.VerifyItem``."""
+    limits = {} if options.limits is None else {"limits": options.limits}
+    level = {} if options.isolation is None else {"isolation": options.isolation}
+
+    def line(response: str) -> dict[str, object]:
+        return {
+            "op": "verify",
+            "items": [{"id": "0", "response": response, **limits, **item}],
+            **level,
+        }
+
     if not _is_text(response):
         return Check(line=None, read=_verdict)
-    limits = {} if options.limits is None else {"limits": options.limits}
-    fields: dict[str, object] = {"id": "0", "response": response, **limits, **item}
-    if options.isolation is not None:
-        return Check(
-            line={"op": "verify", "items": [fields], "isolation": options.isolation}, read=_verdict
-        )
-    return Check(line={"op": "verify", "items": [fields]}, read=_verdict)
+    return Check(line=line(response), read=_verdict, line_of_nothing=lambda: line(""))
 
 
 def program_check(
@@ -98,11 +97,15 @@ def program_check(
         {"stdin": given, "expected": {"stdout": expected, "comparator": "trimmed"}}
         for given, expected in pairs
     ]
-    fields: dict[str, object] = {"program": {"code": code}, "cases": cases, **options.fields()}
+    fields: dict[str, object] = {"cases": cases, **options.fields()}
     if options.limits is not None:
         fields["limits"] = wire.ProgramLimits(**options.limits.model_dump())
     fields["stop_at_first_failure"] = False
-    return Check(line={"op": "run", **fields}, read=read)
+
+    def line(code: str) -> dict[str, object]:
+        return {"op": "run", "program": {"code": code}, **fields}
+
+    return Check(line=line(code), read=read, line_of_nothing=lambda: line(""))
 
 
 def tests_check(code: str, tests: Sequence[str], options: Options) -> Check:
@@ -110,6 +113,7 @@ def tests_check(code: str, tests: Sequence[str], options: Options) -> Check:
     if not tests:
         raise InvalidRequest("no tests: give at least one, such as assert f(1) == 2")
     mark = secrets.token_hex(16)
+    entry_point = f"test_{secrets.token_hex(8)}"
 
     def read(answer: wire.ExecuteResponse) -> float | None:
         verdicts = [
@@ -122,21 +126,37 @@ def tests_check(code: str, tests: Sequence[str], options: Options) -> Check:
 
     if not _is_source(code):
         return Check(line=None, read=read)
-    return Check(
-        line={
+
+    def line(code: str) -> dict[str, object]:
+        return {
             "op": "execute",
-            "function": {"code": _PASSES, "entry_point": "passes"},
-            "calls": [{"args": [code, test, mark]} for test in tests],
+            "function": {"code": _around(code, entry_point), "entry_point": entry_point},
+            "calls": [{"args": [test, mark]} for test in tests],
             **options.fields(),
-        },
-        read=read,
-    )
+        }
+
+    return Check(line=line(code), read=read, line_of_nothing=lambda: line(""))
+
+
+def _around(code: str, entry_point: str) -> str:
+    """A function that runs the code, in the names of the module that its classes belong to, then
+    one test, and at its end says so.
+
+    What it needs is bound before the code runs, which may rebind names but does not know the mark.
+    The code is in it once, and not in every call: a line has a size that it may have.
+    """
+    return f"""\
+def {entry_point}(test, mark, *, run=exec, build=compile, names=globals(), code={code!r}):
+    run(build(code, "solution.py", "exec"), names)
+    run(build(test, "test.py", "exec"), names)
+    return mark
+"""
 
 
 def scores(client: Client, checks: Sequence[Check]) -> list[float | None]:
     """What each is worth, in their order, None where it is unknown: the service failed, had no
-    time left, or what the code gave is too large to be answered or compared. Raises
-    ``RequestError`` for what the caller did wrong, which is true of all."""
+    time left, or the completion, or what its code gave, is too large to be sent, answered or
+    compared. Raises ``RequestError`` for what the caller did wrong, which is true of all."""
     found: dict[str, float | None] = {}
     for result in client.batch(_lines(checks)):
         found[str(result.id)] = _score_of(result, checks)
@@ -162,9 +182,10 @@ def _lines(checks: Sequence[Check]) -> list[dict[str, object]]:
 
 
 def _score_of(result: BatchResult, checks: Sequence[Check]) -> float | None:
+    check = checks[int(str(result.id))]
     if result.error is None:
-        return checks[int(str(result.id))].read(result.answer)
-    if _leaves_it_unknown(result.error):
+        return check.read(result.answer)
+    if _leaves_it_unknown(result.error) or _completion_is_too_large(result.error, check):
         return None
     raise InvalidRequest(
         f"example {result.id} of the batch: {result.error.message}", code=result.error.code
@@ -180,6 +201,16 @@ def _verdict(answer: wire.VerifyResponse) -> float | None:
 
 def _leaves_it_unknown(error: wire.ErrorBody) -> bool:
     return error.retryable or error.code in _OF_ONE_CHECK
+
+
+def _completion_is_too_large(error: wire.ErrorBody, check: Check) -> bool:
+    """Whether a line is refused for its size that is none too large without the completion."""
+    if error.code not in _TOO_LARGE_TO_SEND:
+        return False
+    told = error.detail.get("body_bytes_max") if isinstance(error.detail, dict) else None
+    most_bytes = told if isinstance(told, int) else wire.BODY_BYTES_MAX
+    bare = outgoing({"id": "0", **check.line_of_nothing()}, 0)
+    return isinstance(bare, OutgoingLine) and len(bare.body) <= most_bytes
 
 
 def _share(verdicts: Sequence[str | None], *, options: Options) -> float | None:

@@ -38,10 +38,11 @@ class Rewards:
     ... )
     >>> trainer.train()
 
-    A reward is None where it is unknown: the service failed, or what a completion's code gave is
-    too large to be answered or compared. TRL leaves such a completion out of that function's
-    rewards, and the share of them is logged as ``execbox_unknown_share``. Raises ``RequestError``
-    for what would be wrong of every completion, such as a column that is not what it should be.
+    A reward is None where it is unknown: the service failed, or a completion, or what its code
+    gave, is too large to be sent, answered or compared. TRL leaves such a completion out of that
+    function's rewards, and the share of them is logged as ``execbox_unknown_share``. Raises
+    ``RequestError`` for what would be wrong of every completion, such as a column that is not what
+    it should be.
     """
 
     def __init__(
