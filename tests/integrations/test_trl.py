@@ -166,6 +166,8 @@ def test_rewards_are_none_where_the_service_failed(lost_client: Client) -> None:
         ("program_reward", {"inputs": [["1"]], "outputs": [["1", "2"]]}, "1 inputs and 2 outputs"),
         ("program_reward", {"inputs": [[]], "outputs": [[]]}, "at least one"),
         ("tests_reward", {"tests": [[]]}, "no tests"),
+        ("tests_reward", {"tests": ["assert f()"]}, "tests is 'assert"),
+        ("program_reward", {"inputs": ["12"], "outputs": ["24"]}, "inputs is '12'; give a list"),
     ],
 )
 def test_columns_that_are_wrong_are_the_callers_mistake(

@@ -7,7 +7,7 @@ of is each project's.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ __all__ = [
     "Check",
     "Options",
     "codeio_check",
+    "listed",
     "program_check",
     "score",
     "scores",
@@ -78,10 +79,21 @@ def codeio_check(response: str, item: Mapping[str, object], options: Options) ->
     return Check(line=line(response), read=_verdict, line_of_nothing=lambda: line(""))
 
 
+def listed(values: object, *, name: str) -> list[Any]:
+    """The values of an array, also of a table's. A text is none, whose characters would be
+    cases."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InvalidRequest(
+            f"{name} is {str(values)[:80]!r}; give a list, with an entry for each case"
+        )
+    return list(values)
+
+
 def program_check(
     code: str, stdins: Sequence[str], stdouts: Sequence[str], options: Options
 ) -> Check:
     """A program that reads and prints: equal but for white space at the ends of lines."""
+    stdins, stdouts = listed(stdins, name="inputs"), listed(stdouts, name="outputs")
     if len(stdins) != len(stdouts) or not stdins:
         raise InvalidRequest(
             f"{len(stdins)} inputs and {len(stdouts)} outputs; give as many of each, at least one"
@@ -110,6 +122,7 @@ def program_check(
 
 def tests_check(code: str, tests: Sequence[str], options: Options) -> Check:
     """Code and statements, such as asserts, each of which is run after it in its names."""
+    tests = listed(tests, name="tests")
     if not tests:
         raise InvalidRequest("no tests: give at least one, such as assert f(1) == 2")
     mark = secrets.token_hex(16)

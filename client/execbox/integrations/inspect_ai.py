@@ -99,9 +99,9 @@ def _check(
 ) -> tuple[_scores.Check, str]:
     code = code_in(text)
     if "tests" in metadata:
-        return _scores.tests_check(code, list(metadata["tests"]), options), code
+        return _scores.tests_check(code, metadata["tests"], options), code
     if "inputs" in metadata and "outputs" in metadata:
-        stdins, stdouts = list(metadata["inputs"]), list(metadata["outputs"])
+        stdins, stdouts = metadata["inputs"], metadata["outputs"]
         return _scores.program_check(code, stdins, stdouts, options), code
     if "kind" in metadata:
         fields = {k: metadata[k] for k in wire.VerifyItem.model_fields if k in metadata}
