@@ -94,6 +94,17 @@ def test_bad_request_has_the_contracts_fields(body: Any, status: int, said: str)
     assert answer.json()["process_status"] == "error"
 
 
+def test_numbers_are_taken_as_text_as_well() -> None:
+    """A client makes a failure of the code of what is refused."""
+
+    async def main() -> httpx.Response:
+        async with serving(FakeEngine()) as client:
+            numbers = {"timeout": "2", "max_output_characters": 100.0}
+            return await client.post("/execute", json=BODY | numbers)
+
+    assert run_in_virtual_time(main()).json()["process_status"] == "completed"
+
+
 def test_method_that_a_path_does_not_have_is_told_which_it_has() -> None:
     """In the contract's form, and by the header."""
 

@@ -234,10 +234,11 @@ def test_bad_request_is_422_in_the_contracts_form(path: str, body: Any, said: st
 @pytest.mark.parametrize(
     ("path", "wall_time_s"), [("/test_program", 0.7), ("/test_program_stdio", 1.0)]
 )
+@pytest.mark.parametrize("asked_s", [0.7, "0.7"])
 def test_time_of_programs_that_read_and_print_is_whole_seconds(
-    path: str, wall_time_s: float, monkeypatch: pytest.MonkeyPatch
+    path: str, wall_time_s: float, asked_s: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As there, where an alarm of whole seconds ends them."""
+    """As there, where an alarm of whole seconds ends them; it may be given as text, as there."""
     asked: list[float | None] = []
 
     def noting(settings: Settings, *, time_s: float | None = None) -> Granted:
@@ -248,7 +249,7 @@ def test_time_of_programs_that_read_and_print_is_whole_seconds(
 
     async def main() -> None:
         async with serving(FakeEngine()) as client:
-            body = {"program": "", "tests": BODIES[path], "max_execution_time": 0.7}
+            body = {"program": "", "tests": BODIES[path], "max_execution_time": asked_s}
             await client.post(path, json=body)
 
     run_in_virtual_time(main())

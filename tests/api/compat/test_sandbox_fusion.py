@@ -227,9 +227,23 @@ BAD = {
     "a file that is no base64": (CODE | {"files": {"x": "YQ"}}, "must be base64"),
     "a file in the place of the program": (CODE | {"files": {"program.py": "YQ=="}}, "reserved"),
     "a timeout below zero": (CODE | {"run_timeout": -1}, "run_timeout"),
-    "a timeout that is no number": (CODE | {"run_timeout": True}, "run_timeout"),
+    "a timeout that is no number": (CODE | {"run_timeout": "five"}, "must be a number"),
+    "a timeout without an end": (CODE | {"run_timeout": "inf"}, "must be a finite number"),
+    "a timeout as text below zero": (CODE | {"run_timeout": "-1"}, "run_timeout"),
+    "half a mebibyte": (CODE | {"memory_limit_MB": 0.5}, "memory_limit_MB: 0.5 must be an integer"),
+    "too many digits": (CODE | {"memory_limit_MB": "9" * 5000}, "must be a smaller integer"),
     "a list": ([CODE], "must be an object"),
 }
+
+
+def test_numbers_are_taken_in_every_form_that_its_own_server_takes() -> None:
+    """As text, with a point, and true for 1: a client makes a failure of what is refused."""
+    numbers = {"run_timeout": "2.5", "compile_timeout": True, "memory_limit_MB": 1024.0}
+    told = one_answer(FakeEngine(), body=CODE | numbers)
+    assert (told.status_code, told.json()["message"]) == (200, "")
+    told = one_answer(FakeEngine(), body=CODE | {"run_timeout": "99999", "memory_limit_MB": "8"})
+    assert "the time limit of 99999 s" in told.json()["message"]
+    assert "the memory limit of 8 MiB" in told.json()["message"]
 
 
 @pytest.mark.parametrize(("body", "said"), BAD.values(), ids=BAD.keys())

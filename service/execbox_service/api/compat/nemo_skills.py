@@ -44,12 +44,12 @@ from execbox.wire import (
     Language,
     ProgramRun,
     ProgramStatus,
-    Seconds,
     SessionRequest,
     Status,
 )
 from execbox_service.api.compat.contract import Compat, Path
 from execbox_service.api.compat.exchange import Exchange, gone_is_lost
+from execbox_service.api.compat.fastapi_forms import AnyNumber, AnyWholeNumber
 from execbox_service.api.compat.health import health
 from execbox_service.api.compat.programs import granted, isolation_of
 from execbox_service.api.error_responses import headers_of
@@ -83,10 +83,10 @@ class NemoRequest(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
     generated_code: str
-    timeout: Annotated[Seconds, Field(gt=0)] = Field(default=10.0, description="Seconds.")
+    timeout: Annotated[AnyNumber, Field(gt=0)] = Field(default=10.0, description="Seconds.")
     language: str = _OF_SESSIONS
     std_input: str | None = ""
-    max_output_characters: Annotated[int, Field(ge=0)] = 1000
+    max_output_characters: Annotated[AnyWholeNumber, Field(ge=0)] = 1000
     traceback_verbosity: str = "Plain"
 
 

@@ -35,10 +35,10 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from execbox.wire import ErrorCode, Execution, ProgramRun, ProgramStatus, Seconds, Status
+from execbox.wire import ErrorCode, Execution, ProgramRun, ProgramStatus, Status
 from execbox_service.api.compat.contract import Compat, Path
 from execbox_service.api.compat.exchange import Exchange
-from execbox_service.api.compat.fastapi_forms import DETAIL_SCHEMA, detail_response
+from execbox_service.api.compat.fastapi_forms import DETAIL_SCHEMA, AnyNumber, detail_response
 from execbox_service.api.compat.health import health
 from execbox_service.api.compat.open_instruct_programs import (
     program_and_assert,
@@ -69,7 +69,7 @@ class TestRequest(BaseModel):
         description="Of /test_program: texts of asserts; of /test_program_stdio: objects with "
         "input and output. Or such an array as JSON, or as a compressed pickle in base64."
     )
-    max_execution_time: Annotated[Seconds, Field(gt=0)] = Field(
+    max_execution_time: Annotated[AnyNumber, Field(gt=0)] = Field(
         default=1.0,
         description="Seconds for each test; with stdin rounded up to whole ones.",
     )
