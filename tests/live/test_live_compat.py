@@ -71,6 +71,11 @@ FUSION = {
         {"language": "pytest"},
         ("Success", "Finished", 0, "1 passed", ""),
     ),
+    "pytest, and a file of its name": (
+        "from test_solution import two\ndef test_two():\n    assert two() == 2",
+        {"language": "pytest", "files": {"test_solution.py": b64("def two(): return 2")}},
+        ("Success", "Finished", 0, "1 passed", ""),
+    ),
     "pytest fails": (
         "def test_sum():\n    assert 1 + 1 == 3",
         {"language": "pytest"},
