@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -13,6 +13,7 @@ import httpx
 from harness.instant_answers import MEASURED, report_frame
 
 from execbox_service.api.app import create_app
+from execbox_service.engines.base import SandboxLost
 from execbox_service.runner_frames import CellMeasured, CellResult
 from execbox_service.runtime import Runtime
 from execbox_service.sandboxes.session_sandbox import CellTimes, SessionSandbox
@@ -84,42 +85,45 @@ async def all_slots_taken(client: httpx.AsyncClient) -> AsyncIterator[None]:
 
 
 class FakeInterpreter:
-    """A session's sandbox in which every cell ends well at once, unless ``cell`` says otherwise."""
+    """A session's sandbox in which every cell ends well at once, or none before it is closed."""
 
-    lost = False
     sandbox = SimpleNamespace(name="fake-interpreter")
 
-    def __init__(self) -> None:
+    def __init__(self, *, hangs: bool) -> None:
         self.times: list[CellTimes] = []
         self.files: dict[str, bytes] = {}
-        self.cell: Callable[[], Awaitable[CellResult]] = self.ends_well
+        self._hangs = hangs
+        self._closed = asyncio.Event()
 
-    async def ends_well(self, **fields: Any) -> CellResult:
-        """Such an end; the measurements besides are ``fields``."""
-        frame = report_frame(None)
-        measured = {name: MEASURED[name] for name in MEASURED if name in CellMeasured.model_fields}
-        measured |= {"seq": 0, "alive": True, "limit": None, "sizes": (len(frame), 0, 0)} | fields
-        return CellResult(CellMeasured.model_validate(measured), frame, b"", b"")
+    @property
+    def lost(self) -> bool:
+        return self._closed.is_set()
 
     async def run(self, _cell: object, times: CellTimes, **_live: object) -> CellResult:
         self.times.append(times)
-        return await self.cell()
+        if self._hangs:
+            await self._closed.wait()
+            raise SandboxLost("closed")
+        frame = report_frame(None)
+        measured = {name: MEASURED[name] for name in MEASURED if name in CellMeasured.model_fields}
+        measured |= {"seq": 0, "alive": True, "limit": None, "sizes": (len(frame), 0, 0)}
+        return CellResult(CellMeasured.model_validate(measured), frame, b"", b"")
 
     async def put(self, path: str, content: bytes) -> bool:
         self.files[path] = content
         return True
 
     def close(self) -> None:
-        self.lost = True
+        self._closed.set()
 
 
 @contextlib.contextmanager
-def fake_interpreters() -> Iterator[list[FakeInterpreter]]:
+def fake_interpreters(*, first_hangs: bool = False) -> Iterator[list[FakeInterpreter]]:
     """Sessions have these meanwhile; those that were begun, in their order."""
     begun: list[FakeInterpreter] = []
 
     async def start(*_pool: object, **_session: object) -> FakeInterpreter:
-        begun.append(FakeInterpreter())
+        begun.append(FakeInterpreter(hangs=first_hangs and not begun))
         return begun[-1]
 
     with patch.object(SessionSandbox, "start", start):

@@ -20,7 +20,8 @@ theirs                      here
 ``traceback_verbosity``     ``Minimal``: the last line; anything else: Python's own traceback
 ``max_output_characters``   cut there, with ``<output cut>``
 ``new_session_created``     true where the session had to be begun, or ended with this cell: the
-                            client then runs its earlier cells again
+                            client then runs its earlier cells again. One that was begun for a
+                            cell without an answer is ended, so that the next cell's says it
 =========================== =======================================================================
 
 The client waits ``timeout + 5`` seconds, or as long as it can be kept waiting, sends nothing again,
@@ -145,6 +146,11 @@ class _NemoSkills:
         async def attempt(caller: Caller) -> CellResponse:
             session_id, new = await _opened(exchange, name, caller=caller)
             new_ones.append(new)
+            if new:
+                # Else the next cell would find it, and nobody would have said that it is new.
+                exchange.where_unanswered(
+                    lambda: exchange.sessions.close(session_id, caller=exchange.caller)
+                )
             # It may have ended before its turn, or its container may be lost: the client is told
             # that it is a new one, and runs its earlier cells again.
             with gone_is_lost():
