@@ -92,9 +92,13 @@ async def test_tools_run_code_over_each_transport(server: Any) -> None:
 @pytest.mark.parametrize("text", ["NaN", "[Infinity, -Infinity, 1]"])
 async def test_value_that_is_not_finite_is_shown_as_text_and_not_as_null(text: str) -> None:
     """A function that returns None is a different function."""
-    execution = {"status": "ok", "output_text": text, "output_flags": ["non_finite"]}
+    execution: dict[str, Any] = {
+        "status": "ok",
+        "output_text": text,
+        "output_flags": ["non_finite"],
+    }
     execution |= {"usage": {"cpu_time_s": 0, "wall_time_s": 0, "peak_memory_bytes": 0}}
-    answer = {"executions": [execution], "queue_time_s": 0.0}
+    answer: dict[str, Any] = {"executions": [execution], "queue_time_s": 0.0}
     answer |= {"isolation": "process", "engine": "fake", "image": "i"}
     transport = httpx.MockTransport(lambda _request: httpx.Response(200, json=answer))
     async with (
