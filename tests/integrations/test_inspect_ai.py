@@ -70,6 +70,12 @@ def test_scores_are_of_what_the_code_does(
     assert log.results.scores[0].metrics["accuracy"].value == 0.5
 
 
+def test_metadata_whose_cases_are_one_text_is_the_datasets_mistake(tmp_path: Path) -> None:
+    """Its characters are no cases, of which the sample would be wrong."""
+    log = run_eval([said("print(4)")], [{"inputs": "12", "outputs": "24"}], tmp_path)
+    assert "inputs is '12'; give a list" in log.samples[0].error.message
+
+
 def test_partial_score_is_the_share_that_passed(
     service: LiveService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,29 @@ async def test_tools_run_code_over_each_transport(server: Any) -> None:
         assert (gone.is_error, "begin one" in gone.content[0].text) == (True, True)
 
 
+@pytest.mark.parametrize("text", ["NaN", "[Infinity, -Infinity, 1]"])
+async def test_value_that_is_not_finite_is_shown_as_text_and_not_as_null(text: str) -> None:
+    """A function that returns None is a different function."""
+    execution: dict[str, Any] = {
+        "status": "ok",
+        "output_text": text,
+        "output_flags": ["non_finite"],
+    }
+    execution |= {"usage": {"cpu_time_s": 0, "wall_time_s": 0, "peak_memory_bytes": 0}}
+    answer: dict[str, Any] = {"executions": [execution], "queue_time_s": 0.0}
+    answer |= {"isolation": "process", "engine": "fake", "image": "i"}
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, json=answer))
+    async with (
+        AsyncClient("http://service.invalid", transport=transport) as service,
+        execbox_server(service) as server,
+        mcp.Client(server) as client,
+    ):
+        arguments = {"code": "def f(): ...", "entry_point": "f", "arguments": []}
+        called = await client.call_tool("call_function", arguments)
+    assert called.structured_content["status"] == "ok"
+    assert called.structured_content["output"] == text
+
+
 async def test_failure_of_the_service_is_unknown_and_a_mistake_is_refused() -> None:
     """The one says nothing about the code; the other says what to change."""
     config = ClientConfig(base_url=f"http://127.0.0.1:{free_port()}", retry=RetryPolicy.never())

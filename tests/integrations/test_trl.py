@@ -12,6 +12,17 @@ from execbox.wire import Limits
 
 pytestmark = pytest.mark.docker
 
+DATACLASS = """
+from __future__ import annotations
+import dataclasses, pickle
+
+@dataclasses.dataclass
+class Number:
+    value: int = 1
+
+def f(n):
+    return pickle.loads(pickle.dumps(Number(n))).value + 1
+"""
 DOUBLE = "def main_solution(n):\n    return n * 2"
 
 
@@ -100,12 +111,14 @@ def test_program_rewards_are_of_what_is_printed(
         ("import builtins\nbuiltins.exec = print\ndef f(n): return 0", 0.0),
         ("def f(n):\n    return n +", 0.0),
         ("import gc, sys\ndef f(n):\n    raise SystemExit(0)", 0.0),
+        (DATACLASS, 1.0),
     ],
 )
 def test_test_rewards_are_of_asserts_that_were_reached_and_held(
     client: Client, code: str, reward: float
 ) -> None:
-    """Code that ends itself or rebinds what it is run with passes nothing."""
+    """Code that ends itself or rebinds what it is run with passes nothing; its classes belong to
+    a module that there is."""
     found = as_trl(
         trl.Rewards(client, partial=True, isolation="process").tests_reward,
         [f"```python\n{code}\n```"],
@@ -153,6 +166,8 @@ def test_rewards_are_none_where_the_service_failed(lost_client: Client) -> None:
         ("program_reward", {"inputs": [["1"]], "outputs": [["1", "2"]]}, "1 inputs and 2 outputs"),
         ("program_reward", {"inputs": [[]], "outputs": [[]]}, "at least one"),
         ("tests_reward", {"tests": [[]]}, "no tests"),
+        ("tests_reward", {"tests": ["assert f()"]}, "tests is 'assert"),
+        ("program_reward", {"inputs": ["12"], "outputs": ["24"]}, "inputs is '12'; give a list"),
     ],
 )
 def test_columns_that_are_wrong_are_the_callers_mistake(

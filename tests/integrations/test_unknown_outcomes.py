@@ -38,6 +38,18 @@ def item_of(code: str) -> Callable[[httpx.Request], httpx.Response]:
     return batch_of({"items": [{"id": "0", "verdict": None, "error": error(code)}], **MADE_WITH})
 
 
+def every_test_passes(request: httpx.Request) -> httpx.Response:
+    """Each call gives its mark."""
+    usage = {"cpu_time_s": 0, "wall_time_s": 0, "peak_memory_bytes": 0}
+    lines = []
+    for sent in map(json.loads, request.content.splitlines()):
+        marks = [call["args"][-1] for call in sent["calls"]]
+        found = [{"status": "ok", "output": mark, "usage": usage} for mark in marks]
+        line = {"id": sent["id"], "op": sent["op"], "executions": found, "queue_time_s": 0}
+        lines.append(json.dumps(line | MADE_WITH))
+    return httpx.Response(200, text="".join(f"{line}\n" for line in lines))
+
+
 def gateway(_request: httpx.Request) -> httpx.Response:
     return httpx.Response(502, text="<html>Bad gateway</html>")
 
@@ -68,6 +80,48 @@ def test_reward_of_a_program_whose_answer_is_too_large_is_unknown() -> None:
     """As of a prediction."""
     answer = batch_of({"error": error("answer_too_large")})
     assert rewards_at(answer).program_reward(["print(1)"], **PROGRAM) == [None]
+
+
+LONG = "x = 1\n" * 27_000
+QUICK = "def f(): return 1\n"
+
+
+def test_long_completion_is_sent_once_however_many_tests_it_has() -> None:
+    """With every test, it would be more than a request may have."""
+    found = rewards_at(every_test_passes).tests_reward(
+        [LONG, QUICK], tests=[["assert f() == 1"] * 110] * 2
+    )
+    assert found == [1.0, 1.0]
+
+
+TESTS_OF_16_MB = ["assert f() == 1  #" + "x" * 152_000] * 110
+
+
+def test_completion_too_long_to_be_sent_beside_its_tests_is_unknown_and_ends_nothing() -> None:
+    """The other completions' rewards are found."""
+    found = rewards_at(every_test_passes).tests_reward([LONG, QUICK], tests=[TESTS_OF_16_MB] * 2)
+    assert found == [None, 1.0]
+
+
+def test_tests_that_no_completion_could_be_sent_with_are_the_datasets_mistake() -> None:
+    """Whoever made it has to make them smaller."""
+    tests = [*TESTS_OF_16_MB, "#" + "x" * 100_000]
+    with pytest.raises(InvalidRequest, match="example 0"):
+        rewards_at(every_test_passes).tests_reward([QUICK], tests=[tests])
+
+
+@pytest.mark.parametrize("reward", ["program_reward", "codeio_reward"])
+def test_completion_that_a_service_with_a_smaller_maximum_refuses_is_unknown(reward: str) -> None:
+    """Where it is the completion, and not what was sent with it, that is over the maximum."""
+    columns = {"program_reward": PROGRAM, "codeio_reward": PREDICTION}[reward]
+    for body_bytes_max, unknown in ((10_000, True), (10, False)):
+        refused = error("line_too_large") | {"detail": {"body_bytes_max": body_bytes_max}}
+        rewards = rewards_at(batch_of({"error": refused}))
+        if unknown:
+            assert getattr(rewards, reward)(["y" * 20_000], **columns) == [None]
+        else:
+            with pytest.raises(InvalidRequest):
+                getattr(rewards, reward)(["y" * 20_000], **columns)
 
 
 @pytest.mark.parametrize(

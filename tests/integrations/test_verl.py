@@ -68,6 +68,80 @@ async def test_score_is_of_what_the_response_does(
     assert found == {"score": score, "acc": score, "execbox_unknown": 0.0}
 
 
+CALLS = {"fn_name": "search", "inputs": ["[1, 5]\n5", "[]\n1\n"], "outputs": ["1", "-1"]}
+SOLUTION = """
+class Solution:
+    def search(self, numbers: List[int], wanted: int) -> int:
+        return numbers.index(wanted) if wanted in numbers else -1
+
+if __name__ == "__main__":
+    print(input())
+"""
+
+
+@pytest.mark.parametrize(
+    ("response", "truth", "score"),
+    [
+        (f"```python{SOLUTION}```", CALLS, 1.0),
+        ("def search(a, b): return a.index(b) if b in a else -1", CALLS, 1.0),
+        ("def search(a, b): return -1", CALLS, 0.5),
+        ("def find(a, b): return -1", CALLS, 0.0),
+        ("def search(a, b:", CALLS, 0.0),
+        (
+            "from __future__ import annotations\nprint = None\ndef search(a, b): return 1",
+            CALLS,
+            0.5,
+        ),
+        ("def f(x): return (x, None)", {"inputs": ['"a"'], "outputs": ['["a", null]']}, 1.0),
+        ("def f(x): return x * 2", {"inputs": ['"a"'], "outputs": ["aa"]}, 1.0),
+        ("def f(): return True", {"inputs": [""], "outputs": [True]}, 1.0),
+        ("def f(x): return gcd(x, 4)", {"inputs": [6], "outputs": [2]}, 1.0),
+    ],
+)
+async def test_calls_of_a_function_are_made_and_printed_as_verl_does(
+    at_service: None, response: str, truth: dict[str, Any], score: float
+) -> None:
+    """A function or a method of Solution; its names are there, and its main block is not run."""
+    truth = {"fn_name": "f"} | truth
+    found = await verl.compute_score("code", response, truth, partial=True)
+    assert found["score"] == score
+
+
+async def test_assert_cases_are_tests(at_service: None) -> None:
+    """With no input and no output besides, as datasets have them."""
+    truth = {"inputs": ["", None], "outputs": [None, None]}
+    truth["assert_case"] = ["assert f(1) == 1", "assert f(2) == 4"]
+    found = await verl.compute_score("code", "def f(n): return n", truth, partial=True)
+    assert found["score"] == 0.5
+    empty = {"inputs": ["2"], "outputs": ["2"], "assert_case": [""]}
+    assert (await verl.compute_score("code", "print(input())", empty))["score"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("truth", "complaint"),
+    [
+        ({"inputs": "12", "outputs": "24"}, "inputs is '12'; give a list"),
+        ({"inputs": ["12"], "outputs": "2"}, "outputs is '2'; give a list"),
+        ({"tests": "assert f(1) == 1"}, "tests is 'assert"),
+        ({"tests": {"a": 1}}, "tests is"),
+        ({"inputs": [["1", "2"]], "outputs": ["3"]}, r"inputs\[0\]"),
+        ({"inputs": ["1"], "outputs": [None]}, r"outputs\[0\] is 'None'"),
+        ({"inputs": ["1"], "outputs": ["1"], "assert_case": ["assert f()"]}, "only one kind"),
+        ({"inputs": ["1"], "outputs": ["1"], "assert_case": "assert f()"}, "assert_case is"),
+        ({"inputs": ["x"], "outputs": ["1"], "fn_name": "f"}, "not JSON"),
+        ({"inputs": "1", "outputs": ["1"], "fn_name": "f"}, "inputs is '1'"),
+        ({"inputs": ["1"], "outputs": ["1"], "fn_name": "f(); g"}, "no name"),
+        ({"inputs": ["1"], "outputs": ["1", "2"], "fn_name": "f"}, "1 inputs and 2 outputs"),
+    ],
+)
+async def test_ground_truth_in_a_shape_of_which_nothing_could_pass_is_refused(
+    truth: dict[str, Any], complaint: str
+) -> None:
+    """Before anything is run: each right response would be worth 0."""
+    with pytest.raises(InvalidRequest, match=complaint):
+        await verl.compute_score("code", "x = 1", truth)
+
+
 async def test_ground_truth_that_is_none_is_the_datasets_mistake(at_service: None) -> None:
     """Said with what it has."""
     with pytest.raises(InvalidRequest, match="has answer; give inputs and outputs"):

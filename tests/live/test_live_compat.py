@@ -71,6 +71,11 @@ FUSION = {
         {"language": "pytest"},
         ("Success", "Finished", 0, "1 passed", ""),
     ),
+    "pytest, and a file of its name": (
+        "from test_solution import two\ndef test_two():\n    assert two() == 2",
+        {"language": "pytest", "files": {"test_solution.py": b64("def two(): return 2")}},
+        ("Success", "Finished", 0, "1 passed", ""),
+    ),
     "pytest fails": (
         "def test_sum():\n    assert 1 + 1 == 3",
         {"language": "pytest"},
@@ -276,6 +281,41 @@ def test_open_instruct_stdio_is_compared_line_by_line_or_as_numbers(
     told = posted(compat_service, "/test_program_stdio", body).json
     assert told["results"] == [1, 1, 0, 0, 0, 0, 0]
     assert [runtime > 0 for runtime in told["runtimes"]] == [True] * 4 + [False] * 3
+
+
+NAMED = {
+    "a queue": "q = deque([1])\nq.append(int(input()))\nprint(sum(q))",
+    "types": "def f(a: List[int], b: Optional[Dict] = None) -> int: return a[0]\n"
+    "print(f([int(input())]) + 1)",
+    "mathematics": "print(gcd(int(input()), 3) + math.gcd(2, 4))",
+    "stdin": "print(int(sys.stdin.readline()) + 1)",
+    "a heap": "h = []\nheappush(h, int(input()))\nprint(heapq.heappop(h) + 1)",
+    "what names collide with": "print(pow(2, 5, 31) * int(input()) // 2 + compile('2', '', 'eval')"
+    ".co_argcount + datetime.datetime(2, 1, 1).year)",
+    "a cache": "@lru_cache(None)\ndef f(n): return n and f(n - 1) + 1\nprint(f(int(input()) + 1))",
+    "recursion": "def f(n): return n and f(n - 1) + 1\nprint(f(20_000) - 19_999 + int(input()))",
+    "futures": "'Doc.'\nfrom __future__ import annotations\nimport dataclasses\n"
+    "@dataclasses.dataclass\nclass P:\n    x: int\nprint(P(int(input())).x + 1)",
+    "main": "if __name__ == '__main__':\n    print(int(input()) + 1)",
+    "numpy": "import numpy as np\nprint(np.add(int(input()), 1))",
+}
+
+
+@pytest.mark.parametrize("program", NAMED.values(), ids=NAMED.keys())
+def test_open_instruct_program_has_the_names_that_it_has_there(
+    compat_service: LiveService, program: str
+) -> None:
+    """Without an import of its own; only where it reads and prints."""
+    tests = [{"input": "2", "output": "3"}]
+    body = {"program": program, "tests": tests, "max_execution_time": 0.7}
+    assert posted(compat_service, "/test_program_stdio", body).json["results"] == [1]
+
+
+def test_open_instruct_assert_has_the_names_of_its_program_only(
+    compat_service: LiveService,
+) -> None:
+    """As there."""
+    assert asserted(compat_service, "", ["assert deque([1])", "assert sys"]) == [0, 0]
 
 
 # NeMo-Skills

@@ -6,23 +6,22 @@ of is each project's.
 
 from __future__ import annotations
 
-import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from execbox import wire
-from execbox._batch import BatchResult
+from execbox._batch import BatchResult, OutgoingLine, outgoing
 from execbox.client import AsyncClient, Client
 from execbox.errors import InvalidRequest
 
 __all__ = [
     "Check",
     "Options",
-    "code_in",
     "codeio_check",
+    "listed",
     "program_check",
     "score",
     "scores",
@@ -32,15 +31,7 @@ __all__ = [
 _CODE_CHARS_MAX = 1_000_000
 _OF_ONE_CHECK = frozenset({wire.ErrorCode.ANSWER_TOO_LARGE, wire.ErrorCode.COMPARISON_TOO_LONG})
 """Refusals that what one completion's code gave brings about: no mistake that all would share."""
-_FENCED = re.compile(r"^[ \t]*```(?:python3?|py)?[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
-# What it needs is bound before the code runs, which may rebind names but does not know the mark.
-_PASSES = """
-def passes(code, test, mark, *, run=exec, build=compile):
-    names = {"__name__": "solution"}
-    run(build(code, "solution.py", "exec"), names)
-    run(build(test, "test.py", "exec"), names)
-    return mark
-"""
+_TOO_LARGE_TO_SEND = frozenset({wire.ErrorCode.LINE_TOO_LARGE, wire.ErrorCode.BODY_TOO_LARGE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,31 +58,42 @@ class Check:
 
     line: Mapping[str, object] | None
     read: Callable[[Any], float | None]
-
-
-def code_in(text: str) -> str:
-    """The code that a model wrote: its last fenced block of Python, else the text as it is."""
-    blocks = _FENCED.findall(text)
-    return str(blocks[-1]) if blocks else text
+    line_of_nothing: Callable[[], Mapping[str, object]] = dict
+    """The line of an empty completion, which tells what made a line too large."""
 
 
 def codeio_check(response: str, item: Mapping[str, object], options: Options) -> Check:
     """A prediction of an input or output; ``item`` has the fields of a ``wire.VerifyItem``."""
+    limits = {} if options.limits is None else {"limits": options.limits}
+    level = {} if options.isolation is None else {"isolation": options.isolation}
+
+    def line(response: str) -> dict[str, object]:
+        return {
+            "op": "verify",
+            "items": [{"id": "0", "response": response, **limits, **item}],
+            **level,
+        }
+
     if not _is_text(response):
         return Check(line=None, read=_verdict)
-    limits = {} if options.limits is None else {"limits": options.limits}
-    fields: dict[str, object] = {"id": "0", "response": response, **limits, **item}
-    if options.isolation is not None:
-        return Check(
-            line={"op": "verify", "items": [fields], "isolation": options.isolation}, read=_verdict
+    return Check(line=line(response), read=_verdict, line_of_nothing=lambda: line(""))
+
+
+def listed(values: object, *, name: str) -> list[Any]:
+    """The values of an array, also of a table's. A text is none, whose characters would be
+    cases."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InvalidRequest(
+            f"{name} is {str(values)[:80]!r}; give a list, with an entry for each case"
         )
-    return Check(line={"op": "verify", "items": [fields]}, read=_verdict)
+    return list(values)
 
 
 def program_check(
     code: str, stdins: Sequence[str], stdouts: Sequence[str], options: Options
 ) -> Check:
     """A program that reads and prints: equal but for white space at the ends of lines."""
+    stdins, stdouts = listed(stdins, name="inputs"), listed(stdouts, name="outputs")
     if len(stdins) != len(stdouts) or not stdins:
         raise InvalidRequest(
             f"{len(stdins)} inputs and {len(stdouts)} outputs; give as many of each, at least one"
@@ -107,18 +109,24 @@ def program_check(
         {"stdin": given, "expected": {"stdout": expected, "comparator": "trimmed"}}
         for given, expected in pairs
     ]
-    fields: dict[str, object] = {"program": {"code": code}, "cases": cases, **options.fields()}
+    fields: dict[str, object] = {"cases": cases, **options.fields()}
     if options.limits is not None:
         fields["limits"] = wire.ProgramLimits(**options.limits.model_dump())
     fields["stop_at_first_failure"] = False
-    return Check(line={"op": "run", **fields}, read=read)
+
+    def line(code: str) -> dict[str, object]:
+        return {"op": "run", "program": {"code": code}, **fields}
+
+    return Check(line=line(code), read=read, line_of_nothing=lambda: line(""))
 
 
 def tests_check(code: str, tests: Sequence[str], options: Options) -> Check:
     """Code and statements, such as asserts, each of which is run after it in its names."""
+    tests = listed(tests, name="tests")
     if not tests:
         raise InvalidRequest("no tests: give at least one, such as assert f(1) == 2")
     mark = secrets.token_hex(16)
+    entry_point = f"test_{secrets.token_hex(8)}"
 
     def read(answer: wire.ExecuteResponse) -> float | None:
         verdicts = [
@@ -131,21 +139,37 @@ def tests_check(code: str, tests: Sequence[str], options: Options) -> Check:
 
     if not _is_source(code):
         return Check(line=None, read=read)
-    return Check(
-        line={
+
+    def line(code: str) -> dict[str, object]:
+        return {
             "op": "execute",
-            "function": {"code": _PASSES, "entry_point": "passes"},
-            "calls": [{"args": [code, test, mark]} for test in tests],
+            "function": {"code": _around(code, entry_point), "entry_point": entry_point},
+            "calls": [{"args": [test, mark]} for test in tests],
             **options.fields(),
-        },
-        read=read,
-    )
+        }
+
+    return Check(line=line(code), read=read, line_of_nothing=lambda: line(""))
+
+
+def _around(code: str, entry_point: str) -> str:
+    """A function that runs the code, in the names of the module that its classes belong to, then
+    one test, and at its end says so.
+
+    What it needs is bound before the code runs, which may rebind names but does not know the mark.
+    The code is in it once, and not in every call: a line has a size that it may have.
+    """
+    return f"""\
+def {entry_point}(test, mark, *, run=exec, build=compile, names=globals(), code={code!r}):
+    run(build(code, "solution.py", "exec"), names)
+    run(build(test, "test.py", "exec"), names)
+    return mark
+"""
 
 
 def scores(client: Client, checks: Sequence[Check]) -> list[float | None]:
     """What each is worth, in their order, None where it is unknown: the service failed, had no
-    time left, or what the code gave is too large to be answered or compared. Raises
-    ``RequestError`` for what the caller did wrong, which is true of all."""
+    time left, or the completion, or what its code gave, is too large to be sent, answered or
+    compared. Raises ``RequestError`` for what the caller did wrong, which is true of all."""
     found: dict[str, float | None] = {}
     for result in client.batch(_lines(checks)):
         found[str(result.id)] = _score_of(result, checks)
@@ -171,9 +195,10 @@ def _lines(checks: Sequence[Check]) -> list[dict[str, object]]:
 
 
 def _score_of(result: BatchResult, checks: Sequence[Check]) -> float | None:
+    check = checks[int(str(result.id))]
     if result.error is None:
-        return checks[int(str(result.id))].read(result.answer)
-    if _leaves_it_unknown(result.error):
+        return check.read(result.answer)
+    if _leaves_it_unknown(result.error) or _completion_is_too_large(result.error, check):
         return None
     raise InvalidRequest(
         f"example {result.id} of the batch: {result.error.message}", code=result.error.code
@@ -189,6 +214,16 @@ def _verdict(answer: wire.VerifyResponse) -> float | None:
 
 def _leaves_it_unknown(error: wire.ErrorBody) -> bool:
     return error.retryable or error.code in _OF_ONE_CHECK
+
+
+def _completion_is_too_large(error: wire.ErrorBody, check: Check) -> bool:
+    """Whether a line is refused for its size that is none too large without the completion."""
+    if error.code not in _TOO_LARGE_TO_SEND:
+        return False
+    told = error.detail.get("body_bytes_max") if isinstance(error.detail, dict) else None
+    most_bytes = told if isinstance(told, int) else wire.BODY_BYTES_MAX
+    bare = outgoing({"id": "0", **check.line_of_nothing()}, 0)
+    return isinstance(bare, OutgoingLine) and len(bare.body) <= most_bytes
 
 
 def _share(verdicts: Sequence[str | None], *, options: Options) -> float | None:

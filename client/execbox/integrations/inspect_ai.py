@@ -14,6 +14,7 @@ from execbox.client import AsyncClient
 from execbox.errors import ExecboxError, InvalidRequest
 from execbox.integrations import _scores
 from execbox.integrations._blame import is_about_the_code
+from execbox.integrations._fenced import code_in
 
 __all__ = ["execbox_scorer", "run_python"]
 
@@ -37,8 +38,9 @@ def execbox_scorer(
 
     ``metadata`` has ``inputs`` and ``outputs`` (a program's stdin and stdout), or ``tests``
     (statements such as asserts, run after the code), or ``kind``, ``function``, ``input`` and
-    ``output`` of a prediction, as in a ``wire.VerifyItem``. Code is the last fenced block of
-    Python, or the whole completion. ``partial`` gives the share that passed.
+    ``output`` of a prediction, as in a ``wire.VerifyItem``. Code is the last fenced block
+    tagged as Python, else the last untagged one, else the whole completion. ``partial`` gives the
+    share that passed.
 
     Where it is unknown, because the service failed or what the code gave is too large to be
     answered or compared, it is ``Score.unscored`` with the reason ``scoring_failed``, which metrics
@@ -95,11 +97,11 @@ def run_python(*, limits: wire.ProgramLimits | None = None) -> Tool:
 def _check(
     text: str, metadata: Mapping[str, Any], options: _scores.Options
 ) -> tuple[_scores.Check, str]:
-    code = _scores.code_in(text)
+    code = code_in(text)
     if "tests" in metadata:
-        return _scores.tests_check(code, list(metadata["tests"]), options), code
+        return _scores.tests_check(code, metadata["tests"], options), code
     if "inputs" in metadata and "outputs" in metadata:
-        stdins, stdouts = list(metadata["inputs"]), list(metadata["outputs"])
+        stdins, stdouts = metadata["inputs"], metadata["outputs"]
         return _scores.program_check(code, stdins, stdouts, options), code
     if "kind" in metadata:
         fields = {k: metadata[k] for k in wire.VerifyItem.model_fields if k in metadata}

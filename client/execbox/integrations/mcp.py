@@ -105,6 +105,7 @@ def _add_runs(server: MCPServer, client: AsyncClient) -> None:
     ) -> FunctionResult:
         """Call one function of a Python source and return its value, which has to be JSON.
 
+        A value with NaN or infinities in it comes as text, such as "[NaN, 1]".
         arguments is an object of keyword arguments or an array of positional ones; entry_point
         the function's name, or Class.method.
         """
@@ -117,7 +118,8 @@ def _add_runs(server: MCPServer, client: AsyncClient) -> None:
             raise ToolError("unknown: the call was not run; the same call may succeed later")
         return FunctionResult(
             status=execution.status.value,
-            output=execution.output,
+            # JSON has no word for NaN and infinities: ``output`` is null where there is a text.
+            output=execution.output if execution.output_text is None else execution.output_text,
             error=_described(execution.error),
             stdout=execution.stdout,
         )

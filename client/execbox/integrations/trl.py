@@ -14,6 +14,7 @@ from execbox.client import Client
 from execbox.errors import ExecboxError, InvalidRequest
 from execbox.integrations import _scores
 from execbox.integrations._blame import is_about_the_code
+from execbox.integrations._fenced import code_in
 
 __all__ = ["Rewards", "codeio_reward", "program_reward", "run_python", "tests_reward"]
 
@@ -37,10 +38,11 @@ class Rewards:
     ... )
     >>> trainer.train()
 
-    A reward is None where it is unknown: the service failed, or what a completion's code gave is
-    too large to be answered or compared. TRL leaves such a completion out of that function's
-    rewards, and the share of them is logged as ``execbox_unknown_share``. Raises ``RequestError``
-    for what would be wrong of every completion, such as a column that is not what it should be.
+    A reward is None where it is unknown: the service failed, or a completion, or what its code
+    gave, is too large to be sent, answered or compared. TRL leaves such a completion out of that
+    function's rewards, and the share of them is logged as ``execbox_unknown_share``. Raises
+    ``RequestError`` for what would be wrong of every completion, such as a column that is not what
+    it should be.
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class Rewards:
     ) -> list[float | None]:
         """1.0 where the program in a completion prints each of ``outputs`` for its stdin."""
         checks = [
-            _scores.program_check(_scores.code_in(_text(completion)), given, wanted, self._options)
+            _scores.program_check(code_in(_text(completion)), given, wanted, self._options)
             for completion, given, wanted in zip(completions, inputs, outputs, strict=True)
         ]
         return self._scored(checks, log_metric)
@@ -115,7 +117,7 @@ class Rewards:
         """1.0 where each of ``tests``, such as ``assert f(1) == 2``, passes with the code of a
         completion, in a process each. Code that ends its process passes nothing."""
         checks = [
-            _scores.tests_check(_scores.code_in(_text(completion)), wanted, self._options)
+            _scores.tests_check(code_in(_text(completion)), wanted, self._options)
             for completion, wanted in zip(completions, tests, strict=True)
         ]
         return self._scored(checks, log_metric)

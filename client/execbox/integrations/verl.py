@@ -7,7 +7,7 @@ The tool for verl's agent loop is in ``verl_tools``, and for ``function_tool_pat
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -17,6 +17,8 @@ from execbox.client import AsyncClient
 from execbox.config import RetryPolicy, config_from_env
 from execbox.errors import ExecboxError, InvalidRequest
 from execbox.integrations import _scores
+from execbox.integrations import _verl_truth as _truth
+from execbox.integrations._fenced import code_in
 
 __all__ = ["OutcomeUnknown", "compute_score"]
 
@@ -51,9 +53,10 @@ async def compute_score(
     >>> asyncio.run(compute_score("code", "print(int(input()) * 2)", truth))
     {'score': 1.0, 'acc': 1.0, 'execbox_unknown': 0.0}
 
-    ``ground_truth`` is an object, or its JSON text: ``{"inputs", "outputs"}`` of a program, or
-    ``{"tests"}``, statements such as asserts; or the fields of a ``wire.VerifyItem`` (``kind``,
-    ``function``, ``input``, ``output``) for a prediction.
+    ``ground_truth`` is an object, or its JSON text: ``{"inputs", "outputs"}`` of a program, with
+    ``fn_name`` of a function's calls; ``{"tests"}`` or ``{"assert_case"}``, statements such as
+    asserts; or the fields of a ``wire.VerifyItem`` (``kind``, ``function``, ``input``, ``output``)
+    for a prediction. Raises ``InvalidRequest`` for what is none of these.
 
     Where it is unknown, because the service still failed after ten minutes, or what the code gave
     is too large to be answered or compared, verl's reward tensor has no word for it, so by default
@@ -79,11 +82,13 @@ def _check(response: str, truth: Any, options: _scores.Options) -> _scores.Check
         truth = strict_json.decode(truth)
     if not isinstance(truth, Mapping):
         raise InvalidRequest(f"ground_truth is an object, not {str(truth)[:80]!r}")
+    code = code_in(response)
     if "tests" in truth:
-        return _scores.tests_check(_scores.code_in(response), _texts(truth["tests"]), options)
+        return _scores.tests_check(code, _truth.texts(truth["tests"], name="tests"), options)
+    if tests := _truth.asserts(truth):
+        return _scores.tests_check(code, tests, options)
     if "inputs" in truth and "outputs" in truth:
-        stdins, stdouts = _texts(truth["inputs"]), _texts(truth["outputs"])
-        return _scores.program_check(_scores.code_in(response), stdins, stdouts, options)
+        return _program_check(code, truth, options)
     if "kind" in truth:
         return _scores.codeio_check(response, truth, options)
     raise InvalidRequest(
@@ -91,9 +96,14 @@ def _check(response: str, truth: Any, options: _scores.Options) -> _scores.Check
     )
 
 
-def _texts(values: Sequence[Any]) -> list[str]:
-    # From a table they are an array.
-    return [str(value) for value in values]
+def _program_check(code: str, truth: Mapping[str, Any], options: _scores.Options) -> _scores.Check:
+    inputs, outputs, name = truth["inputs"], truth["outputs"], truth.get("fn_name")
+    if not name:
+        stdins, stdouts = _truth.texts(inputs, name="inputs"), _truth.texts(outputs, name="outputs")
+        return _scores.program_check(code, stdins, stdouts, options)
+    given = [_truth.printed(value) for value in _scores.listed(outputs, name="outputs")]
+    calling = _truth.program_that_calls(name, code)
+    return _scores.program_check(calling, _truth.arguments(inputs), given, options)
 
 
 @cache

@@ -41,7 +41,11 @@ _KINDS = {
     "string_type": "must be a string",
     "bool_type": "must be true or false",
     "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_parsing_size": "must be a smaller integer",
+    "int_from_float": "must be an integer",
     "float_type": "must be a number",
+    "float_parsing": "must be a number",
     "finite_number": "must be a finite number",
 }
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import httpx
+from harness.instant_answers import MEASURED, report_frame
 
 from execbox_service.api.app import create_app
+from execbox_service.engines.base import SandboxLost
+from execbox_service.runner_frames import CellMeasured, CellResult
 from execbox_service.runtime import Runtime
+from execbox_service.sandboxes.session_sandbox import CellTimes, SessionSandbox
 from execbox_service.settings import load_settings
 from tests.fake_engine import FACTS, Behaviour, FakeEngine, FakeSandbox, result_frame
 
@@ -77,3 +82,49 @@ async def all_slots_taken(client: httpx.AsyncClient) -> AsyncIterator[None]:
     finally:
         holding.cancel()
         await asyncio.gather(holding, return_exceptions=True)
+
+
+class FakeInterpreter:
+    """A session's sandbox in which every cell ends well at once, or none before it is closed."""
+
+    sandbox = SimpleNamespace(name="fake-interpreter")
+
+    def __init__(self, *, hangs: bool) -> None:
+        self.times: list[CellTimes] = []
+        self.files: dict[str, bytes] = {}
+        self._hangs = hangs
+        self._closed = asyncio.Event()
+
+    @property
+    def lost(self) -> bool:
+        return self._closed.is_set()
+
+    async def run(self, _cell: object, times: CellTimes, **_live: object) -> CellResult:
+        self.times.append(times)
+        if self._hangs:
+            await self._closed.wait()
+            raise SandboxLost("closed")
+        frame = report_frame(None)
+        measured = {name: MEASURED[name] for name in MEASURED if name in CellMeasured.model_fields}
+        measured |= {"seq": 0, "alive": True, "limit": None, "sizes": (len(frame), 0, 0)}
+        return CellResult(CellMeasured.model_validate(measured), frame, b"", b"")
+
+    async def put(self, path: str, content: bytes) -> bool:
+        self.files[path] = content
+        return True
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+@contextlib.contextmanager
+def fake_interpreters(*, first_hangs: bool = False) -> Iterator[list[FakeInterpreter]]:
+    """Sessions have these meanwhile; those that were begun, in their order."""
+    begun: list[FakeInterpreter] = []
+
+    async def start(*_pool: object, **_session: object) -> FakeInterpreter:
+        begun.append(FakeInterpreter(hangs=first_hangs and not begun))
+        return begun[-1]
+
+    with patch.object(SessionSandbox, "start", start):
+        yield begun

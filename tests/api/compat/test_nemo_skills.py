@@ -8,14 +8,18 @@ from typing import Any
 import httpx
 import pytest
 
+from execbox.wire import ErrorCode
+from execbox_service.api.compat import exchange
+from execbox_service.failures import CallerMistake
 from tests.fake_engine import FakeEngine
 from tests.virtual_time import now_s, run_in_virtual_time
 
-from .serving import all_slots_taken, serving, slow, stuck_engine
+from .serving import all_slots_taken, fake_interpreters, serving, slow, stuck_engine
 
 BODY = {"generated_code": "1", "timeout": 1.0, "language": "python"}
 IN_SESSION = BODY | {"language": "ipython"}
 NAMED = {"X-Session-ID": "s"}
+OVERSIZED = "an answer that is too large"
 
 
 @pytest.mark.parametrize("body", [BODY, IN_SESSION], ids=["program", "session"])
@@ -37,6 +41,41 @@ def test_failure_of_ours_is_503_with_all_fields_and_says_that_it_is_ours(
     assert told["stderr"].startswith("a failure of the service, not of the code: ")
     assert "the daemon is away" in told["error"]
     assert told["new_session_created"] is False
+
+
+@pytest.mark.parametrize("how", ["no answer in time", OVERSIZED, "a client"])
+def test_session_whose_beginning_was_not_told_is_begun_anew(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is not told runs no earlier cell again: the model would see a NameError."""
+
+    async def no_room(*_answer: object, **_hold: object) -> list[bytes]:
+        raise CallerMistake(ErrorCode.ANSWER_TOO_LARGE, "too large")
+
+    async def main() -> list[tuple[int, bool]]:
+        engine = FakeEngine()
+
+        async def post() -> httpx.Response:
+            return await client.post("/execute", json=IN_SESSION, headers=NAMED)
+
+        with fake_interpreters(first_hangs=how != OVERSIZED):
+            async with serving(engine) as client:
+                with monkeypatch.context() as patch:
+                    if how == OVERSIZED:
+                        patch.setattr(exchange, "written", no_room)
+                    first = asyncio.create_task(post())
+                    if how == "a client":
+                        await asyncio.sleep(1)
+                        first.cancel()
+                    await asyncio.wait([first])
+                answers = [await post(), await post()]
+        if how != "a client":
+            answers.insert(0, first.result())
+        return [(each.status_code, each.json()["new_session_created"]) for each in answers]
+
+    *failed, told, known = run_in_virtual_time(main())
+    assert all(status >= 400 for status, _new in failed)
+    assert (told, known) == ((200, True), (200, False))
 
 
 @pytest.mark.parametrize("body", [BODY, IN_SESSION], ids=["program", "session"])
@@ -92,6 +131,17 @@ def test_bad_request_has_the_contracts_fields(body: Any, status: int, said: str)
     assert answer.status_code == status
     assert said in answer.json()["error"]
     assert answer.json()["process_status"] == "error"
+
+
+def test_numbers_are_taken_as_text_as_well() -> None:
+    """A client makes a failure of the code of what is refused."""
+
+    async def main() -> httpx.Response:
+        async with serving(FakeEngine()) as client:
+            numbers = {"timeout": "2", "max_output_characters": 100.0}
+            return await client.post("/execute", json=BODY | numbers)
+
+    assert run_in_virtual_time(main()).json()["process_status"] == "completed"
 
 
 def test_method_that_a_path_does_not_have_is_told_which_it_has() -> None:

@@ -17,9 +17,11 @@ import pytest
 from execbox.wire import ErrorCode
 from execbox_service.api.compat import open_instruct
 from execbox_service.api.compat.open_instruct_tests import assert_tests, stdio_tests
+from execbox_service.api.compat.programs import Granted, granted
 from execbox_service.failures import CallerMistake
 from execbox_service.json_steps import LARGE_BYTES
 from execbox_service.judge.stdout_comparison import same_lines
+from execbox_service.settings import Settings
 from tests.fake_engine import Behaviour, FakeEngine
 from tests.virtual_time import now_s, run_in_virtual_time
 
@@ -227,6 +229,31 @@ def test_bad_request_is_422_in_the_contracts_form(path: str, body: Any, said: st
     answer = run_in_virtual_time(main())
     assert answer.status_code == 422
     assert said in answer.json()["detail"][0]["msg"]
+
+
+@pytest.mark.parametrize(
+    ("path", "wall_time_s"), [("/test_program", 0.7), ("/test_program_stdio", 1.0)]
+)
+@pytest.mark.parametrize("asked_s", [0.7, "0.7"])
+def test_time_of_programs_that_read_and_print_is_whole_seconds(
+    path: str, wall_time_s: float, asked_s: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As there, where an alarm of whole seconds ends them; it may be given as text, as there."""
+    asked: list[float | None] = []
+
+    def noting(settings: Settings, *, time_s: float | None = None) -> Granted:
+        asked.append(time_s)
+        return granted(settings, time_s=time_s)
+
+    monkeypatch.setattr(open_instruct, "granted", noting)
+
+    async def main() -> None:
+        async with serving(FakeEngine()) as client:
+            body = {"program": "", "tests": BODIES[path], "max_execution_time": asked_s}
+            await client.post(path, json=body)
+
+    run_in_virtual_time(main())
+    assert asked == [wall_time_s]
 
 
 @pytest.mark.parametrize(("unavailable", "status"), [(None, 200), ("the daemon is away", 503)])

@@ -12,7 +12,7 @@ from execbox_service.settings import hash_api_key
 from tests.fake_engine import FakeEngine
 from tests.virtual_time import now_s, run_in_virtual_time
 
-from .serving import all_slots_taken, answering, serving, slow, stuck_engine
+from .serving import all_slots_taken, answering, fake_interpreters, serving, slow, stuck_engine
 
 CODE = {"code": "print(1)", "language": "python"}
 SKYRL = CODE | {"run_timeout": 1, "stdin": ""}
@@ -227,9 +227,23 @@ BAD = {
     "a file that is no base64": (CODE | {"files": {"x": "YQ"}}, "must be base64"),
     "a file in the place of the program": (CODE | {"files": {"program.py": "YQ=="}}, "reserved"),
     "a timeout below zero": (CODE | {"run_timeout": -1}, "run_timeout"),
-    "a timeout that is no number": (CODE | {"run_timeout": True}, "run_timeout"),
+    "a timeout that is no number": (CODE | {"run_timeout": "five"}, "must be a number"),
+    "a timeout without an end": (CODE | {"run_timeout": "inf"}, "must be a finite number"),
+    "a timeout as text below zero": (CODE | {"run_timeout": "-1"}, "run_timeout"),
+    "half a mebibyte": (CODE | {"memory_limit_MB": 0.5}, "memory_limit_MB: 0.5 must be an integer"),
+    "too many digits": (CODE | {"memory_limit_MB": "9" * 5000}, "must be a smaller integer"),
     "a list": ([CODE], "must be an object"),
 }
+
+
+def test_numbers_are_taken_in_every_form_that_its_own_server_takes() -> None:
+    """As text, with a point, and true for 1: a client makes a failure of what is refused."""
+    numbers = {"run_timeout": "2.5", "compile_timeout": True, "memory_limit_MB": 1024.0}
+    told = one_answer(FakeEngine(), body=CODE | numbers)
+    assert (told.status_code, told.json()["message"]) == (200, "")
+    told = one_answer(FakeEngine(), body=CODE | {"run_timeout": "99999", "memory_limit_MB": "8"})
+    assert "the time limit of 99999 s" in told.json()["message"]
+    assert "the memory limit of 8 MiB" in told.json()["message"]
 
 
 @pytest.mark.parametrize(("body", "said"), BAD.values(), ids=BAD.keys())
@@ -264,6 +278,40 @@ def test_limits_above_the_operators_are_lowered_and_the_message_says_so() -> Non
     assert "40 s is not what" in told["message"]
     assert "30 s of elapsed time and 20 s of CPU time" in told["message"]
     assert "with 256 MiB" in told["message"]
+
+
+@pytest.mark.parametrize(
+    ("total_timeout", "maximum", "cpu_time_s", "wall_time_s"),
+    [
+        (61, {}, 60.0, 61.0),
+        (120, {}, 60.0, 120.0),
+        (45, {"cpu_time_s_max": "20"}, 20.0, 45.0),
+        (600, {"cpu_time_s_max": "20", "wall_time_s_max": "30"}, 20.0, 30.0),
+        (5, {}, 5.0, 5.0),
+    ],
+)
+def test_cells_with_more_time_than_cpu_time_is_permitted_are_run(
+    total_timeout: float, maximum: dict[str, str], cpu_time_s: float, wall_time_s: float
+) -> None:
+    """Each with as much of both as the operator permits."""
+    body = {"cells": ["1", "2"], "total_timeout": total_timeout}
+    with fake_interpreters() as begun:
+        answer = one_answer(FakeEngine(), path="/run_jupyter", body=body, **maximum)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["status"] == "Success"
+    first, second = begun[0].times
+    assert (first.cpu_time_s, first.wall_time_s) == (cpu_time_s, wall_time_s)
+    assert second.wall_time_s == pytest.approx(wall_time_s, abs=0.1)
+
+
+@pytest.mark.parametrize("memory_limit_mb", [0, -1, -5])
+@pytest.mark.parametrize("path", ["/run_code", "/run_jupyter"])
+def test_memory_limit_of_zero_is_the_services_default(path: str, memory_limit_mb: int) -> None:
+    """As there, where only what is above zero is a limit; and not the least that there is."""
+    body = {"code": "1", "cells": ["1"], "memory_limit_MB": memory_limit_mb}
+    with fake_interpreters():
+        told = one_answer(FakeEngine(), path=path, body=body)
+    assert (told.status_code, told.json()["message"]) == (200, "")
 
 
 @pytest.mark.parametrize("compat", ["none", "NONE"])

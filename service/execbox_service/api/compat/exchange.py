@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -24,7 +24,7 @@ from execbox_service.api.kept_waiting import PATIENCE_S, is_kept_waiting
 from execbox_service.api.request_guard import Record
 from execbox_service.api.routes import Services, count_reading, held_by, send_pieces, written
 from execbox_service.api.validation import parsed, validated
-from execbox_service.failures import CallerMistake, Overloaded, ServiceFailure
+from execbox_service.failures import CallerMistake, Overloaded, RequestFailed, ServiceFailure
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
 from execbox_service.operations.session_protocols import LiveSessions
 from execbox_service.scheduling.caller import Caller
@@ -68,6 +68,7 @@ class Exchange:
         self._again_until_s = self.began_s
         self._failure: ServiceFailure | None = None
         """What is being tried again."""
+        self._undoing: list[Callable[[], Awaitable[None]]] = []
 
     @property
     def services(self) -> Services:
@@ -176,6 +177,17 @@ class Exchange:
                 caller = replace(caller, wait_max_s=min(caller.wait_max_s, left_s))
         raise AssertionError("itertools.count has no end")
 
+    def where_unanswered(self, undo: Callable[[], Awaitable[None]]) -> None:
+        """Have this done where the client gets no answer: what it would have been told with it
+        must not be taken for known. What ``undo`` is refused is passed over."""
+        self._undoing.append(undo)
+
+    async def undone(self) -> None:
+        """Do what ``where_unanswered`` was given."""
+        for undo in self._undoing:
+            with suppress(RequestFailed):
+                await undo()
+
     def count_cell(self, response: CellResponse) -> None:
         """Count a session's cell for the log, as ``perform`` does its executions."""
         self._record.count([response])
@@ -233,10 +245,17 @@ class ExchangeResponse(Response):
         with services.memory.hold(caller.principal) as hold:
             caller = replace(caller, hold=hold)
             exchange = Exchange(services, scope, receive, caller=caller, record=self._record)
-            answer = await self._answer(exchange)
-            if isinstance(answer, Response):
-                await answer(scope, receive, send)
-                return
-            # These clients mostly send nothing again, and a cell is never run twice.
-            pieces = await written(answer, hold=hold, settings=services.settings, repeatable=False)
-            await send_pieces(pieces, send)
+            try:
+                answer = await self._answer(exchange)
+                if isinstance(answer, Response):
+                    await answer(scope, receive, send)
+                    return
+                # These clients mostly send nothing again, and a cell is never run twice.
+                pieces = await written(
+                    answer, hold=hold, settings=services.settings, repeatable=False
+                )
+                await send_pieces(pieces, send)
+            except BaseException:
+                # A failure of any kind, or a client that has gone away.
+                await exchange.undone()
+                raise

@@ -1,21 +1,29 @@
-"""How failures look in the contracts whose own servers are FastAPI applications: ``detail``.
+"""How numbers and failures look in the contracts whose own servers are FastAPI applications.
 
-Which failure of ours is which HTTP status is each contract's own business.
+Numbers are taken in whatever form these servers take them, since their clients make a failure of
+the code of what is refused. Which failure of ours is which HTTP status is each contract's own
+business.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from pydantic import Field
 from starlette.responses import Response
 
 from execbox.wire import ErrorCode
 from execbox_service.api.error_responses import headers_of
 from execbox_service.failures import RequestFailed
 
-__all__ = ["DETAIL_SCHEMA", "detail_response"]
+__all__ = ["DETAIL_SCHEMA", "AnyNumber", "AnyWholeNumber", "detail_response"]
+
+AnyNumber = Annotated[float, Field(strict=False, allow_inf_nan=False)]
+"""A finite number, also as text, or true for 1."""
+AnyWholeNumber = Annotated[int, Field(strict=False)]
+"""As ``AnyNumber``; 1024.0 is one as well."""
 
 DETAIL_SCHEMA: Final[Mapping[str, Any]] = {
     "type": "object",

@@ -20,7 +20,8 @@ theirs                      here
 ``traceback_verbosity``     ``Minimal``: the last line; anything else: Python's own traceback
 ``max_output_characters``   cut there, with ``<output cut>``
 ``new_session_created``     true where the session had to be begun, or ended with this cell: the
-                            client then runs its earlier cells again
+                            client then runs its earlier cells again. One that was begun for a
+                            cell without an answer is ended, so that the next cell's says it
 =========================== =======================================================================
 
 The client waits ``timeout + 5`` seconds, or as long as it can be kept waiting, sends nothing again,
@@ -44,12 +45,12 @@ from execbox.wire import (
     Language,
     ProgramRun,
     ProgramStatus,
-    Seconds,
     SessionRequest,
     Status,
 )
 from execbox_service.api.compat.contract import Compat, Path
 from execbox_service.api.compat.exchange import Exchange, gone_is_lost
+from execbox_service.api.compat.fastapi_forms import AnyNumber, AnyWholeNumber
 from execbox_service.api.compat.health import health
 from execbox_service.api.compat.programs import granted, isolation_of
 from execbox_service.api.error_responses import headers_of
@@ -83,10 +84,10 @@ class NemoRequest(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
     generated_code: str
-    timeout: Annotated[Seconds, Field(gt=0)] = Field(default=10.0, description="Seconds.")
+    timeout: Annotated[AnyNumber, Field(gt=0)] = Field(default=10.0, description="Seconds.")
     language: str = _OF_SESSIONS
     std_input: str | None = ""
-    max_output_characters: Annotated[int, Field(ge=0)] = 1000
+    max_output_characters: Annotated[AnyWholeNumber, Field(ge=0)] = 1000
     traceback_verbosity: str = "Plain"
 
 
@@ -145,6 +146,11 @@ class _NemoSkills:
         async def attempt(caller: Caller) -> CellResponse:
             session_id, new = await _opened(exchange, name, caller=caller)
             new_ones.append(new)
+            if new:
+                # Else the next cell would find it, and nobody would have said that it is new.
+                exchange.where_unanswered(
+                    lambda: exchange.sessions.close(session_id, caller=exchange.caller)
+                )
             # It may have ended before its turn, or its container may be lost: the client is told
             # that it is a new one, and runs its earlier cells again.
             with gone_is_lost():

@@ -8,8 +8,10 @@ theirs                   here
 ``program``, ``tests``   a call for each assert, in a process of its own: the program, then the
                          assert in its names. As there, it is not ``__main__``
 ``tests`` of ``_stdio``  a case of ``/v1/run`` each, compared here, line by line: the same but for
-                         white space around them, or the same numbers
-``max_execution_time``   ``wall_time_s``, and as much ``cpu_time_s``, of each test
+                         white space around them, or the same numbers. The program has the names and
+                         the recursion limit that it has there
+``max_execution_time``   ``wall_time_s``, and as much ``cpu_time_s``, of each test; of ``_stdio``
+                         rounded up to whole seconds
 ``results``              1 where the assert was reached and held, or the output was right; else 0
 ``runtimes``             seconds: of the assert, or of the program; -1.0 without a result
 ======================== ==========================================================================
@@ -25,21 +27,23 @@ So it is never refused at once, and waits here as long as it does by itself, or 
 
 from __future__ import annotations
 
-import keyword
-import re
+import math
 import secrets
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from execbox.wire import ErrorCode, Execution, ProgramRun, ProgramStatus, Seconds, Status
+from execbox.wire import ErrorCode, Execution, ProgramRun, ProgramStatus, Status
 from execbox_service.api.compat.contract import Compat, Path
 from execbox_service.api.compat.exchange import Exchange
-from execbox_service.api.compat.fastapi_forms import DETAIL_SCHEMA, detail_response
+from execbox_service.api.compat.fastapi_forms import DETAIL_SCHEMA, AnyNumber, detail_response
 from execbox_service.api.compat.health import health
+from execbox_service.api.compat.open_instruct_programs import (
+    program_and_assert,
+    program_with_names,
+)
 from execbox_service.api.compat.open_instruct_tests import StdioTest, assert_tests, stdio_tests
 from execbox_service.api.compat.programs import granted, isolation_of
 from execbox_service.failures import CallerMistake, RequestFailed, ServiceFailure
@@ -53,10 +57,6 @@ __all__ = ["OPEN_INSTRUCT"]
 _SENDING_S: Final = 1.0
 _SHORTEST_S: Final = 0.05
 _NO_RUNTIME: Final = -1.0
-_IMPORTS_MAX: Final = 50
-_IMPORT: Final = re.compile(
-    r"^[ \t]*(?:from[ \t]+([\w.]{1,100})[ \t]+)?import[ \t]+([\w.,* \t]{1,300})", re.MULTILINE
-)
 
 
 class TestRequest(BaseModel):
@@ -69,8 +69,9 @@ class TestRequest(BaseModel):
         description="Of /test_program: texts of asserts; of /test_program_stdio: objects with "
         "input and output. Or such an array as JSON, or as a compressed pickle in base64."
     )
-    max_execution_time: Annotated[Seconds, Field(gt=0)] = Field(
-        default=1.0, description="Seconds for each test."
+    max_execution_time: Annotated[AnyNumber, Field(gt=0)] = Field(
+        default=1.0,
+        description="Seconds for each test; with stdin rounded up to whole ones.",
     )
 
 
@@ -90,7 +91,7 @@ async def _test_program(exchange: Exchange) -> TestAnswer:
     entry_point = f"test_{secrets.token_hex(8)}"
     document = {
         "function": {
-            "code": _around(request.program, tests, entry_point=entry_point),
+            "code": program_and_assert(request.program, tests, entry_point=entry_point),
             "entry_point": entry_point,
         },
         "calls": [{"args": [test, mark]} for test in tests],
@@ -114,7 +115,7 @@ async def _test_program_stdio(exchange: Exchange) -> TestAnswer:
         return TestAnswer(results=[0] * len(tests), runtimes=[_NO_RUNTIME] * len(tests))
     _refuse_what_cannot_be_compared(tests, bytes_max=exchange.settings.stdout_bytes_max)
     document = {
-        "program": {"code": request.program},
+        "program": {"code": program_with_names(request.program)},
         "cases": [{"stdin": given} for given, _ in tests],
         **_of_request(exchange, request, of_program=True),
     }
@@ -137,8 +138,10 @@ def _of_request(exchange: Exchange, request: TestRequest, *, of_program: bool) -
     """Limits and level; and from now on the request waits for its first slot as long as one test
     can then still take all its time."""
     patience_s = _patience_s(exchange, request)
-    exchange.waiting_in_any_case(max(1.0, patience_s - request.max_execution_time))
-    limits = dict(granted(exchange.settings, time_s=request.max_execution_time).limits)
+    # As there: programs have whole seconds.
+    time_s = math.ceil(request.max_execution_time) if of_program else request.max_execution_time
+    exchange.waiting_in_any_case(max(1.0, patience_s - time_s))
+    limits = dict(granted(exchange.settings, time_s=time_s).limits)
     if not of_program:
         del limits["files_bytes"]
         limits["stdout_bytes"] = 0
@@ -150,52 +153,6 @@ def _length(tests: object) -> int:
 
 
 # Asserts
-
-
-def _around(program: str, tests: list[str], *, entry_point: str) -> str:
-    """A function that runs the program and then one assert, and at its end says so.
-
-    What it needs is bound before the program runs. The imports that nobody runs are for the guess
-    which packages to have ready: an assert has one second for all that the program imports.
-    """
-    imports = "".join(f"    import {name}\n" for name in _imported([program, *tests]))
-    return f"""\
-import time
-
-
-def named():
-    pass
-{imports}
-
-def {entry_point}(
-    test, mark, *, run=exec, build=compile, names=globals(), clock=time.perf_counter,
-    program={program!r},
-):
-    run(build(program, "<program>", "exec"), names)
-    began_s = clock()
-    run(build(test, "<test>", "exec"), names)
-    return [mark, clock() - began_s]
-"""
-
-
-def _imported(texts: list[str]) -> list[str]:
-    found: dict[str, None] = {}
-    for name in _names_imported(texts):
-        if all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
-            found[name] = None
-        if len(found) == _IMPORTS_MAX:
-            break
-    return list(found)
-
-
-def _names_imported(texts: list[str]) -> Iterator[str]:
-    for text in texts:
-        for source, names in _IMPORT.findall(text):
-            if source == "__future__":
-                continue
-            yield from filter(None, [source])
-            firsts = (each.split()[0] for each in names.split(",") if each.strip())
-            yield from (f"{source}.{first}" if source else first for first in firsts)
 
 
 def _judged(execution: Execution, *, mark: str) -> tuple[int, float]:

@@ -12,7 +12,7 @@ theirs                 here
                        ``TimeLimitExceeded``
 ``compile_timeout``    ``compile_time_s`` of C++; and part of the time in which an answer is worth
                        anything
-``memory_limit_MB``    ``memory_mb``; below zero or left out: the service's default
+``memory_limit_MB``    ``memory_mb``; zero, below it or left out: the service's default
 ``files``              by path, base64; null and ``IGNORE_THIS_FILE`` are not written, as there
 ``fetch_files``        ``fetch``, paths and no globs; what is not there is left out of ``files``
 ``status``             ``Success``: ``ok``; ``Failed``: any other status; ``SandboxError``: a
@@ -35,8 +35,9 @@ a request again.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, get_args
 
@@ -70,12 +71,7 @@ _SENDING_S: Final = 0.5
 """For the answer to be on its way before its client stops waiting."""
 _STARTING_S: Final = 0.5
 """For a container, where none is ready, once there is a slot."""
-_TEST_FILE: Final = "test_solution.py"
-_PYTEST: Final = f"""\
-import sys
-import pytest
-sys.exit(pytest.main(["-p", "no:cacheprovider", {_TEST_FILE!r}]))
-"""
+_TEST_FILE: Final = "test_solution"
 _KILLED: Final = 137
 _OURS: Final = frozenset(
     {
@@ -94,7 +90,7 @@ async def _run_code(exchange: Exchange) -> RunCodeAnswer:
     _check_language(request.language, available=exchange.languages)
     if "\x00" in request.code and request.language == "python":
         return _not_source()
-    memory_mb = request.memory_limit_MB if request.memory_limit_MB >= 0 else None
+    memory_mb = request.memory_limit_MB if request.memory_limit_MB > 0 else None
     allowed = granted(
         exchange.settings,
         time_s=request.run_timeout,
@@ -134,8 +130,9 @@ def _document(request: RunCodeRequest, allowed: Granted, *, isolation: str) -> d
     files: dict[str, Any] = given_files(request.files)
     code, language = request.code, request.language
     if language == "pytest":
-        files[_TEST_FILE] = code
-        code, language = _PYTEST, "python"
+        name = _free_name(files)
+        files[name] = code
+        code, language = _runs_pytest(name), "python"
     return {
         "program": {
             "code": code,
@@ -147,6 +144,20 @@ def _document(request: RunCodeRequest, allowed: Granted, *, isolation: str) -> d
         "limits": dict(allowed.limits),
         "isolation": isolation,
     }
+
+
+def _free_name(files: Mapping[str, Any]) -> str:
+    """Of the file that pytest runs, where the client may have given one of the usual name."""
+    names = (f"{_TEST_FILE}{suffix}.py" for suffix in itertools.chain([""], itertools.count(2)))
+    return next(name for name in names if name not in files)
+
+
+def _runs_pytest(name: str) -> str:
+    return f"""\
+import sys
+import pytest
+sys.exit(pytest.main(["-p", "no:cacheprovider", {name!r}]))
+"""
 
 
 def _translated(answer: RunResponse, request: RunCodeRequest, allowed: Granted) -> RunCodeAnswer:

@@ -19,7 +19,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from execbox.wire import CellRequest, CellResponse, ErrorCode, SessionRequest
+from execbox.wire import CellRequest, CellResponse, ErrorCode, SessionLimits, SessionRequest
 from execbox_service.api.compat.exchange import Exchange, gone_is_lost
 from execbox_service.api.compat.programs import granted
 from execbox_service.api.compat.sandbox_fusion_files import given_files, path_inside
@@ -58,7 +58,7 @@ class _Cells:
 async def run_jupyter(exchange: Exchange) -> JupyterAnswer:
     """Raises RequestFailed."""
     request = await exchange.document(JupyterRequest)
-    memory_mb = request.memory_limit_MB if request.memory_limit_MB >= 0 else None
+    memory_mb = request.memory_limit_MB if request.memory_limit_MB > 0 else None
     longest_s = max(request.total_timeout, _SHORTEST_S)
     allowed = granted(exchange.settings, time_s=longest_s, memory_mb=memory_mb)
     asked = validated(
@@ -82,7 +82,7 @@ async def _session(
     info = await sessions.open(opened, caller=caller)
     try:
         with gone_is_lost():
-            done = await _run_cells(exchange, request, info.id, longest_s=opened.limits.wall_time_s)
+            done = await _run_cells(exchange, request, info.id, most=opened.limits)
             wanted = request.fetch_files if done.lost_status is None else ()
             found = {
                 path: await _fetched(sessions, info.id, path, caller=caller) for path in wanted
@@ -110,11 +110,11 @@ async def _fetched(
 
 
 async def _run_cells(
-    exchange: Exchange, request: JupyterRequest, session_id: str, *, longest_s: float
+    exchange: Exchange, request: JupyterRequest, session_id: str, *, most: SessionLimits
 ) -> _Cells:
     done = _Cells()
     for code in request.cells:
-        left_s = min(request.total_timeout, longest_s) - done.used_s
+        left_s = min(request.total_timeout, most.wall_time_s) - done.used_s
         if left_s < _SHORTEST_S:
             done.ended_early = f"total_timeout of {request.total_timeout:g} s is over"
             break
@@ -122,7 +122,7 @@ async def _run_cells(
             done.cells.append(_not_source())
             continue
         time_s = max(_SHORTEST_S, min(left_s, request.cell_timeout or left_s))
-        limits = {"wall_time_s": time_s, "cpu_time_s": min(time_s, longest_s)}
+        limits = {"wall_time_s": time_s, "cpu_time_s": min(time_s, most.cpu_time_s)}
         cell = validated(CellRequest, {"code": code, "limits": limits})
         response = await exchange.sessions.run(session_id, cell, caller=exchange.caller)
         exchange.count_cell(response)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from execbox.wire import Seconds
+from execbox_service.api.compat.fastapi_forms import AnyNumber, AnyWholeNumber
 
 __all__ = [
     "CommandResult",
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 _CELLS_MAX: Final = 1000
-NotNegative = Annotated[Seconds, Field(ge=0)]
+NotNegative = Annotated[AnyNumber, Field(ge=0)]
 
 
 class _Request(BaseModel):
@@ -40,8 +40,8 @@ class RunCodeRequest(_Request):
         default=None, description="Seconds; without it, the client waits run_timeout and 2 s."
     )
     run_timeout: NotNegative = Field(default=10.0, description="Seconds of running.")
-    memory_limit_MB: int = Field(  # noqa: N815 - the contract's own name
-        default=-1, description="Mebibytes; below zero: the service's default."
+    memory_limit_MB: AnyWholeNumber = Field(  # noqa: N815 - the contract's own name
+        default=-1, description="Mebibytes; zero and below: the service's default."
     )
     stdin: str | None = None
     files: dict[str, str | None] = Field(
@@ -58,7 +58,7 @@ class JupyterRequest(_Request):
         default=0.0, description="Seconds for each cell; 0: as long as there is time for all."
     )
     total_timeout: NotNegative = Field(default=45.0, description="Seconds for all cells.")
-    memory_limit_MB: int = -1  # noqa: N815 - the contract's own name
+    memory_limit_MB: AnyWholeNumber = -1  # noqa: N815 - the contract's own name
     kernel: Literal["python3"] = "python3"
     files: dict[str, str | None] = Field(default_factory=dict)
     fetch_files: list[str] = Field(default_factory=list)
