@@ -45,6 +45,10 @@ class AddressBook:
         self._asked_s = now_s
         return True
 
+    def ask_again(self) -> None:
+        """What was due has come to nothing: it is due at once, a list included."""
+        self._asked_s = None
+
     def read(self) -> tuple[str, ...]:
         """The addresses. What was known holds where they cannot be read; else raises
         ``ConfigError``."""
@@ -57,7 +61,6 @@ class AddressBook:
             # A file that is just being written, a registry that does not answer: no reason to
             # stop work on nodes that do.
             if self._known is None:
-                self._asked_s = None
                 raise
         return self._known or ()
 

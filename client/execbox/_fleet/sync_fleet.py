@@ -278,6 +278,10 @@ class SyncFleet:
             addresses = self._book.read()
             with self._changed:
                 self._retire(self._state.update(addresses))
+        except BaseException:
+            # Also where it was interrupted (Ctrl-C in a notebook): nothing has been taken.
+            self._book.ask_again()
+            raise
         finally:
             with self._changed:
                 self._reading = False
