@@ -161,8 +161,36 @@ def test_address_book_reads_a_file_again_when_it_has_changed(tmp_path: Path) -> 
     assert book.read() == (A, B)
     path.unlink()
     assert book.read() == (A, B)
-    path.write_text("")
+    path.write_text(f"{B}\n")
+    assert book.read() == (B,)
+
+
+def test_address_book_keeps_what_it_knew_while_none_is_named(tmp_path: Path) -> None:
+    """A file that is being written anew, or a registry that has been started again."""
+    path = tmp_path / "nodes.txt"
+    path.write_text("# none yet\n")
+    book = AddressBook(path)
     assert book.read() == ()
+    path.write_text(A)
+    assert book.read() == (A,)
+    path.write_text("")
+    assert book.read() == (A,)
+    path.write_text(f"{A}\n{B}\n")
+    assert book.read() == (A, B)
+    found: list[list[str]] = [[], [A], [], [B]]
+    asked = AddressBook(lambda: found.pop(0))
+    assert [asked.read() for _ in range(4)] == [(), (A,), (A,), (B,)]
+
+
+def test_address_book_that_never_knew_any_tells_what_is_wrong(tmp_path: Path) -> None:
+    """Also where the file named none before."""
+    path = tmp_path / "nodes.txt"
+    path.write_text("")
+    book = AddressBook(path)
+    assert book.read() == ()
+    path.unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        book.read()
 
 
 @pytest.mark.parametrize(

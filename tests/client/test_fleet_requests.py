@@ -240,6 +240,25 @@ def test_addresses_in_a_file_are_followed_while_the_client_lives(
             assert [report.address for report in fleet.nodes()] == [urls[1]]
 
 
+def test_file_that_names_none_for_a_moment_stops_no_work(client: Any, tmp_path: Path) -> None:
+    """As it is while it is written in place; what is known holds, and its image."""
+    path = tmp_path / "nodes.txt"
+    node, changed = FleetNode(), FleetNode(image="sha256:two")
+    with fleet_of(node, changed) as urls:
+        path.write_text(urls[0])
+        with client(path, retry=RetryPolicy.never()) as fleet:
+            doubled(fleet)
+            path.write_text("")
+            ends_s = time.monotonic() + 2.5  # It is read every second.
+            while time.monotonic() < ends_s:
+                assert doubled(fleet) == 42
+                time.sleep(0.1)
+            path.write_text(urls[1])
+            with pytest.raises(MixedNodes, match="begin with a new client"):
+                until(lambda: doubled(fleet) != 42)
+            assert changed.asked["/v1/execute"] == 0
+
+
 def test_callable_that_fails_is_told_by_the_first_request(client: Any) -> None:
     """And by every one after it, as long as no address is known."""
 

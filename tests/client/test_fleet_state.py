@@ -329,6 +329,30 @@ def test_nodes_that_differ_are_all_used_where_that_is_allowed() -> None:
     assert state.image is None
 
 
+def test_image_stays_the_same_over_a_moment_without_nodes() -> None:
+    """What comes after it is held against the image that work began with."""
+    state = fleet({A: capabilities()})
+    chosen(state)
+    state.update([])
+    assert state.choose(1.0) is None
+    state.update([B, C])
+    for node in state.due(2.0):
+        image = "sha256:two" if node.address == B else "sha256:one"
+        state.probed(node, capabilities(image=image), now_s=2.0)
+    assert {chosen(state, 2.0).address for _ in range(4)} == {C}
+    assert "had image sha256:one" in (node_of(state, B).reason or "")
+
+
+def test_fleet_whose_nodes_are_all_replaced_has_been_available() -> None:
+    """So it is waited for as one whose nodes are being started again, whatever they are called."""
+    state = fleet({A: capabilities()})
+    for addresses in ([], [B]):
+        state.update(addresses)
+        error = state.unavailable("the file nodes.txt")
+        assert isinstance(error, NoNodeAvailable)
+        assert error.once_available
+
+
 def test_node_that_comes_later_with_a_different_image_is_left_out_with_the_reason() -> None:
     """Work that has begun goes on with the nodes of its image."""
     state = fleet({A: capabilities(), B: REFUSED})

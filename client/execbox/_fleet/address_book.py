@@ -25,7 +25,7 @@ class AddressBook:
         self._source = source
         self._asked_s: float | None = None
         self._stamp: tuple[int, ...] | None = None
-        self._known: tuple[str, ...] | None = None
+        self._known: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return source_text(self._source)
@@ -50,19 +50,19 @@ class AddressBook:
         self._asked_s = None
 
     def read(self) -> tuple[str, ...]:
-        """The addresses. What was known holds where they cannot be read; else raises
-        ``ConfigError``."""
+        """The addresses. What was known holds where they cannot be read, or none is named; else
+        raises ``ConfigError``, or gives none."""
         try:
             stamp = _stamp_of(self._source)
-            if stamp is None or stamp != self._stamp or self._known is None:
-                self._known = read_addresses(self._source)
+            if stamp is None or stamp != self._stamp or not self._known:
+                # None: a file that is just being written, a registry that has been started again.
+                self._known = read_addresses(self._source) or self._known
                 self._stamp = stamp
         except ConfigError:
-            # A file that is just being written, a registry that does not answer: no reason to
-            # stop work on nodes that do.
-            if self._known is None:
+            # No reason to stop work on nodes that answer.
+            if not self._known:
                 raise
-        return self._known or ()
+        return self._known
 
 
 def _stamp_of(source: NodeSource) -> tuple[int, ...] | None:
