@@ -184,8 +184,8 @@ class Client:
         Every line gets exactly one result. What could not be sent, or stayed unanswered beyond
         the configured retries, is a result with ``error``; a line whose answer is a retryable
         error is sent again too. Raises what would be true of every line, such as
-        ``AuthenticationError`` and ``InvalidResponse``. Ending the iteration (``close``, or
-        leaving the loop) ends the work.
+        ``AuthenticationError``, and of one service ``InvalidResponse``. Ending the iteration
+        (``close``, or leaving the loop) ends the work.
 
         >>> for result in client.batch(lines):
         ...     keep(result.id, result.answer, result.error)

@@ -25,7 +25,7 @@ from execbox import (
     TransportError,
     wire,
 )
-from execbox._nodes.failures import Effect, effect_of
+from execbox._nodes.failures import Effect, ForeignAnswer, effect_of
 from execbox._nodes.state import (
     BACKOFF_MAX_S,
     BACKOFF_S,
@@ -103,6 +103,7 @@ def node_of(state: FleetState, address: str) -> Node:
         (Overloaded("", code="queue_timeout", http_status=429), Effect.REST),
         (Overloaded("", code="http_429", http_status=429), Effect.REST),
         (InvalidResponse(""), Effect.STRIKE),
+        (ForeignAnswer(""), Effect.OUT),
         (TransportError(""), Effect.STRIKE),
         (InvalidRequest("", http_status=422), Effect.NONE),
         (AuthenticationError("", http_status=401), Effect.NONE),

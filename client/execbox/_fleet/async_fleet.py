@@ -16,7 +16,7 @@ from execbox._exchange import Exchange
 from execbox._fleet.address_book import AddressBook
 from execbox._fleet.moves import EachNodeOnce, Moves, SingleTry, fleet_pacing
 from execbox._fleet.one_node import PROBE_S, config_of_node, probe_failure
-from execbox._nodes.failures import check_image, naming, session_failure
+from execbox._nodes.failures import as_of_node, check_image, session_failure
 from execbox._nodes.state import FleetState, Node, NodeReport
 from execbox._retry import Pacing, Retrying
 from execbox._transport import AsyncSeam, AsyncTransport
@@ -276,16 +276,16 @@ class AsyncFleet:
 
     @contextmanager
     def _accounted(self, node: Node, exchange: Exchange[T]) -> Iterator[None]:
-        """Notes how a request that was leased or taken ends; a refused key is said of its node."""
+        """Notes how a request that was leased or taken ends, and tells what that is of a node."""
         state, count = self._view.state, exchange.line_count
         try:
             yield
         except ExecboxError as error:
-            state.done(node, now_s=time.monotonic(), count=count, failure=error)
-            named = naming(error, node.address)
-            if named is error:
+            told = as_of_node(error, node.address)
+            state.done(node, now_s=time.monotonic(), count=count, failure=told)
+            if told is error:
                 raise
-            raise named from error
+            raise told from error
         except BaseException:
             # Cancelled, or failed for a reason of its own: that says nothing of the node.
             state.released(node, count=count)

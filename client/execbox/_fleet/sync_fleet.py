@@ -20,7 +20,7 @@ from execbox._fleet.address_book import AddressBook
 from execbox._fleet.moves import EachNodeOnce, Moves, SingleTry, fleet_pacing
 from execbox._fleet.one_node import PROBE_S, config_of_node, probe_failure
 from execbox._forks import tell_after_fork
-from execbox._nodes.failures import check_image, naming, session_failure
+from execbox._nodes.failures import as_of_node, check_image, session_failure
 from execbox._nodes.state import FleetState, Node, NodeReport
 from execbox._retry import Pacing, Retrying
 from execbox._transport import Streamed, SyncSeam, SyncTransport
@@ -225,16 +225,16 @@ class SyncFleet:
 
     @contextmanager
     def _accounted(self, node: Node, exchange: Exchange[T]) -> Iterator[_Account]:
-        """Notes how a request that was leased or taken ends; a refused key is said of its node."""
+        """Notes how a request that was leased or taken ends, and tells what that is of a node."""
         account = _Account()
         try:
             yield account
         except ExecboxError as error:
-            self._end(node, exchange, failure=error, is_given_up=account.is_given_up)
-            named = naming(error, node.address)
-            if named is error:
+            told = as_of_node(error, node.address)
+            self._end(node, exchange, failure=told, is_given_up=account.is_given_up)
+            if told is error:
                 raise
-            raise named from error
+            raise told from error
         except BaseException:
             self._end(node, exchange, failure=None, is_given_up=True)
             raise
