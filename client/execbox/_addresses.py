@@ -6,6 +6,7 @@ gives the nodes of a fleet at this moment, from a list, a file or a callable.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,7 @@ __all__ = [
     "is_loopback",
     "parsed_addresses",
     "read_addresses",
+    "service_root",
     "source_text",
 ]
 
@@ -33,6 +35,7 @@ Addresses: TypeAlias = str | Sequence[str] | os.PathLike[str] | Callable[[], Ite
 """One address, or a fleet's: separated by commas, ``@FILE``, a sequence, a path, a callable."""
 
 _FILE_BYTES_MAX = 1024 * 1024
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _SETTING = "base_url (EXECBOX_URL)"
 
 
@@ -169,11 +172,31 @@ def _checked(addresses: Sequence[object], *, of: str) -> tuple[str, ...]:
 
 
 def _distinct(addresses: Iterable[str]) -> tuple[str, ...]:
-    # Told apart without a trailing slash: a node that is named twice would get twice its share.
-    found: dict[str, str] = {}
+    # A node that is named twice, in whatever way, would get twice its share.
+    found: dict[object, str] = {}
     for address in addresses:
-        found.setdefault(address.rstrip("/"), address)
+        found.setdefault(_place(address), address)
     return tuple(found.values())
+
+
+def _place(address: str) -> object:
+    """What is equal for addresses of one service: scheme, host, port and root."""
+    try:
+        parts = urlsplit(service_root(address))
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return address  # Whoever uses it says what is wrong.
+    host = parts.hostname or ""
+    with contextlib.suppress(ValueError):  # Of a name.
+        host = ipaddress.ip_address(host).compressed
+    return parts.scheme, host, port, parts.path.rstrip("/")
+
+
+def service_root(base_url: str) -> str:
+    """What the paths of the API are appended to: the URL, without the ``/v1`` they begin with."""
+    parts = urlsplit(base_url)
+    path = parts.path.rstrip("/")
+    return parts._replace(path=path[:-3]).geturl() if path.endswith("/v1") else base_url
 
 
 def is_loopback(base_url: str) -> bool:

@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TypeAlias, cast
-from urllib.parse import urlsplit
 
 from execbox._addresses import (
     Addresses,
@@ -40,7 +39,6 @@ __all__ = [
     "model_config_from_env",
     "named_config_file",
     "network_environment",
-    "service_root",
     "terminal_is_dumb",
     "terminal_wants_no_color",
 ]
@@ -249,13 +247,6 @@ def model_config_from_env(
     if not named and key is not None:
         fallback.refuse_foreign_key("EXECBOX_MODEL_API_KEY", is_given=given_key is not None)
     return config
-
-
-def service_root(base_url: str) -> str:
-    """What the paths of the API are appended to: the URL, without the ``/v1`` they begin with."""
-    parts = urlsplit(base_url)
-    path = parts.path.rstrip("/")
-    return parts._replace(path=path[:-3]).geturl() if path.endswith("/v1") else base_url
 
 
 def network_environment() -> dict[str, str]:

@@ -57,6 +57,39 @@ def test_addresses_that_name_nothing_are_refused_by_the_setting(
         client(given)
 
 
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("http://a:8080", "http://a:8080/v1"),
+        ("http://a:8080/v1/", "http://a:8080/"),
+        ("http://a:8080", "HTTP://A:8080"),
+        ("http://a", "http://a:80/"),
+        ("https://a/x", "https://a:443/x/v1"),
+        ("http://[fd00::1]:8080", "http://[FD00:0::1]:8080"),
+    ],
+)
+def test_one_service_that_is_written_in_two_ways_is_one_node(addresses: tuple[str, str]) -> None:
+    """It would get twice its share: the first way is taken."""
+    assert parsed_addresses(addresses) == addresses[0]
+    assert read_addresses(addresses) == addresses[:1]
+    assert read_addresses(lambda: addresses) == addresses[:1]
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("http://a:8080", "http://a:8081"),
+        ("http://a:443", "https://a:443"),
+        ("http://a", "http://a/x"),
+        ("http://a/x", "http://a/X"),
+        ("http://a/v1", "http://a/v1/v1"),
+    ],
+)
+def test_services_that_differ_are_two_nodes(addresses: tuple[str, str]) -> None:
+    """By port, scheme or path."""
+    assert read_addresses(addresses) == addresses
+
+
 def test_address_of_a_list_that_cannot_be_used_is_named() -> None:
     """It and no other."""
     with pytest.raises(ConfigError, match=re.escape("'b:8080' cannot be used: it must begin")):
