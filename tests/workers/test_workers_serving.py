@@ -194,6 +194,23 @@ def test_counters_never_go_down_when_a_worker_dies() -> None:
         assert service.metric("execbox_executions_ended_total") == before == 4
 
 
+def test_worker_that_dies_while_metrics_are_asked_for_is_counted_once() -> None:
+    """It has said what it counted, and a different one, which hangs, is waited for."""
+    with served(workers="3") as service, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(httpx.Client(timeout=30)) for _ in range(3)]
+        by_pid = {_worker_of(client, service.url): client for client in clients}
+        assert service.metric("execbox_executions_ended_total") == 3
+        dying, hung, asked = by_pid
+        os.kill(hung, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as threads:
+            answer = threads.submit(by_pid[asked].get, f"{service.url}/metrics")
+            time.sleep(0.7)  # Less than what hangs is waited for.
+            os.kill(dying, signal.SIGKILL)
+            text = answer.result().text
+        os.kill(hung, signal.SIGCONT)
+        assert "\nexecbox_executions_ended_total 3.0\n" in text
+
+
 # Hanging
 
 LOOK_S = 0.3

@@ -205,10 +205,12 @@ class Front:
     async def _clear(self, worker: WorkerProcess) -> None:
         """Take back all that a worker had that has ended."""
         number = worker.number
+        # Before anything is waited for: what it says from now on is in neither sum.
+        worker.is_over = True
+        self._sums.ended(number)
         await worker.ended()
         self._board.forget(number)
         self._handing_out.forget(number)
-        self._sums.ended(number)
         self._tell_readiness()
 
     def _has_failed_to_start(self, number: int, ended_with: str) -> bool:
@@ -252,12 +254,13 @@ class Front:
 
     async def exposition(self) -> str:
         """The metrics of all, as far as workers answer in time."""
-        asked = {number: worker.families() for number, worker in self._serving().items()}
+        asked = {worker: worker.families() for worker in self._serving().values()}
         if asked:
             await asyncio.wait(asked.values(), timeout=_ANSWER_S)
-        for number, said in asked.items():
-            if said.done() and not said.cancelled():
-                self._sums.keep(number, said.result())
+        for worker, said in asked.items():
+            # One that has ended meanwhile has been added to what those that ended had counted.
+            if said.done() and not said.cancelled() and not worker.is_over:
+                self._sums.keep(worker.number, said.result())
         self._sums.keep(0, as_json(self._own.collect()))
         return self._sums.exposition(self._of_the_whole()).decode()
 

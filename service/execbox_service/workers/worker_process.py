@@ -57,6 +57,8 @@ class WorkerProcess:
         """What it runs functions with, once it serves."""
         self.failure: str | None = None
         """Why it did not start."""
+        self.is_over = False
+        """Whether its process has ended, and what it had is being taken back."""
         self.silence = Silence()
         self._process = process
         self._intake = intake
