@@ -211,6 +211,30 @@ def test_worker_that_dies_while_metrics_are_asked_for_is_counted_once() -> None:
         assert "\nexecbox_executions_ended_total 3.0\n" in text
 
 
+@pytest.mark.alone
+def test_worker_that_is_told_to_end_by_itself_is_handed_nothing_and_finishes() -> None:
+    """As by an administrator's kill: connections come to the others, and none waits in vain."""
+    with (
+        served(shutdown_grace_s="60") as service,
+        httpx.Client(timeout=60) as one,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        leaving = _worker_of(one, service.url)
+        body = execute_body({"n": 7, "sleep_s": 8.0})
+        under_way = threads.submit(one.post, f"{service.url}/v1/execute", json=body)
+        wait_until(lambda: service.metric("execbox_slots_active") == 1)
+        os.kill(leaving, signal.SIGTERM)
+        wait_until(lambda: service.metric("execbox_workers_ready") == 1, within_s=7)
+        assert not under_way.done()
+        for _ in range(4):
+            ready = httpx.get(f"{service.url}/readyz", timeout=30).json()
+            assert ready["ready"]
+            assert ready["reason"].endswith("of 2: is being started again")
+        assert output_of(under_way.result()) == 7
+        wait_until(lambda: service.metric("execbox_workers_ready") == 2)
+        assert leaving not in service.worker_pids()
+
+
 # Hanging
 
 LOOK_S = 0.3

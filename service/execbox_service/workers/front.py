@@ -191,7 +191,7 @@ class Front:
         """Leave a worker out that says nothing any more, and end it if that lasts."""
         while True:
             await asyncio.sleep(self._look_s)
-            if not worker.serving:
+            if not worker.has_served:
                 continue
             worker.silence.look()
             if worker.silence.has_just_begun:
@@ -254,7 +254,9 @@ class Front:
 
     async def exposition(self) -> str:
         """The metrics of all, as far as workers answer in time."""
-        asked = {worker: worker.families() for worker in self._serving().values()}
+        # One that ends by itself goes on counting what it finishes.
+        leaving = [each for each in self._workers.values() if each.leaving]
+        asked = {each: each.families() for each in (*self._serving().values(), *leaving)}
         if asked:
             await asyncio.wait(asked.values(), timeout=_ANSWER_S)
         for worker, said in asked.items():

@@ -45,6 +45,8 @@ __all__ = ["Choose", "Hello", "read_hello", "run_worker"]
 
 _PEER_BYTES_MAX: Final = 256
 _LOOK_S: Final = 0.25
+_LET_GO_S: Final = 2.0
+"""For the front to answer a worker that leaves by itself: it may hang."""
 _HELLO_BYTES_MAX: Final = 1 << 20
 
 Choose = Callable[..., Any]
@@ -272,6 +274,8 @@ class _Server(uvicorn.Server):
         self._protocol = _counted(protocol_class(hello.settings), self._closed)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._told: Readiness | None = None
+        self._let_go = asyncio.Event()
+        """Set once the front hands nothing over any more."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._front.link = await open_link(self._link_end, self._received, ended=self._end)
@@ -293,6 +297,10 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Where a signal ended it, and not the front.
         self._runtime.begin_ending()
+        self._front.send("leaving")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LET_GO_S):
+                await self._let_go.wait()
         asyncio.get_running_loop().remove_reader(self._intake.fileno())
         # What was handed over before the front knew is answered like any other.
         self._take()
@@ -307,6 +315,7 @@ class _Server(uvicorn.Server):
         """The front says so, or is gone. uvicorn looks for this ten times a second, and a different
         worker may be quicker."""
         self._runtime.begin_ending()
+        self._let_go.set()
         self.should_exit = True
 
     # Connections

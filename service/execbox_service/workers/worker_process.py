@@ -49,6 +49,9 @@ class WorkerProcess:
         self.number = number
         self.serving = False
         """Whether it can be handed connections."""
+        self.leaving = False
+        """Whether it ends by itself, and finishes what it has."""
+        self.has_served = False
         self.able = False
         """Whether it can execute."""
         self.reason = "starting"
@@ -161,7 +164,7 @@ class WorkerProcess:
             self._link.send(kind, *values)
 
     def _stop_serving(self) -> None:
-        self.serving = self.able = False
+        self.serving = self.able = self.leaving = False
 
     # What it says
 
@@ -191,12 +194,21 @@ class WorkerProcess:
             if said is not None and not said.done():
                 said.set_result(families)
         elif kind == "ready":
-            self.serving = self.able = True
+            self.serving = self.able = self.has_served = True
             self.engine, self.image = values
             self._front.ready(self)
             self._front.state_changed()
+        elif kind == "leaving":
+            self._leave()
         elif kind == "failed":
             (self.failure,) = values
+
+    def _leave(self) -> None:
+        """A signal ends it, and not the front: hand it nothing, and say that nothing will come."""
+        self._stop_serving()
+        self.leaving = True
+        self.drain()
+        self._front.state_changed()
 
     async def _expose(self, number: int) -> None:
         text = await self._front.exposition()
