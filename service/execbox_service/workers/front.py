@@ -79,6 +79,10 @@ class Front:
         self._own = CollectorRegistry()
         ProcessCollector(registry=self._own)
         self._workers: dict[int, WorkerProcess] = {}
+        self._runs: tuple[str, str] | None = None
+        """The engine and the image that the first worker began with, and all have."""
+        self._failures: dict[int, str] = {}
+        """Why workers could not be started again, by number."""
         self._restart_count = 0
         self._accepting = False
         self._ending = asyncio.Event()
@@ -155,11 +159,13 @@ class Front:
 
     async def _one_life(self, number: int, folder: str) -> str:
         """Start a worker and see to it until it has ended; how it did, in words."""
+        engine, image = self._runs or (None, None)
+        settings = self._settings.model_dump(mode="json")
         try:
             worker = await WorkerProcess.start(
                 self._command,
                 board_fd=self._board_fd,
-                hello=(self._settings.model_dump(mode="json"), number, self._count, folder),
+                hello=(settings, number, self._count, folder, engine, image),
                 front=self,
                 ledger=self._ledger,
             )
@@ -169,6 +175,8 @@ class Front:
         if self._ending.is_set():
             worker.drain()
         await self._until_ended(worker)
+        if worker.failure is not None:
+            self._failures[number] = worker.failure
         await self._clear(worker)
         return worker.failure or worker.exit_text
 
@@ -229,8 +237,17 @@ class Front:
 
     # What workers say
 
-    def ready(self, worker: WorkerProcess) -> None:
-        """It can be handed connections from now on."""
+    def ready(self, worker: WorkerProcess, *, engine: str, image: str) -> None:
+        """It can be handed connections from now on, if it runs functions with the same."""
+        self._runs = self._runs or (engine, image)
+        if self._runs != (engine, image):
+            worker.refuse(
+                "it would run functions with engine {} and image {}, and this service began with "
+                "engine {} and image {}: restart the service".format(engine, image, *self._runs)
+            )
+            return
+        worker.serve()
+        self._failures.pop(worker.number, None)
         first = self._first_start[worker.number]
         if not first.done():
             first.set_result(None)
@@ -299,7 +316,8 @@ class Front:
     def _trouble_of(self, number: int) -> str:
         worker = self._workers.get(number)
         if worker is None or not worker.serving:
-            return "is being started again"
+            why = self._failures.get(number)
+            return "is being started again" + (f": {why}" if why else "")
         return "does not respond" if worker.silence.leaves_out else worker.reason
 
     # Connections
@@ -312,9 +330,9 @@ class Front:
             # A service that was started at the same time was bound, too, and listened first.
             raise StartFailed(address_taken(self._settings, error)) from error
         self._accept_when_possible()
-        first = self._workers[1]
+        engine, image = self._runs or ("", "")
         port = self._listener.getsockname()[1]
-        log_serving(self._settings, port=port, engine=first.engine, image=first.image)
+        log_serving(self._settings, port=port, engine=engine, image=image)
 
     def _accept_when_possible(self) -> None:
         if not self._accepting and not self._ending.is_set():

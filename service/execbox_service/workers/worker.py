@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 
@@ -24,6 +24,7 @@ from execbox_service.api.app import create_app, memory_of
 from execbox_service.api.connection import protocol_class
 from execbox_service.api.logs import configure_logging
 from execbox_service.api.server import ends_on_signals, quiet_startup_failure, uvicorn_config
+from execbox_service.engines.choose import EngineChoice
 from execbox_service.metrics import MetricSample, samples_in
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
 from execbox_service.runtime import Part, Runtime
@@ -61,6 +62,9 @@ class Hello:
     count: int
     folder: str
     """Where workers answer each other."""
+    engine: str | None
+    """What the others run functions with; None where they are being started, too."""
+    image_id: str | None
 
 
 def run_worker(arguments: Sequence[str], *, choose: Choose | None = None) -> int:
@@ -91,6 +95,9 @@ def run_worker(arguments: Sequence[str], *, choose: Choose | None = None) -> int
             count_max=hello.settings.session_count_max,
             key_count_max=hello.settings.key_session_count_max,
         ),
+        # The front has it of a worker, whose engine it names.
+        engine=cast(EngineChoice | None, hello.engine),
+        image_id=hello.image_id,
         choose=choose,
     )
     runtime = _WorkerRuntime(Runtime(hello.settings, part), front, hello, memory)
@@ -116,11 +123,11 @@ def read_hello(link_end: socket.socket) -> Hello:
         if not piece or len(text) > _HELLO_BYTES_MAX:
             raise SystemExit(1)
         text += link_end.recv(piece.find(b"\n") + 1 or len(piece))
-    _kind, values, number, count, folder = json.loads(text)
+    _kind, values, number, count, folder, engine, image_id = json.loads(text)
     settings = Settings(**values)
     share = max(8, math.ceil(settings.connection_count_max / count))
     settings = settings.model_copy(update={"connection_count_max": share})
-    return Hello(settings, number, count, folder)
+    return Hello(settings, number, count, folder, engine, image_id)
 
 
 class _Front:
