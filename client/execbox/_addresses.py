@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from execbox._dns_name import DnsName, dns_name
 from execbox.errors import ConfigError
 
 __all__ = [
@@ -32,10 +33,12 @@ NodeSource: TypeAlias = tuple[str, ...] | Path | Callable[[], Iterable[str]]
 """Where the addresses of a fleet come from: a list that stays, a file that is read again when it
 changes, or a callable that is asked again every few seconds."""
 Addresses: TypeAlias = str | Sequence[str] | os.PathLike[str] | Callable[[], Iterable[str]]
-"""One address, or a fleet's: separated by commas, ``@FILE``, a sequence, a path, a callable."""
+"""One address, or a fleet's: separated by commas, ``@FILE``, ``dns:NAME:PORT``, a sequence, a path,
+a callable."""
 
 _FILE_BYTES_MAX = 1024 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_DNS = "dns:"
 _SETTING = "base_url (EXECBOX_URL)"
 
 
@@ -51,6 +54,8 @@ def parsed_addresses(given: Addresses) -> str | NodeSource:
             if not text[1:].strip():
                 raise ConfigError(f"{_SETTING} is {given!r}: name a file of addresses after the @")
             return Path(text[1:].strip())
+        if text.startswith(_DNS):
+            return _of_dns(text)
         if "," not in text:
             return given
         return _of_list(text.split(","), given=repr(given))
@@ -105,6 +110,8 @@ def source_text(source: NodeSource) -> str:
         return "the list of addresses"
     if isinstance(source, Path):
         return f"the file {source}"
+    if isinstance(source, DnsName):
+        return str(source)
     name = getattr(source, "__qualname__", type(source).__qualname__)
     return f"the callable {name}, which returns the addresses,"
 
@@ -136,6 +143,15 @@ def check_base_url(base_url: object, *, setting: str = _SETTING) -> None:
     else:
         return
     raise ConfigError(f"{setting} {base_url!r} cannot be used: {problem}")
+
+
+def _of_dns(text: str) -> DnsName:
+    found = dns_name(text.removeprefix(_DNS).strip())
+    if found is None:
+        raise ConfigError(
+            f"{_SETTING} is {text!r:.200}: it must be dns:NAME:PORT, and nothing else"
+        )
+    return found
 
 
 def _of_list(given_addresses: Iterable[str], *, given: str) -> str | tuple[str, ...]:

@@ -59,9 +59,9 @@ class Client:
     connects only when something is sent. Close it, or use it in a ``with`` statement.
 
     ``base_url`` names a fleet where it is several addresses (a sequence, or text with commas), a
-    file with one a line (``@FILE`` or a path; read again when it changes), or a callable that
-    returns them (asked again every few seconds; to pickle the client, the callable must be one
-    that pickle can name). Each request goes to the node with the least outstanding for its slots,
+    file with one a line (``@FILE`` or a path; read again when it changes), a name that resolves to
+    them (``dns:NAME:PORT``), or a callable that returns them (both asked again every few seconds;
+    to pickle the client, the callable must be one that pickle can name). Each request goes to the node with the least outstanding for its slots,
     elsewhere where a node does not answer; a session stays on its node. Raises ``MixedNodes``
     where the nodes differ in image or version, unless ``mixed_nodes`` (``EXECBOX_MIXED_NODES``) is
     "allow", and ``NoNodeAvailable`` where none can take a request.

@@ -196,9 +196,10 @@ def config_from_env(
     argument is None.
 
     ``base_url`` may name a fleet (``Addresses``), and ``EXECBOX_URL`` too: addresses separated by
-    commas, or ``@FILE``. An empty variable counts as not set. The key goes to whichever address is
-    used, so give ``api_key`` too when talking to another service than the environment's. What
-    neither says, ``fallback`` may. Raises ``ConfigError`` also where it may not have the key.
+    commas, ``@FILE``, or ``dns:NAME:PORT``. An empty variable counts as not set. The key goes to
+    whichever address is used, so give ``api_key`` too when talking to another service than the
+    environment's. What neither says, ``fallback`` may. Raises ``ConfigError`` also where it may not
+    have the key.
     """
     env_url = os.environ.get("EXECBOX_URL", "").strip()
     env_key = os.environ.get("EXECBOX_API_KEY", "").strip() or None
