@@ -278,6 +278,42 @@ def test_address_book_keeps_what_it_knew_while_none_is_named(tmp_path: Path) -> 
     assert [asked.read() for _ in range(4)] == [(), (A,), (A,), (B,)]
 
 
+def test_address_book_says_once_what_keeps_it_from_new_addresses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A typing error in one line keeps all of the file from being used."""
+    path = tmp_path / "nodes.txt"
+    path.write_text(A)
+    book = AddressBook(path)
+    book.read()
+    path.write_text(f"{A}\nhtp://b:8080\n")
+    assert [book.read() for _ in range(3)] == [(A,)] * 3
+    (said,) = caplog.messages
+    assert "'htp://b:8080' cannot be used" in said
+    assert book.trouble is not None
+    assert book.trouble in said
+    path.write_text(f"{A}\n{B}\n")
+    assert book.read() == (A, B)
+    assert book.trouble is None
+    path.write_text("#")
+    assert book.read() == (A, B)
+    assert "names no address" in caplog.messages[1]
+
+
+def test_address_book_whose_file_is_put_back_has_no_trouble(tmp_path: Path) -> None:
+    """It is as it was read, and need not be read again."""
+    path, kept = tmp_path / "nodes.txt", tmp_path / "kept"
+    path.write_text(A)
+    book = AddressBook(path)
+    book.read()
+    path.rename(kept)
+    assert book.read() == (A,)
+    assert book.trouble is not None
+    kept.rename(path)
+    assert book.read() == (A,)
+    assert book.trouble is None
+
+
 def test_address_book_that_never_knew_any_tells_what_is_wrong(tmp_path: Path) -> None:
     """Also where the file named none before."""
     path = tmp_path / "nodes.txt"

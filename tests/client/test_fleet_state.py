@@ -283,6 +283,12 @@ def test_unavailable_names_each_node_and_why() -> None:
     assert not error.once_available
 
 
+def test_unavailable_says_what_keeps_newer_addresses_from_being_known() -> None:
+    """After the nodes that are known."""
+    error = fleet({A: REFUSED}).unavailable("", trouble="the file nodes.txt names no address")
+    assert str(error).endswith(f"{A}: nobody listens; the file nodes.txt names no address")
+
+
 def test_unavailable_without_addresses_names_their_source() -> None:
     """There is no node to name."""
     state = FleetState(mixed_allowed=False, draw=lambda: 1.0)

@@ -305,7 +305,7 @@ class AsyncFleet:
             if node is not None:
                 return node
             if not view.is_reading and not view.state.is_waited_for():
-                raise view.state.unavailable(str(view.book))
+                raise view.state.unavailable(str(view.book), trouble=view.book.trouble)
             await view.change()
 
     def _begin_probes(self, view: _View, now_s: float) -> None:

@@ -264,7 +264,7 @@ class SyncFleet:
                 if node is not None:
                     return node
                 if not self._reading and not self._state.is_waited_for():
-                    raise self._state.unavailable(str(self._book))
+                    raise self._state.unavailable(str(self._book), trouble=self._book.trouble)
                 self._changed.wait(_WAKE_S)
 
     def _look_up(self) -> None:

@@ -253,8 +253,9 @@ class FleetState:
         if failure is not None and is_out and node.state is NodeState.READY:
             self._leave_out(node, failure, now_s=now_s)
 
-    def unavailable(self, source: str) -> ExecboxError:
-        """Why no node can take a request; ``source`` is where the addresses come from."""
+    def unavailable(self, source: str, *, trouble: str | None = None) -> ExecboxError:
+        """Why no node can take a request; ``source`` is where the addresses come from, and
+        ``trouble`` what keeps newer ones from being known."""
         reasons = {node.address: node.reason for node in self._nodes.values()}
         if not reasons:
             return NoNodeAvailable(
@@ -267,7 +268,7 @@ class FleetState:
         listed = "; ".join(f"{address}: {why}" for address, why in reasons.items())
         which = "the node" if len(reasons) == 1 else f"not one of {len(reasons)} nodes"
         return NoNodeAvailable(
-            f"{which} can take the request: {listed}",
+            f"{which} can take the request: {listed}" + (f"; {trouble}" if trouble else ""),
             nodes=reasons,
             once_available=self._has_answered,
         )
