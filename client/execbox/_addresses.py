@@ -6,6 +6,7 @@ gives the nodes of a fleet at this moment, from a list, a file or a callable.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from execbox._dns_name import DnsName, dns_name
 from execbox.errors import ConfigError
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "is_loopback",
     "parsed_addresses",
     "read_addresses",
+    "service_root",
     "source_text",
 ]
 
@@ -30,9 +33,12 @@ NodeSource: TypeAlias = tuple[str, ...] | Path | Callable[[], Iterable[str]]
 """Where the addresses of a fleet come from: a list that stays, a file that is read again when it
 changes, or a callable that is asked again every few seconds."""
 Addresses: TypeAlias = str | Sequence[str] | os.PathLike[str] | Callable[[], Iterable[str]]
-"""One address, or a fleet's: separated by commas, ``@FILE``, a sequence, a path, a callable."""
+"""One address, or a fleet's: separated by commas, ``@FILE``, ``dns:NAME:PORT``, a sequence, a path,
+a callable."""
 
 _FILE_BYTES_MAX = 1024 * 1024
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_DNS = "dns:"
 _SETTING = "base_url (EXECBOX_URL)"
 
 
@@ -48,6 +54,8 @@ def parsed_addresses(given: Addresses) -> str | NodeSource:
             if not text[1:].strip():
                 raise ConfigError(f"{_SETTING} is {given!r}: name a file of addresses after the @")
             return Path(text[1:].strip())
+        if text.startswith(_DNS):
+            return _of_dns(text)
         if "," not in text:
             return given
         return _of_list(text.split(","), given=repr(given))
@@ -102,6 +110,8 @@ def source_text(source: NodeSource) -> str:
         return "the list of addresses"
     if isinstance(source, Path):
         return f"the file {source}"
+    if isinstance(source, DnsName):
+        return str(source)
     name = getattr(source, "__qualname__", type(source).__qualname__)
     return f"the callable {name}, which returns the addresses,"
 
@@ -133,6 +143,15 @@ def check_base_url(base_url: object, *, setting: str = _SETTING) -> None:
     else:
         return
     raise ConfigError(f"{setting} {base_url!r} cannot be used: {problem}")
+
+
+def _of_dns(text: str) -> DnsName:
+    found = dns_name(text.removeprefix(_DNS).strip())
+    if found is None:
+        raise ConfigError(
+            f"{_SETTING} is {text!r:.200}: it must be dns:NAME:PORT, and nothing else"
+        )
+    return found
 
 
 def _of_list(given_addresses: Iterable[str], *, given: str) -> str | tuple[str, ...]:
@@ -169,11 +188,31 @@ def _checked(addresses: Sequence[object], *, of: str) -> tuple[str, ...]:
 
 
 def _distinct(addresses: Iterable[str]) -> tuple[str, ...]:
-    # Told apart without a trailing slash: a node that is named twice would get twice its share.
-    found: dict[str, str] = {}
+    # A node that is named twice, in whatever way, would get twice its share.
+    found: dict[object, str] = {}
     for address in addresses:
-        found.setdefault(address.rstrip("/"), address)
+        found.setdefault(_place(address), address)
     return tuple(found.values())
+
+
+def _place(address: str) -> object:
+    """What is equal for addresses of one service: scheme, host, port and root."""
+    try:
+        parts = urlsplit(service_root(address))
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return address  # Whoever uses it says what is wrong.
+    host = parts.hostname or ""
+    with contextlib.suppress(ValueError):  # Of a name.
+        host = ipaddress.ip_address(host).compressed
+    return parts.scheme, host, port, parts.path.rstrip("/")
+
+
+def service_root(base_url: str) -> str:
+    """What the paths of the API are appended to: the URL, without the ``/v1`` they begin with."""
+    parts = urlsplit(base_url)
+    path = parts.path.rstrip("/")
+    return parts._replace(path=path[:-3]).geturl() if path.endswith("/v1") else base_url
 
 
 def is_loopback(base_url: str) -> bool:

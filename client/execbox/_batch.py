@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from pydantic import ValidationError
 
-from execbox import strict_json, wire
+from execbox import errors, strict_json, wire
 from execbox._exchange import Exchange, HttpAnswer
 from execbox._nodes.failures import check_image
 from execbox._requests import encoded
@@ -324,5 +324,7 @@ def _error_body(failure: ExecboxError) -> wire.ErrorBody:
     if isinstance(failure, ServiceError):
         # Also where the service, or a proxy, does not say so: nothing is known against the line.
         return wire.ErrorBody(code=failure.code, message=failure.message, retryable=True)
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(failure).__name__).lower()
+    # The one that callers know, of those that are told apart in here.
+    public = next(each for each in type(failure).__mro__ if each.__module__ == errors.__name__)
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", public.__name__).lower()
     return wire.ErrorBody(code=name, message=failure.message, retryable=True)

@@ -8,11 +8,12 @@ from typing import TypedDict, TypeVar
 
 import httpx
 
+from execbox._addresses import service_root
 from execbox._exchange import Exchange, HttpAnswer
 from execbox._route import Route
 from execbox._transport_errors import refused_by_proxy
 from execbox._version import client_version
-from execbox.config import ClientConfig, service_root
+from execbox.config import ClientConfig
 
 T = TypeVar("T")
 

@@ -59,12 +59,13 @@ class Client:
     connects only when something is sent. Close it, or use it in a ``with`` statement.
 
     ``base_url`` names a fleet where it is several addresses (a sequence, or text with commas), a
-    file with one a line (``@FILE`` or a path; read again when it changes), or a callable that
-    returns them (asked again every few seconds; to pickle the client, the callable must be one
-    that pickle can name). Each request goes to the node with the least outstanding for its slots,
-    elsewhere where a node does not answer; a session stays on its node. Raises ``MixedNodes``
-    where the nodes differ in image or version, unless ``mixed_nodes`` (``EXECBOX_MIXED_NODES``) is
-    "allow", and ``NoNodeAvailable`` where none can take a request.
+    file with one a line (``@FILE`` or a path; read again when it changes), a name that resolves to
+    them (``dns:NAME:PORT``), or a callable that returns them (both asked again every few seconds;
+    to pickle the client, the callable must be one that pickle can name). Each request goes to the
+    node with the least outstanding for its slots, elsewhere where a node does not answer; a session
+    stays on its node. Raises ``MixedNodes`` where the nodes differ in image or version, unless
+    ``mixed_nodes`` (``EXECBOX_MIXED_NODES``) is "allow", and ``NoNodeAvailable`` where none can
+    take a request.
 
     >>> with Client("http://127.0.0.1:8080") as client:
     ...     response = client.execute("def main_solution(n): return n * 2", [{"n": 21}])
@@ -184,8 +185,8 @@ class Client:
         Every line gets exactly one result. What could not be sent, or stayed unanswered beyond
         the configured retries, is a result with ``error``; a line whose answer is a retryable
         error is sent again too. Raises what would be true of every line, such as
-        ``AuthenticationError`` and ``InvalidResponse``. Ending the iteration (``close``, or
-        leaving the loop) ends the work.
+        ``AuthenticationError``, and of one service ``InvalidResponse``. Ending the iteration
+        (``close``, or leaving the loop) ends the work.
 
         >>> for result in client.batch(lines):
         ...     keep(result.id, result.answer, result.error)

@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TypeAlias, cast
-from urllib.parse import urlsplit
 
 from execbox._addresses import (
     Addresses,
@@ -40,7 +39,6 @@ __all__ = [
     "model_config_from_env",
     "named_config_file",
     "network_environment",
-    "service_root",
     "terminal_is_dumb",
     "terminal_wants_no_color",
 ]
@@ -198,9 +196,10 @@ def config_from_env(
     argument is None.
 
     ``base_url`` may name a fleet (``Addresses``), and ``EXECBOX_URL`` too: addresses separated by
-    commas, or ``@FILE``. An empty variable counts as not set. The key goes to whichever address is
-    used, so give ``api_key`` too when talking to another service than the environment's. What
-    neither says, ``fallback`` may. Raises ``ConfigError`` also where it may not have the key.
+    commas, ``@FILE``, or ``dns:NAME:PORT``. An empty variable counts as not set. The key goes to
+    whichever address is used, so give ``api_key`` too when talking to another service than the
+    environment's. What neither says, ``fallback`` may. Raises ``ConfigError`` also where it may not
+    have the key.
     """
     env_url = os.environ.get("EXECBOX_URL", "").strip()
     env_key = os.environ.get("EXECBOX_API_KEY", "").strip() or None
@@ -249,13 +248,6 @@ def model_config_from_env(
     if not named and key is not None:
         fallback.refuse_foreign_key("EXECBOX_MODEL_API_KEY", is_given=given_key is not None)
     return config
-
-
-def service_root(base_url: str) -> str:
-    """What the paths of the API are appended to: the URL, without the ``/v1`` they begin with."""
-    parts = urlsplit(base_url)
-    path = parts.path.rstrip("/")
-    return parts._replace(path=path[:-3]).geturl() if path.endswith("/v1") else base_url
 
 
 def network_environment() -> dict[str, str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import execbox
 from execbox.wire import Capabilities, ErrorCode, Limits, Readiness
 from execbox_service.engines.base import Engine, EngineFacts, EngineUnavailable
-from execbox_service.engines.choose import choose_engine
+from execbox_service.engines.choose import EngineChoice, choose_engine
 from execbox_service.engines.container_spec import ContainerSpec, container_spec
 from execbox_service.failures import ServiceFailure
 from execbox_service.metrics import Metrics, MetricSample
@@ -55,6 +55,9 @@ class Part:
     slots: Slots | None = None
     """Where slots come from that are not its own."""
     session_room: SessionRoom | None = None
+    engine: EngineChoice | None = None
+    """What the other parts have, where the settings leave it open; with ``image_id``."""
+    image_id: str | None = None
     choose: Callable[[ContainerSpec], Awaitable[tuple[Engine, EngineFacts]]] | None = None
     """What takes the place of the engine that the settings name."""
 
@@ -65,7 +68,12 @@ class Runtime:
     def __init__(self, settings: Settings, part: Part | None = None) -> None:
         self._settings = settings
         self._part = part = part or Part()
-        self._spec = container_spec(settings, worker_number=part.number, worker_count=part.count)
+        self._spec = container_spec(
+            settings,
+            worker_number=part.number,
+            worker_count=part.count,
+            image_id=part.image_id,
+        )
         self._engine: Engine | None = None
         self._pool: Pool | None = None
         self.metrics = Metrics()
@@ -166,7 +174,7 @@ class Runtime:
     async def _choose_engine(self) -> tuple[Engine, EngineFacts]:
         if self._part.choose is not None:
             return await self._part.choose(self._spec)
-        return await choose_engine(self._settings.engine, self._spec)
+        return await choose_engine(self._part.engine or self._settings.engine, self._spec)
 
     async def exposition(self) -> bytes:
         """The metrics in Prometheus' text format."""

@@ -32,6 +32,8 @@ class FleetNode:
     """HTTP status and error code of every request; in the lines of a batch where it is 200."""
     is_gateway: bool = False
     """Whether it answers as a proxy does whose service is gone."""
+    foreign: tuple[int, bytes] | None = None
+    """HTTP status and body of every answer, where something else answers in its place."""
     hangs: bool = False
     """Whether it takes requests and answers none."""
     breaks: bool = False
@@ -134,12 +136,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.node.asked[self.path] += 1
         if self.node.hangs:
             self.node._stopped.wait(30)
+        if self.refused():
+            return
         if self.path == "/readyz":
             ready = self.node.ready
             reason = None if ready else "the engine is down"
             self.answer(200 if ready else 503, {"ready": ready, "reason": reason})
-        elif self.refused():
-            return
         else:
             self.answer(200, self.node.capabilities())
 
@@ -169,7 +171,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def refused(self) -> bool:
         node = self.node
-        if node.key is not None and self.headers.get("Authorization") != f"Bearer {node.key}":
+        if node.foreign is not None:
+            status, body = node.foreign
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        elif self.path == "/readyz":
+            return False
+        elif node.key is not None and self.headers.get("Authorization") != f"Bearer {node.key}":
             self.fail(401, "unauthorized", retryable=False)
         elif node.is_gateway:
             self.send_response(504)

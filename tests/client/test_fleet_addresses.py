@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -13,8 +14,11 @@ import pytest
 
 from execbox import AsyncClient, Client, ClientConfig, ConfigError
 from execbox._addresses import Addresses, NodeSource, parsed_addresses, read_addresses
+from execbox._dns_name import DnsName
 from execbox._fleet.address_book import AddressBook
 from execbox.config import config_from_env
+from tests.client.fleet_clients import doubled
+from tests.client.fleet_node import FleetNode
 
 A, B = "http://a:8080", "http://b:8080"
 
@@ -38,6 +42,8 @@ def named() -> list[str]:
         ("@nodes.txt", Path("nodes.txt")),
         (Path("nodes.txt"), Path("nodes.txt")),
         (named, named),
+        (" dns:execbox:8080 ", DnsName("execbox", 8080)),
+        ("dns:execbox.apps.svc:80", DnsName("execbox.apps.svc", 80)),
     ],
 )
 def test_parsed_addresses_tell_one_service_from_a_fleet(
@@ -55,6 +61,96 @@ def test_addresses_that_name_nothing_are_refused_by_the_setting(
     """Before anything is sent."""
     with pytest.raises(ConfigError, match="EXECBOX_URL"):
         client(given)
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("http://a:8080", "http://a:8080/v1"),
+        ("http://a:8080/v1/", "http://a:8080/"),
+        ("http://a:8080", "HTTP://A:8080"),
+        ("http://a", "http://a:80/"),
+        ("https://a/x", "https://a:443/x/v1"),
+        ("http://[fd00::1]:8080", "http://[FD00:0::1]:8080"),
+    ],
+)
+def test_one_service_that_is_written_in_two_ways_is_one_node(addresses: tuple[str, str]) -> None:
+    """It would get twice its share: the first way is taken."""
+    assert parsed_addresses(addresses) == addresses[0]
+    assert read_addresses(addresses) == addresses[:1]
+    assert read_addresses(lambda: addresses) == addresses[:1]
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("http://a:8080", "http://a:8081"),
+        ("http://a:443", "https://a:443"),
+        ("http://a", "http://a/x"),
+        ("http://a/x", "http://a/X"),
+        ("http://a/v1", "http://a/v1/v1"),
+    ],
+)
+def test_services_that_differ_are_two_nodes(addresses: tuple[str, str]) -> None:
+    """By port, scheme or path."""
+    assert read_addresses(addresses) == addresses
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["dns:", "dns:a", "dns:a:", "dns::80", "dns:a:0", "dns:a:65536", "dns:a:1,b:1", "dns:a:1/x"],
+)
+def test_name_that_is_not_of_its_form_is_refused_with_it(given: str) -> None:
+    """Before anything is looked up."""
+    with pytest.raises(ConfigError, match="it must be dns:NAME:PORT"):
+        parsed_addresses(given)
+
+
+@pytest.mark.parametrize(
+    ("found", "addresses"),
+    [
+        (
+            ["10.0.0.2", "10.0.0.1", "10.0.0.2", "fd00::1"],
+            ("http://10.0.0.1:8080", "http://10.0.0.2:8080", "http://[fd00::1]:8080"),
+        ),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), ()),
+        (socket.gaierror(socket.EAI_NODATA, "No address associated with hostname"), ()),
+    ],
+)
+def test_name_gives_every_address_that_it_has_now(
+    monkeypatch: pytest.MonkeyPatch, found: list[str] | OSError, addresses: tuple[str, ...]
+) -> None:
+    """Each once, one of IPv6 in brackets; a name that has none names none."""
+
+    def resolved(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        assert (host, port) == ("execbox", 8080)
+        if isinstance(found, OSError):
+            raise found
+        return [(None, None, None, "", (address, port)) for address in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    source = parsed_addresses("dns:execbox:8080")
+    assert not isinstance(source, str)
+    assert read_addresses(source) == addresses
+    assert pickle.loads(pickle.dumps(source)) == source
+
+
+def test_name_whose_lookup_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that does not answer says nothing of the name."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fails)
+    with pytest.raises(ConfigError, match="the name execbox failed: gaierror"):
+        read_addresses(DnsName("execbox", 8080))
+
+
+def test_client_of_a_name_asks_the_nodes_that_it_resolves_to() -> None:
+    """Of this machine's own name for itself, on which one node serves."""
+    with FleetNode() as node, Client(f"dns:localhost:{node.port}") as client:
+        assert doubled(client) == 42
+        assert node.url in {report.address for report in client.nodes()}
 
 
 def test_address_of_a_list_that_cannot_be_used_is_named() -> None:
@@ -161,8 +257,72 @@ def test_address_book_reads_a_file_again_when_it_has_changed(tmp_path: Path) -> 
     assert book.read() == (A, B)
     path.unlink()
     assert book.read() == (A, B)
-    path.write_text("")
+    path.write_text(f"{B}\n")
+    assert book.read() == (B,)
+
+
+def test_address_book_keeps_what_it_knew_while_none_is_named(tmp_path: Path) -> None:
+    """A file that is being written anew, or a registry that has been started again."""
+    path = tmp_path / "nodes.txt"
+    path.write_text("# none yet\n")
+    book = AddressBook(path)
     assert book.read() == ()
+    path.write_text(A)
+    assert book.read() == (A,)
+    path.write_text("")
+    assert book.read() == (A,)
+    path.write_text(f"{A}\n{B}\n")
+    assert book.read() == (A, B)
+    found: list[list[str]] = [[], [A], [], [B]]
+    asked = AddressBook(lambda: found.pop(0))
+    assert [asked.read() for _ in range(4)] == [(), (A,), (A,), (B,)]
+
+
+def test_address_book_says_once_what_keeps_it_from_new_addresses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A typing error in one line keeps all of the file from being used."""
+    path = tmp_path / "nodes.txt"
+    path.write_text(A)
+    book = AddressBook(path)
+    book.read()
+    path.write_text(f"{A}\nhtp://b:8080\n")
+    assert [book.read() for _ in range(3)] == [(A,)] * 3
+    (said,) = caplog.messages
+    assert "'htp://b:8080' cannot be used" in said
+    assert book.trouble is not None
+    assert book.trouble in said
+    path.write_text(f"{A}\n{B}\n")
+    assert book.read() == (A, B)
+    assert book.trouble is None
+    path.write_text("#")
+    assert book.read() == (A, B)
+    assert "names no address" in caplog.messages[1]
+
+
+def test_address_book_whose_file_is_put_back_has_no_trouble(tmp_path: Path) -> None:
+    """It is as it was read, and need not be read again."""
+    path, kept = tmp_path / "nodes.txt", tmp_path / "kept"
+    path.write_text(A)
+    book = AddressBook(path)
+    book.read()
+    path.rename(kept)
+    assert book.read() == (A,)
+    assert book.trouble is not None
+    kept.rename(path)
+    assert book.read() == (A,)
+    assert book.trouble is None
+
+
+def test_address_book_that_never_knew_any_tells_what_is_wrong(tmp_path: Path) -> None:
+    """Also where the file named none before."""
+    path = tmp_path / "nodes.txt"
+    path.write_text("")
+    book = AddressBook(path)
+    assert book.read() == ()
+    path.unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        book.read()
 
 
 @pytest.mark.parametrize(

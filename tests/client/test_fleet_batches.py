@@ -13,6 +13,7 @@ from execbox import (
     ClientConfig,
     ConnectFailed,
     NodeState,
+    RetryPolicy,
     SessionGone,
 )
 from tests.client.fleet_clients import (
@@ -22,6 +23,7 @@ from tests.client.fleet_clients import (
     doubled,
     lines,
     made_with,
+    state_of,
 )
 from tests.client.fleet_node import FleetNode, fleet_of
 
@@ -73,6 +75,29 @@ def test_batch_is_not_drawn_to_the_node_that_fails_fastest(client: Any, code: st
         broken.failing, broken.ready = (200, code), False
         check_complete(list(both.batch(lines(1000))), 1000)
         assert broken.asked["lines"] < 1000
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_batch_goes_on_beside_a_node_whose_place_a_stranger_takes(client: Any, status: int) -> None:
+    """A proxy's page is what one node answers, not what every line would meet."""
+    bad, good = FleetNode(), FleetNode()
+    with fleet_of(bad, good) as urls, client(urls) as both:
+        doubled(both)
+        bad.foreign = (status, b"<html>maintenance</html>")
+        check_complete(list(both.batch(lines(1000))), 1000)
+        assert state_of(both, bad).state is NodeState.OUT
+
+
+def test_batch_that_strangers_answer_only_reports_every_line(client: Any) -> None:
+    """By the name that callers know."""
+    node = FleetNode()
+    retry = RetryPolicy(broken_retries_max=0, unavailable_retries_max=0)
+    with fleet_of(node) as urls, client(urls, retry=retry) as fleet:
+        doubled(fleet)
+        node.foreign = (404, b"<html>no such page</html>")
+        (result,) = fleet.batch(lines(1))
+    assert result.error is not None
+    assert (result.error.code, result.error.retryable) == ("invalid_response", True)
 
 
 def test_batch_of_a_fleet_without_nodes_reports_every_line(client: Any, dead_url: str) -> None:

@@ -21,7 +21,14 @@ from execbox import (
     wire,
 )
 from execbox._fleet.moves import EachNodeOnce, Moves, SingleTry, fleet_pacing
-from execbox._nodes.failures import ImageChanged, check_image, naming, session_failure
+from execbox._nodes.failures import (
+    ForeignAnswer,
+    ImageChanged,
+    as_of_node,
+    check_image,
+    naming,
+    session_failure,
+)
 from execbox._nodes.sameness import merged_capabilities
 from execbox._retry import Once, Polling
 from tests.client.test_fleet_state import A, B, capabilities
@@ -56,6 +63,7 @@ def again(failure: ExecboxError, *, elsewhere: bool, policy: RetryPolicy = POLIC
         (InvalidRequest("", http_status=422), 0, 0),
         (AuthenticationError("", http_status=401), 0, 0),
         (InvalidResponse(""), 0, 0),
+        (ForeignAnswer(""), 1, 1),
         (MixedNodes(""), 0, 0),
     ],
 )
@@ -87,7 +95,7 @@ def test_moves_come_back_to_tried_nodes_after_a_pause_only() -> None:
 
 def test_request_that_may_not_be_done_twice_moves_only_where_nothing_was_done() -> None:
     """As a cell of a session: a gateway's answer does not say whether it ran."""
-    for failure in (ConnectionBroken(""), GATEWAY):
+    for failure in (ConnectionBroken(""), GATEWAY, ForeignAnswer("")):
         assert Moves(Once(POLICY)).pause_s(failure, address=A, elsewhere=True) is None
     assert Moves(Once(POLICY)).pause_s(BUSY, address=A, elsewhere=True) == 0.0
 
@@ -106,6 +114,7 @@ def test_waiting_for_a_fleet_goes_on_while_no_node_is_available() -> None:
         (BUSY, True),
         (GATEWAY, True),
         (ConnectionBroken(""), False),
+        (ForeignAnswer(""), False),
         (RequestTimedOut(""), False),
         (ServiceUnavailable("", code="sandbox_lost", http_status=503, retryable=True), False),
         (AuthenticationError("", http_status=401), False),
@@ -135,6 +144,16 @@ def test_naming_says_which_node_refused_the_key() -> None:
     assert named.message == f"{A}: no such key; all nodes of a fleet are sent the same key"
     assert (named.code, named.http_status) == ("unauthorized", 401)
     assert naming(BUSY, A) is BUSY
+
+
+def test_answer_that_is_not_execboxs_is_a_working_nodes_trouble() -> None:
+    """Who knows it as what it is finds it as that."""
+    told = as_of_node(InvalidResponse("a page"), A)
+    assert isinstance(told, ForeignAnswer)
+    assert isinstance(told, InvalidResponse)
+    assert told.message == "a page"
+    assert as_of_node(told, A) is told
+    assert as_of_node(BUSY, A) is BUSY
 
 
 def test_session_failure_of_a_node_out_of_reach_is_a_session_that_is_gone() -> None:

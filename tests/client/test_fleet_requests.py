@@ -16,6 +16,7 @@ from execbox import (
     Client,
     ConfigError,
     ConnectionBroken,
+    InvalidResponse,
     MixedNodes,
     NodeState,
     NoNodeAvailable,
@@ -66,6 +67,8 @@ def test_single_address_is_asked_nothing_besides(client: Any) -> None:
         {"failing": (503, "sandbox_lost")},
         {"failing": (429, "queue_full")},
         {"is_gateway": True},
+        {"foreign": (200, b"<html>maintenance</html>")},
+        {"foreign": (404, b"<html>no such page</html>")},
     ],
 )
 def test_request_a_node_fails_is_answered_by_a_different_one(
@@ -79,6 +82,19 @@ def test_request_a_node_fails_is_answered_by_a_different_one(
             setattr(bad, name, value)
         assert [doubled(both, n) for n in range(8)] == [2 * n for n in range(8)]
         assert bad.asked["/v1/execute"] <= 5  # In turns with the other: once, or until it is out.
+
+
+def test_request_that_is_answered_by_strangers_only_fails_as_one(client: Any) -> None:
+    """After one different node, as where connections break."""
+    nodes = [FleetNode() for _ in range(3)]
+    with fleet_of(*nodes) as urls, client(urls) as fleet:
+        doubled(fleet)
+        for node in nodes:
+            node.foreign = (200, b"<html>maintenance</html>")
+            node.asked.clear()
+        with pytest.raises(InvalidResponse, match="not an execbox answer"):
+            doubled(fleet)
+        assert sum(node.asked["/v1/execute"] for node in nodes) == 2
 
 
 def test_killed_node_is_left_out_and_used_again_when_it_returns(client: Any) -> None:
@@ -238,6 +254,25 @@ def test_addresses_in_a_file_are_followed_while_the_client_lives(
             assert [doubled(fleet, n) for n in range(4)] == [0, 2, 4, 6]
             assert first.asked["/v1/execute"] == 0
             assert [report.address for report in fleet.nodes()] == [urls[1]]
+
+
+def test_file_that_names_none_for_a_moment_stops_no_work(client: Any, tmp_path: Path) -> None:
+    """As it is while it is written in place; what is known holds, and its image."""
+    path = tmp_path / "nodes.txt"
+    node, changed = FleetNode(), FleetNode(image="sha256:two")
+    with fleet_of(node, changed) as urls:
+        path.write_text(urls[0])
+        with client(path, retry=RetryPolicy.never()) as fleet:
+            doubled(fleet)
+            path.write_text("")
+            ends_s = time.monotonic() + 2.5  # It is read every second.
+            while time.monotonic() < ends_s:
+                assert doubled(fleet) == 42
+                time.sleep(0.1)
+            path.write_text(urls[1])
+            with pytest.raises(MixedNodes, match="begin with a new client"):
+                until(lambda: doubled(fleet) != 42)
+            assert changed.asked["/v1/execute"] == 0
 
 
 def test_callable_that_fails_is_told_by_the_first_request(client: Any) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import multiprocessing
 import pickle
 import socket
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import pytest
 
@@ -17,6 +19,7 @@ from execbox import (
     NodeReport,
     NodeState,
 )
+from execbox._fleet.address_book import AddressBook
 from execbox._fleet.sync_fleet import SyncFleet
 from tests.client.fleet_clients import (
     CODE,
@@ -91,6 +94,50 @@ def test_cancelled_request_says_nothing_about_its_node() -> None:
         reports = asyncio.run(give_up(urls))
     assert [report.state for report in reports] == [NodeState.READY] * 2
     assert [report.outstanding_count for report in reports] == [0, 0]
+
+
+def slow_urls() -> list[str]:
+    """A callable that is slower than its callers are patient."""
+    time.sleep(0.5)
+    return slow_nodes
+
+
+slow_nodes: list[str]
+
+
+@pytest.mark.parametrize("is_list", [True, False])
+def test_look_up_whose_caller_is_cancelled_serves_the_next_request(*, is_list: bool) -> None:
+    """A list is read once only, and a slow callable would never be done with."""
+    global slow_nodes
+
+    async def ask_twice() -> tuple[Sequence[NodeReport], int]:
+        async with AsyncClient(slow_nodes if is_list else slow_urls) as client:
+            given_up = asyncio.create_task(client.nodes())
+            await asyncio.sleep(0)  # It has begun, and its look-up is in a thread.
+            given_up.cancel()
+            await asyncio.wait([given_up])
+            assert given_up.cancelled()
+            answer = await client.execute(CODE, [{"n": 21}])
+            return await client.nodes(), cast(int, answer.executions[0].output)
+
+    with fleet_of(FleetNode(), FleetNode()) as slow_nodes:
+        reports, output = asyncio.run(ask_twice())
+    assert ([report.address for report in reports], output) == (slow_nodes, 42)
+
+
+def test_look_up_that_is_interrupted_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by Ctrl-C in a notebook, whose client goes on."""
+    read = AddressBook.read
+
+    def interrupted(_book: AddressBook) -> tuple[str, ...]:
+        monkeypatch.setattr(AddressBook, "read", read)
+        raise KeyboardInterrupt
+
+    with fleet_of(FleetNode(), FleetNode()) as urls, Client(urls) as client:
+        monkeypatch.setattr(AddressBook, "read", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            doubled(client)
+        assert doubled(client) == 42
 
 
 def test_connections_to_nodes_end_when_the_peer_is_gone_without_a_word() -> None:

@@ -25,7 +25,7 @@ from execbox import (
     TransportError,
     wire,
 )
-from execbox._nodes.failures import Effect, effect_of
+from execbox._nodes.failures import Effect, ForeignAnswer, effect_of
 from execbox._nodes.state import (
     BACKOFF_MAX_S,
     BACKOFF_S,
@@ -103,6 +103,7 @@ def node_of(state: FleetState, address: str) -> Node:
         (Overloaded("", code="queue_timeout", http_status=429), Effect.REST),
         (Overloaded("", code="http_429", http_status=429), Effect.REST),
         (InvalidResponse(""), Effect.STRIKE),
+        (ForeignAnswer(""), Effect.OUT),
         (TransportError(""), Effect.STRIKE),
         (InvalidRequest("", http_status=422), Effect.NONE),
         (AuthenticationError("", http_status=401), Effect.NONE),
@@ -282,6 +283,12 @@ def test_unavailable_names_each_node_and_why() -> None:
     assert not error.once_available
 
 
+def test_unavailable_says_what_keeps_newer_addresses_from_being_known() -> None:
+    """After the nodes that are known."""
+    error = fleet({A: REFUSED}).unavailable("", trouble="the file nodes.txt names no address")
+    assert str(error).endswith(f"{A}: nobody listens; the file nodes.txt names no address")
+
+
 def test_unavailable_without_addresses_names_their_source() -> None:
     """There is no node to name."""
     state = FleetState(mixed_allowed=False, draw=lambda: 1.0)
@@ -327,6 +334,30 @@ def test_nodes_that_differ_are_all_used_where_that_is_allowed() -> None:
     state = fleet({A: capabilities(), B: capabilities(image="two")}, mixed_allowed=True)
     assert {chosen(state).address for _ in range(2)} == {A, B}
     assert state.image is None
+
+
+def test_image_stays_the_same_over_a_moment_without_nodes() -> None:
+    """What comes after it is held against the image that work began with."""
+    state = fleet({A: capabilities()})
+    chosen(state)
+    state.update([])
+    assert state.choose(1.0) is None
+    state.update([B, C])
+    for node in state.due(2.0):
+        image = "sha256:two" if node.address == B else "sha256:one"
+        state.probed(node, capabilities(image=image), now_s=2.0)
+    assert {chosen(state, 2.0).address for _ in range(4)} == {C}
+    assert "had image sha256:one" in (node_of(state, B).reason or "")
+
+
+def test_fleet_whose_nodes_are_all_replaced_has_been_available() -> None:
+    """So it is waited for as one whose nodes are being started again, whatever they are called."""
+    state = fleet({A: capabilities()})
+    for addresses in ([], [B]):
+        state.update(addresses)
+        error = state.unavailable("the file nodes.txt")
+        assert isinstance(error, NoNodeAvailable)
+        assert error.once_available
 
 
 def test_node_that_comes_later_with_a_different_image_is_left_out_with_the_reason() -> None:

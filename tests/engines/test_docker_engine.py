@@ -25,6 +25,7 @@ from harness.bench import (
 from harness.docker_daemon import docker_client, open_docker
 
 from execbox.wire import Status
+from execbox_service.engines.base import EngineUnavailable
 from execbox_service.engines.container_spec import container_spec
 from execbox_service.engines.docker.engine import DockerEngine
 from execbox_service.engines.docker.policy import LABEL
@@ -263,6 +264,34 @@ async def test_daemon_without_the_image_is_said_with_what_to_do() -> None:
     """A missing image is named, with the command that makes it."""
     with pytest.raises(ServiceFailure, match="make image"):
         await Runtime(bench_settings(image="execbox-no-such-image:1")).start()
+
+
+async def test_engine_that_is_told_an_image_takes_it_whatever_its_name_means_now() -> None:
+    """As a process of a service that is started again after the image was built anew."""
+    client = open_docker()
+    try:
+        image_id = str(client.inspect_image(IMAGE)["Id"])
+    finally:
+        client.close()
+    settings = bench_settings(image="execbox-no-such-image:1")
+    engine = DockerEngine(container_spec(settings, image_id=image_id))
+    try:
+        facts = await engine.start()
+        sandbox = await engine.create()
+        await sandbox.destroy()
+    finally:
+        await engine.stop()
+    assert facts.image == image_id
+
+
+async def test_engine_whose_image_is_gone_says_that_the_service_must_begin_anew() -> None:
+    """A different image is not taken in its place."""
+    engine = DockerEngine(container_spec(bench_settings(), image_id=f"sha256:{'0' * 64}"))
+    try:
+        with pytest.raises(EngineUnavailable, match="restart the service"):
+            await engine.start()
+    finally:
+        await engine.stop()
 
 
 async def test_two_services_side_by_side_do_not_touch_each_others_containers() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from execbox_service.engines.base import EngineFacts
@@ -41,9 +43,18 @@ class ScriptedEngine(FakeEngine):
         return sandbox
 
 
-async def choose(_spec: ContainerSpec) -> tuple[ScriptedEngine, EngineFacts]:
+def image_of(spec: ContainerSpec) -> str:
+    """The file that ``FAKE_IMAGE`` names, where it is set, says which image the name of the image
+    means; after a ``!``, which one there is, whatever is asked for, as where there is no Docker.
+    ``{}`` is the worker's number."""
+    named = os.environ.get("FAKE_IMAGE")
+    image = Path(named).read_text().format(spec.worker_number) if named else FACTS.image
+    return image[1:] if image.startswith("!") else spec.image_id or image
+
+
+async def choose(spec: ContainerSpec) -> tuple[ScriptedEngine, EngineFacts]:
     """In the place of ``choose_engine``."""
-    return ScriptedEngine(), FACTS
+    return ScriptedEngine(), replace(FACTS, image=image_of(spec))
 
 
 if __name__ == "__main__":

@@ -188,7 +188,7 @@ def test_worker_reads_its_hello_and_leaves_what_was_said_after_it() -> None:
     values = load_settings({"slot_count": "3"}).model_dump(mode="json")
     front_end, worker_end = socket.socketpair()
     with front_end, worker_end:
-        said = json.dumps(["hello", values, 2, 4, "/folder"]).encode()
+        said = json.dumps(["hello", values, 2, 4, "/folder", None, None]).encode()
         front_end.sendall(said + b'\n["drain"]\n')
         hello = read_hello(worker_end)
         assert (hello.settings.slot_count, hello.number, hello.count) == (3, 2, 4)

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -192,6 +193,105 @@ def test_counters_never_go_down_when_a_worker_dies() -> None:
         wait_until(lambda: service.metric("execbox_workers_restarted_total") == 1)
         wait_until(lambda: service.metric("execbox_workers_ready") == 2)
         assert service.metric("execbox_executions_ended_total") == before == 4
+
+
+def test_worker_that_dies_while_metrics_are_asked_for_is_counted_once() -> None:
+    """It has said what it counted, and a different one, which hangs, is waited for."""
+    with served(workers="3") as service, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(httpx.Client(timeout=30)) for _ in range(3)]
+        by_pid = {_worker_of(client, service.url): client for client in clients}
+        assert service.metric("execbox_executions_ended_total") == 3
+        dying, hung, asked = by_pid
+        os.kill(hung, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as threads:
+            answer = threads.submit(by_pid[asked].get, f"{service.url}/metrics")
+            time.sleep(0.7)  # Less than what hangs is waited for.
+            os.kill(dying, signal.SIGKILL)
+            text = answer.result().text
+        os.kill(hung, signal.SIGCONT)
+        assert "\nexecbox_executions_ended_total 3.0\n" in text
+
+
+@pytest.mark.alone
+def test_worker_that_is_told_to_end_by_itself_is_handed_nothing_and_finishes() -> None:
+    """As by an administrator's kill: connections come to the others, and none waits in vain."""
+    with (
+        served(shutdown_grace_s="60") as service,
+        httpx.Client(timeout=60) as one,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        leaving = _worker_of(one, service.url)
+        body = execute_body({"n": 7, "sleep_s": 8.0})
+        under_way = threads.submit(one.post, f"{service.url}/v1/execute", json=body)
+        wait_until(lambda: service.metric("execbox_slots_active") == 1)
+        os.kill(leaving, signal.SIGTERM)
+        wait_until(lambda: service.metric("execbox_workers_ready") == 1, within_s=7)
+        assert not under_way.done()
+        for _ in range(4):
+            ready = httpx.get(f"{service.url}/readyz", timeout=30).json()
+            assert ready["ready"]
+            assert ready["reason"].endswith("of 2: is being started again")
+        assert output_of(under_way.result()) == 7
+        wait_until(lambda: service.metric("execbox_workers_ready") == 2)
+        assert leaving not in service.worker_pids()
+
+
+# What the others run
+
+
+@pytest.fixture
+def image_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the name of the image means to the workers that start from now on."""
+    path = tmp_path / "image"
+    path.write_text("sha256:one")
+    monkeypatch.setenv("FAKE_IMAGE", str(path))
+    return path
+
+
+def _images(service: Served) -> set[str]:
+    """Of both workers, in answers to two connections."""
+    with httpx.Client(timeout=30) as one, httpx.Client(timeout=30) as two:
+        assert _worker_of(one, service.url) != _worker_of(two, service.url)
+        clients = (one, two)
+        return {each.get(f"{service.url}/v1/capabilities").json()["image"] for each in clients}
+
+
+def test_worker_started_again_has_the_image_that_the_service_began_with(image_file: Path) -> None:
+    """Although the image's name means a different one by now: an image that was built anew."""
+    with served() as service:
+        image_file.write_text("sha256:two")
+        before = service.worker_pids()
+        os.kill(min(before), signal.SIGKILL)
+        wait_until(lambda: len(service.worker_pids() - {min(before)}) == 2)
+        wait_until(lambda: service.metric("execbox_workers_ready") == 2)
+        assert _images(service) == {"sha256:one"}
+
+
+def test_worker_started_again_with_a_different_image_is_refused_with_the_reason(
+    image_file: Path,
+) -> None:
+    """It is handed no connection, and readiness says why."""
+    with served() as service:
+        image_file.write_text("!sha256:two")
+        os.kill(min(service.worker_pids()), signal.SIGKILL)
+        url = f"{service.url}/readyz"
+        wait_until(lambda: "sha256:two" in (httpx.get(url, timeout=30).json()["reason"] or ""))
+        ready = httpx.get(url, timeout=30).json()
+        assert ready["ready"]
+        assert "is being started again: it would run functions with engine fake" in ready["reason"]
+        assert "began with engine fake and image sha256:one" in ready["reason"]
+        assert service.metric("execbox_workers_ready") == 1
+        image_file.write_text("!sha256:one")
+        wait_until(lambda: service.metric("execbox_workers_ready") == 2)
+        assert httpx.get(url, timeout=30).json()["reason"] is None
+
+
+def test_workers_that_start_with_different_images_do_not_serve(image_file: Path) -> None:
+    """The name may come to mean a different image just then."""
+    image_file.write_text("!sha256:{}")
+    said = "cannot start: it would run functions with"
+    with pytest.raises(AssertionError, match=said), served():
+        pytest.fail("it serves")
 
 
 # Hanging

@@ -5,12 +5,15 @@ What they are read from is in ``_addresses``; nothing is read by itself here.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from execbox._addresses import NodeSource, read_addresses, source_text
 from execbox.errors import ConfigError
 
 __all__ = ["AddressBook"]
+
+logger = logging.getLogger(__name__)
 
 _FILE_EVERY_S = 1.0
 _CALLABLE_EVERY_S = 5.0
@@ -25,7 +28,9 @@ class AddressBook:
         self._source = source
         self._asked_s: float | None = None
         self._stamp: tuple[int, ...] | None = None
-        self._known: tuple[str, ...] | None = None
+        self._known: tuple[str, ...] = ()
+        self.trouble: str | None = None
+        """What was wrong at the last reading, whose addresses are those of an earlier one."""
 
     def __str__(self) -> str:
         return source_text(self._source)
@@ -45,21 +50,36 @@ class AddressBook:
         self._asked_s = now_s
         return True
 
+    def ask_again(self) -> None:
+        """What was due has come to nothing: it is due at once, a list included."""
+        self._asked_s = None
+
     def read(self) -> tuple[str, ...]:
-        """The addresses. What was known holds where they cannot be read; else raises
-        ``ConfigError``."""
+        """The addresses. What was known holds where they cannot be read, or none is named; else
+        raises ``ConfigError``, or gives none."""
         try:
             stamp = _stamp_of(self._source)
-            if stamp is None or stamp != self._stamp or self._known is None:
-                self._known = read_addresses(self._source)
-                self._stamp = stamp
-        except ConfigError:
-            # A file that is just being written, a registry that does not answer: no reason to
-            # stop work on nodes that do.
-            if self._known is None:
-                self._asked_s = None
+            if stamp is None or stamp != self._stamp or not self._known:
+                # None: a file that is just being written, a registry that has been started again.
+                found = read_addresses(self._source)
+                self._note(None if found else f"{self} names no address")
+                if found:
+                    self._known, self._stamp = found, stamp
+            else:
+                self._note(None)  # It is again what was read from it.
+        except ConfigError as error:
+            # No reason to stop work on nodes that answer.
+            if not self._known:
                 raise
-        return self._known or ()
+            self._note(error.message)
+        return self._known
+
+    def _note(self, trouble: str | None) -> None:
+        """Say once what keeps new addresses from being known: a typing error in a line that was
+        added would else leave the node out for good, and nobody would know why."""
+        if trouble is not None and trouble != self.trouble and self._known:
+            logger.warning("%s; the addresses that were known before are used on", trouble)
+        self.trouble = trouble
 
 
 def _stamp_of(source: NodeSource) -> tuple[int, ...] | None:

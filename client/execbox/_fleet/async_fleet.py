@@ -7,16 +7,16 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from execbox import _operations, wire
 from execbox._exchange import Exchange
 from execbox._fleet.address_book import AddressBook
 from execbox._fleet.moves import EachNodeOnce, Moves, SingleTry, fleet_pacing
 from execbox._fleet.one_node import PROBE_S, config_of_node, probe_failure
-from execbox._nodes.failures import check_image, naming, session_failure
+from execbox._nodes.failures import as_of_node, check_image, session_failure
 from execbox._nodes.state import FleetState, Node, NodeReport
 from execbox._retry import Pacing, Retrying
 from execbox._transport import AsyncSeam, AsyncTransport
@@ -36,11 +36,37 @@ class _View:
     def __init__(self, book: AddressBook, *, mixed_allowed: bool) -> None:
         self.book = book
         self.state = FleetState(mixed_allowed=mixed_allowed, draw=random.random)
-        self.is_reading = False
-        self.probes: set[asyncio.Task[None]] = set()
+        self.reading: asyncio.Task[None] | None = None
+        """The newest look-up."""
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Look-ups and probes under way."""
         self.transports: dict[str, AsyncTransport] = {}
         self.retired: list[tuple[Node, AsyncTransport]] = []
         self._changed = asyncio.Event()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do it beside whoever asks for it, until the client is closed."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled():
+            # Seen here, because whoever would be told may have been cancelled.
+            task.exception()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a look-up is under way."""
+        return self.reading is not None and not self.reading.done()
+
+    def has_read(self, reading: asyncio.Task[None]) -> None:
+        """A look-up has ended, in whatever way."""
+        if reading.cancelled() or reading.exception() is not None:
+            self.book.ask_again()
+        self.tell()
 
     async def change(self) -> None:
         """Wait until a node has changed, or a moment."""
@@ -112,14 +138,17 @@ class AsyncFleet:
         urgent = not view.state.ready
         if view.is_reading or not view.book.due(time.monotonic(), urgent=urgent):
             return
-        view.is_reading = True
-        try:
-            # Beside the loop, because a callable may ask others.
-            addresses = await asyncio.to_thread(view.book.read)
-            await view.retire(view.state.update(addresses))
-        finally:
-            view.is_reading = False
-            view.tell()
+        # A task of its own: whoever asked may be cancelled, and others wait for the same.
+        reading = view.reading = view.begin(self._read(view))
+        reading.add_done_callback(view.has_read)
+        await asyncio.wait([reading])
+        if not reading.cancelled():
+            reading.result()
+
+    async def _read(self, view: _View) -> None:
+        # Beside the loop, because a callable may ask others.
+        addresses = await asyncio.to_thread(view.book.read)
+        await view.retire(view.state.update(addresses))
 
     async def reports(self) -> Sequence[NodeReport]:
         """As ``SyncFleet.reports``."""
@@ -184,9 +213,9 @@ class AsyncFleet:
         here = asyncio.get_running_loop()
         for loop, view in list(self._views.items()):
             if loop is here:
-                for task in list(view.probes):
+                for task in list(view.tasks):
                     task.cancel()
-                await asyncio.gather(*view.probes, return_exceptions=True)
+                await asyncio.gather(*view.tasks, return_exceptions=True)
             for transport in [*view.transports.values(), *(each for _, each in view.retired)]:
                 await transport.aclose()
 
@@ -247,16 +276,16 @@ class AsyncFleet:
 
     @contextmanager
     def _accounted(self, node: Node, exchange: Exchange[T]) -> Iterator[None]:
-        """Notes how a request that was leased or taken ends; a refused key is said of its node."""
+        """Notes how a request that was leased or taken ends, and tells what that is of a node."""
         state, count = self._view.state, exchange.line_count
         try:
             yield
         except ExecboxError as error:
-            state.done(node, now_s=time.monotonic(), count=count, failure=error)
-            named = naming(error, node.address)
-            if named is error:
+            told = as_of_node(error, node.address)
+            state.done(node, now_s=time.monotonic(), count=count, failure=told)
+            if told is error:
                 raise
-            raise named from error
+            raise told from error
         except BaseException:
             # Cancelled, or failed for a reason of its own: that says nothing of the node.
             state.released(node, count=count)
@@ -276,14 +305,12 @@ class AsyncFleet:
             if node is not None:
                 return node
             if not view.is_reading and not view.state.is_waited_for():
-                raise view.state.unavailable(str(view.book))
+                raise view.state.unavailable(str(view.book), trouble=view.book.trouble)
             await view.change()
 
     def _begin_probes(self, view: _View, now_s: float) -> None:
         for node in view.state.due(now_s):
-            task = asyncio.get_running_loop().create_task(self._probe(view, node))
-            view.probes.add(task)
-            task.add_done_callback(view.probes.discard)
+            view.begin(self._probe(view, node))
 
     async def _probe(self, view: _View, node: Node) -> None:
         result: wire.Capabilities | ExecboxError

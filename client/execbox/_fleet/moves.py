@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from execbox._nodes.failures import Effect, effect_of, is_of_a_gateway
+from execbox._nodes.failures import Effect, ForeignAnswer, effect_of, is_of_a_gateway
 from execbox._retry import Pacing, Retrying
 from execbox.config import RetryPolicy, WaitListener
 from execbox.errors import (
@@ -88,5 +88,7 @@ class EachNodeOnce(Moves):
 
 
 def _counted_as(failure: ExecboxError) -> ExecboxError:
-    """A gateway's answer is as good as a connection that broke: whether anything ran is unknown."""
-    return ConnectionBroken(failure.message) if is_of_a_gateway(failure) else failure
+    """A gateway's answer, or a stranger's, is as good as a connection that broke: whether anything
+    ran is unknown."""
+    foreign = is_of_a_gateway(failure) or isinstance(failure, ForeignAnswer)
+    return ConnectionBroken(failure.message) if foreign else failure

@@ -20,7 +20,7 @@ from execbox._fleet.address_book import AddressBook
 from execbox._fleet.moves import EachNodeOnce, Moves, SingleTry, fleet_pacing
 from execbox._fleet.one_node import PROBE_S, config_of_node, probe_failure
 from execbox._forks import tell_after_fork
-from execbox._nodes.failures import check_image, naming, session_failure
+from execbox._nodes.failures import as_of_node, check_image, session_failure
 from execbox._nodes.state import FleetState, Node, NodeReport
 from execbox._retry import Pacing, Retrying
 from execbox._transport import Streamed, SyncSeam, SyncTransport
@@ -225,16 +225,16 @@ class SyncFleet:
 
     @contextmanager
     def _accounted(self, node: Node, exchange: Exchange[T]) -> Iterator[_Account]:
-        """Notes how a request that was leased or taken ends; a refused key is said of its node."""
+        """Notes how a request that was leased or taken ends, and tells what that is of a node."""
         account = _Account()
         try:
             yield account
         except ExecboxError as error:
-            self._end(node, exchange, failure=error, is_given_up=account.is_given_up)
-            named = naming(error, node.address)
-            if named is error:
+            told = as_of_node(error, node.address)
+            self._end(node, exchange, failure=told, is_given_up=account.is_given_up)
+            if told is error:
                 raise
-            raise named from error
+            raise told from error
         except BaseException:
             self._end(node, exchange, failure=None, is_given_up=True)
             raise
@@ -264,7 +264,7 @@ class SyncFleet:
                 if node is not None:
                     return node
                 if not self._reading and not self._state.is_waited_for():
-                    raise self._state.unavailable(str(self._book))
+                    raise self._state.unavailable(str(self._book), trouble=self._book.trouble)
                 self._changed.wait(_WAKE_S)
 
     def _look_up(self) -> None:
@@ -278,6 +278,10 @@ class SyncFleet:
             addresses = self._book.read()
             with self._changed:
                 self._retire(self._state.update(addresses))
+        except BaseException:
+            # Also where it was interrupted (Ctrl-C in a notebook): nothing has been taken.
+            self._book.ask_again()
+            raise
         finally:
             with self._changed:
                 self._reading = False

@@ -13,6 +13,7 @@ from execbox.errors import (
     ConnectFailed,
     ConnectionBroken,
     ExecboxError,
+    InvalidResponse,
     Overloaded,
     RequestNotReceived,
     RequestTimedOut,
@@ -24,7 +25,9 @@ from execbox.wire import ErrorCode
 
 __all__ = [
     "Effect",
+    "ForeignAnswer",
     "ImageChanged",
+    "as_of_node",
     "check_image",
     "effect_of",
     "is_of_a_gateway",
@@ -91,6 +94,22 @@ def is_of_a_gateway(failure: ExecboxError) -> bool:
         and failure.http_status in _GATEWAY_STATUSES
         and failure.code == f"http_{failure.http_status}"
     )
+
+
+class ForeignAnswer(InvalidResponse, ConnectionBroken):
+    """What answered at the address of a node that works was not execbox: whether anything ran is
+    not known, so it counts as a connection that broke."""
+
+
+def as_of_node(failure: ExecboxError, address: str) -> ExecboxError:
+    """A request's ``failure`` at a node that has answered a probe, as its sender is told it.
+
+    A refused API key gets the node that refused it. An answer that is not execbox's is a node's
+    trouble there, and not a wrong address; every other failure stays as it is.
+    """
+    if isinstance(failure, InvalidResponse) and not isinstance(failure, ForeignAnswer):
+        return ForeignAnswer(failure.message)
+    return naming(failure, address)
 
 
 def naming(failure: ExecboxError, address: str) -> ExecboxError:

@@ -120,6 +120,7 @@ class FleetState:
     _identity: Identity | None = None
     _refusal: ExecboxError | None = None
     _chosen_count: int = 0
+    _has_answered: bool = False
 
     @property
     def nodes(self) -> Sequence[Node]:
@@ -145,7 +146,9 @@ class FleetState:
         """Take the addresses that there are now; gives back the nodes that are no longer."""
         wanted = dict.fromkeys(addresses)
         removed = [node for address, node in self._nodes.items() if address not in wanted]
-        first = not self._nodes
+        # Once work has begun, what comes is held against what there was, also after no node at all.
+        has_begun = self._is_settled and self._has_answered
+        first = not self._nodes and not has_begun
         self._nodes = {address: self._nodes.get(address) or Node(address) for address in wanted}
         if first:
             self._begin_round()
@@ -169,6 +172,8 @@ class FleetState:
     def probed(self, node: Node, result: wire.Capabilities | ExecboxError, *, now_s: float) -> None:
         """Take what a probe gave: the node's capabilities, or why it has none."""
         node.is_probed = False
+        # Kept here, because all nodes may be replaced by others.
+        self._has_answered = self._has_answered or isinstance(result, wire.Capabilities)
         if isinstance(result, ExecboxError):
             self._leave_out(node, naming(result, node.address), now_s=now_s)
         elif (stranger := self._stranger(node, result)) is not None:
@@ -248,20 +253,24 @@ class FleetState:
         if failure is not None and is_out and node.state is NodeState.READY:
             self._leave_out(node, failure, now_s=now_s)
 
-    def unavailable(self, source: str) -> ExecboxError:
-        """Why no node can take a request; ``source`` is where the addresses come from."""
+    def unavailable(self, source: str, *, trouble: str | None = None) -> ExecboxError:
+        """Why no node can take a request; ``source`` is where the addresses come from, and
+        ``trouble`` what keeps newer ones from being known."""
         reasons = {node.address: node.reason for node in self._nodes.values()}
         if not reasons:
-            return NoNodeAvailable(f"no node can take the request: {source} names no address")
+            return NoNodeAvailable(
+                f"no node can take the request: {source} names no address",
+                once_available=self._has_answered,
+            )
         strangers = [node for node in self._nodes.values() if isinstance(node.failure, MixedNodes)]
         if len(strangers) == len(reasons):
             return strangers[0].failure or NoNodeAvailable("")
         listed = "; ".join(f"{address}: {why}" for address, why in reasons.items())
         which = "the node" if len(reasons) == 1 else f"not one of {len(reasons)} nodes"
         return NoNodeAvailable(
-            f"{which} can take the request: {listed}",
+            f"{which} can take the request: {listed}" + (f"; {trouble}" if trouble else ""),
             nodes=reasons,
-            once_available=any(node.capabilities is not None for node in self._nodes.values()),
+            once_available=self._has_answered,
         )
 
     def reports(self) -> Sequence[NodeReport]:
@@ -301,12 +310,14 @@ class FleetState:
         }
         if self.mixed_allowed or not identities:
             return None
-        self._identity = next(iter(identities.values()))
-        return mixed_nodes(identities)
+        mixed = mixed_nodes(identities)
+        if mixed is None:
+            self._identity = next(iter(identities.values()))
+        return mixed
 
     def _stranger(self, node: Node, capabilities: wire.Capabilities) -> MixedNodes | None:
         """Why a node that comes later is not one of this fleet; the first one says what is."""
-        if self.mixed_allowed or not self._is_settled:
+        if self.mixed_allowed or (self._identity is None and not self._is_settled):
             return None
         identity = identity_of(capabilities)
         if self._identity is None:

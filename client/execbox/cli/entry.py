@@ -80,7 +80,7 @@ examples:
 
 environment:
   EXECBOX_URL       the service to talk to (default http://127.0.0.1:8080), or a fleet: addresses
-                    separated by commas, or @FILE with one a line
+                    separated by commas, @FILE with one a line, or dns:NAME:PORT
   EXECBOX_MIXED_NODES
                     allow: the nodes of a fleet may differ in image or version
   EXECBOX_API_KEY   its API key, where it asks for one

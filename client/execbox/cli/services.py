@@ -34,8 +34,8 @@ def add_url_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -
     parser.add_argument(
         "--url",
         metavar="URL",
-        help="the service, or a fleet: addresses separated by commas, or @FILE with one a line, "
-        "read again when it changes (default: EXECBOX_URL)",
+        help="the service, or a fleet: addresses separated by commas, @FILE with one a line, "
+        "read again when it changes, or dns:NAME:PORT (default: EXECBOX_URL)",
     )
     parser.add_argument(
         "--mixed-nodes",

@@ -37,6 +37,8 @@ class ContainerSpec:
     worker_number: int = 1
     """Which of a service's processes makes them: from 1 to ``worker_count``."""
     worker_count: int = 1
+    image_id: str | None = None
+    """What ``image`` named when the service began; None where this process begins it."""
 
     def memory_bytes(self, memory_mb: int) -> int:
         """The cgroup limit: the job's memory plus what the runner and its packages hold."""
@@ -44,7 +46,11 @@ class ContainerSpec:
 
 
 def container_spec(
-    settings: Settings, *, worker_number: int = 1, worker_count: int = 1
+    settings: Settings,
+    *,
+    worker_number: int = 1,
+    worker_count: int = 1,
+    image_id: str | None = None,
 ) -> ContainerSpec:
     """What every container gets, from the operator's settings."""
     return ContainerSpec(
@@ -62,4 +68,5 @@ def container_spec(
         shared_network=settings.shared_network,
         worker_number=worker_number,
         worker_count=worker_count,
+        image_id=image_id,
     )

@@ -79,6 +79,10 @@ class Front:
         self._own = CollectorRegistry()
         ProcessCollector(registry=self._own)
         self._workers: dict[int, WorkerProcess] = {}
+        self._runs: tuple[str, str] | None = None
+        """The engine and the image that the first worker began with, and all have."""
+        self._failures: dict[int, str] = {}
+        """Why workers could not be started again, by number."""
         self._restart_count = 0
         self._accepting = False
         self._ending = asyncio.Event()
@@ -155,11 +159,13 @@ class Front:
 
     async def _one_life(self, number: int, folder: str) -> str:
         """Start a worker and see to it until it has ended; how it did, in words."""
+        engine, image = self._runs or (None, None)
+        settings = self._settings.model_dump(mode="json")
         try:
             worker = await WorkerProcess.start(
                 self._command,
                 board_fd=self._board_fd,
-                hello=(self._settings.model_dump(mode="json"), number, self._count, folder),
+                hello=(settings, number, self._count, folder, engine, image),
                 front=self,
                 ledger=self._ledger,
             )
@@ -169,6 +175,8 @@ class Front:
         if self._ending.is_set():
             worker.drain()
         await self._until_ended(worker)
+        if worker.failure is not None:
+            self._failures[number] = worker.failure
         await self._clear(worker)
         return worker.failure or worker.exit_text
 
@@ -191,7 +199,7 @@ class Front:
         """Leave a worker out that says nothing any more, and end it if that lasts."""
         while True:
             await asyncio.sleep(self._look_s)
-            if not worker.serving:
+            if not worker.has_served:
                 continue
             worker.silence.look()
             if worker.silence.has_just_begun:
@@ -205,10 +213,12 @@ class Front:
     async def _clear(self, worker: WorkerProcess) -> None:
         """Take back all that a worker had that has ended."""
         number = worker.number
+        # Before anything is waited for: what it says from now on is in neither sum.
+        worker.is_over = True
+        self._sums.ended(number)
         await worker.ended()
         self._board.forget(number)
         self._handing_out.forget(number)
-        self._sums.ended(number)
         self._tell_readiness()
 
     def _has_failed_to_start(self, number: int, ended_with: str) -> bool:
@@ -227,8 +237,17 @@ class Front:
 
     # What workers say
 
-    def ready(self, worker: WorkerProcess) -> None:
-        """It can be handed connections from now on."""
+    def ready(self, worker: WorkerProcess, *, engine: str, image: str) -> None:
+        """It can be handed connections from now on, if it runs functions with the same."""
+        self._runs = self._runs or (engine, image)
+        if self._runs != (engine, image):
+            worker.refuse(
+                "it would run functions with engine {} and image {}, and this service began with "
+                "engine {} and image {}: restart the service".format(engine, image, *self._runs)
+            )
+            return
+        worker.serve()
+        self._failures.pop(worker.number, None)
         first = self._first_start[worker.number]
         if not first.done():
             first.set_result(None)
@@ -252,12 +271,15 @@ class Front:
 
     async def exposition(self) -> str:
         """The metrics of all, as far as workers answer in time."""
-        asked = {number: worker.families() for number, worker in self._serving().items()}
+        # One that ends by itself goes on counting what it finishes.
+        leaving = [each for each in self._workers.values() if each.leaving]
+        asked = {each: each.families() for each in (*self._serving().values(), *leaving)}
         if asked:
             await asyncio.wait(asked.values(), timeout=_ANSWER_S)
-        for number, said in asked.items():
-            if said.done() and not said.cancelled():
-                self._sums.keep(number, said.result())
+        for worker, said in asked.items():
+            # One that has ended meanwhile has been added to what those that ended had counted.
+            if said.done() and not said.cancelled() and not worker.is_over:
+                self._sums.keep(worker.number, said.result())
         self._sums.keep(0, as_json(self._own.collect()))
         return self._sums.exposition(self._of_the_whole()).decode()
 
@@ -294,7 +316,8 @@ class Front:
     def _trouble_of(self, number: int) -> str:
         worker = self._workers.get(number)
         if worker is None or not worker.serving:
-            return "is being started again"
+            why = self._failures.get(number)
+            return "is being started again" + (f": {why}" if why else "")
         return "does not respond" if worker.silence.leaves_out else worker.reason
 
     # Connections
@@ -307,9 +330,9 @@ class Front:
             # A service that was started at the same time was bound, too, and listened first.
             raise StartFailed(address_taken(self._settings, error)) from error
         self._accept_when_possible()
-        first = self._workers[1]
+        engine, image = self._runs or ("", "")
         port = self._listener.getsockname()[1]
-        log_serving(self._settings, port=port, engine=first.engine, image=first.image)
+        log_serving(self._settings, port=port, engine=engine, image=image)
 
     def _accept_when_possible(self) -> None:
         if not self._accepting and not self._ending.is_set():

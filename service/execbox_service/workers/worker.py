@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 
@@ -24,6 +24,7 @@ from execbox_service.api.app import create_app, memory_of
 from execbox_service.api.connection import protocol_class
 from execbox_service.api.logs import configure_logging
 from execbox_service.api.server import ends_on_signals, quiet_startup_failure, uvicorn_config
+from execbox_service.engines.choose import EngineChoice
 from execbox_service.metrics import MetricSample, samples_in
 from execbox_service.operations.registry import Operation, RequestT, ResponseT
 from execbox_service.runtime import Part, Runtime
@@ -45,6 +46,8 @@ __all__ = ["Choose", "Hello", "read_hello", "run_worker"]
 
 _PEER_BYTES_MAX: Final = 256
 _LOOK_S: Final = 0.25
+_LET_GO_S: Final = 2.0
+"""For the front to answer a worker that leaves by itself: it may hang."""
 _HELLO_BYTES_MAX: Final = 1 << 20
 
 Choose = Callable[..., Any]
@@ -59,6 +62,9 @@ class Hello:
     count: int
     folder: str
     """Where workers answer each other."""
+    engine: str | None
+    """What the others run functions with; None where they are being started, too."""
+    image_id: str | None
 
 
 def run_worker(arguments: Sequence[str], *, choose: Choose | None = None) -> int:
@@ -89,6 +95,9 @@ def run_worker(arguments: Sequence[str], *, choose: Choose | None = None) -> int
             count_max=hello.settings.session_count_max,
             key_count_max=hello.settings.key_session_count_max,
         ),
+        # The front has it of a worker, whose engine it names.
+        engine=cast(EngineChoice | None, hello.engine),
+        image_id=hello.image_id,
         choose=choose,
     )
     runtime = _WorkerRuntime(Runtime(hello.settings, part), front, hello, memory)
@@ -114,11 +123,11 @@ def read_hello(link_end: socket.socket) -> Hello:
         if not piece or len(text) > _HELLO_BYTES_MAX:
             raise SystemExit(1)
         text += link_end.recv(piece.find(b"\n") + 1 or len(piece))
-    _kind, values, number, count, folder = json.loads(text)
+    _kind, values, number, count, folder, engine, image_id = json.loads(text)
     settings = Settings(**values)
     share = max(8, math.ceil(settings.connection_count_max / count))
     settings = settings.model_copy(update={"connection_count_max": share})
-    return Hello(settings, number, count, folder)
+    return Hello(settings, number, count, folder, engine, image_id)
 
 
 class _Front:
@@ -272,6 +281,8 @@ class _Server(uvicorn.Server):
         self._protocol = _counted(protocol_class(hello.settings), self._closed)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._told: Readiness | None = None
+        self._let_go = asyncio.Event()
+        """Set once the front hands nothing over any more."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._front.link = await open_link(self._link_end, self._received, ended=self._end)
@@ -293,6 +304,10 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Where a signal ended it, and not the front.
         self._runtime.begin_ending()
+        self._front.send("leaving")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LET_GO_S):
+                await self._let_go.wait()
         asyncio.get_running_loop().remove_reader(self._intake.fileno())
         # What was handed over before the front knew is answered like any other.
         self._take()
@@ -307,6 +322,7 @@ class _Server(uvicorn.Server):
         """The front says so, or is gone. uvicorn looks for this ten times a second, and a different
         worker may be quicker."""
         self._runtime.begin_ending()
+        self._let_go.set()
         self.should_exit = True
 
     # Connections

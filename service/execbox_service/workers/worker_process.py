@@ -27,7 +27,7 @@ __all__ = ["WorkerProcess"]
 class _Front(Protocol):
     """What a worker's words mean for the whole."""
 
-    def ready(self, worker: WorkerProcess) -> None: ...
+    def ready(self, worker: WorkerProcess, *, engine: str, image: str) -> None: ...
 
     def state_changed(self) -> None: ...
 
@@ -49,14 +49,17 @@ class WorkerProcess:
         self.number = number
         self.serving = False
         """Whether it can be handed connections."""
+        self.leaving = False
+        """Whether it ends by itself, and finishes what it has."""
+        self.has_served = False
         self.able = False
         """Whether it can execute."""
         self.reason = "starting"
         """Why not."""
-        self.engine = self.image = ""
-        """What it runs functions with, once it serves."""
         self.failure: str | None = None
-        """Why it did not start."""
+        """Why it did not start, or may not serve."""
+        self.is_over = False
+        """Whether its process has ended, and what it had is being taken back."""
         self.silence = Silence()
         self._process = process
         self._intake = intake
@@ -74,7 +77,7 @@ class WorkerProcess:
         command: Sequence[str],
         *,
         board_fd: int,
-        hello: tuple[Any, int, int, str],
+        hello: tuple[Any, int, int, str, str | None, str | None],
         front: _Front,
         ledger: Ledger,
     ) -> Self:
@@ -122,6 +125,15 @@ class WorkerProcess:
             task.cancel()
         await self._lender.end()
 
+    def serve(self) -> None:
+        """It has started, and can be handed connections."""
+        self.serving = self.able = self.has_served = True
+
+    def refuse(self, why: str) -> None:
+        """It has started, and is not one of this service's: it ends."""
+        self.failure = why
+        self.drain()
+
     def drain(self) -> None:
         """Have it finish what it has, and end."""
         if self._link is not None:
@@ -159,7 +171,7 @@ class WorkerProcess:
             self._link.send(kind, *values)
 
     def _stop_serving(self) -> None:
-        self.serving = self.able = False
+        self.serving = self.able = self.leaving = False
 
     # What it says
 
@@ -178,9 +190,6 @@ class WorkerProcess:
             self._lender.ask_spare(number, Caller(principal, lane=lane, admitted=True))
         elif kind == "closed":
             self._front.closed(self, *values)
-        elif kind == "state":
-            self.able, self.reason = values[0], values[1] or ""
-            self._front.state_changed()
         elif kind == "exposition":
             self._spawn(self._expose(*values))
         elif kind == "families":
@@ -188,13 +197,26 @@ class WorkerProcess:
             said = self._families.pop(number, None)
             if said is not None and not said.done():
                 said.set_result(families)
+        else:
+            self._received_of_itself(kind, values)
+
+    def _received_of_itself(self, kind: str, values: Sequence[Any]) -> None:
+        """How it is."""
+        if kind == "state":
+            self.able, self.reason = values[0], values[1] or ""
         elif kind == "ready":
-            self.serving = self.able = True
-            self.engine, self.image = values
-            self._front.ready(self)
-            self._front.state_changed()
+            engine, image = values
+            self._front.ready(self, engine=engine, image=image)
+        elif kind == "leaving":
+            # A signal ends it, and not the front: hand it nothing, and say that nothing will come.
+            self._stop_serving()
+            self.leaving = True
+            self.drain()
         elif kind == "failed":
             (self.failure,) = values
+        else:  # That it is there, or has finished.
+            return
+        self._front.state_changed()
 
     async def _expose(self, number: int) -> None:
         text = await self._front.exposition()

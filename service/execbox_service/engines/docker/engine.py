@@ -159,14 +159,18 @@ class DockerEngine:
 
     def _connect(self) -> None:
         self._api = connect(self._spec.docker_host, oci_runtime=self._spec.oci_runtime)
+        # A name may mean a different image by now than to the rest of the service.
+        self._image_id = self._spec.image_id or self._named_image_id()
+        self._options = host_config(self._client, self._spec)
+
+    def _named_image_id(self) -> str:
         try:
-            self._image_id = self._client.inspect_image(self._spec.image)["Id"]
+            return str(self._client.inspect_image(self._spec.image)["Id"])
         except ImageNotFound as error:
             raise Lacking(
                 f"the Docker daemon has no image {self._spec.image}",
                 remedy=f"{_BUILD}, or set EXECBOX_IMAGE to one it has",
             ) from error
-        self._options = host_config(self._client, self._spec)
 
     def look(self) -> str:
         """The image's id, without starting the engine; blocks. Raises EngineUnavailable."""
@@ -188,9 +192,16 @@ class DockerEngine:
     def _read_packages(self) -> dict[str, Any]:
         """Read the image's own list of packages out of a container that is never started."""
         arguments = packages_arguments(self._spec, image_id=self._image_id)
-        container = self._client.create_container(
-            name=self._new_name(), use_config_proxy=False, **arguments
-        )
+        try:
+            container = self._client.create_container(
+                name=self._new_name(), use_config_proxy=False, **arguments
+            )
+        except ImageNotFound as error:
+            raise Lacking(
+                f"the Docker daemon no longer has the image {self._image_id}, with which this "
+                "service began",
+                remedy="restart the service, which then begins with the one it has",
+            ) from error
         try:
             chunks, _stat = self._client.get_archive(container["Id"], PACKAGES_PATH)
             archive = b"".join(chunks)
