@@ -19,7 +19,7 @@ import signal
 import sys
 import types
 from base64 import b64encode
-from builtins import BaseException, KeyboardInterrupt, compile, eval, len, str, type
+from builtins import BaseException, KeyboardInterrupt, any, compile, eval, len, str, type
 from typing import Any, NoReturn
 
 from . import failure_report, preludes, program, report, source_text, values
@@ -129,8 +129,7 @@ class _Cells:
         try:
             try:
                 _in_cell = True
-                self._run_code(statements)
-                value = self._run_code(last) if last is not None else None
+                value = self._run_code(statements, last)
                 told = report.Report(
                     "ok", output=self._value_text(value, has_value=last is not None)
                 )
@@ -141,12 +140,25 @@ class _Cells:
             return report.Report("exception", error=failure_report.describe(error))
         return told
 
-    def _run_code(self, code: types.CodeType) -> Any:
-        value = eval(code, self._namespace)
-        if code.co_flags & inspect.CO_COROUTINE:
+    def _run_code(self, statements: types.CodeType, last: types.CodeType | None) -> Any:
+        """The value of the last expression. All of a cell that awaits runs in the loop, so that
+        what it awaits in one line can be begun in another."""
+        steps = [each for each in (statements, last) if each is not None]
+        if any(each.co_flags & inspect.CO_COROUTINE for each in steps):
             if self._loop is None or self._loop.is_closed():
                 self._loop = asyncio.new_event_loop()
-            return self._loop.run_until_complete(value)
+            return _awaited(self._run_steps(steps), self._loop)
+        value = None
+        for each in steps:
+            value = eval(each, self._namespace)
+        return value
+
+    async def _run_steps(self, steps: list[types.CodeType]) -> Any:
+        value = None
+        for each in steps:
+            value = eval(each, self._namespace)
+            if each.co_flags & inspect.CO_COROUTINE:
+                value = await value
         return value
 
     def _value_text(self, value: Any, *, has_value: bool) -> bytes:
@@ -172,6 +184,24 @@ class _Cells:
                 if not encoded.non_finite:
                     return values.to_json(shown)[:-1] + b',"json":' + encoded.text + b"}"
         return values.to_json(shown)
+
+
+def _awaited(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:
+    """What a cell's own coroutine gives. It is over afterwards, also where it was interrupted:
+    the loop stays, and would go on with it while a later cell waits for something."""
+    task = loop.create_task(coroutine)
+    try:
+        return loop.run_until_complete(task)
+    except BaseException:
+        while not task.done() and not loop.is_closed():
+            task.cancel()
+            # Whatever it raises in its end, or another interrupt: the first is told of.
+            with contextlib.suppress(BaseException):
+                loop.run_until_complete(task)
+        if task.done() and not task.cancelled():
+            # Else the loop reports what was raised once more, as never having been seen.
+            task.exception()
+        raise
 
 
 def _compiled(source: str, name: str) -> tuple[types.CodeType, types.CodeType | None]:

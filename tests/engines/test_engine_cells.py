@@ -1,0 +1,62 @@
+"""What cells of sessions give and leave, on every engine; how sessions end is elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+from harness.bench import Bench
+
+from tests.engines.opened import opened
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
+
+COUNTS = """
+import asyncio
+n = 0
+async def count():
+    global n
+    while True:
+        await asyncio.sleep(0.02)
+        n += 1
+"""
+
+
+async def test_cell_that_awaits_is_over_when_it_was_interrupted(any_bench: Bench) -> None:
+    """Nothing of it goes on while a later cell waits, and what it does in its end is done."""
+    async with opened(any_bench) as session:
+        code = f"{COUNTS}try:\n    await count()\nfinally:\n    at_its_end = n"
+        ended = await session.cell(code, wall_time_s=0.3)
+        assert (ended.status, ended.limit, ended.session_lost) == ("timeout", "wall_time", False)
+        assert ended.error is not None
+        assert ended.error.type == "KeyboardInterrupt"
+        later = await session.cell("await asyncio.sleep(0.2)\n(n == at_its_end, n > 0)")
+        assert later.value is not None
+        assert (later.value.repr, later.stderr) == ("(True, True)", "")
+
+
+async def test_cell_that_stops_its_loop_is_over(any_bench: Bench) -> None:
+    """As one that is interrupted: its error is told, and it does not go on later."""
+    async with opened(any_bench) as session:
+        ended = await session.cell(f"{COUNTS}asyncio.get_running_loop().stop()\nawait count()")
+        assert ended.error is not None
+        assert ended.error.type == "RuntimeError"
+        assert await session.shown("await asyncio.sleep(0.1)\nn") == "0"
+
+
+async def test_task_that_a_cell_began_goes_on_when_the_cell_is_interrupted(
+    any_bench: Bench,
+) -> None:
+    """As in Jupyter: only the cell's own coroutine ends."""
+    async with opened(any_bench) as session:
+        code = f"{COUNTS}task = asyncio.create_task(count())\nawait asyncio.sleep(60)"
+        assert (await session.cell(code, wall_time_s=0.3)).status == "timeout"
+        shown = await session.shown("b = n\nawait asyncio.sleep(0.3)\n(n > b, task.done())")
+        assert shown == "(True, False)"
+
+
+async def test_cell_that_awaits_runs_in_the_loop_from_its_first_line(any_bench: Bench) -> None:
+    """A task that it begins in one line can be awaited in its last one; one that awaits nothing
+    runs in no loop, so that it may run one of its own."""
+    async with opened(any_bench) as session:
+        code = "import asyncio\ntask = asyncio.create_task(asyncio.sleep(0, 'slept'))\nawait task"
+        assert await session.shown(code) == "'slept'"
+        assert await session.shown("asyncio.run(asyncio.sleep(0, 'run'))") == "'run'"
