@@ -130,9 +130,7 @@ class _Cells:
             try:
                 _in_cell = True
                 value = self._run_code(statements, last)
-                told = report.Report(
-                    "ok", output=self._value_text(value, has_value=last is not None)
-                )
+                told = self._told(value)
             finally:
                 _in_cell = False
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is its outcome
@@ -161,12 +159,20 @@ class _Cells:
                 value = await value
         return value
 
-    def _value_text(self, value: Any, *, has_value: bool) -> bytes:
-        """The value of the last expression, and the figures that are open, as JSON."""
-        shown: dict[str, Any] | None = None
-        media = _figures()
-        if has_value and value is not None:
+    def _told(self, value: Any) -> report.Report:
+        """That the cell has ended, with what it shows; where a figure could not be drawn, why."""
+        if value is not None:
             sys.modules["builtins"].__dict__["_"] = value
+        media, undrawn = _figures()
+        text = self._value_text(value, media)
+        if undrawn is None:
+            return report.Report("ok", output=text)
+        return report.Report("exception", output=text, error=failure_report.describe(undrawn))
+
+    def _value_text(self, value: Any, media: list[dict[str, str]]) -> bytes:
+        """The value of the last expression, and images, as JSON."""
+        shown: dict[str, Any] | None = None
+        if value is not None:
             text = repr(value)
             shown = {"repr": _cut(str(text))}
             image = _own_image(value)
@@ -224,18 +230,26 @@ def _cut(text: str) -> str:
     return text if len(text) <= _REPR_CHARS_MAX else f"{text[:_REPR_CHARS_MAX]}…"
 
 
-def _figures() -> list[dict[str, str]]:
-    """matplotlib's open figures as PNG; they are closed."""
+def _figures() -> tuple[list[dict[str, str]], Exception | None]:
+    """matplotlib's open figures as PNG, and why the first that cannot be drawn cannot. They are
+    closed, whatever happens: one that stayed would fail every cell after this one."""
     pyplot: Any = sys.modules.get("matplotlib.pyplot")
     if pyplot is None:
-        return []
+        return [], None
     found = []
-    for number in pyplot.get_fignums()[:_MEDIA_MAX]:
-        buffer = io.BytesIO()
-        pyplot.figure(number).savefig(buffer, format="png", bbox_inches="tight")
-        found.append(_png(buffer.getvalue()))
-    pyplot.close("all")
-    return found
+    undrawn: Exception | None = None
+    try:
+        for number in pyplot.get_fignums()[:_MEDIA_MAX]:
+            buffer = io.BytesIO()
+            try:
+                pyplot.figure(number).savefig(buffer, format="png", bbox_inches="tight")
+            except Exception as error:  # noqa: BLE001 - drawing is libraries' and users' code
+                undrawn = error if undrawn is None else undrawn
+            else:
+                found.append(_png(buffer.getvalue()))
+    finally:
+        pyplot.close("all")
+    return found, undrawn
 
 
 def _own_image(value: Any) -> dict[str, str] | None:

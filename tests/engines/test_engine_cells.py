@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from harness.bench import Bench
 
 from tests.engines.opened import opened
+
+PNG = base64.b64encode(b"png").decode()
+PYPLOT = """
+import sys, types
+class Figure:
+    def savefig(self, buffer, **_):
+        buffer.write(b"png")
+class Undrawable(Exception):
+    __bool__ = property(lambda self: 1 / 0)
+class Broken:
+    def savefig(self, buffer, **_):
+        raise Undrawable("no such symbol: \\\\oops")
+figures = {}
+pyplot = sys.modules["matplotlib.pyplot"] = types.ModuleType("matplotlib.pyplot")
+pyplot.get_fignums = lambda: list(figures)
+pyplot.figure = figures.__getitem__
+pyplot.close = lambda which: figures.clear()
+"""
+"""What a session calls of matplotlib, which not every machine has."""
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -60,3 +81,26 @@ async def test_cell_that_awaits_runs_in_the_loop_from_its_first_line(any_bench: 
         code = "import asyncio\ntask = asyncio.create_task(asyncio.sleep(0, 'slept'))\nawait task"
         assert await session.shown(code) == "'slept'"
         assert await session.shown("asyncio.run(asyncio.sleep(0, 'run'))") == "'run'"
+
+
+async def test_figure_that_cannot_be_drawn_is_told_once_and_keeps_nothing_from_being_shown(
+    any_bench: Bench,
+) -> None:
+    """Its error is that of the cell it was open in, beside the value and the figures that can."""
+    async with opened(any_bench) as session:
+        await session.cell(PYPLOT)
+        drawn = await session.cell("figures |= {1: Broken(), 2: Figure(), 3: Broken()}\n5")
+        assert drawn.status == "exception"
+        assert drawn.error is not None
+        assert (drawn.error.type, drawn.error.message) == ("Undrawable", "no such symbol: \\oops")
+        assert drawn.value is not None
+        assert (drawn.value.json_value, [each.base64 for each in drawn.value.media]) == (5, [PNG])
+        assert await session.shown("_, figures") == "(5, {})"
+        drawn = await session.cell("figures[1] = Broken()")
+        assert (drawn.status, drawn.value) == ("exception", None)
+        drawn = await session.cell(
+            "Broken.savefig = lambda *_, **__: sys.exit(1)\nfigures[1] = Broken()"
+        )
+        assert drawn.error is not None
+        assert drawn.error.type == "SystemExit"
+        assert await session.shown("figures") == "{}"

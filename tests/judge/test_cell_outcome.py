@@ -91,3 +91,14 @@ def test_cell_carries_its_value_output_and_number() -> None:
     assert (cell.value.repr, cell.value.json_value, cell.value.media) == ("5", 5, [])
     assert '"json":5' in cell.model_dump_json()
     assert (cell.stdout, cell.cell, cell.usage.cpu_time_s) == ("x", 7, 0.002)
+
+
+def test_cell_in_which_a_figure_could_not_be_drawn_has_its_value_and_the_error() -> None:
+    """All that could be shown is; what is said to be a value and is none is not."""
+    shown = {"repr": "5", "json": 5, "media": []}
+    cell = judged(report_frame(shown, status="exception", error=ERROR))
+    assert cell.status == "exception"
+    assert cell.value is not None
+    assert cell.error is not None
+    assert (cell.value.json_value, cell.error.type) == (5, "ValueError")
+    assert judged(report_frame(b"5", status="exception", error=ERROR)).status == "unserializable"

@@ -35,9 +35,11 @@ def judge(result: CellResult, *, cell: int, stdout_bytes: int) -> CellResponse:
     if report is not None:
         # Of a cell that was interrupted: where it was.
         error = outcome.error_of(report)
-        if status is Status.OK:
-            value, error = _value(report)
-            status = Status.OK if error is None else Status.UNSERIALIZABLE
+        # With an exception where all but a figure could be shown.
+        if status is Status.OK or (status is Status.EXCEPTION and report.output):
+            value, no_value = _value(report)
+            if no_value is not None:
+                status, error = Status.UNSERIALIZABLE, no_value
     stdout = outcome.stream_text(result.stdout, limit_bytes=stdout_bytes)
     stderr = outcome.stream_text(result.stderr, limit_bytes=stdout_bytes)
     ended_by_us = measured.limit is not None or measured.oom_kill_count > 0
