@@ -19,7 +19,7 @@ import signal
 import sys
 import types
 from base64 import b64encode
-from builtins import BaseException, KeyboardInterrupt, any, compile, eval, len, str, type
+from builtins import BaseException, KeyboardInterrupt, any, compile, eval, len, max, str, type
 from typing import Any, NoReturn
 
 from . import failure_report, preludes, program, report, source_text, values
@@ -31,6 +31,9 @@ _MEDIA_BYTES_MAX = 8 * 1024 * 1024
 _MEDIA_MAX = 20
 _CELL_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _os_exit, _os_read, _os_write = os._exit, os.read, os.write
+_getrecursionlimit, _setrecursionlimit = sys.getrecursionlimit, sys.setrecursionlimit
+_get_int_max_str_digits = sys.get_int_max_str_digits
+_set_int_max_str_digits = sys.set_int_max_str_digits
 _in_cell = False
 
 
@@ -134,8 +137,7 @@ class _Cells:
             finally:
                 _in_cell = False
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is its outcome
-            sys.setrecursionlimit(program.RECURSION_LIMIT)
-            return report.Report("exception", error=failure_report.describe(error))
+            return report.Report("exception", error=_described(error))
         return told
 
     def _run_code(self, statements: types.CodeType, last: types.CodeType | None) -> Any:
@@ -167,7 +169,7 @@ class _Cells:
         text = self._value_text(value, media)
         if undrawn is None:
             return report.Report("ok", output=text)
-        return report.Report("exception", output=text, error=failure_report.describe(undrawn))
+        return report.Report("exception", output=text, error=_described(undrawn))
 
     def _value_text(self, value: Any, media: list[dict[str, str]]) -> bytes:
         """The value of the last expression, and images, as JSON."""
@@ -182,14 +184,34 @@ class _Cells:
         shown = shown or {"repr": None}
         shown["media"] = _within_bounds(media)
         if shown["repr"] is not None:
-            try:
-                encoded = values.encode(value, limit_bytes=self._output_bytes, convert="none")
-            except (values.Unserializable, values.TooLarge):
-                pass
-            else:
-                if not encoded.non_finite:
-                    return values.to_json(shown)[:-1] + b',"json":' + encoded.text + b"}"
+            encoded = _encoded(value, limit_bytes=self._output_bytes)
+            if encoded is not None:
+                return values.to_json(shown)[:-1] + b',"json":' + encoded + b"}"
         return values.to_json(shown)
+
+
+def _described(error: BaseException) -> dict[str, Any]:
+    """What was raised, for which there is room: the limit may be lower than that takes. It is the
+    user's again afterwards, as whatever a cell sets lasts."""
+    own_limit = _getrecursionlimit()
+    _setrecursionlimit(max(own_limit, program.RECURSION_LIMIT))
+    try:
+        return failure_report.describe(error)
+    finally:
+        _setrecursionlimit(own_limit)
+
+
+def _encoded(value: Any, *, limit_bytes: int) -> bytes | None:
+    """The value as strict JSON, where it is that. How many digits a text of an integer may have,
+    which is the API's while it is written, is the user's again afterwards."""
+    own_digits_max = _get_int_max_str_digits()
+    try:
+        encoded = values.encode(value, limit_bytes=limit_bytes, convert="none")
+    except (values.Unserializable, values.TooLarge):
+        return None
+    finally:
+        _set_int_max_str_digits(own_digits_max)
+    return None if encoded.non_finite else encoded.text
 
 
 def _awaited(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:

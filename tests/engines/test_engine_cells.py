@@ -104,3 +104,23 @@ async def test_figure_that_cannot_be_drawn_is_told_once_and_keeps_nothing_from_b
         assert drawn.error is not None
         assert drawn.error.type == "SystemExit"
         assert await session.shown("figures") == "{}"
+
+
+@pytest.mark.parametrize("limit", [90, 5000])
+async def test_recursion_limit_that_a_cell_sets_lasts(any_bench: Bench, limit: int) -> None:
+    """Over exceptions too, of which the lower one leaves room to tell."""
+    async with opened(any_bench) as session:
+        await session.cell(f"import sys\nsys.setrecursionlimit({limit})")
+        raised = await session.cell("def f():\n    return f()\nf()")
+        assert raised.error is not None
+        assert (raised.error.type, raised.error.line) == ("RecursionError", 2)
+        assert await session.shown("sys.getrecursionlimit()") == str(limit)
+
+
+async def test_digits_that_a_cell_permits_integers_last(any_bench: Bench) -> None:
+    """Also where its value was written as JSON, in which integers have no more than usual."""
+    async with opened(any_bench) as session:
+        shown = await session.cell("import sys\nsys.set_int_max_str_digits(0)\n10**5000")
+        assert shown.value is not None
+        assert (len(shown.value.repr or ""), shown.value.json_value) == (5001, None)
+        assert await session.shown("len(str(10**5000))") == "5001"
