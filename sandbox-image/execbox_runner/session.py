@@ -19,7 +19,19 @@ import signal
 import sys
 import types
 from base64 import b64encode
-from builtins import BaseException, KeyboardInterrupt, any, compile, eval, len, max, str, type
+from builtins import (
+    BaseException,
+    KeyboardInterrupt,
+    SystemExit,
+    any,
+    compile,
+    eval,
+    isinstance,
+    len,
+    max,
+    str,
+    type,
+)
 from typing import Any, NoReturn
 
 from . import failure_report, preludes, program, report, source_text, values
@@ -30,7 +42,7 @@ _REPR_CHARS_MAX = 20_000
 _MEDIA_BYTES_MAX = 8 * 1024 * 1024
 _MEDIA_MAX = 20
 _CELL_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-_os_exit, _os_read, _os_write = os._exit, os.read, os.write
+_os_exit, _os_read, _os_write, _getpid = os._exit, os.read, os.write, os.getpid
 _getrecursionlimit, _setrecursionlimit = sys.getrecursionlimit, sys.setrecursionlimit
 _get_int_max_str_digits = sys.get_int_max_str_digits
 _set_int_max_str_digits = sys.set_int_max_str_digits
@@ -39,6 +51,7 @@ _in_cell = False
 
 def serve(settings: dict[str, Any]) -> NoReturn:
     """Run cells until the supervisor closes their descriptor. Never returns."""
+    leader_pid = _getpid()
     cells_fd = _hide_cells()
     program.open_streams()
     stdout = sys.stdout
@@ -57,6 +70,9 @@ def serve(settings: dict[str, Any]) -> NoReturn:
         _write_by_lines(stdout, live=cell.get("live", False))
         told = cells.run(cell["code"], number=cell["cell"])
         program.flush()
+        if _getpid() != leader_pid:
+            # One that the cell forked, at its end: only the session's own process answers.
+            _os_exit(0)
         _send(told, nonce=nonce)
 
 
@@ -117,6 +133,7 @@ class _Cells:
         self._namespace = namespace
         self._output_bytes = output_bytes
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._leader_pid = _getpid()
 
     def run(self, code: str, *, number: int) -> report.Report:
         """Run one cell; whatever it raises is its outcome."""
@@ -137,6 +154,8 @@ class _Cells:
             finally:
                 _in_cell = False
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is its outcome
+            if _getpid() != self._leader_pid:
+                _end_fork(error)
             return report.Report("exception", error=_described(error))
         return told
 
@@ -188,6 +207,19 @@ class _Cells:
             if encoded is not None:
                 return values.to_json(shown)[:-1] + b',"json":' + encoded + b"}"
         return values.to_json(shown)
+
+
+def _end_fork(error: BaseException) -> NoReturn:
+    """A process that a cell forked ends where the cell does, as one that a script forked would: it
+    is no second session, and its end is no answer."""
+    if isinstance(error, SystemExit):
+        code = program.exit_code_of(error)
+    else:
+        code = 1
+        with contextlib.suppress(BaseException):
+            sys.stderr.write(f"{_described(error)['traceback']}\n")
+    program.flush()
+    _os_exit(code)
 
 
 def _described(error: BaseException) -> dict[str, Any]:

@@ -124,3 +124,28 @@ async def test_digits_that_a_cell_permits_integers_last(any_bench: Bench) -> Non
         assert shown.value is not None
         assert (len(shown.value.repr or ""), shown.value.json_value) == (5001, None)
         assert await session.shown("len(str(10**5000))") == "5001"
+
+
+@pytest.mark.parametrize(
+    ("child", "exit_code", "stderr"),
+    [
+        ("pass", 0, None),
+        ("sys.exit(7)", 7, None),
+        ("sys.exit('no')", 1, "no"),
+        ("1 / 0", 1, "ZeroDivisionError: division by zero"),
+    ],
+)
+async def test_process_that_a_cell_forks_ends_with_the_cell(
+    any_bench: Bench, child: str, exit_code: int, stderr: str | None
+) -> None:
+    """It is no second session: what it sets is gone, and later cells run once."""
+    async with opened(any_bench, profile="processes") as session:
+        await session.cell("import os, sys\nx = 1\nprint('before')")
+        forks = f"pid = os.fork()\nif not pid:\n    x = 2\n    print('in it')\n    {child}\n"
+        waits = "os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else 'not shown'"
+        ended = await session.cell(forks + waits)
+        assert ended.value is not None
+        assert (ended.value.json_value, ended.stdout) == (exit_code, "in it\n")
+        assert (ended.stderr.splitlines() or [None])[-1] == stderr
+        await session.cell("open('ran', 'a').write('once')")
+        assert await session.shown("(x, open('ran').read())") == "(1, 'once')"
