@@ -149,3 +149,23 @@ async def test_process_that_a_cell_forks_ends_with_the_cell(
         assert (ended.stderr.splitlines() or [None])[-1] == stderr
         await session.cell("open('ran', 'a').write('once')")
         assert await session.shown("(x, open('ran').read())") == "(1, 'once')"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.system('sleep 60')",
+        "subprocess.run(['sleep', '60'])",
+        "os.system('sleep 60')\nos.system('sleep 60')",
+        "os.system('sleep 60')\nwhile True: pass",
+    ],
+)
+async def test_cell_that_waits_for_a_process_is_interrupted_and_its_session_lives(
+    any_bench: Bench, code: str
+) -> None:
+    """What it waits for is interrupted, too, as Ctrl-C does it."""
+    async with opened(any_bench, profile="processes") as session:
+        await session.cell("import os, subprocess\nx = 1")
+        ended = await session.cell(code, wall_time_s=0.3)
+        assert (ended.status, ended.session_lost) == ("timeout", False)
+        assert await session.shown("x") == "1"
