@@ -92,6 +92,16 @@ async def test_session_keeps_variables_and_files(any_bench: Bench) -> None:
         assert content == bytes(range(256))
 
 
+async def test_session_has_no_file_whose_name_is_reserved(any_bench: Bench) -> None:
+    """What would be a program's own source is a file as any: given, put, got."""
+    sessions = any_bench.runtime.sessions
+    async with opened(any_bench, files={"program.py": "x = 1"}) as session:
+        assert await session.shown("import program\nprogram.x") == "1"
+        assert await sessions.get_file(session.id, "program.py", caller=OWN) == b"x = 1"
+        await sessions.put_file(session.id, "program.py", b"x = 2", caller=OWN)
+        assert await session.shown("open('program.py').read()") == "'x = 2'"
+
+
 async def test_cell_over_its_limit_is_interrupted_and_its_session_lives(any_bench: Bench) -> None:
     """As Ctrl-C does it; its variables are there afterwards."""
     async with opened(any_bench) as session:

@@ -74,6 +74,10 @@ def _path(path: str) -> str:
     longest = max(len(name.encode("utf-8", "surrogatepass")) for name in names)
     if longest > _NAME_BYTES_MAX:
         raise ValueError(f"has a name of {longest} bytes; {_NAME_BYTES_MAX} is the most in Linux")
+    return path
+
+
+def _beside_source(path: str) -> str:
     if path == PROGRAM_NAME:
         raise ValueError(f"{PROGRAM_NAME} is reserved: it is the program's own source")
     return path
@@ -91,7 +95,8 @@ def _argument(argument: str) -> str:
 
 
 FilePath = Annotated[str, Field(min_length=1, max_length=_PATH_BYTES_MAX), AfterValidator(_path)]
-Files: TypeAlias = Annotated[dict[FilePath, Content], Field(max_length=FILES_MAX)]
+ProgramFilePath = Annotated[FilePath, AfterValidator(_beside_source)]
+Files: TypeAlias = Annotated[dict[ProgramFilePath, Content], Field(max_length=FILES_MAX)]
 Glob = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_glob)]
 Arguments = Annotated[
     list[Annotated[str, AfterValidator(_argument)]], Field(max_length=_ARGUMENTS_MAX)
