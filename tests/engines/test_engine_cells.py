@@ -7,6 +7,7 @@ import base64
 import pytest
 from harness.bench import Bench
 
+from execbox.wire import JSON_DEPTH_MAX
 from tests.engines.opened import opened
 
 PNG = base64.b64encode(b"png").decode()
@@ -169,3 +170,15 @@ async def test_cell_that_waits_for_a_process_is_interrupted_and_its_session_live
         ended = await session.cell(code, wall_time_s=0.3)
         assert (ended.status, ended.session_lost) == ("timeout", False)
         assert await session.shown("x") == "1"
+
+
+async def test_value_nested_as_deep_as_json_may_be_is_shown(any_bench: Bench) -> None:
+    """And one level more has no JSON, but its repr."""
+    async with opened(any_bench) as session:
+        for levels, is_shown in ((JSON_DEPTH_MAX, True), (JSON_DEPTH_MAX + 1, False)):
+            code = f"x = []\nfor _ in range({levels} - 1): x = [x]\nx"
+            ended = await session.cell(code)
+            assert (ended.status, ended.error) == ("ok", None)
+            assert ended.value is not None
+            assert ended.value.repr == "[" * levels + "]" * levels
+            assert (ended.value.json_value is not None) is is_shown
