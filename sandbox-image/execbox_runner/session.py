@@ -7,7 +7,6 @@ that number; how long a cell may take, and that nothing runs between two, is the
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import contextlib
 import gc
@@ -24,7 +23,6 @@ from builtins import (
     KeyboardInterrupt,
     SystemExit,
     any,
-    compile,
     eval,
     isinstance,
     len,
@@ -35,13 +33,13 @@ from builtins import (
 from typing import Any, NoReturn
 
 from . import failure_report, preludes, program, report, source_text, values
+from .cell_source import CellCompiler
 from .confine import RESULT_FD
 from .protocol import LENGTH_BYTES, NONCE_BYTES, SESSION_READY
 
 _REPR_CHARS_MAX = 20_000
 _MEDIA_BYTES_MAX = 8 * 1024 * 1024
 _MEDIA_MAX = 20
-_CELL_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _os_exit, _os_read, _os_write, _getpid = os._exit, os.read, os.write, os.getpid
 _getrecursionlimit, _setrecursionlimit = sys.getrecursionlimit, sys.setrecursionlimit
 _get_int_max_str_digits = sys.get_int_max_str_digits
@@ -134,6 +132,7 @@ class _Cells:
         self._output_bytes = output_bytes
         self._loop: asyncio.AbstractEventLoop | None = None
         self._leader_pid = _getpid()
+        self._compiler = CellCompiler()
 
     def run(self, code: str, *, number: int) -> report.Report:
         """Run one cell; whatever it raises is its outcome."""
@@ -142,7 +141,7 @@ class _Cells:
         source = source_text.without_mark(code)
         linecache.cache[name] = (len(source), None, source_text.lines(source), name)
         try:
-            statements, last = _compiled(source, name)
+            statements, last = self._compiler.compiled(source, name)
         except BaseException as error:  # noqa: BLE001 - the compiler also raises MemoryError, ValueError…
             described = failure_report.describe_syntax_error(error, name)
             return report.Report("invalid_code", error=described)
@@ -262,21 +261,6 @@ def _awaited(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:
             # Else the loop reports what was raised once more, as never having been seen.
             task.exception()
         raise
-
-
-def _compiled(source: str, name: str) -> tuple[types.CodeType, types.CodeType | None]:
-    """The cell without its last expression, and that expression, if it ends in one."""
-    tree = compile(source, name, "exec", ast.PyCF_ONLY_AST | _CELL_FLAGS, dont_inherit=True)
-    last = None
-    if tree.body and isinstance(tree.body[-1], ast.Expr) and not _is_silenced(source):
-        expression = ast.Expression(tree.body.pop().value)
-        last = compile(expression, name, "eval", _CELL_FLAGS, dont_inherit=True)
-    return compile(tree, name, "exec", _CELL_FLAGS, dont_inherit=True), last
-
-
-def _is_silenced(source: str) -> bool:
-    """A semicolon at a cell's end keeps its value from being shown, as in notebooks."""
-    return source.rstrip().endswith(";")
 
 
 def _cut(text: str) -> str:

@@ -182,3 +182,19 @@ async def test_value_nested_as_deep_as_json_may_be_is_shown(any_bench: Bench) ->
             assert ended.value is not None
             assert ended.value.repr == "[" * levels + "]" * levels
             assert (ended.value.json_value is not None) is is_shown
+
+
+async def test_future_that_a_cell_imports_holds_from_its_own_last_expression_on(
+    any_bench: Bench,
+) -> None:
+    """As at Python's prompt; a cell that cannot be compiled changes nothing."""
+    async with opened(any_bench) as session:
+        define = "exec('def f(a: Undefined): pass')"
+        assert (await session.cell(define)).status == "exception"
+        future = "from __future__ import annotations\n"
+        assert (await session.cell(f"{future}def f(:")).status == "invalid_code"
+        assert (await session.cell(define)).status == "exception"
+        assert (await session.cell(future + define)).status == "ok"
+        assert await session.shown("def g(a: Undefined): pass\ng.__annotations__") == (
+            "{'a': 'Undefined'}"
+        )
