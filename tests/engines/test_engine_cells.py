@@ -147,7 +147,7 @@ async def test_process_that_a_cell_forks_ends_with_the_cell(
         ended = await session.cell(forks + waits)
         assert ended.value is not None
         assert (ended.value.json_value, ended.stdout) == (exit_code, "in it\n")
-        assert (ended.stderr.splitlines() or [None])[-1] == stderr
+        assert (ended.stderr.splitlines()[-1] if ended.stderr else None) == stderr
         await session.cell("open('ran', 'a').write('once')")
         assert await session.shown("(x, open('ran').read())") == "(1, 'once')"
 
