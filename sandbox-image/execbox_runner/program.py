@@ -132,7 +132,7 @@ def _run_main(code: types.CodeType, namespace: dict[str, Any]) -> tuple[int, dic
         error = caught
     # Outside of that block, so that what a hook raises has not happened while handling this.
     if isinstance(error, SystemExit):
-        return _exit_code(error), None
+        return exit_code_of(error), None
     # Without the frame of ours that called it.
     trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
     described = _described(error.with_traceback(trace))
@@ -148,7 +148,7 @@ def _depth() -> int:
     return depth
 
 
-def _exit_code(ending: SystemExit) -> int:
+def exit_code_of(ending: SystemExit) -> int:
     """What an interpreter makes of it: handle_system_exit in CPython's pythonrun.c."""
     value: object = getattr(ending, "code", ending)
     if value is None:
@@ -169,7 +169,7 @@ def _show(error: BaseException, trace: types.TracebackType | None) -> int:
     try:
         sys.excepthook(kind, error, trace)
     except SystemExit as ending:
-        return _exit_code(ending)
+        return exit_code_of(ending)
     except BaseException as failure:  # noqa: BLE001 - the hook may be the user's
         _show_failed_hook(failure, error)
     return _EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1

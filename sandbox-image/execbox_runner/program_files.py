@@ -112,8 +112,8 @@ class FetchRequest:
 
     globs: list[str]
     bytes_max: int
-    source_name: str = NAME
-    """Not sent: what the program is run from, which is no file of its own."""
+    source_name: str | None
+    """Not sent: what a program is run from, which is no file of its own. A session has none."""
 
 
 def request_bytes(request: FetchRequest) -> bytes:

@@ -7,7 +7,6 @@ that number; how long a cell may take, and that nothing runs between two, is the
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import contextlib
 import gc
@@ -19,23 +18,38 @@ import signal
 import sys
 import types
 from base64 import b64encode
-from builtins import BaseException, KeyboardInterrupt, compile, eval, len, str, type
+from builtins import (
+    BaseException,
+    KeyboardInterrupt,
+    SystemExit,
+    any,
+    eval,
+    isinstance,
+    len,
+    max,
+    str,
+    type,
+)
 from typing import Any, NoReturn
 
 from . import failure_report, preludes, program, report, source_text, values
+from .cell_source import CellCompiler
 from .confine import RESULT_FD
 from .protocol import LENGTH_BYTES, NONCE_BYTES, SESSION_READY
 
 _REPR_CHARS_MAX = 20_000
 _MEDIA_BYTES_MAX = 8 * 1024 * 1024
 _MEDIA_MAX = 20
-_CELL_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-_os_exit, _os_read, _os_write = os._exit, os.read, os.write
+_os_exit, _os_read, _os_write, _getpid = os._exit, os.read, os.write, os.getpid
+_getrecursionlimit, _setrecursionlimit = sys.getrecursionlimit, sys.setrecursionlimit
+_get_int_max_str_digits = sys.get_int_max_str_digits
+_set_int_max_str_digits = sys.set_int_max_str_digits
 _in_cell = False
 
 
 def serve(settings: dict[str, Any]) -> NoReturn:
     """Run cells until the supervisor closes their descriptor. Never returns."""
+    leader_pid = _getpid()
     cells_fd = _hide_cells()
     program.open_streams()
     stdout = sys.stdout
@@ -54,6 +68,9 @@ def serve(settings: dict[str, Any]) -> NoReturn:
         _write_by_lines(stdout, live=cell.get("live", False))
         told = cells.run(cell["code"], number=cell["cell"])
         program.flush()
+        if _getpid() != leader_pid:
+            # One that the cell forked, at its end: only the session's own process answers.
+            _os_exit(0)
         _send(told, nonce=nonce)
 
 
@@ -114,6 +131,8 @@ class _Cells:
         self._namespace = namespace
         self._output_bytes = output_bytes
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._leader_pid = _getpid()
+        self._compiler = CellCompiler()
 
     def run(self, code: str, *, number: int) -> report.Report:
         """Run one cell; whatever it raises is its outcome."""
@@ -122,39 +141,58 @@ class _Cells:
         source = source_text.without_mark(code)
         linecache.cache[name] = (len(source), None, source_text.lines(source), name)
         try:
-            statements, last = _compiled(source, name)
+            statements, last = self._compiler.compiled(source, name)
         except BaseException as error:  # noqa: BLE001 - the compiler also raises MemoryError, ValueError…
             described = failure_report.describe_syntax_error(error, name)
             return report.Report("invalid_code", error=described)
         try:
             try:
                 _in_cell = True
-                self._run_code(statements)
-                value = self._run_code(last) if last is not None else None
-                told = report.Report(
-                    "ok", output=self._value_text(value, has_value=last is not None)
-                )
+                value = self._run_code(statements, last)
+                told = self._told(value)
             finally:
                 _in_cell = False
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is its outcome
-            sys.setrecursionlimit(program.RECURSION_LIMIT)
-            return report.Report("exception", error=failure_report.describe(error))
+            if _getpid() != self._leader_pid:
+                _end_fork(error)
+            return report.Report("exception", error=_described(error))
         return told
 
-    def _run_code(self, code: types.CodeType) -> Any:
-        value = eval(code, self._namespace)
-        if code.co_flags & inspect.CO_COROUTINE:
+    def _run_code(self, statements: types.CodeType, last: types.CodeType | None) -> Any:
+        """The value of the last expression. All of a cell that awaits runs in the loop, so that
+        what it awaits in one line can be begun in another."""
+        steps = [each for each in (statements, last) if each is not None]
+        if any(each.co_flags & inspect.CO_COROUTINE for each in steps):
             if self._loop is None or self._loop.is_closed():
                 self._loop = asyncio.new_event_loop()
-            return self._loop.run_until_complete(value)
+            return _awaited(self._run_steps(steps), self._loop)
+        value = None
+        for each in steps:
+            value = eval(each, self._namespace)
         return value
 
-    def _value_text(self, value: Any, *, has_value: bool) -> bytes:
-        """The value of the last expression, and the figures that are open, as JSON."""
-        shown: dict[str, Any] | None = None
-        media = _figures()
-        if has_value and value is not None:
+    async def _run_steps(self, steps: list[types.CodeType]) -> Any:
+        value = None
+        for each in steps:
+            value = eval(each, self._namespace)
+            if each.co_flags & inspect.CO_COROUTINE:
+                value = await value
+        return value
+
+    def _told(self, value: Any) -> report.Report:
+        """That the cell has ended, with what it shows; where a figure could not be drawn, why."""
+        if value is not None:
             sys.modules["builtins"].__dict__["_"] = value
+        media, undrawn = _figures()
+        text = self._value_text(value, media)
+        if undrawn is None:
+            return report.Report("ok", output=text)
+        return report.Report("exception", output=text, error=_described(undrawn))
+
+    def _value_text(self, value: Any, media: list[dict[str, str]]) -> bytes:
+        """The value of the last expression, and images, as JSON."""
+        shown: dict[str, Any] | None = None
+        if value is not None:
             text = repr(value)
             shown = {"repr": _cut(str(text))}
             image = _own_image(value)
@@ -164,29 +202,65 @@ class _Cells:
         shown = shown or {"repr": None}
         shown["media"] = _within_bounds(media)
         if shown["repr"] is not None:
-            try:
-                encoded = values.encode(value, limit_bytes=self._output_bytes, convert="none")
-            except (values.Unserializable, values.TooLarge):
-                pass
-            else:
-                if not encoded.non_finite:
-                    return values.to_json(shown)[:-1] + b',"json":' + encoded.text + b"}"
+            encoded = _encoded(value, limit_bytes=self._output_bytes)
+            if encoded is not None:
+                return values.to_json(shown)[:-1] + b',"json":' + encoded + b"}"
         return values.to_json(shown)
 
 
-def _compiled(source: str, name: str) -> tuple[types.CodeType, types.CodeType | None]:
-    """The cell without its last expression, and that expression, if it ends in one."""
-    tree = compile(source, name, "exec", ast.PyCF_ONLY_AST | _CELL_FLAGS, dont_inherit=True)
-    last = None
-    if tree.body and isinstance(tree.body[-1], ast.Expr) and not _is_silenced(source):
-        expression = ast.Expression(tree.body.pop().value)
-        last = compile(expression, name, "eval", _CELL_FLAGS, dont_inherit=True)
-    return compile(tree, name, "exec", _CELL_FLAGS, dont_inherit=True), last
+def _end_fork(error: BaseException) -> NoReturn:
+    """A process that a cell forked ends where the cell does, as one that a script forked would: it
+    is no second session, and its end is no answer."""
+    if isinstance(error, SystemExit):
+        code = program.exit_code_of(error)
+    else:
+        code = 1
+        with contextlib.suppress(BaseException):
+            sys.stderr.write(f"{_described(error)['traceback']}\n")
+    program.flush()
+    _os_exit(code)
 
 
-def _is_silenced(source: str) -> bool:
-    """A semicolon at a cell's end keeps its value from being shown, as in notebooks."""
-    return source.rstrip().endswith(";")
+def _described(error: BaseException) -> dict[str, Any]:
+    """What was raised, for which there is room: the limit may be lower than that takes. It is the
+    user's again afterwards, as whatever a cell sets lasts."""
+    own_limit = _getrecursionlimit()
+    _setrecursionlimit(max(own_limit, program.RECURSION_LIMIT))
+    try:
+        return failure_report.describe(error)
+    finally:
+        _setrecursionlimit(own_limit)
+
+
+def _encoded(value: Any, *, limit_bytes: int) -> bytes | None:
+    """The value as strict JSON, where it is that. How many digits a text of an integer may have,
+    which is the API's while it is written, is the user's again afterwards."""
+    own_digits_max = _get_int_max_str_digits()
+    try:
+        encoded = values.encode(value, limit_bytes=limit_bytes, convert="none")
+    except (values.Unserializable, values.TooLarge):
+        return None
+    finally:
+        _set_int_max_str_digits(own_digits_max)
+    return None if encoded.non_finite else encoded.text
+
+
+def _awaited(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:
+    """What a cell's own coroutine gives. It is over afterwards, also where it was interrupted:
+    the loop stays, and would go on with it while a later cell waits for something."""
+    task = loop.create_task(coroutine)
+    try:
+        return loop.run_until_complete(task)
+    except BaseException:
+        while not task.done() and not loop.is_closed():
+            task.cancel()
+            # Whatever it raises in its end, or another interrupt: the first is told of.
+            with contextlib.suppress(BaseException):
+                loop.run_until_complete(task)
+        if task.done() and not task.cancelled():
+            # Else the loop reports what was raised once more, as never having been seen.
+            task.exception()
+        raise
 
 
 def _cut(text: str) -> str:
@@ -194,18 +268,26 @@ def _cut(text: str) -> str:
     return text if len(text) <= _REPR_CHARS_MAX else f"{text[:_REPR_CHARS_MAX]}…"
 
 
-def _figures() -> list[dict[str, str]]:
-    """matplotlib's open figures as PNG; they are closed."""
+def _figures() -> tuple[list[dict[str, str]], Exception | None]:
+    """matplotlib's open figures as PNG, and why the first that cannot be drawn cannot. They are
+    closed, whatever happens: one that stayed would fail every cell after this one."""
     pyplot: Any = sys.modules.get("matplotlib.pyplot")
     if pyplot is None:
-        return []
+        return [], None
     found = []
-    for number in pyplot.get_fignums()[:_MEDIA_MAX]:
-        buffer = io.BytesIO()
-        pyplot.figure(number).savefig(buffer, format="png", bbox_inches="tight")
-        found.append(_png(buffer.getvalue()))
-    pyplot.close("all")
-    return found
+    undrawn: Exception | None = None
+    try:
+        for number in pyplot.get_fignums()[:_MEDIA_MAX]:
+            buffer = io.BytesIO()
+            try:
+                pyplot.figure(number).savefig(buffer, format="png", bbox_inches="tight")
+            except Exception as error:  # noqa: BLE001 - drawing is libraries' and users' code
+                undrawn = error if undrawn is None else undrawn
+            else:
+                found.append(_png(buffer.getvalue()))
+    finally:
+        pyplot.close("all")
+    return found, undrawn
 
 
 def _own_image(value: Any) -> dict[str, str] | None:

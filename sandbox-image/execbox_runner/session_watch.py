@@ -44,6 +44,9 @@ from .standstill import Standstill
 _START_S = 30.0
 _GRACE_S = 2.0
 """How long a cell that is over its limit may take to react to being interrupted."""
+_SECOND_INTERRUPT_LEFT_S = 1.0
+"""How much of that is left when it is interrupted once more: while a process waits in system(3), as
+``os.system`` does, it ignores the signal, and only what it waits for is ended by it."""
 _CHECK_MIN_S, _CHECK_MAX_S = 0.001, 0.25
 _PREFIX_BYTES = NONCE_BYTES + LENGTH_BYTES
 _MEDIA_BYTES = 12 * 1024 * 1024
@@ -160,6 +163,8 @@ class SessionProcess:
         """Room for this cell's output; what came between cells is its beginning."""
         self._limit = None
         self._interrupted_ns = 0
+        # Where there is one process only, nothing keeps the first from it.
+        self._interrupted_twice = self._signal_family is None
         for stream, keep_bytes in (
             (self.result, allowance.output_bytes + _MEDIA_BYTES + RESULT_OVERHEAD_BYTES),
             (self.stdout, allowance.stdout_bytes),
@@ -267,6 +272,9 @@ class SessionProcess:
             left_ns = self._interrupted_ns + int(_GRACE_S * 1e9) - time.monotonic_ns()
             if left_ns <= 0:
                 return self._kill(self._limit)
+            if left_ns <= _SECOND_INTERRUPT_LEFT_S * 1e9 and not self._interrupted_twice:
+                self._interrupted_twice = True
+                self._send_interrupt()
             return min(max(left_ns / 1e9, _CHECK_MIN_S), _CHECK_MAX_S)
         cpu_ns = self._cpu_total_ns() - self._cpu_before_ns
         cpu_left_ns = allowance.cpu_time_ns - cpu_ns
@@ -291,9 +299,18 @@ class SessionProcess:
     def _interrupt(self, limit: str) -> float:
         self._limit = limit
         self._interrupted_ns = time.monotonic_ns()
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGINT)
+        self._send_interrupt()
         return _CHECK_MIN_S
+
+    def _send_interrupt(self) -> None:
+        """As Ctrl-C does it: to the process and those that it started and that stayed in its group,
+        which may be what it waits for."""
+        with contextlib.suppress(ProcessLookupError):
+            if self._signal_family is None:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGINT)
+            else:
+                # Its own group, which it cannot leave: it began a terminal session (setsid).
+                os.killpg(self.pid, signal.SIGINT)
 
     def _kill(self, limit: str) -> float:
         self._limit = limit

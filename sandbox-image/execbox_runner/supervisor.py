@@ -309,8 +309,7 @@ class Supervisor:
         write_frame(self._out, Kind.FILES, told, files, checked=self._job.is_checked)
 
     def _fetched(self, asked: dict[str, Any], *, uid: int) -> bytes:
-        source_name = self._job.source_name or program_files.NAME
-        request = program_files.FetchRequest(**asked, source_name=source_name)
+        request = program_files.FetchRequest(**asked, source_name=self._job.source_name)
         return as_user.fetch(self._zygotes.base(), uid, request)
 
     # Cleaning up after a job

@@ -5,29 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from harness.bench import Bench
 
-from execbox.wire import (
-    CellOutput,
-    CellRequest,
-    CellResponse,
-    ProgramRun,
-    RunRequest,
-    SessionRequest,
-)
+from execbox.wire import CellOutput, CellRequest, ProgramRun, RunRequest
 from execbox_service.failures import CallerMistake
 from execbox_service.operations.registry import RUN
-from execbox_service.scheduling.caller import Caller
+from tests.engines.opened import OWN, opened
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
-OWN = Caller("test")
 SHORT = {"cpu_time_s": 0.3, "wall_time_s": 0.6}
 COUNTING = (
     "import threading\nn = 0\ndef count():\n    global n\n    while True: n += 1\n"
@@ -53,37 +42,6 @@ async def run(bench: Bench, code: str, **fields: Any) -> list[ProgramRun]:
     body = {"program": program, "isolation": "process"} | fields
     answer = await bench.runtime.perform(RUN, RunRequest.model_validate(body), caller=OWN)
     return list(answer.runs)
-
-
-@dataclass
-class Opened:
-    """One session on some engine."""
-
-    bench: Bench
-    id: str
-
-    async def cell(self, code: str, **limits: float) -> CellResponse:
-        request = CellRequest.model_validate({"code": code, "limits": limits})
-        return await self.bench.runtime.sessions.run(self.id, request, caller=OWN)
-
-    async def shown(self, code: str) -> str | None:
-        """What the last expression of a cell shows."""
-        ended = await self.cell(code)
-        assert ended.status == "ok", ended.error
-        return ended.value.repr if ended.value is not None else None
-
-
-@asynccontextmanager
-async def opened(bench: Bench, **fields: Any) -> AsyncIterator[Opened]:
-    sessions = bench.runtime.sessions
-    info = await sessions.open(SessionRequest.model_validate(fields), caller=OWN)
-    try:
-        yield Opened(bench, info.id)
-    finally:
-        try:
-            await sessions.close(info.id, caller=OWN)
-        except CallerMistake as gone:
-            assert gone.code == "session_gone"  # noqa: PT017 - it may have ended by itself
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -132,6 +90,16 @@ async def test_session_keeps_variables_and_files(any_bench: Bench) -> None:
         await session.cell("open('c', 'wb').write(bytes(range(256)))")
         content = await any_bench.runtime.sessions.get_file(session.id, "c", caller=OWN)
         assert content == bytes(range(256))
+
+
+async def test_session_has_no_file_whose_name_is_reserved(any_bench: Bench) -> None:
+    """What would be a program's own source is a file as any: given, put, got."""
+    sessions = any_bench.runtime.sessions
+    async with opened(any_bench, files={"program.py": "x = 1"}) as session:
+        assert await session.shown("import program\nprogram.x") == "1"
+        assert await sessions.get_file(session.id, "program.py", caller=OWN) == b"x = 1"
+        await sessions.put_file(session.id, "program.py", b"x = 2", caller=OWN)
+        assert await session.shown("open('program.py').read()") == "'x = 2'"
 
 
 async def test_cell_over_its_limit_is_interrupted_and_its_session_lives(any_bench: Bench) -> None:

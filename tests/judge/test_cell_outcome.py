@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from execbox.wire import CellResponse
+from execbox.wire import JSON_DEPTH_MAX, CellResponse
+from execbox_service.json_steps import LARGE_BYTES
 from execbox_service.judge import cell_outcome
 from execbox_service.runner_frames import CellMeasured, CellResult
 from tests.fake_engine import report_frame
@@ -91,3 +93,25 @@ def test_cell_carries_its_value_output_and_number() -> None:
     assert (cell.value.repr, cell.value.json_value, cell.value.media) == ("5", 5, [])
     assert '"json":5' in cell.model_dump_json()
     assert (cell.stdout, cell.cell, cell.usage.cpu_time_s) == ("x", 7, 0.002)
+
+
+def test_cell_in_which_a_figure_could_not_be_drawn_has_its_value_and_the_error() -> None:
+    """All that could be shown is; what is said to be a value and is none is not."""
+    shown = {"repr": "5", "json": 5, "media": []}
+    cell = judged(report_frame(shown, status="exception", error=ERROR))
+    assert cell.status == "exception"
+    assert cell.value is not None
+    assert cell.error is not None
+    assert (cell.value.json_value, cell.error.type) == (5, "ValueError")
+    assert judged(report_frame(b"5", status="exception", error=ERROR)).status == "unserializable"
+
+
+@pytest.mark.parametrize("size_bytes", [0, LARGE_BYTES])
+def test_value_as_deep_as_any_may_be_is_shown(size_bytes: int) -> None:
+    """The object that it is shown in does not count; one level more is none."""
+    at_most = json.loads("[" * JSON_DEPTH_MAX + "]" * JSON_DEPTH_MAX)
+    shown = {"repr": "x" * size_bytes, "media": []}
+    cell = judged(report_frame(shown | {"json": at_most}))
+    assert cell.value is not None
+    assert cell.value.json_value == at_most
+    assert judged(report_frame(shown | {"json": [at_most]})).status == "unserializable"

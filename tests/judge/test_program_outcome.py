@@ -119,8 +119,14 @@ def test_run_whose_stdout_is_no_text_carries_its_bytes() -> None:
     run = judged(stdout=b"a\xff")
     assert (run.stdout, run.stdout_base64) == ("a\ufffd", "Yf8=")
     assert judged(stdout=b"a").stdout_base64 is None
-    # Cut off within a character.
-    assert judged(stdout="aé".encode()[:-1]).stdout_base64 is None
+    # Cut off within a character; where nothing was cut off, the program printed a part of one.
+    part = "aé".encode()[:-1]
+    assert judged(stdout=part, stdout_truncated=True).stdout_base64 is None
+    assert judged(stdout=b"\xff" + part, stdout_truncated=True).stdout_base64 is not None
+    run = judged(stdout=part)
+    assert (run.stdout, run.stdout_base64) == ("a\ufffd", "YcM=")
+    as_shown = ExpectedStdout(stdout=run.stdout)
+    assert program_outcome.with_verdict(run, as_shown).verdict == "incorrect"
 
 
 def blob(sizes: object, left_out: object = (), *, data: bytes = b"") -> bytes:

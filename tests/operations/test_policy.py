@@ -3,8 +3,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
-from execbox.wire import ExecuteRequest, GenerateRequest, Limits, ProgramLimits, RunRequest
+from execbox.wire import (
+    ExecuteRequest,
+    FilePath,
+    GenerateRequest,
+    Limits,
+    ProgramLimits,
+    RunRequest,
+    SessionRequest,
+)
 from execbox_service.failures import CallerMistake
 from execbox_service.operations.policy import (
     LIMIT_NAMES,
@@ -220,3 +229,11 @@ def test_files_cannot_have_the_name_of_the_source(
                 RunRequest.model_validate(fields)
         else:
             RunRequest.model_validate(fields)
+
+
+def test_files_of_a_session_can_have_the_name_of_a_source() -> None:
+    """It has none of its own: where they are given, and as a path of the API."""
+    SessionRequest.model_validate({"files": {"program.py": "", "program.sh": ""}})
+    assert TypeAdapter[str](FilePath).validate_python("program.py") == "program.py"
+    with pytest.raises(ValueError, match="stay in the working directory"):
+        SessionRequest.model_validate({"files": {"../program.py": ""}})

@@ -103,6 +103,7 @@ from execbox.wire.run import (
     ProgramRun,
     RunRequest,
     RunResponse,
+    folders_of,
 )
 from execbox.wire.session import (
     CellLimits,
@@ -248,4 +249,5 @@ __all__ = [
     "VerifyResponse",
     "Violation",
     "content_bytes",
+    "folders_of",
 ]

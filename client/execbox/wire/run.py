@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
@@ -37,6 +37,7 @@ __all__ = [
     "ProgramRun",
     "RunRequest",
     "RunResponse",
+    "folders_of",
 ]
 
 PROGRAM_NAME = "program.py"
@@ -71,9 +72,16 @@ def _names(path: str) -> list[str]:
 
 def _path(path: str) -> str:
     names = _names(path)
+    size_bytes = len(path.encode("utf-8", "surrogatepass"))
+    if size_bytes > _PATH_BYTES_MAX:
+        raise ValueError(f"is {size_bytes} bytes long; {_PATH_BYTES_MAX} is the most")
     longest = max(len(name.encode("utf-8", "surrogatepass")) for name in names)
     if longest > _NAME_BYTES_MAX:
         raise ValueError(f"has a name of {longest} bytes; {_NAME_BYTES_MAX} is the most in Linux")
+    return path
+
+
+def _beside_source(path: str) -> str:
     if path == PROGRAM_NAME:
         raise ValueError(f"{PROGRAM_NAME} is reserved: it is the program's own source")
     return path
@@ -91,7 +99,8 @@ def _argument(argument: str) -> str:
 
 
 FilePath = Annotated[str, Field(min_length=1, max_length=_PATH_BYTES_MAX), AfterValidator(_path)]
-Files: TypeAlias = Annotated[dict[FilePath, Content], Field(max_length=FILES_MAX)]
+ProgramFilePath = Annotated[FilePath, AfterValidator(_beside_source)]
+Files: TypeAlias = Annotated[dict[ProgramFilePath, Content], Field(max_length=FILES_MAX)]
 Glob = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_glob)]
 Arguments = Annotated[
     list[Annotated[str, AfterValidator(_argument)]], Field(max_length=_ARGUMENTS_MAX)
@@ -168,29 +177,53 @@ class RunRequest(Request):
     @model_validator(mode="after")
     def _files_can_be_written(self) -> Self:
         own_name = PROGRAM_NAMES[self.program.language]
-        _check_tree(self.program.files, own_name=own_name, of="program.files")
+        own = self.program.files
+        own_folders = folders_of(own)
+        _check_tree(own, {}, own_name=own_name, folders=own_folders, of="program.files")
         for index, case in enumerate(self.cases or ()):
             if case.files:
-                together = {**self.program.files, **case.files}
-                if len(together) > FILES_MAX:
+                count = len(own) + sum(path not in own for path in case.files)
+                if count > FILES_MAX:
                     raise ValueError(
-                        f"cases[{index}].files: {len(together)} files with the program's own, and "
+                        f"cases[{index}].files: {count} files with the program's own, and "
                         f"{FILES_MAX} are the most"
                     )
-                _check_tree(together, own_name=own_name, of=f"cases[{index}].files")
+                # Those of the program are not looked at once more for each of its cases.
+                folders = folders_of(case.files, known=own_folders)
+                folders |= own_folders & case.files.keys()
+                _check_tree(
+                    case.files, own, own_name=own_name, folders=folders, of=f"cases[{index}].files"
+                )
         return self
 
 
-def _check_tree(files: Mapping[str, object], *, own_name: str, of: str) -> None:
-    """Raises ValueError where a path is the program's own, or both a file and a folder."""
+def folders_of(paths: Iterable[str], *, known: Set[str] = frozenset()) -> set[str]:
+    """The folders that files at these paths are in, and these are in, but for known ones."""
+    found: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in found and folder not in known:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
+
+
+def _check_tree(
+    files: Mapping[str, object],
+    beside: Mapping[str, object],
+    *,
+    own_name: str,
+    folders: Set[str],
+    of: str,
+) -> None:
+    """Raises ValueError where a path is the program's own, or one of ``folders`` is a file, too."""
     if own_name in files:
         raise ValueError(f"{of}: {own_name} is reserved: it is the program's own source")
-    for path in files:
-        folder = path.rpartition("/")[0]
-        while folder:
-            if folder in files or folder == own_name:
-                raise ValueError(f"{of}: {folder!r:.100} is a file, and a folder of {path!r:.100}")
-            folder = folder.rpartition("/")[0]
+    is_both = [each for each in folders if each in files or each in beside or each == own_name]
+    if is_both:
+        folder = min(is_both)
+        path = next(path for path in (*files, *beside) if path.startswith(f"{folder}/"))
+        raise ValueError(f"{of}: {folder!r:.100} is a file, and a folder of {path!r:.100}")
 
 
 class FetchedFile(Response):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
 from execbox.wire import html_view
+from execbox.wire.content import Content
 from execbox.wire.execute import ExecutionError, Truncated, Usage
 from execbox.wire.fields import JSON, Request, Response, Seconds, Text, exactly_one_of
 from execbox.wire.functions import ExecutionLimits
-from execbox.wire.run import Files
+from execbox.wire.run import FILES_MAX, FilePath
 from execbox.wire.vocabularies import Prelude, Profile, Status
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "SessionRequest",
 ]
 
+SessionFiles: TypeAlias = Annotated[dict[FilePath, Content], Field(max_length=FILES_MAX)]
 PackageName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.]+$")]
 
 
@@ -42,7 +44,9 @@ class SessionRequest(Request):
     limits: SessionLimits = SessionLimits()
     profile: Profile = "default"
     prelude: Prelude = "none"
-    files: Files = Field(default_factory=dict, description="In the working directory, by path.")
+    files: SessionFiles = Field(
+        default_factory=dict, description="In the working directory, by path."
+    )
     preload: Annotated[list[PackageName], Field(max_length=20)] = Field(
         default_factory=list,
         description="Packages to have imported before the first cell, which then waits less.",

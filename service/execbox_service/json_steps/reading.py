@@ -53,10 +53,10 @@ def decode_in_steps(
         raise
 
 
-def decode_any(body: bytes, *, non_finite: bool = False) -> JSON:
+def decode_any(body: bytes, *, depth_max: int = JSON_DEPTH_MAX, non_finite: bool = False) -> JSON:
     """In one go where it is small, which is quicker, and else in steps."""
     read = decode_in_steps if len(body) >= LARGE_BYTES else strict_json.decode
-    return read(body, non_finite=non_finite)
+    return read(body, depth_max=depth_max, non_finite=non_finite)
 
 
 class _Reader:

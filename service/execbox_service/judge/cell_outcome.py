@@ -10,7 +10,15 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from execbox.strict_json import StrictJSONError
-from execbox.wire import CellResponse, CellValue, ExecutionError, Status, Truncated, Usage
+from execbox.wire import (
+    JSON_DEPTH_MAX,
+    CellResponse,
+    CellValue,
+    ExecutionError,
+    Status,
+    Truncated,
+    Usage,
+)
 from execbox_service.json_steps import decode_any
 from execbox_service.judge import outcome
 from execbox_service.runner_frames import CellMeasured, CellResult, JobReport, parse_report
@@ -22,6 +30,8 @@ _WHY_LOST: Final = {
     Status.MEMORY_EXCEEDED: "the session used more memory than limits.memory_mb",
     Status.NO_RESULT: "the cell ended the session's process",
 }
+_SHOWN_DEPTH_MAX: Final = JSON_DEPTH_MAX + 1
+"""A value as deep as any may be, and the object that it is shown in."""
 _WHY_LEFT: Final = "its caller had gone, and the cell did not react to being interrupted"
 _WHY_BROKEN: Final = "the cell wrote to the descriptor on which its end is reported"
 
@@ -35,9 +45,11 @@ def judge(result: CellResult, *, cell: int, stdout_bytes: int) -> CellResponse:
     if report is not None:
         # Of a cell that was interrupted: where it was.
         error = outcome.error_of(report)
-        if status is Status.OK:
-            value, error = _value(report)
-            status = Status.OK if error is None else Status.UNSERIALIZABLE
+        # With an exception where all but a figure could be shown.
+        if status is Status.OK or (status is Status.EXCEPTION and report.output):
+            value, no_value = _value(report)
+            if no_value is not None:
+                status, error = Status.UNSERIALIZABLE, no_value
     stdout = outcome.stream_text(result.stdout, limit_bytes=stdout_bytes)
     stderr = outcome.stream_text(result.stderr, limit_bytes=stdout_bytes)
     ended_by_us = measured.limit is not None or measured.oom_kill_count > 0
@@ -87,7 +99,7 @@ def _status(measured: CellMeasured, report: JobReport | None) -> Status:
 def _value(report: JobReport) -> tuple[CellValue | None, ExecutionError | None]:
     """What the session's process says that the cell shows; believed in form only."""
     try:
-        told: Any = decode_any(report.output)
+        told: Any = decode_any(report.output, depth_max=_SHOWN_DEPTH_MAX)
         return (None if told is None else CellValue.model_validate(told)), None
     except (StrictJSONError, ValidationError):
         message = "what the cell shows is no value: it changed how this session reports"

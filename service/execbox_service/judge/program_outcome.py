@@ -63,7 +63,7 @@ def judge(result: Result, *, limits: Limits, language: Language, fetched: bool) 
         limit=at_limit.limit if at_limit is not None else None,
         stdout=stdout.text,
         stderr=stderr.text,
-        stdout_base64=None if _is_text(result.stdout) else b64encode(result.stdout).decode(),
+        stdout_base64=_bytes_of_no_text(result.stdout, truncated=measured.stdout_truncated),
         truncated=Truncated(
             stdout=measured.stdout_truncated or stdout.cut,
             stderr=measured.stderr_truncated or stderr.cut,
@@ -121,10 +121,12 @@ def _as_sent(content: bytes) -> FetchedFile:
     return FetchedFile(base64=b64encode(content).decode(), size_bytes=len(content))
 
 
-def _is_text(data: bytes) -> bool:
+def _bytes_of_no_text(stdout: bytes, *, truncated: bool) -> str | None:
+    """What cannot be told from the text: null for all that is UTF-8."""
     try:
-        data.decode()
+        stdout.decode()
     except UnicodeDecodeError as error:
         # What was cut off in the middle of a character was text as far as can be told.
-        return error.end == len(data) and error.reason == "unexpected end of data"
-    return True
+        at_its_end = error.end == len(stdout) and error.reason == "unexpected end of data"
+        return None if truncated and at_its_end else b64encode(stdout).decode()
+    return None

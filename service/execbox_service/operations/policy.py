@@ -29,6 +29,7 @@ from execbox.wire import (
     content_bytes,
 )
 from execbox_service.failures import CallerMistake
+from execbox_service.operations.given_files import GivenFiles, check_room
 from execbox_service.settings import Settings
 
 __all__ = [
@@ -96,14 +97,15 @@ def permitted_cases(request: RunRequest, settings: Settings) -> RunRequest:
     """``permitted_calls``, for a request whose calls are a program's cases."""
     _count("cases", len(request.cases or ()), settings)
     limits = _limits(request.limits, settings)
-    own = request.program.files
-    own_bytes = _files_bytes(own)
-    _check_files("program.files", own_bytes, limits=limits)
+    source_bytes = len(request.program.code.encode())
+    own = GivenFiles(request.program.files)
+    given = [("program.files", own.taken)]
     for index, case in enumerate(request.cases or ()):
         if case.files:
-            replaced = {path: own[path] for path in case.files if path in own}
-            size_bytes = own_bytes - _files_bytes(replaced) + _files_bytes(case.files)
-            _check_files(f"cases[{index}].files", size_bytes, limits=limits)
+            given.append((f"cases[{index}].files", own.taken_with(case.files)))
+    for field, taken in given:
+        _check_files(field, taken.size_bytes, limits=limits)
+        check_room(field, taken, source_bytes=source_bytes, settings=settings)
     levels = _levels(request, settings)
     language = request.program.language
     if language != "python":
