@@ -17,6 +17,8 @@ disk (``fsync``), so a power failure loses at most that much. A torn last line i
 run is continued. Results are appended as they finish; when all are there, the file is put into
 the order of the input once (to a file beside it, then renamed), so that an interrupted and
 continued run ends with the same bytes as an undisturbed one.
+
+A run that begins anew appends to OUT.partial, too, and replaces OUT when all is done.
 """
 
 from __future__ import annotations
@@ -86,8 +88,9 @@ class RunFiles:
     """What one run has written so far, and the way to add to it. A context manager.
 
     ``on_result`` and ``on_failure`` are called, before anything else happens, for what earlier
-    runs left in the files. ``restart`` discards that instead. Raises ``DatasetError`` where the
-    output belongs to another step or other settings, or another run is writing it.
+    runs left in the files. ``restart`` discards that instead. With ``begins_anew`` it is made
+    again instead and stays until then. Raises ``DatasetError`` where the output belongs to another
+    step or other settings, or another run is writing it.
     """
 
     def __init__(
@@ -99,25 +102,31 @@ class RunFiles:
         restart: bool,
         on_result: Callable[[Value], None],
         on_failure: Callable[[Value], None],
+        begins_anew: bool = False,
     ) -> None:
         self._output = output
         with as_dataset_error(output, remedies=REMEDIES):
             target_of(output).parent.mkdir(parents=True, exist_ok=True)
-            self._results_path = ResultsFile(target_of(output), packing=packing_of(output))
+            self._results_path = ResultsFile(
+                target_of(output), packing=packing_of(output), replaces=begins_anew
+            )
         for path in (errors_path(output), run_path(output)):
             _refuse_no_file(path, output)
         self._result_ordinals: dict[int, int] = {}
         self._failed: dict[int, int] = {}
+        self._replaced: dict[int, int] = {}
         with ExitStack() as stack:
             lock_fd = _locked(run_path(output))
             stack.callback(os.close, lock_fd)
             self._settings_text = settings_text(step, settings)
             _claim(lock_fd, self._results_path, mine=self._settings_text, restart=restart)
             self._lock_fd = lock_fd
+            if begins_anew:
+                self._replaced = self._begun_anew()
             self._results = AppendLog(self._results_path.unpacked())
             stack.callback(self._results.close)
             for ordinal, value in self._results.recover():
-                self._recovered(ordinal, value)
+                self._note_id(self._result_ordinals, ordinal, value)
                 on_result(value)
             self._failures = self._kept_failures(on_failure)
             stack.callback(self._failures.close)
@@ -159,7 +168,11 @@ class RunFiles:
         self._failures.append(encode_line(entry), rank=origin.rank)
 
     def finish(self) -> None:
-        """All is done: bring both files into the order of the input."""
+        """All is done: bring both files into the order of the input.
+
+        Raises ``DatasetError`` where a run that began anew would lose records by it.
+        """
+        self._refuse_to_lose()
         self._results.arrange()
         self._failures.arrange()
         self._results_path.pack()
@@ -183,14 +196,44 @@ class RunFiles:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _recovered(self, ordinal: int, value: Value) -> None:
+    def _begun_anew(self) -> dict[int, int]:
+        """Ids, as digests, and ordinals of what this run is to replace, which it leaves as it is;
+        what a run that was killed has appended beside it is discarded."""
+        held: dict[int, int] = {}
+        path = self._results_path.replaced()
+        if path is not None:
+            log = AppendLog(path)
+            try:
+                for ordinal, value in log.recover():
+                    self._note_id(held, ordinal, value)
+            finally:
+                log.close()
+        with as_dataset_error(self._output, remedies=REMEDIES):
+            self._results_path.discard_beside()
+            errors_path(self._output).unlink(missing_ok=True)
+        return held
+
+    def _refuse_to_lose(self) -> None:
+        lost = [
+            line for digest, line in self._replaced.items() if digest not in self._result_ordinals
+        ]
+        if lost:
+            with as_dataset_error(self._output, remedies=REMEDIES):
+                self._results_path.discard_beside()
+            raise DatasetError(
+                f"{self._output}: {len(lost)} of its records, the first on line {min(lost) + 1}, "
+                "do not come of this input, and would be lost; nothing of it was changed: give "
+                "another --output, or discard it with --restart"
+            )
+
+    def _note_id(self, ordinals: dict[int, int], ordinal: int, value: Value) -> None:
         identifier = value.get("id")
         if not isinstance(identifier, str):
             raise DatasetError(
                 f'{self._output}:{ordinal + 1}: has no "id", so it was not written by this '
                 "command: move the file away, or start with --restart"
             )
-        first = self._result_ordinals.setdefault(digest_of(identifier), ordinal)
+        first = ordinals.setdefault(digest_of(identifier), ordinal)
         if first != ordinal:
             raise DatasetError(
                 f"{self._output}:{ordinal + 1}: the id {identifier!r} is on line {first + 1} "
