@@ -7,6 +7,7 @@ line that cannot be used is a ``BadLine`` with a reason, never an exception, so 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -27,6 +28,7 @@ __all__ = [
     "BadLine",
     "Record",
     "digest_of",
+    "digest_of_json",
     "document_kind",
     "no_lines",
     "own_id",
@@ -127,6 +129,13 @@ def digest_of(identifier: str) -> int:
     """64 bits that stand for an id, because millions of ids have to fit into memory."""
     data = identifier.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
+
+
+def digest_of_json(value: object) -> str:
+    """A digest that stands for a JSON value, whatever its objects' order and what it was read
+    from."""
+    text = json.dumps(value, sort_keys=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def _lines(file: BinaryIO) -> Iterator[_Line]:

@@ -23,12 +23,11 @@ A run that begins anew appends to OUT.partial, too, and replaces OUT when all is
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from execbox.dataset.files.append_log import (
     REMEDIES,
@@ -40,21 +39,21 @@ from execbox.dataset.files.append_log import (
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, encode_line
 from execbox.dataset.files.records import BadLine, Record, digest_of
 from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
+from execbox.dataset.files.run_note import UNFINISHED, RunNote, noted_in
 
 __all__ = [
     "RunFiles",
     "errors_path",
     "failure_entry",
-    "not_ours",
     "run_path",
-    "settings_in",
-    "settings_text",
+    "stays_failed",
 ]
 
-_SETTINGS_BYTES_MAX = 1024 * 1024
-_SETTINGS_END: Final = "\n}\n"
-_UNFINISHED: Final = "unfinished\n"
-"""The last line of OUT.run.json from a run's beginning until its end."""
+_NOTE_BYTES_MAX = 1024 * 1024
+_FOUND_AGAIN = frozenset(
+    {"missing_function", "unknown_function", "unknown_pair", "dropped_pair", "ambiguous_pair"}
+)
+"""Reasons that are found without asking anybody, and may have ended since the last run."""
 
 
 def errors_path(output: Path) -> Path:
@@ -84,13 +83,21 @@ def failure_entry(origin: Record | BadLine, problem: BadRecord) -> Value:
     return entry
 
 
+def stays_failed(entry: Value) -> bool:
+    """Whether a line of the error file names a record that the next run passes over."""
+    if entry.get("retry") is not False or not isinstance(entry.get("id"), str):
+        return False
+    return entry.get("reason") not in _FOUND_AGAIN
+
+
 class RunFiles:
     """What one run has written so far, and the way to add to it. A context manager.
 
     ``on_result`` and ``on_failure`` are called, before anything else happens, for what earlier
     runs left in the files. ``restart`` discards that instead. With ``begins_anew`` it is made
-    again instead and stays until then. Raises ``DatasetError`` where the output belongs to another
-    step or other settings, or another run is writing it.
+    again instead and stays until then. ``made_of`` are digests of further files that results are
+    made of. Raises ``DatasetError`` where the output belongs to another step, other settings or
+    other such files, or another run is writing it.
     """
 
     def __init__(
@@ -103,6 +110,7 @@ class RunFiles:
         on_result: Callable[[Value], None],
         on_failure: Callable[[Value], None],
         begins_anew: bool = False,
+        made_of: Mapping[str, object] | None = None,
     ) -> None:
         self._output = output
         with as_dataset_error(output, remedies=REMEDIES):
@@ -118,8 +126,8 @@ class RunFiles:
         with ExitStack() as stack:
             lock_fd = _locked(run_path(output))
             stack.callback(os.close, lock_fd)
-            self._settings_text = settings_text(step, settings)
-            _claim(lock_fd, self._results_path, mine=self._settings_text, restart=restart)
+            mine = RunNote(step=step, settings=settings, made_of=made_of or {})
+            self._note = _claim(lock_fd, self._results_path, mine=mine, restart=restart)
             self._lock_fd = lock_fd
             if begins_anew:
                 self._replaced = self._begun_anew()
@@ -177,7 +185,7 @@ class RunFiles:
         self._failures.arrange()
         self._results_path.pack()
         with as_dataset_error(run_path(self._output), remedies=REMEDIES):
-            os.ftruncate(self._lock_fd, len(self._settings_text.encode()))
+            os.ftruncate(self._lock_fd, len(self._note.text.encode()))
 
     def close(self) -> None:
         """Let go of the files; an empty error file is removed."""
@@ -245,11 +253,7 @@ class RunFiles:
         path = errors_path(self._output)
         old = AppendLog(path)
         try:
-            kept = [
-                value
-                for _, value in old.recover()
-                if value.get("retry") is False and isinstance(value.get("id"), str)
-            ]
+            kept = [value for _, value in old.recover() if stays_failed(value)]
         finally:
             old.close()
         with as_dataset_error(path, remedies=REMEDIES), replacing(path) as file:
@@ -300,50 +304,20 @@ def _locked(path: Path) -> int:
     return fd
 
 
-def _claim(lock_fd: int, results: ResultsFile, *, mine: str, restart: bool) -> None:
-    """Start a new run in the files, or make sure that this one continues what is there."""
-    noted = os.pread(lock_fd, _SETTINGS_BYTES_MAX, 0).decode("utf-8", "replace")
-    theirs, _ = settings_in(noted)
-    output = results.output
+def _claim(lock_fd: int, results: ResultsFile, *, mine: RunNote, restart: bool) -> RunNote:
+    """Start a new run in the files, or make sure that this one continues what is there; what is
+    noted of it."""
+    theirs, _ = noted_in(os.pread(lock_fd, _NOTE_BYTES_MAX, 0).decode("utf-8", "replace"))
+    output, is_same = results.output, not restart and mine.is_same_run(theirs)
     with as_dataset_error(output, remedies=REMEDIES):
-        if restart or theirs != mine:
-            if not restart and results.hold_something():
-                raise not_ours(output, theirs, mine)
+        if not restart and results.hold_something():
+            mine.refuse_other(output, theirs)
+            mine = mine.going_on(theirs)
+        if not is_same:
             results.discard()
             errors_path(output).unlink(missing_ok=True)
-            os.ftruncate(lock_fd, 0)
-        write_whole(lock_fd, f"{mine}{_UNFINISHED}".encode(), at_bytes=0)
+        text = f"{mine.text}{UNFINISHED}".encode()
+        write_whole(lock_fd, text, at_bytes=0)
+        os.ftruncate(lock_fd, len(text))
         os.fsync(lock_fd)
-
-
-def settings_text(step: str, settings: Mapping[str, object]) -> str:
-    """What is noted of a run, so that it is not continued with others."""
-    return json.dumps({"step": step, "settings": settings}, indent=2, sort_keys=True) + "\n"
-
-
-def settings_in(noted: str) -> tuple[str, bool]:
-    """The settings in the text of OUT.run.json, and whether its run came to its end."""
-    before, end, rest = noted.rpartition(_SETTINGS_END)
-    return (before + end, not rest) if end else (noted, True)
-
-
-def not_ours(output: Path, theirs: str, mine: str) -> DatasetError:
-    """Why a run that notes ``mine`` does not continue an output that has ``theirs`` beside it."""
-    remedy = "give another --output, or discard it with --restart"
-    try:
-        old, new = json.loads(theirs), json.loads(mine)
-        old_settings, new_settings = old["settings"], new["settings"]
-    except (ValueError, KeyError, TypeError):
-        return DatasetError(f"{output}: exists and was not written by this command; {remedy}")
-    if old["step"] != new["step"]:
-        return DatasetError(
-            f"{output}: was written by {old['step']!r}, not by {new['step']!r}; {remedy}"
-        )
-    names = [
-        f"{name} was {old_settings.get(name)!r} and is {new_settings.get(name)!r} now"
-        for name in sorted({*old_settings, *new_settings})
-        if old_settings.get(name) != new_settings.get(name)
-    ]
-    return DatasetError(
-        f"{output}: was begun with other settings ({'; '.join(names)[:1000]}); {remedy}"
-    )
+    return mine

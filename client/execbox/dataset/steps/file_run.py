@@ -118,6 +118,7 @@ def _run_files(step: Step, output: Path, progress: Progress, *, restart: bool) -
         settings=step.settings,
         restart=restart,
         begins_anew=step.begins_anew,
+        made_of=step.made_of,
         on_result=lambda value: _count_result(step, progress, value, resumed=True),
         on_failure=lambda entry: _count_failure(
             step,

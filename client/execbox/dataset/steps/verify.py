@@ -43,7 +43,9 @@ async def open_verify_step(
     ``functions`` is needed for records that carry no ``refcode`` and ``io`` of their own, such as
     those made by CodeI/O's scripts: ``itemid`` and ``ioid`` are looked up in it, also where it is
     what ``certify`` left of the file that the questions were made from. An answer the
-    service could not check is in the error file and checked by the next run. The run raises
+    service could not check is in the error file and checked by the next run, and so is one whose
+    function or pair is not there: ``functions`` may be given, or completed, in between. The run
+    raises
     ``ServiceError`` and ``TransportError`` where the service fails altogether.
     """
     with nullcontext() if functions is None else FunctionsFile(functions) as opened:
@@ -79,6 +81,7 @@ def verify_step(
         concurrency=options.concurrency or 1,
         chunk_count=options.chunk_count,
         non_finite=True,
+        made_of={} if functions is None else functions.made_of,
     )
 
 
