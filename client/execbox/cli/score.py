@@ -79,7 +79,7 @@ def add_parser(commands: Subparsers) -> None:
         kinds,
         "predictions",
         summary="what verify wrote",
-        description="Score what `execbox verify` wrote; samples ID#1, ID#2 are one problem's.",
+        description="Score what `execbox verify` wrote; infer's ID#1, ID#2 are one problem's.",
         epilog=_EPILOG,
         handler=score_predictions,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -32,6 +33,7 @@ __all__ = [
     "document_kind",
     "no_lines",
     "own_id",
+    "problem_of",
     "read_records",
     "records_of",
 ]
@@ -254,6 +256,19 @@ def _unique_name(identifier: str, seen: dict[int, int]) -> str:
     seen[digest] = max(count, 1)
     seen.setdefault(digest_of(name), 1)
     return name
+
+
+def problem_of(record: Record) -> str:
+    """The id of the question that a record answers, which its samples have in common.
+
+    ``infer`` numbers several answers to one question ``ID#1``, ``ID#2``... and says in ``sample``
+    which one it is; any other ``#`` is a part of the id.
+    """
+    sample = record.value.get("sample")
+    if not isinstance(sample, int) or isinstance(sample, bool):
+        return record.id
+    # Behind the number, one for an id that comes again.
+    return re.sub(rf"#{sample}(?:~[0-9]+)?\Z", "", record.id)
 
 
 def own_id(value: Value) -> str | None:
