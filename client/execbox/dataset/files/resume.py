@@ -50,10 +50,17 @@ __all__ = [
 ]
 
 _NOTE_BYTES_MAX = 1024 * 1024
-_FOUND_AGAIN = frozenset(
+_OF_THE_RECORD = frozenset(
+    {
+        *("invalid_record", "missing_field", "invalid_field", "not_json", "non_finite"),
+        *("no_pairs", "invalid_pair", "missing_section", "truncated_answer", "unverified"),
+    }
+)
+_OF_THE_FUNCTIONS_FILE = frozenset(
     {"missing_function", "unknown_function", "unknown_pair", "dropped_pair", "ambiguous_pair"}
 )
-"""Reasons that are found without asking anybody, and may have ended since the last run."""
+_FOUND_AGAIN = _OF_THE_RECORD | _OF_THE_FUNCTIONS_FILE
+"""Reasons that are found without asking anybody, and that somebody may have put right since."""
 
 
 def errors_path(output: Path) -> Path:
@@ -87,7 +94,8 @@ def stays_failed(entry: Value) -> bool:
     """Whether a line of the error file names a record that the next run passes over."""
     if entry.get("retry") is not False or not isinstance(entry.get("id"), str):
         return False
-    return entry.get("reason") not in _FOUND_AGAIN
+    # With a detail it is the account of what a service said, which may give such a reason too.
+    return entry.get("reason") not in _FOUND_AGAIN or "detail" in entry
 
 
 class RunFiles:

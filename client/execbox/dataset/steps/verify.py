@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from execbox import wire
-from execbox.dataset.files.json_lines import BadRecord, Value, text_field
+from execbox.dataset.files.json_lines import BadRecord, Value, refuse_non_finite, text_field
 from execbox.dataset.files.records import Record
 from execbox.dataset.steps.asked_pair import AskedPair, FunctionsFile, asked_pair
 from execbox.dataset.steps.patience import Patience
@@ -123,6 +123,8 @@ def _question_or_problem(
     try:
         asked = asked_pair(record.value, functions)
         item = _item_about(record, asked, options)
+        # It could not be written again, and would be checked by every run.
+        refuse_non_finite(record.value, besides="extracted")
     except BadRecord as problem:
         return problem, options.convert
     named = record.value.get("convert", asked.function.get("convert", options.convert))
