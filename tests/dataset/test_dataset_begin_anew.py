@@ -91,11 +91,11 @@ def test_records_there_stay_until_all_that_replaces_them_is_there(
 
 @pytest.mark.parametrize("name", ["train.jsonl", "train.jsonl.gz"])
 def test_records_that_do_not_come_again_are_not_lost(tmp_path: Path, name: str) -> None:
-    """Another first round of the same name, or a line put there by hand: refused, unless told."""
+    """Another first round of the same name: refused, unless told."""
     assembled(tmp_path, [revised("a")], name=name)
     before = (tmp_path / name).read_bytes()
-    write_lines(tmp_path / "v1.jsonl", [verified("b", "incorrect")])
-    with pytest.raises(DatasetError, match=r"1 of its records, the first on line 1.*--restart"):
+    write_lines(tmp_path / "v1.jsonl", [verified("a", "incorrect")])
+    with pytest.raises(DatasetError, match=r"1 of its records, the first on line 2.*--restart"):
         assembled(tmp_path, [], name=name)
     assert (tmp_path / name).read_bytes() == before
     assert not list(tmp_path.glob("*.partial"))

@@ -11,22 +11,29 @@ from pathlib import Path
 
 from execbox.dataset.files.append_log import as_dataset_error
 from execbox.dataset.files.destinations import is_stream
+from execbox.dataset.files.input_start import InputStart
 from execbox.dataset.files.json_lines import DatasetError, Value
 from execbox.dataset.files.records import Record, digest_of, read_records
 from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
-from execbox.dataset.files.resume import errors_path, run_path, stays_failed
-from execbox.dataset.files.run_note import RunNote, noted_in
+from execbox.dataset.files.resume import errors_path, refuse_other_input, run_path, stays_failed
+from execbox.dataset.files.run_note import INPUT, RunNote, noted_in
 from execbox.dataset.files.sources import STANDARD_STREAM
 
 __all__ = ["done_ids", "refuse_unfinished", "result_ids"]
 
 
 def done_ids(
-    output: Path, *, step: str, settings: Mapping[str, object], restart: bool
+    output: Path,
+    *,
+    step: str,
+    settings: Mapping[str, object],
+    start: InputStart | None,
+    restart: bool,
 ) -> frozenset[int]:
     """Digests of the ids that have a result, or can have none; empty with ``restart``.
 
-    Raises ``DatasetError``, as the run would, where the output belongs to a different one.
+    Raises ``DatasetError``, as the run would, where the output belongs to a different one, or to
+    an input that does not begin as ``start`` says.
     """
     if restart or is_stream(output):
         return frozenset()
@@ -34,6 +41,8 @@ def done_ids(
     theirs, _ = noted_in(_noted(output))
     if results.hold_something():
         RunNote(step=step, settings=settings, made_of={}).refuse_other(output, theirs)
+        if start is not None and theirs is not None:
+            refuse_other_input(output, theirs.made_of.get(INPUT), start)
     failed = (
         digest_of(str(value["id"])) for value in _values(errors_path(output)) if stays_failed(value)
     )

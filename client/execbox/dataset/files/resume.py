@@ -36,15 +36,17 @@ from execbox.dataset.files.append_log import (
     replacing,
     write_whole,
 )
+from execbox.dataset.files.input_start import InputStart
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, encode_line
-from execbox.dataset.files.records import BadLine, Record, digest_of
+from execbox.dataset.files.records import BadLine, Record, digest_of, read_records
 from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
-from execbox.dataset.files.run_note import UNFINISHED, RunNote, noted_in
+from execbox.dataset.files.run_note import INPUT, UNFINISHED, RunNote, noted_in, other_input
 
 __all__ = [
     "RunFiles",
     "errors_path",
     "failure_entry",
+    "refuse_other_input",
     "run_path",
     "stays_failed",
 ]
@@ -98,14 +100,30 @@ def stays_failed(entry: Value) -> bool:
     return entry.get("reason") not in _FOUND_AGAIN or "detail" in entry
 
 
+def refuse_other_input(output: Path, noted: object, start: InputStart) -> None:
+    """Raise ``DatasetError`` where results are of an input that had another first record.
+
+    One that was refused for what it was may have been put right since.
+    """
+    if not isinstance(noted, dict) or not start.lacks(noted):
+        return
+    path = errors_path(output)
+    for line in read_records(path) if path.is_file() else ():
+        entry = line.value if isinstance(line, Record) else {}
+        if entry.get("line") == noted.get("line") and entry.get("reason") in _OF_THE_RECORD:
+            return
+    raise other_input(output, start.source, line=noted.get("line"))
+
+
 class RunFiles:
     """What one run has written so far, and the way to add to it. A context manager.
 
     ``on_result`` and ``on_failure`` are called, before anything else happens, for what earlier
     runs left in the files. ``restart`` discards that instead. With ``begins_anew`` it is made
     again instead and stays until then. ``made_of`` are digests of further files that results are
-    made of. Raises ``DatasetError`` where the output belongs to another step, other settings or
-    other such files, or another run is writing it.
+    made of, ``start`` is where the input begins. Raises ``DatasetError`` where the output belongs
+    to another step, other settings, other such files or another input, or another run is writing
+    it.
     """
 
     def __init__(
@@ -119,6 +137,7 @@ class RunFiles:
         on_failure: Callable[[Value], None],
         begins_anew: bool = False,
         made_of: Mapping[str, object] | None = None,
+        start: InputStart | None = None,
     ) -> None:
         self._output = output
         with as_dataset_error(output, remedies=REMEDIES):
@@ -134,8 +153,10 @@ class RunFiles:
         with ExitStack() as stack:
             lock_fd = _locked(run_path(output))
             stack.callback(os.close, lock_fd)
-            mine = RunNote(step=step, settings=settings, made_of=made_of or {})
-            self._note = _claim(lock_fd, self._results_path, mine=mine, restart=restart)
+            mine = RunNote(step=step, settings=settings, made_of=_noted_of(made_of, start))
+            self._note = _claim(
+                lock_fd, self._results_path, mine=mine, start=start, restart=restart
+            )
             self._lock_fd = lock_fd
             if begins_anew:
                 self._replaced = self._begun_anew()
@@ -312,7 +333,21 @@ def _locked(path: Path) -> int:
     return fd
 
 
-def _claim(lock_fd: int, results: ResultsFile, *, mine: RunNote, restart: bool) -> RunNote:
+def _noted_of(
+    made_of: Mapping[str, object] | None, start: InputStart | None
+) -> Mapping[str, object]:
+    note = None if start is None else start.note
+    return {**(made_of or {}), **({} if note is None else {INPUT: note})}
+
+
+def _claim(
+    lock_fd: int,
+    results: ResultsFile,
+    *,
+    mine: RunNote,
+    start: InputStart | None,
+    restart: bool,
+) -> RunNote:
     """Start a new run in the files, or make sure that this one continues what is there; what is
     noted of it."""
     theirs, _ = noted_in(os.pread(lock_fd, _NOTE_BYTES_MAX, 0).decode("utf-8", "replace"))
@@ -320,6 +355,8 @@ def _claim(lock_fd: int, results: ResultsFile, *, mine: RunNote, restart: bool) 
     with as_dataset_error(output, remedies=REMEDIES):
         if not restart and results.hold_something():
             mine.refuse_other(output, theirs)
+            if start is not None and theirs is not None:
+                refuse_other_input(output, theirs.made_of.get(INPUT), start)
             mine = mine.going_on(theirs)
         if not is_same:
             results.discard()

@@ -13,10 +13,13 @@ from typing import Final
 
 from execbox.dataset.files.json_lines import DatasetError
 
-__all__ = ["UNFINISHED", "RunNote", "noted_in"]
+__all__ = ["INPUT", "UNFINISHED", "RunNote", "noted_in", "other_input"]
 
 UNFINISHED: Final = "unfinished\n"
 """The last line of OUT.run.json from a run's beginning until its end."""
+
+INPUT: Final = "input"
+"""The name in ``made_of`` of the input's first record, which ``input_start`` compares."""
 
 _REMEDY: Final = "give another --output, or discard it with --restart"
 
@@ -50,7 +53,7 @@ class RunNote:
             raise DatasetError(f"{output}: exists and was not written by this command; {_REMEDY}")
         if not self.is_same_run(theirs):
             raise _not_ours(output, theirs, self)
-        for name in sorted(theirs.made_of.keys() & self.made_of.keys()):
+        for name in sorted((theirs.made_of.keys() & self.made_of.keys()) - {INPUT}):
             if theirs.made_of[name] != self.made_of[name]:
                 raise DatasetError(
                     f"{output}: was begun with a different file of {name}, so that its results "
@@ -61,6 +64,14 @@ class RunNote:
         """What is noted of this run where it goes on with ``theirs``."""
         made_of = {} if theirs is None else theirs.made_of
         return replace(self, made_of={**made_of, **self.made_of})
+
+
+def other_input(output: Path, source: Path, *, line: object) -> DatasetError:
+    """That results are of another input, whose first record was on this line."""
+    return DatasetError(
+        f"{output}: was begun with another input: the record that was on line {line}, the first, "
+        f"is changed or gone in {source}, so that what is there may not be of it; {_REMEDY}"
+    )
 
 
 def noted_in(text: str) -> tuple[RunNote | None, bool]:
