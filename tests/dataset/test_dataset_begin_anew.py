@@ -137,8 +137,8 @@ def chain(folder: Path, *, revises: bool) -> PipelineResult:
         run_pipeline(
             source,
             folder,
-            model=CallableModel(model),  # type: ignore[arg-type]
-            service=Doubling(),  # type: ignore[arg-type]
+            model=CallableModel(model),
+            service=Doubling(),
             options=PipelineOptions(prompts=PromptOptions(kinds=("output",))),
         )
     )
