@@ -232,6 +232,9 @@ class _Walk:
         if issubclass(kind, (bytes, bytearray)):
             return self.plain(bytes(value).decode("utf-8", "backslashreplace"), depth)
         if issubclass(kind, Decimal):
+            if Decimal.is_snan(value):
+                # It raises where it is made a float, as if the function had.
+                raise Unserializable("a signaling NaN has no JSON form, nor a codeio conversion")
             return self.plain(Decimal.__float__(value), depth)
         if of_numpy:
             python_value = value.tolist()

@@ -223,8 +223,15 @@ def test_byte_order_mark_before_the_reference_scorers_file_is_passed_over(tmp_pa
     ("lines", "found"),
     [
         ([{"id": "a~b"}, {"id": "a#b"}], {"a~b": ["0"], "a#b": ["1"]}),
-        ([{"id": "a~b#1"}, {"id": "a~b#2"}], {"a~b": ["0", "1"]}),
-        ([{"id": "a"}, {"id": "a"}, {"id": "a#1"}, {"id": "a#1"}], {"a": ["0", "1", "2", "3"]}),
+        ([{"id": "a~b#1", "sample": 1}, {"id": "a~b#2", "sample": 2}], {"a~b": ["0", "1"]}),
+        (
+            [{"id": "a"}, {"id": "a"}, {"id": "a#1", "sample": 1}, {"id": "a#1", "sample": 1}],
+            {"a": ["0", "1", "2", "3"]},
+        ),
+        # Whose number it is is not known: infer's, of samples, or that of the name itself.
+        ([{"id": "a#1"}, {"id": "a#2"}], {"a": ["0", "1"], "a#1": ["0"], "a#2": ["1"]}),
+        ([{"id": "a"}, {"id": "a#1"}], {"a": ["0"], "a#1": ["1"]}),
+        ([{"id": "a#1#1", "sample": 1}, {"id": "a#1#2", "sample": 2}], {"a#1": ["0", "1"]}),
         (
             [{"id": "x", "sample_id": "a#1"}, {"id": "y", "sample_id": "a#2"}],
             {"a#1": ["0"], "a#2": ["1"]},

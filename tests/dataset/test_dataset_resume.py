@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,42 @@ def test_refused_records_are_listed_in_order_and_not_tried_again(source: Path) -
     assert again.given == []
     assert second.failures == summary.failures == {"refused": 2}
     assert read_lines(errors_path(output)) == listed
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail", "given"),
+    [
+        ("missing_field", None, ["7"]),
+        ("invalid_field", None, ["7"]),
+        ("invalid_record", None, ["7"]),
+        ("no_pairs", None, ["7"]),
+        ("invalid_pair", None, ["7"]),
+        ("not_json", None, ["7"]),
+        ("non_finite", None, ["7"]),
+        ("missing_section", None, ["7"]),
+        ("unverified", None, ["7"]),
+        ("answer_too_large", None, []),
+        ("non_finite", {"execbox": {"attempts": 1000}}, []),
+    ],
+)
+def test_record_put_right_since_a_check_that_costs_nothing_gets_its_result(
+    source: Path, reason: str, detail: Value | None, given: list[str]
+) -> None:
+    """What a service was asked for stays as it is, whatever it calls its reason."""
+    first = Double()
+
+    async def refuse(record: Record) -> Value:
+        if record.value["n"] == 7:
+            raise BadRecord("refused", reason=reason, detail=detail)
+        return record.value
+
+    first.step = replace(first.step, work=per_record(refuse))
+    _, summary = run(source, first)
+    assert (summary.failures, summary.retryable_count) == ({reason: 1}, 0)
+    again = Double()
+    _, summary = run(source, again)
+    assert again.given == given
+    assert summary.failures == ({} if given else {reason: 1})
 
 
 def test_failures_to_be_tried_again_are_and_leave_no_trace(source: Path) -> None:

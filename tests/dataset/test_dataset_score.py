@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox.dataset.files.json_lines import DatasetError
+from execbox.dataset.files.records import Record, problem_of
 from execbox.dataset.scoring.score import (
     Tally,
     interval_of,
@@ -151,10 +152,10 @@ def test_score_of_verified_files_groups_samples_and_counts_failures_by_kind(
 ) -> None:
     """ID#1 and ID#2 are one problem; input and output predictions are told apart."""
     lines = [
-        answered(1, "") | {"id": "1.0.o#1", "verdict": "correct"},
-        answered(1, "") | {"id": "1.0.o#2", "verdict": "incorrect"},
-        answered(2, "", kind="i") | {"id": "2.0.i#1", "verdict": "timeout"},
-        answered(2, "", kind="i") | {"id": "2.0.i#2", "verdict": "exception"},
+        answered(1, "") | {"id": "1.0.o#1", "sample": 1, "verdict": "correct"},
+        answered(1, "") | {"id": "1.0.o#2", "sample": 2, "verdict": "incorrect"},
+        answered(2, "", kind="i") | {"id": "2.0.i#1", "sample": 1, "verdict": "timeout"},
+        answered(2, "", kind="i") | {"id": "2.0.i#2", "sample": 2, "verdict": "exception"},
     ]
     score = score_verified(write_lines(tmp_path / "v.jsonl", lines), ks=[1, 2])
     assert (score.problem_count, score.generation_count) == (2, 4)
@@ -163,3 +164,37 @@ def test_score_of_verified_files_groups_samples_and_counts_failures_by_kind(
         "output": {"correct": 1, "incorrect": 1},
         "input": {"timeout": 1, "exception": 1},
     }
+
+
+@pytest.mark.parametrize(
+    ("record_id", "sample", "problem"),
+    [
+        ("a#1", 1, "a"),
+        ("a#12", 12, "a"),
+        ("repo#3#1", 1, "repo#3"),
+        ("a#1~2", 1, "a"),
+        ("a~2#1", 1, "a~2"),
+        ("repo#3", None, "repo#3"),
+        ("repo#3", 1, "repo#3"),
+        ("repo#3", "3", "repo#3"),
+        ("repo#1", True, "repo#1"),
+        ("a#1.0.o", 1, "a#1.0.o"),
+    ],
+)
+def test_problem_of_an_answer_lacks_only_the_number_that_infer_gave_it(
+    record_id: str, sample: object, problem: str
+) -> None:
+    """Any other # is a part of the id."""
+    value = {"sample": sample} if sample is not None else {}
+    record = Record(source="v.jsonl", number=1, id=record_id, value=value, end_bytes=0)
+    assert problem_of(record) == problem
+
+
+def test_problems_with_a_number_sign_in_their_ids_are_scored_apart(tmp_path: Path) -> None:
+    """Such as issues of one repository; pass@5 of one answer each is not defined."""
+    lines = [
+        answered(n, "") | {"id": f"repo#{n}", "verdict": "correct" if n < 2 else "incorrect"}
+        for n in range(10)
+    ]
+    score = score_verified(write_lines(tmp_path / "v.jsonl", lines), ks=[1, 5])
+    assert (score.problem_count, score.skipped_ks) == (10, [5])

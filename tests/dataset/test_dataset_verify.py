@@ -100,6 +100,15 @@ def test_record_without_function_says_how_to_give_one(tmp_path: Path) -> None:
     assert "--functions" in str(problem["message"])
 
 
+def test_record_that_could_not_be_written_again_is_not_checked(tmp_path: Path) -> None:
+    """Every run would ask for a verdict that it cannot keep."""
+    service = Doubling()
+    lines: list[object] = [answered(1, "{}", weight=float("nan")), answered(2, "{}")]
+    results, (problem,) = verified(tmp_path, lines, service)
+    assert (len(results), problem["reason"]) == (1, "non_finite")
+    assert service.requests == [["2.0.o"]]
+
+
 def test_one_unacceptable_item_costs_no_other_its_verdict(tmp_path: Path) -> None:
     """A refused request is sent again in halves, until the refused item is alone."""
 

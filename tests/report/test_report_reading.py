@@ -191,8 +191,10 @@ def test_report_of_samples_has_pass_at_k_of_each_file(tmp_path: Path) -> None:
     paths = []
     for name, right_count in (("one", 1), ("two", 3)):
         lines = [
-            _verified(0, "correct" if n < right_count else "incorrect", id=f"{problem}#{n}")
-            for problem in ("a", "b")
+            _verified(
+                0, "correct" if n < right_count else "incorrect", id=f"{problem}#{n}", sample=n
+            )
+            for problem in ("a", "b", "repo#3")
             for n in range(5)
         ]
         paths.append(write_lines(tmp_path / f"{name}.jsonl", lines))
@@ -200,7 +202,17 @@ def test_report_of_samples_has_pass_at_k_of_each_file(tmp_path: Path) -> None:
     for path, score in zip(paths, scores, strict=True):
         by_itself = score_verified(path, ks=(1, 5, 10))
         assert (score.score.passes, score.score.skipped_ks) == (by_itself.passes, [10])
+        assert score.score.problem_count == 3
     assert [score.score.passes[0].value for score in scores] == pytest.approx([0.2, 0.6])
+
+
+def test_report_of_problems_with_a_number_sign_in_their_ids_has_each_of_them(
+    tmp_path: Path,
+) -> None:
+    """What is no sample's number is a part of the id."""
+    lines = [_verified(0, "correct", id=f"repo#{n}") for n in range(4)]
+    (score,) = read_report([write_lines(tmp_path / "v.jsonl", lines)], ks=(1,)).scores
+    assert score.score.problem_count == 4
 
 
 def test_report_of_verdicts_of_cruxeval_and_leetcode_has_their_scores(tmp_path: Path) -> None:

@@ -307,13 +307,15 @@ async def test_value_converted_on_request_becomes_json(
         "numpy.array([object()])",
         "numpy.datetime64('2020-01-01')",
         "{(1, 2)} and 1j",
+        "[decimal.Decimal('sNaN')]",
     ],
 )
 async def test_value_without_conversion_is_refused_under_conversion(
     bench: Bench, expression: str
 ) -> None:
     """What the conversion does not cover is refused as without it."""
-    ended = await returned(bench, expression, setup="import numpy", convert="codeio")
+    setup = "import decimal, numpy"
+    ended = await returned(bench, expression, setup=setup, convert="codeio")
     assert ended.status is Status.UNSERIALIZABLE
 
 

@@ -79,7 +79,7 @@ def add_parser(commands: Subparsers) -> None:
         kinds,
         "predictions",
         summary="what verify wrote",
-        description="Score what `execbox verify` wrote; samples ID#1, ID#2 are one problem's.",
+        description="Score what `execbox verify` wrote; infer's ID#1, ID#2 are one problem's.",
         epilog=_EPILOG,
         handler=score_predictions,
     )
@@ -122,6 +122,7 @@ def score_leetcode_o(args: argparse.Namespace, terminal: Terminal) -> int:
         async_client_of(args),
         VerifyOptions(isolation=args.isolation, concurrency=args.requests),
         fields=replace(leetcode_o.Fields(), **given),
+        predictions=args.predictions if _is_kept(args.output) else None,
     )
     with _judged(args, terminal, step, source=args.predictions) as (verdicts, summary):
         _show_leetcode(leetcode_o.score_file(verdicts, ks=args.k), args, terminal)
@@ -220,17 +221,26 @@ def _judged(
 ) -> Iterator[tuple[Path, Summary]]:
     """The file of verdicts, there as long as it is looked at, and how the run went."""
     with tempfile.TemporaryDirectory() as folder:
-        streamed = args.output is not None and is_stream(args.output)
-        kept = args.output is not None and not streamed
+        kept = _is_kept(args.output)
         output: Path = args.output if kept else Path(folder) / "verdicts.jsonl"
         with shown_progress(terminal) as listener:
             summary = run_step(
                 step, source=source, output=output, restart=args.restart, listener=listener
             )
-        if streamed:
+        if args.output is not None and not kept:
             with as_dataset_error(args.output), io.BufferedWriter(open_stream(args.output)) as to:
                 to.write(output.read_bytes())
+        if summary.resumed_count and not (args.json or terminal.quiet):
+            terminal.line(
+                f"{summary.result_count} verdicts in {output}, {summary.resumed_count} of them "
+                "from earlier runs"
+            )
         yield output, summary
+
+
+def _is_kept(output: Path | None) -> bool:
+    """Whether the verdicts are in a file that another run can go on with."""
+    return output is not None and not is_stream(output)
 
 
 def _exit_code(summary: Summary, terminal: Terminal) -> int:

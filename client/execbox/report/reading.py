@@ -194,7 +194,7 @@ class _FileReading:
     def _take_verified(self, record: Record) -> None:
         right = self._report.verified.add(record.value)
         if right is not None:
-            self._scores.add_first_answer(record.id, right=right)
+            self._scores.add_first_answer(record, right=right)
 
     def _take_summary(self, value: object) -> None:
         self._keep_summaries([_summary(value)])

@@ -15,7 +15,7 @@ from itertools import groupby
 from pydantic import TypeAdapter, ValidationError
 
 from execbox.dataset.files.json_lines import BadRecord, Value, list_field, text_field
-from execbox.dataset.files.records import digest_of
+from execbox.dataset.files.records import Record, digest_of, problem_of
 from execbox.dataset.scoring.leetcode_o import Accuracy, LeetCodeScore, score_of_verdicts
 from execbox.dataset.scoring.score import Score, Tally, score_of
 from execbox.report.counts import refuse_vast
@@ -54,9 +54,9 @@ class FileScores:
         self._outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._leetcode: list[Value] = []
 
-    def add_first_answer(self, record_id: str, *, right: bool) -> None:
-        """A verified answer that is no revision; samples ``ID#1``, ``ID#2`` are one problem's."""
-        self._answers.append(digest_of(record_id.partition("#")[0]) & ~1 | right)
+    def add_first_answer(self, record: Record, *, right: bool) -> None:
+        """A verified answer that is no revision; samples (``problem_of``) are one problem's."""
+        self._answers.append(digest_of(problem_of(record)) & ~1 | right)
 
     def add_cruxeval(self, value: Value) -> None:
         """A line of ``score cruxeval``. Raises ``BadRecord``, and counts nothing then."""

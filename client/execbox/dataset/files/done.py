@@ -11,38 +11,40 @@ from pathlib import Path
 
 from execbox.dataset.files.append_log import as_dataset_error
 from execbox.dataset.files.destinations import is_stream
+from execbox.dataset.files.input_start import InputStart
 from execbox.dataset.files.json_lines import DatasetError, Value
 from execbox.dataset.files.records import Record, digest_of, read_records
 from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
-from execbox.dataset.files.resume import (
-    errors_path,
-    not_ours,
-    run_path,
-    settings_in,
-    settings_text,
-)
+from execbox.dataset.files.resume import errors_path, refuse_other_input, run_path, stays_failed
+from execbox.dataset.files.run_note import INPUT, RunNote, noted_in
 from execbox.dataset.files.sources import STANDARD_STREAM
 
 __all__ = ["done_ids", "refuse_unfinished", "result_ids"]
 
 
 def done_ids(
-    output: Path, *, step: str, settings: Mapping[str, object], restart: bool
+    output: Path,
+    *,
+    step: str,
+    settings: Mapping[str, object],
+    start: InputStart | None,
+    restart: bool,
 ) -> frozenset[int]:
     """Digests of the ids that have a result, or can have none; empty with ``restart``.
 
-    Raises ``DatasetError``, as the run would, where the output belongs to a different one.
+    Raises ``DatasetError``, as the run would, where the output belongs to a different one, or to
+    an input that does not begin as ``start`` says.
     """
     if restart or is_stream(output):
         return frozenset()
     results = ResultsFile(target_of(output), packing=packing_of(output))
-    mine, theirs = settings_text(step, settings), settings_in(_noted(output))[0]
-    if theirs != mine and results.hold_something():
-        raise not_ours(output, theirs, mine)
+    theirs, _ = noted_in(_noted(output))
+    if results.hold_something():
+        RunNote(step=step, settings=settings, made_of={}).refuse_other(output, theirs)
+        if start is not None and theirs is not None:
+            refuse_other_input(output, theirs.made_of.get(INPUT), start)
     failed = (
-        digest_of(str(value["id"]))
-        for value in _values(errors_path(output))
-        if value.get("retry") is False and isinstance(value.get("id"), str)
+        digest_of(str(value["id"])) for value in _values(errors_path(output)) if stays_failed(value)
     )
     return result_ids(output) | frozenset(failed)
 
@@ -71,7 +73,7 @@ def _left_to_do(output: Path) -> str | None:
     for a file that no run wrote."""
     if output == STANDARD_STREAM:
         return None
-    if not settings_in(_noted(output))[1]:
+    if not noted_in(_noted(output))[1]:
         return "the run that writes it has not come to its end"
     errors = errors_path(output)
     count = sum(value.get("retry") is True for value in _values(errors))

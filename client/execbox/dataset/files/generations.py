@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from execbox import strict_json
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, text_field
-from execbox.dataset.files.records import BadLine, Record, records_of
+from execbox.dataset.files.records import BadLine, Record, problem_of, records_of
 from execbox.dataset.files.sources import open_source, reading_errors
 
 __all__ = ["Generations", "read_generations"]
@@ -23,16 +23,17 @@ Generations: TypeAlias = Mapping[str, Sequence[str]]
 """Predictions by the id of their sample."""
 
 _BOM = b"\xef\xbb\xbf"
-_SAMPLE_NUMBER = re.compile(r"#[0-9]+\Z")
-# An id that comes again is numbered, before or behind the number of its sample.
-_NUMBERS = re.compile(r"(?:~[0-9]+)?(?:#[0-9]+)?(?:~[0-9]+)?\Z")
+_SAMPLE_NUMBER = re.compile(r"#[0-9]+(?:~[0-9]+)?\Z")
+_COME_AGAIN = re.compile(r"~[0-9]+\Z")
 
 
 def read_generations(path: Path, *, asked_for: Literal["input", "output"]) -> Generations:
     """The reference scorer's file, ``{"sample_0": ["f([1])", ...], ...}``, or JSONL.
 
     JSONL lines are ``{"id", "generations": [...]}``, or ``{"id", "output"}`` as ``infer`` writes
-    them, where samples ``ID#1``, ``ID#2``... belong together. Of lines that say with ``io_pred``
+    them, where samples ``ID#1``, ``ID#2``... belong together. Of an id that ends so and a line
+    that does not say in ``sample`` that it is one, that may be the name: it is in what is returned
+    under both, unless a line has the shorter one for itself. Of lines that say with ``io_pred``
     what they were asked for, the others are left out; ``sample_id`` names a line's sample where
     its ``id`` does not. Raises ``DatasetError``.
     """
@@ -55,23 +56,37 @@ def _texts(path: str, name: str, texts: object) -> Sequence[str]:
 
 def _read_lines(text: bytes, path: str, asked_for: str) -> Generations:
     found: defaultdict[str, list[str]] = defaultdict(list)
+    found_by_number: defaultdict[str, list[str]] = defaultdict(list)
     others_count = 0
     for line in _records(text, path):
         if line.value.get("io_pred", asked_for[0]) != asked_for[0]:
             others_count += 1
             continue
-        numbers = _SAMPLE_NUMBER if "generations" in line.value else _NUMBERS
-        name = str(line.value.get("sample_id", numbers.sub("", line.id)))
-        if "generations" in line.value:
-            found[name].extend(_texts(path, f"line {line.number}", line.value["generations"]))
-        else:
-            found[name].append(_output(line))
+        name, texts = _name(line), _texts_of(line, path)
+        found[name].extend(texts)
+        without_number = _SAMPLE_NUMBER.sub("", name)
+        if without_number != name and not {"sample", "sample_id"} & line.value.keys():
+            found_by_number[_COME_AGAIN.sub("", without_number)].extend(texts)
     if others_count and not found:
         raise DatasetError(
             f"{path}: all {others_count} lines are about something else than the {asked_for}; "
             f"score them with --mode {'output' if asked_for == 'input' else 'input'}"
         )
-    return found
+    return {**found_by_number, **found}
+
+
+def _name(line: Record) -> str:
+    """Its sample's name, without the number of an id that comes again: those are samples, too."""
+    name = str(line.value.get("sample_id", problem_of(line)))
+    if "sample_id" in line.value or "generations" in line.value:
+        return name
+    return _COME_AGAIN.sub("", name)
+
+
+def _texts_of(line: Record, path: str) -> Sequence[str]:
+    if "generations" in line.value:
+        return _texts(path, f"line {line.number}", line.value["generations"])
+    return [_output(line)]
 
 
 def _records(text: bytes, path: str) -> Iterator[Record]:

@@ -44,8 +44,9 @@ class BadRecord(ExecboxError, ValueError):
     """One record cannot be used, and the run goes on without it.
 
     ``reason`` is a short stable word that is counted. ``retry`` says whether the next run of the
-    same command tries again (a failure of ours or of a model endpoint) or not (the record is the
-    problem, or what its code does). ``detail`` is JSON for programs that read the error file.
+    same command tries again (a failure of ours or of a model endpoint, or a file given beside the
+    input lacks something) or not (the record is the problem, or what its code does). ``detail`` is
+    JSON for programs that read the error file.
     """
 
     def __init__(

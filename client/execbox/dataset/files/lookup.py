@@ -59,6 +59,7 @@ class Lookup:
                 f"refers to function {index}, and {self._path} has no record on line {index + 1} "
                 f"({why})",
                 reason="unknown_function",
+                retry=True,
             )
         return self._cached(index)
 

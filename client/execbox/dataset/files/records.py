@@ -7,6 +7,8 @@ line that cannot be used is a ``BadLine`` with a reason, never an exception, so 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -27,9 +29,11 @@ __all__ = [
     "BadLine",
     "Record",
     "digest_of",
+    "digest_of_json",
     "document_kind",
     "no_lines",
     "own_id",
+    "problem_of",
     "read_records",
     "records_of",
 ]
@@ -127,6 +131,13 @@ def digest_of(identifier: str) -> int:
     """64 bits that stand for an id, because millions of ids have to fit into memory."""
     data = identifier.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
+
+
+def digest_of_json(value: object) -> str:
+    """A digest that stands for a JSON value, whatever its objects' order and what it was read
+    from."""
+    text = json.dumps(value, sort_keys=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def _lines(file: BinaryIO) -> Iterator[_Line]:
@@ -245,6 +256,19 @@ def _unique_name(identifier: str, seen: dict[int, int]) -> str:
     seen[digest] = max(count, 1)
     seen.setdefault(digest_of(name), 1)
     return name
+
+
+def problem_of(record: Record) -> str:
+    """The id of the question that a record answers, which its samples have in common.
+
+    ``infer`` numbers several answers to one question ``ID#1``, ``ID#2``... and says in ``sample``
+    which one it is; any other ``#`` is a part of the id.
+    """
+    sample = record.value.get("sample")
+    if not isinstance(sample, int) or isinstance(sample, bool):
+        return record.id
+    # Behind the number, one for an id that comes again.
+    return re.sub(rf"#{sample}(?:~[0-9]+)?\Z", "", record.id)
 
 
 def own_id(value: Value) -> str | None:

@@ -40,13 +40,19 @@ def target_of(path: Path) -> Path:
 
 
 class ResultsFile:
-    """Where results are appended to: the output, or beside a packed one until all is done."""
+    """Where results are appended to: the output, or beside it until all is done.
 
-    def __init__(self, output: Path, *, packing: Packing) -> None:
+    They are beside a packed output, and with ``replaces`` beside any: what is there stays until
+    all of what takes its place is there.
+    """
+
+    def __init__(self, output: Path, *, packing: Packing, replaces: bool = False) -> None:
         self.output = output
         self._packing = packing
         self._packed = packing != "none"
-        self._appended = output.with_name(output.name + ".partial") if self._packed else output
+        self._replaces = replaces
+        self._is_beside = self._packed or replaces
+        self._appended = output.with_name(output.name + ".partial") if self._is_beside else output
 
     def hold_something(self) -> bool:
         """Whether an earlier run, or something else, has left anything there."""
@@ -58,7 +64,11 @@ class ResultsFile:
         """Empty what is there; the file itself, its place and permissions stay."""
         if self.output.exists():
             os.truncate(self.output, 0)
-        if self._packed:
+        self.discard_beside()
+
+    def discard_beside(self) -> None:
+        """Remove what was appended beside the output; that itself stays."""
+        if self._is_beside:
             self._appended.unlink(missing_ok=True)
 
     def readable(self) -> Path:
@@ -66,7 +76,16 @@ class ResultsFile:
         return self._appended if self._appended.exists() else self.output
 
     def unpacked(self) -> Path:
-        """The file to append to, holding everything there is so far."""
+        """The file to append to, holding everything there is so far; with ``replaces`` nothing."""
+        return self._appended if self._replaces else self._whole()
+
+    def replaced(self) -> Path | None:
+        """With ``replaces``, the file with everything there is so far; None for nothing."""
+        if not self.hold_something():
+            return None
+        return self._whole() if self._packed else self.output if self.output.exists() else None
+
+    def _whole(self) -> Path:
         if self._packed and not self._appended.exists() and self.hold_something():
             with (
                 as_dataset_error(self.output, remedies=REMEDIES),
@@ -78,12 +97,16 @@ class ResultsFile:
         return self._appended
 
     def pack(self) -> None:
-        """Bring what was appended into the output; the same results are the same bytes."""
-        if not self._packed:
+        """Bring what was appended beside the output into it; the same results are the same
+        bytes."""
+        if not self._is_beside:
             return
         with as_dataset_error(self.output, remedies=REMEDIES), replacing(self.output) as file:
             if self._packing == "parquet":
                 write_parquet(self._lines, file, name=str(self.output))
+            elif self._packing == "none":
+                with self._appended.open("rb") as appended:
+                    shutil.copyfileobj(appended, file)
             else:
                 with (
                     self._appended.open("rb") as appended,

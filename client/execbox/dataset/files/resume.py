@@ -17,16 +17,17 @@ disk (``fsync``), so a power failure loses at most that much. A torn last line i
 run is continued. Results are appended as they finish; when all are there, the file is put into
 the order of the input once (to a file beside it, then renamed), so that an interrupted and
 continued run ends with the same bytes as an undisturbed one.
+
+A run that begins anew appends to OUT.partial, too, and replaces OUT when all is done.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from execbox.dataset.files.append_log import (
     REMEDIES,
@@ -35,24 +36,33 @@ from execbox.dataset.files.append_log import (
     replacing,
     write_whole,
 )
+from execbox.dataset.files.input_start import InputStart
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, encode_line
-from execbox.dataset.files.records import BadLine, Record, digest_of
+from execbox.dataset.files.records import BadLine, Record, digest_of, read_records
 from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
+from execbox.dataset.files.run_note import INPUT, UNFINISHED, RunNote, noted_in, other_input
 
 __all__ = [
     "RunFiles",
     "errors_path",
     "failure_entry",
-    "not_ours",
+    "refuse_other_input",
     "run_path",
-    "settings_in",
-    "settings_text",
+    "stays_failed",
 ]
 
-_SETTINGS_BYTES_MAX = 1024 * 1024
-_SETTINGS_END: Final = "\n}\n"
-_UNFINISHED: Final = "unfinished\n"
-"""The last line of OUT.run.json from a run's beginning until its end."""
+_NOTE_BYTES_MAX = 1024 * 1024
+_OF_THE_RECORD = frozenset(
+    {
+        *("invalid_record", "missing_field", "invalid_field", "not_json", "non_finite"),
+        *("no_pairs", "invalid_pair", "missing_section", "truncated_answer", "unverified"),
+    }
+)
+_OF_THE_FUNCTIONS_FILE = frozenset(
+    {"missing_function", "unknown_function", "unknown_pair", "dropped_pair", "ambiguous_pair"}
+)
+_FOUND_AGAIN = _OF_THE_RECORD | _OF_THE_FUNCTIONS_FILE
+"""Reasons that are found without asking anybody, and that somebody may have put right since."""
 
 
 def errors_path(output: Path) -> Path:
@@ -82,12 +92,38 @@ def failure_entry(origin: Record | BadLine, problem: BadRecord) -> Value:
     return entry
 
 
+def stays_failed(entry: Value) -> bool:
+    """Whether a line of the error file names a record that the next run passes over."""
+    if entry.get("retry") is not False or not isinstance(entry.get("id"), str):
+        return False
+    # With a detail it is the account of what a service said, which may give such a reason too.
+    return entry.get("reason") not in _FOUND_AGAIN or "detail" in entry
+
+
+def refuse_other_input(output: Path, noted: object, start: InputStart) -> None:
+    """Raise ``DatasetError`` where results are of an input that had another first record.
+
+    One that was refused for what it was may have been put right since.
+    """
+    if not isinstance(noted, dict) or not start.lacks(noted):
+        return
+    path = errors_path(output)
+    for line in read_records(path) if path.is_file() else ():
+        entry = line.value if isinstance(line, Record) else {}
+        if entry.get("line") == noted.get("line") and entry.get("reason") in _OF_THE_RECORD:
+            return
+    raise other_input(output, start.source, line=noted.get("line"))
+
+
 class RunFiles:
     """What one run has written so far, and the way to add to it. A context manager.
 
     ``on_result`` and ``on_failure`` are called, before anything else happens, for what earlier
-    runs left in the files. ``restart`` discards that instead. Raises ``DatasetError`` where the
-    output belongs to another step or other settings, or another run is writing it.
+    runs left in the files. ``restart`` discards that instead. With ``begins_anew`` it is made
+    again instead and stays until then. ``made_of`` are digests of further files that results are
+    made of, ``start`` is where the input begins. Raises ``DatasetError`` where the output belongs
+    to another step, other settings, other such files or another input, or another run is writing
+    it.
     """
 
     def __init__(
@@ -99,25 +135,35 @@ class RunFiles:
         restart: bool,
         on_result: Callable[[Value], None],
         on_failure: Callable[[Value], None],
+        begins_anew: bool = False,
+        made_of: Mapping[str, object] | None = None,
+        start: InputStart | None = None,
     ) -> None:
         self._output = output
         with as_dataset_error(output, remedies=REMEDIES):
             target_of(output).parent.mkdir(parents=True, exist_ok=True)
-            self._results_path = ResultsFile(target_of(output), packing=packing_of(output))
+            self._results_path = ResultsFile(
+                target_of(output), packing=packing_of(output), replaces=begins_anew
+            )
         for path in (errors_path(output), run_path(output)):
             _refuse_no_file(path, output)
         self._result_ordinals: dict[int, int] = {}
         self._failed: dict[int, int] = {}
+        self._replaced: dict[int, int] = {}
         with ExitStack() as stack:
             lock_fd = _locked(run_path(output))
             stack.callback(os.close, lock_fd)
-            self._settings_text = settings_text(step, settings)
-            _claim(lock_fd, self._results_path, mine=self._settings_text, restart=restart)
+            mine = RunNote(step=step, settings=settings, made_of=_noted_of(made_of, start))
+            self._note = _claim(
+                lock_fd, self._results_path, mine=mine, start=start, restart=restart
+            )
             self._lock_fd = lock_fd
+            if begins_anew:
+                self._replaced = self._begun_anew()
             self._results = AppendLog(self._results_path.unpacked())
             stack.callback(self._results.close)
             for ordinal, value in self._results.recover():
-                self._recovered(ordinal, value)
+                self._note_id(self._result_ordinals, ordinal, value)
                 on_result(value)
             self._failures = self._kept_failures(on_failure)
             stack.callback(self._failures.close)
@@ -159,12 +205,16 @@ class RunFiles:
         self._failures.append(encode_line(entry), rank=origin.rank)
 
     def finish(self) -> None:
-        """All is done: bring both files into the order of the input."""
+        """All is done: bring both files into the order of the input.
+
+        Raises ``DatasetError`` where a run that began anew would lose records by it.
+        """
+        self._refuse_to_lose()
         self._results.arrange()
         self._failures.arrange()
         self._results_path.pack()
         with as_dataset_error(run_path(self._output), remedies=REMEDIES):
-            os.ftruncate(self._lock_fd, len(self._settings_text.encode()))
+            os.ftruncate(self._lock_fd, len(self._note.text.encode()))
 
     def close(self) -> None:
         """Let go of the files; an empty error file is removed."""
@@ -183,14 +233,44 @@ class RunFiles:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _recovered(self, ordinal: int, value: Value) -> None:
+    def _begun_anew(self) -> dict[int, int]:
+        """Ids, as digests, and ordinals of what this run is to replace, which it leaves as it is;
+        what a run that was killed has appended beside it is discarded."""
+        held: dict[int, int] = {}
+        path = self._results_path.replaced()
+        if path is not None:
+            log = AppendLog(path)
+            try:
+                for ordinal, value in log.recover():
+                    self._note_id(held, ordinal, value)
+            finally:
+                log.close()
+        with as_dataset_error(self._output, remedies=REMEDIES):
+            self._results_path.discard_beside()
+            errors_path(self._output).unlink(missing_ok=True)
+        return held
+
+    def _refuse_to_lose(self) -> None:
+        lost = [
+            line for digest, line in self._replaced.items() if digest not in self._result_ordinals
+        ]
+        if lost:
+            with as_dataset_error(self._output, remedies=REMEDIES):
+                self._results_path.discard_beside()
+            raise DatasetError(
+                f"{self._output}: {len(lost)} of its records, the first on line {min(lost) + 1}, "
+                "do not come of this input, and would be lost; nothing of it was changed: give "
+                "another --output, or discard it with --restart"
+            )
+
+    def _note_id(self, ordinals: dict[int, int], ordinal: int, value: Value) -> None:
         identifier = value.get("id")
         if not isinstance(identifier, str):
             raise DatasetError(
                 f'{self._output}:{ordinal + 1}: has no "id", so it was not written by this '
                 "command: move the file away, or start with --restart"
             )
-        first = self._result_ordinals.setdefault(digest_of(identifier), ordinal)
+        first = ordinals.setdefault(digest_of(identifier), ordinal)
         if first != ordinal:
             raise DatasetError(
                 f"{self._output}:{ordinal + 1}: the id {identifier!r} is on line {first + 1} "
@@ -202,11 +282,7 @@ class RunFiles:
         path = errors_path(self._output)
         old = AppendLog(path)
         try:
-            kept = [
-                value
-                for _, value in old.recover()
-                if value.get("retry") is False and isinstance(value.get("id"), str)
-            ]
+            kept = [value for _, value in old.recover() if stays_failed(value)]
         finally:
             old.close()
         with as_dataset_error(path, remedies=REMEDIES), replacing(path) as file:
@@ -257,50 +333,36 @@ def _locked(path: Path) -> int:
     return fd
 
 
-def _claim(lock_fd: int, results: ResultsFile, *, mine: str, restart: bool) -> None:
-    """Start a new run in the files, or make sure that this one continues what is there."""
-    noted = os.pread(lock_fd, _SETTINGS_BYTES_MAX, 0).decode("utf-8", "replace")
-    theirs, _ = settings_in(noted)
-    output = results.output
+def _noted_of(
+    made_of: Mapping[str, object] | None, start: InputStart | None
+) -> Mapping[str, object]:
+    note = None if start is None else start.note
+    return {**(made_of or {}), **({} if note is None else {INPUT: note})}
+
+
+def _claim(
+    lock_fd: int,
+    results: ResultsFile,
+    *,
+    mine: RunNote,
+    start: InputStart | None,
+    restart: bool,
+) -> RunNote:
+    """Start a new run in the files, or make sure that this one continues what is there; what is
+    noted of it."""
+    theirs, _ = noted_in(os.pread(lock_fd, _NOTE_BYTES_MAX, 0).decode("utf-8", "replace"))
+    output, is_same = results.output, not restart and mine.is_same_run(theirs)
     with as_dataset_error(output, remedies=REMEDIES):
-        if restart or theirs != mine:
-            if not restart and results.hold_something():
-                raise not_ours(output, theirs, mine)
+        if not restart and results.hold_something():
+            mine.refuse_other(output, theirs)
+            if start is not None and theirs is not None:
+                refuse_other_input(output, theirs.made_of.get(INPUT), start)
+            mine = mine.going_on(theirs)
+        if not is_same:
             results.discard()
             errors_path(output).unlink(missing_ok=True)
-            os.ftruncate(lock_fd, 0)
-        write_whole(lock_fd, f"{mine}{_UNFINISHED}".encode(), at_bytes=0)
+        text = f"{mine.text}{UNFINISHED}".encode()
+        write_whole(lock_fd, text, at_bytes=0)
+        os.ftruncate(lock_fd, len(text))
         os.fsync(lock_fd)
-
-
-def settings_text(step: str, settings: Mapping[str, object]) -> str:
-    """What is noted of a run, so that it is not continued with others."""
-    return json.dumps({"step": step, "settings": settings}, indent=2, sort_keys=True) + "\n"
-
-
-def settings_in(noted: str) -> tuple[str, bool]:
-    """The settings in the text of OUT.run.json, and whether its run came to its end."""
-    before, end, rest = noted.rpartition(_SETTINGS_END)
-    return (before + end, not rest) if end else (noted, True)
-
-
-def not_ours(output: Path, theirs: str, mine: str) -> DatasetError:
-    """Why a run that notes ``mine`` does not continue an output that has ``theirs`` beside it."""
-    remedy = "give another --output, or discard it with --restart"
-    try:
-        old, new = json.loads(theirs), json.loads(mine)
-        old_settings, new_settings = old["settings"], new["settings"]
-    except (ValueError, KeyError, TypeError):
-        return DatasetError(f"{output}: exists and was not written by this command; {remedy}")
-    if old["step"] != new["step"]:
-        return DatasetError(
-            f"{output}: was written by {old['step']!r}, not by {new['step']!r}; {remedy}"
-        )
-    names = [
-        f"{name} was {old_settings.get(name)!r} and is {new_settings.get(name)!r} now"
-        for name in sorted({*old_settings, *new_settings})
-        if old_settings.get(name) != new_settings.get(name)
-    ]
-    return DatasetError(
-        f"{output}: was begun with other settings ({'; '.join(names)[:1000]}); {remedy}"
-    )
+    return mine

@@ -6,6 +6,7 @@ Bytes only: lines and records are in ``records``.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import shutil
@@ -25,6 +26,7 @@ __all__ = [
     "STANDARD_STREAM",
     "Source",
     "can_be_read_again",
+    "digest_of_file",
     "open_seekable",
     "open_source",
     "reading_errors",
@@ -35,6 +37,7 @@ STANDARD_STREAM = Path("-")
 """The path that means standard input where something is read, standard output where written."""
 
 _HEAD_BYTES = 512
+_COPY_BYTES = 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _UNPACK = "unpack it first: {tool} {name}"
 _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
@@ -134,6 +137,17 @@ def reading_errors(name: str) -> Iterator[None]:
 def can_be_read_again(path: Path) -> bool:
     """Whether reading it twice gives the same: it is a file, and no pipe."""
     return path != STANDARD_STREAM and path.is_file()
+
+
+def digest_of_file(path: Path) -> str | None:
+    """A digest of what it holds unpacked; None for what can be read only once."""
+    if not can_be_read_again(path):
+        return None
+    digest = hashlib.sha256()
+    with open_source(path) as source, reading_errors(source.name):
+        while part := source.file.read(_COPY_BYTES):
+            digest.update(part)
+    return "sha256:" + digest.hexdigest()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from execbox import wire
 from execbox.dataset.files.generations import Generations
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, text_field
-from execbox.dataset.files.records import BadLine, Record, read_records
+from execbox.dataset.files.records import BadLine, Record, digest_of_json, read_records
 from execbox.dataset.scoring.cruxeval_answers import Mode, prediction_of
 from execbox.dataset.scoring.cruxeval_judging import Judging, Sample
 from execbox.dataset.scoring.score import Score, Tally, score_of
@@ -71,6 +71,7 @@ def cruxeval_step(
     out of the generations, where that is not the whole of each.
     """
     patience = Patience()
+    texts_by_name = {name: list(texts) for name, texts in generations.items()}
 
     async def judge(record: Record) -> Value:
         sample = Sample(**{name: text_field(record.value, name) for name in Sample.__slots__})
@@ -97,7 +98,8 @@ def cruxeval_step(
 
     return Step(
         name="score cruxeval",
-        settings={"mode": mode},
+        # The outcomes of other generations, or of fewer, are not what is to be scored.
+        settings={"mode": mode, "generations": digest_of_json(texts_by_name)},
         work=per_record(judge),
         reason_of=lambda _: "scored",
         concurrency=concurrency,

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from execbox import wire
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, text_field
 from execbox.dataset.files.records import BadLine, Record, read_records
+from execbox.dataset.files.sources import digest_of_file
 from execbox.dataset.scoring.score import Interval, Score, Tally, score_of, wilson_interval
 from execbox.dataset.steps.patience import Patience
 from execbox.dataset.steps.services import VerifyService
@@ -79,18 +80,34 @@ class LeetCodeScore:
 
 @asynccontextmanager
 async def open_leetcode_o_step(
-    service: VerifyService, options: VerifyOptions | None = None, *, fields: Fields | None = None
+    service: VerifyService,
+    options: VerifyOptions | None = None,
+    *,
+    fields: Fields | None = None,
+    predictions: Path | None = None,
 ) -> AsyncIterator[Step]:
-    """The step over predictions (``output`` is a model's text), ``service`` opened around it."""
+    """The step over predictions (``output`` is a model's text), ``service`` opened around it.
+
+    ``predictions`` is the file that it will be run over, if its results are to be kept: they are
+    not gone on with for other ones then. Nothing is noted of a pipe.
+    """
+    digest = None if predictions is None else digest_of_file(predictions)
     async with service:
         settled = await options_for(service, options or VerifyOptions())
-        yield leetcode_o_step(service, settled, fields=fields or Fields())
+        yield leetcode_o_step(service, settled, fields=fields or Fields(), predictions=digest)
 
 
-def leetcode_o_step(service: VerifyService, options: VerifyOptions, *, fields: Fields) -> Step:
+def leetcode_o_step(
+    service: VerifyService,
+    options: VerifyOptions,
+    *,
+    fields: Fields,
+    predictions: str | None = None,
+) -> Step:
     """The step; its results have ``question``, ``difficulty``, ``language``, ``sample`` and
-    ``verdict``, and are counted by verdict."""
+    ``verdict``, and are counted by verdict. ``predictions`` is a digest of them."""
     patience = Patience()
+    noted = {} if predictions is None else {"predictions": predictions}
 
     async def work(records: Sequence[Record]) -> Sequence[Worked]:
         items = [_item(record, fields, options) for record in records]
@@ -102,7 +119,7 @@ def leetcode_o_step(service: VerifyService, options: VerifyOptions, *, fields: F
 
     return Step(
         name="score leetcode-o",
-        settings={"fields": asdict(fields), **settings_of(options)},
+        settings={"fields": asdict(fields), **settings_of(options), **noted},
         work=work,
         reason_of=lambda value: str(value.get("verdict")),
         concurrency=options.concurrency or 1,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from execbox.dataset.files.json_lines import BadRecord, DatasetError
-from execbox.dataset.files.records import BadLine, read_records
+from execbox.dataset.files.records import BadLine, problem_of, read_records
 from execbox.dataset.steps.turns import is_correct, turn_of
 
 __all__ = [
@@ -183,7 +183,7 @@ def score_of(
 
 
 def score_verified(path: Path, *, ks: Sequence[int] = (1,)) -> Score:
-    """The score of what ``verify`` wrote; samples ``ID#1``, ``ID#2``... are one problem's.
+    """The score of what ``verify`` wrote; samples (``problem_of``) are one problem's.
 
     Kinds are ``input`` and ``output``. Raises ``DatasetError`` for lines without a verdict.
     """
@@ -193,7 +193,7 @@ def score_verified(path: Path, *, ks: Sequence[int] = (1,)) -> Score:
         if isinstance(line, BadLine):
             raise DatasetError(line.message)
         try:
-            problems[line.id.partition("#")[0]].append(is_correct(line.value))
+            problems[problem_of(line)].append(is_correct(line.value))
             kind = {"i": "input", "o": "output"}.get(str(line.value.get("io_pred")), "other")
             outcomes[kind][str(turn_of(line.value)["verdict"])] += 1
         except BadRecord as problem:

@@ -17,7 +17,7 @@ from typing import Self
 from execbox.dataset.files.json_lines import BadRecord, Value, index_field
 from execbox.dataset.files.lookup import Lookup
 from execbox.dataset.files.record_certificates import own_meta_of
-from execbox.dataset.files.records import Record
+from execbox.dataset.files.records import Record, digest_of_json
 from execbox.dataset.steps.sorting import is_finite
 
 __all__ = ["AskedPair", "FunctionsFile", "asked_pair"]
@@ -39,16 +39,24 @@ class AskedPair:
 class FunctionsFile:
     """A file of functions with their ``ios``, that answers name by ``itemid`` and ``ioid``.
 
-    A context manager. Raises ``DatasetError`` where the file cannot be read.
+    What it lacks, the next run's may have, so failures are to be tried again. A context manager.
+    Raises ``DatasetError`` where the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._is_certified = False
         self._places: dict[int, int] = {}
+        self._first: str | None = None
         with ExitStack() as stack:
             self._lookup = stack.enter_context(Lookup(path, on_record=self._note))
             self._closing = stack.pop_all()
+
+    @property
+    def made_of(self) -> Mapping[str, object]:
+        """What tells the file from others for a run's note: the function on its first line, with
+        its first pair, so that the file may grow; nothing where there is none."""
+        return {} if self._first is None else {"functions": self._first}
 
     def asked_by(self, value: Value) -> AskedPair:
         """The pair that an answer is about. Raises ``BadRecord`` where it is not there.
@@ -73,6 +81,7 @@ class FunctionsFile:
                     "that it was certified from, and the question does not show which; check it "
                     "against the file that the questions were made from",
                     reason="ambiguous_pair",
+                    retry=True,
                 )
         if isinstance(before, BadRecord):
             raise before
@@ -88,6 +97,10 @@ class FunctionsFile:
         self.close()
 
     def _note(self, record: Record) -> None:
+        ios = record.value.get("ios")
+        if record.index == 0 and isinstance(ios, list) and ios:
+            parts = [record.value.get("refcode"), record.value.get("funcname"), ios[0]]
+            self._first = digest_of_json(parts)
         account = own_meta_of(record.value)
         if not _is_account(account):
             return
@@ -114,6 +127,7 @@ class FunctionsFile:
                 "and no pair of that function was left; check it against the file that the "
                 "questions were made from",
                 reason="unknown_function",
+                retry=True,
             )
         function = self._lookup.at(place)
         try:
@@ -131,6 +145,7 @@ def asked_pair(value: Value, functions: FunctionsFile | None) -> AskedPair:
         raise BadRecord(
             'has no "refcode" and "io" of its own; give the functions file with --functions',
             reason="missing_function",
+            retry=True,
         )
     else:
         asked = functions.asked_by(value)
@@ -151,7 +166,9 @@ def _is_account(account: Mapping[str, object]) -> bool:
 def _pair_at(function: Value, ioid: int) -> AskedPair:
     ios = function.get("ios")
     if not isinstance(ios, list) or ioid >= len(ios) or not isinstance(ios[ioid], dict):
-        raise BadRecord(f"refers to pair {ioid}, which its function lacks", reason="unknown_pair")
+        raise BadRecord(
+            f"refers to pair {ioid}, which its function lacks", reason="unknown_pair", retry=True
+        )
     return AskedPair(function, ios[ioid])
 
 
@@ -163,6 +180,7 @@ def _pair_before(function: Value, ioid: int, *, kind: object) -> AskedPair:
         raise BadRecord(
             f"refers to pair {ioid}, which certifying dropped ({dropped[ioid]})",
             reason="dropped_pair",
+            retry=True,
         )
     asked = _pair_at(function, ioid - sum(was < ioid for was in dropped))
     for was, entry in _entries(account, "corrected"):

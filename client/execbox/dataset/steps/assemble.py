@@ -94,6 +94,8 @@ def _assemble_step(
         work=per_record(kept),
         parts=parts,
         reason_of=lambda value: str(value.get("outcome")),
+        # A later round may have answers now that it lacked when a record was assembled.
+        begins_anew=True,
     )
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from execbox.dataset.files.done import done_ids, result_ids
+from execbox.dataset.files.input_start import InputStart
 from execbox.dataset.files.json_lines import BadRecord, Value
 from execbox.dataset.files.records import Record, digest_of, read_records
+from execbox.dataset.files.sources import can_be_read_again
 from execbox.dataset.steps.infer import messages_of
 from execbox.dataset.steps.model import Messages
 from execbox.dataset.steps.prompts import PromptOptions, prompts_step
@@ -61,7 +63,11 @@ def estimate_step(
 
     ``messages`` are what the first request of a part has. Raises ``DatasetError`` as the run would.
     """
-    done = done_ids(output, step=step.name, settings=step.settings, restart=restart)
+    start = None
+    if can_be_read_again(source):
+        first = next(read_records(source, non_finite=step.non_finite), None)
+        start = InputStart(source=source, first=first, non_finite=step.non_finite)
+    done = done_ids(output, step=step.name, settings=step.settings, start=start, restart=restart)
     counted = _Counted()
     for part in _parts(step, source, counted):
         counted.add(part, messages=messages, done=done)

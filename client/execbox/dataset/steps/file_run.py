@@ -11,11 +11,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
 from execbox.dataset.files.destinations import StreamedRun, is_stream
 from execbox.dataset.files.done import refuse_unfinished
+from execbox.dataset.files.input_start import InputStart
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value
 from execbox.dataset.files.records import BadLine, Record, records_of
 from execbox.dataset.files.resume import RunFiles
@@ -91,12 +93,17 @@ async def run_step_async(
             refuse_unfinished(source)
         with open_source(source) as given:
             progress = Progress(opened.name, total_bytes=given.total_bytes)
+            lines = records_of(given.file, name=given.name, non_finite=opened.non_finite)
             if is_stream(output):
                 files: StreamedRun | RunFiles = StreamedRun(output, on_failure=on_failure)
             else:
-                files = _run_files(opened, output, progress, restart=restart)
+                # Before the output is touched: it may be another input's.
+                first = next(lines, None)
+                lines = lines if first is None else chain((first,), lines)
+                start = InputStart(source=source, first=first, non_finite=opened.non_finite)
+                files = _run_files(opened, output, progress, start=start, restart=restart)
             with files:
-                await _Run(opened, files, progress, listener).through(given)
+                await _Run(opened, files, progress, listener).through(lines, of=given)
                 files.finish()
             listener(progress.snapshot())
             return progress.summary()
@@ -110,13 +117,18 @@ def _in_event_loop() -> bool:
     return True
 
 
-def _run_files(step: Step, output: Path, progress: Progress, *, restart: bool) -> RunFiles:
+def _run_files(
+    step: Step, output: Path, progress: Progress, *, start: InputStart, restart: bool
+) -> RunFiles:
     """The files of this run, with what earlier ones left in them counted."""
     return RunFiles(
         output,
         step=step.name,
         settings=step.settings,
         restart=restart,
+        begins_anew=step.begins_anew,
+        made_of=step.made_of,
+        start=start,
         on_result=lambda value: _count_result(step, progress, value, resumed=True),
         on_failure=lambda entry: _count_failure(
             step,
@@ -137,10 +149,10 @@ class _Run:
         self._listener = listener
         self._under_way: dict[asyncio.Task[Sequence[Worked]], Sequence[Record]] = {}
 
-    async def through(self, source: Source) -> None:
+    async def through(self, lines: Iterator[Record | BadLine], *, of: Source) -> None:
         skipped = 0
         try:
-            for chunk in self._chunks(source):
+            for chunk in self._chunks(lines, of):
                 if not chunk:
                     skipped += 1
                     if skipped % _SKIPPED_BETWEEN_PAUSES == 0:
@@ -162,10 +174,11 @@ class _Run:
             return True
         return len(self._under_way) >= self._step.concurrency
 
-    def _chunks(self, source: Source) -> Iterator[Sequence[Record]]:
+    def _chunks(
+        self, lines: Iterator[Record | BadLine], source: Source
+    ) -> Iterator[Sequence[Record]]:
         """Records to work on; an empty chunk for each line with nothing to do."""
         chunk: list[Record] = []
-        lines = records_of(source.file, name=source.name, non_finite=self._step.non_finite)
         for line in lines:
             self._progress.read_bytes = source.read_bytes
             self._progress.line_count += 1

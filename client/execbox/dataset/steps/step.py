@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from execbox.dataset.files.json_lines import BadRecord, Value
@@ -48,7 +48,10 @@ class Step:
     are JSON: whatever makes the results what they are, and nothing secret. ``tally`` counts what a
     result, or the ``detail`` of a ``BadRecord``, is made of. With ``non_finite`` the input may hold
     NaN and Infinity. With ``numbers_lines`` results hold numbers of the input's lines, so the
-    input must not be the output of a run of which something is left to do.
+    input must not be the output of a run of which something is left to do. With ``begins_anew``
+    every run makes all results again, in place of those there: for a step that costs nothing and
+    looks into further files, of which a result of an earlier run may have seen less. ``made_of``
+    are digests of further files that results are made of, by what those are.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Step:
     chunk_count: int = 1
     non_finite: bool = False
     numbers_lines: bool = False
+    begins_anew: bool = False
+    made_of: Mapping[str, object] = field(default_factory=dict)
 
 
 OpenStep: TypeAlias = AbstractAsyncContextManager[Step]

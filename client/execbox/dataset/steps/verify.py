@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from execbox import wire
-from execbox.dataset.files.json_lines import BadRecord, Value, text_field
+from execbox.dataset.files.json_lines import BadRecord, Value, refuse_non_finite, text_field
 from execbox.dataset.files.records import Record
 from execbox.dataset.steps.asked_pair import AskedPair, FunctionsFile, asked_pair
 from execbox.dataset.steps.patience import Patience
@@ -43,7 +43,9 @@ async def open_verify_step(
     ``functions`` is needed for records that carry no ``refcode`` and ``io`` of their own, such as
     those made by CodeI/O's scripts: ``itemid`` and ``ioid`` are looked up in it, also where it is
     what ``certify`` left of the file that the questions were made from. An answer the
-    service could not check is in the error file and checked by the next run. The run raises
+    service could not check is in the error file and checked by the next run, and so is one whose
+    function or pair is not there: ``functions`` may be given, or completed, in between. The run
+    raises
     ``ServiceError`` and ``TransportError`` where the service fails altogether.
     """
     with nullcontext() if functions is None else FunctionsFile(functions) as opened:
@@ -79,6 +81,7 @@ def verify_step(
         concurrency=options.concurrency or 1,
         chunk_count=options.chunk_count,
         non_finite=True,
+        made_of={} if functions is None else functions.made_of,
     )
 
 
@@ -120,6 +123,8 @@ def _question_or_problem(
     try:
         asked = asked_pair(record.value, functions)
         item = _item_about(record, asked, options)
+        # It could not be written again, and would be checked by every run.
+        refuse_non_finite(record.value, besides="extracted")
     except BadRecord as problem:
         return problem, options.convert
     named = record.value.get("convert", asked.function.get("convert", options.convert))
