@@ -179,6 +179,9 @@ def test_score_of_verified_files_groups_samples_and_counts_failures_by_kind(
         ("repo#3", "3", "repo#3"),
         ("repo#1", True, "repo#1"),
         ("a#1.0.o", 1, "a#1.0.o"),
+        ("a#1.0.o", None, "a#1.0.o"),
+        ("1.0.o#1", None, "1.0.o"),
+        ("1.0.i#12~2", None, "1.0.i"),
     ],
 )
 def test_problem_of_an_answer_lacks_only_the_number_that_infer_gave_it(

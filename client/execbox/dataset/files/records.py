@@ -44,6 +44,7 @@ LINE_BYTES_MAX = 32 * 1024 * 1024
 _Line: TypeAlias = tuple[int, bytes | int, int]
 """Number, text (or its length where that is over the limit) and end of a line."""
 
+_PROMPT_SAMPLE = re.compile(r"(?<=\.[io])#[0-9]+(?:~[0-9]+)?\Z")
 _EXCERPT_CHARS = 200
 _SKIP_BYTES = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
@@ -262,9 +263,12 @@ def problem_of(record: Record) -> str:
     """The id of the question that a record answers, which its samples have in common.
 
     ``infer`` numbers several answers to one question ``ID#1``, ``ID#2``... and says in ``sample``
-    which one it is; any other ``#`` is a part of the id.
+    which one it is. Behind the name of a prompt, ``ITEM.PAIR.o``, a number is a sample's without
+    it, too; any other ``#`` is a part of the id.
     """
     sample = record.value.get("sample")
+    if sample is None:
+        return _PROMPT_SAMPLE.sub("", record.id)
     if not isinstance(sample, int) or isinstance(sample, bool):
         return record.id
     # Behind the number, one for an id that comes again.
