@@ -104,6 +104,25 @@ def test_every_line_gets_its_own_result(server: RunningServer, run: Run) -> None
     assert isinstance(generated, wire.GenerateAnswer)
 
 
+@pytest.mark.parametrize("op", wire.BATCH_LINES)
+def test_line_given_as_a_model_of_any_operation_is_sent(
+    server: RunningServer, run: Run, op: str
+) -> None:
+    """Whatever may be a line as a mapping may be one as the model that the mapping is read into."""
+    fields = {
+        "function": {"code": "pass"},
+        "input_generator": {"code": "pass"},
+        "calls": [{"args": []}],
+        "items": [ITEM],
+        "program": {"code": "pass"},
+    }
+    model = wire.BATCH_LINES[op]
+    own = {name: value for name, value in fields.items() if name in model.model_fields}
+    (result,) = run(server.url, [model.model_validate({"id": "a", "op": op, **own})])
+    assert result.error is None
+    assert isinstance(result.answer, wire.BATCH_ANSWERS[op])
+
+
 def test_thousands_of_lines_are_all_answered_once(server: RunningServer, run: Run) -> None:
     """Nothing is lost and nothing comes twice."""
     results = run(server.url, (verify(str(number)) for number in range(3000)))
@@ -150,6 +169,7 @@ def test_thing_that_is_no_line_is_a_result_without_id(server: RunningServer, run
     assert (result.id, result.op) == (None, None)
     assert result.error is not None
     assert "not a int" in result.error.message
+    assert all(model.__name__ in result.error.message for model in wire.BATCH_LINES.values())
 
 
 def test_line_whose_failure_is_ours_is_sent_again_and_then_reported(
