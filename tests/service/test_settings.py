@@ -60,6 +60,26 @@ def test_load_settings_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyP
     assert settings.hosts_answered == ("box.example",)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("http://box.example", "box.example/", "box.example:8080", "*.example", "[::1]:8080"),
+        *("::1", "a b", "bücher.example", "-box", "**"),
+    ],
+)
+def test_load_settings_host_that_no_header_can_match_is_refused(name: str) -> None:
+    """It would lock out everyone who uses the name that was meant."""
+    with pytest.raises(ConfigurationError, match="without scheme, port, path") as caught:
+        load_settings({"allowed_hosts": f"box.example,{name}"})
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["box", "Box.example", "192.0.2.1", "[::1]", "a_b-c.d", "*"])
+def test_load_settings_host_that_a_header_can_have_is_taken(name: str) -> None:
+    """As it is, but for its case."""
+    assert load_settings({"allowed_hosts": f" {name} ,"}).hosts_answered == (name.lower(),)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "box.example"])
 def test_load_settings_listening_beyond_loopback_without_keys_is_refused(host: str) -> None:
     """Whoever can connect could run code."""
