@@ -22,6 +22,7 @@ from execbox import (
     BatchResult,
     Client,
     ClientConfig,
+    ExecboxError,
     InvalidRequest,
     InvalidResponse,
     RetryPolicy,
@@ -256,6 +257,83 @@ async def test_lines_may_come_from_an_asynchronous_iterator(server: RunningServe
 
 
 # Services that misbehave
+
+
+@contextlib.contextmanager
+def silent_service() -> Iterator[tuple[str, list[socket.socket]]]:
+    """Takes connections, reads nothing from them and says nothing on them."""
+    taken: list[socket.socket] = []
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(listener.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as ending:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        ending.callback(thread.join)
+        ending.callback(listener.shutdown, socket.SHUT_RDWR)
+        ending.callback(lambda: [connection.close() for connection in taken])
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", taken
+
+
+def test_ending_a_batch_waits_for_no_answer_that_has_not_begun() -> None:
+    """What the caller's iterator raises, Ctrl-C for one, arrives at once, and nothing is left."""
+
+    def lines() -> Iterator[dict[str, Any]]:
+        yield execute("a")
+        wait_until(lambda: taken)
+        raise KeyboardInterrupt
+
+    with silent_service() as (url, taken):
+        client = Client(config=ClientConfig(base_url=url, read_timeout_s=20))
+        begun_s = time.monotonic()
+        with client, pytest.raises(KeyboardInterrupt):
+            list(client.batch(lines()))
+        assert time.monotonic() - begun_s < 10
+        assert not batch_threads()
+        taken[0].settimeout(5)
+        received = b""
+        while piece := taken[0].recv(65536):
+            received += piece
+        assert received.startswith(b"POST /v1/batch")
+
+
+def test_ending_a_batch_whose_lines_wait_for_a_connection_leaves_them_unsent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing can wake what waits for a connection that other requests have; nor is it awaited."""
+    monkeypatch.setattr("execbox._batch_sync._STREAM_END_S", 0.2)
+
+    def lines() -> Iterator[dict[str, Any]]:
+        yield execute("a")
+        wait_until(lambda: len(batch_threads()) > 0)
+        raise KeyboardInterrupt
+
+    def ask(client: Client) -> None:
+        with contextlib.suppress(ExecboxError):
+            client.healthz()
+
+    with silent_service() as (url, taken), contextlib.ExitStack() as ending:
+        config = ClientConfig(
+            base_url=url, read_timeout_s=20, connections_max=1, retry=RetryPolicy.never()
+        )
+        client = ending.enter_context(Client(config=config))
+        other = threading.Thread(target=ask, args=(client,))
+        other.start()
+        wait_until(lambda: taken)
+        with pytest.raises(KeyboardInterrupt):
+            list(client.batch(lines()))
+        assert other.is_alive()
+        taken[0].close()
+        other.join()
+        wait_until(lambda: not batch_threads())
+        assert len(taken) == 1
+
+
+def batch_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name.startswith("execbox-batch-")]
 
 
 class Scripted:
