@@ -3,10 +3,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+import execbox
 from execbox_service.settings import (
     COMPAT_CONTRACTS,
     ENV_PREFIX,
@@ -194,7 +196,7 @@ def test_hash_api_key_of_a_key_no_request_can_show_is_refused(key: str) -> None:
         ("EXECBOX_API_KEYS_HASHES", "do you mean EXECBOX_API_KEY_HASHES?"),
         ("execbox_queue_sise", "do you mean EXECBOX_QUEUE_SIZE?"),
         ("EXECBOX_MAX_QUEUE_SIZE", "do you mean EXECBOX_QUEUE_SIZE?"),
-        ("EXECBOX_COFFEE", "docs/operations.md lists"),
+        ("EXECBOX_BREAKFAST", "docs/operations.md lists"),
     ],
 )
 def test_unknown_variable_is_named_with_what_may_be_meant(
@@ -216,6 +218,23 @@ def test_variables_that_execbox_or_kubernetes_reads_are_not_unknown(
         monkeypatch.setenv(ENV_PREFIX + field.upper(), "1")
     for name in ("URL", "API_KEY", "MODEL_URL", "SERVICE_HOST", "PORT_8080_TCP_ADDR", "NO_INSTALL"):
         monkeypatch.setenv(ENV_PREFIX + name, "1")
+    assert unknown_variables() == before
+
+
+def test_variables_that_the_client_reads_are_not_unknown_to_the_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a developer's machine both have one environment. The names are those in its code."""
+    sources = Path(execbox.__file__).parent.rglob("*.py")
+    names = {
+        name
+        for source in sources
+        for name in re.findall(r'environ\.get\(\s*"(EXECBOX_[A-Z_]+)"', source.read_text("utf-8"))
+    }
+    assert {"EXECBOX_URL", "EXECBOX_CONFIG", "EXECBOX_MIXED_NODES"} <= names
+    before = unknown_variables()
+    for name in names:
+        monkeypatch.setenv(name, "1")
     assert unknown_variables() == before
 
 

@@ -20,8 +20,9 @@ _SECRET_FIELDS = frozenset({"api_key_hashes"})
 _READ_ELSEWHERE = frozenset(
     ENV_PREFIX + name
     for name in (
-        *("URL", "API_KEY", "MODEL_URL", "MODEL", "MODEL_API_KEY"),
+        *("URL", "API_KEY", "MIXED_NODES", "CONFIG", "MODEL_URL", "MODEL", "MODEL_API_KEY"),
         *("NO_INSTALL", "REQUIRE_DOCKER", "REQUIRE_BUBBLEWRAP", "DOCKERD_LOG", "BASE_IMAGE"),
+        *("REQUIRE_BROWSER", "REQUIRE_SHELLS", "REQUIRE_STANDALONE", "ATTACK_SEED"),
         "PULL_TIMEOUT_S",
         *("PUBLISH_ADDRESS", "PUBLISH_PORT", "SERVICE_MEMORY", "FUZZ_EXAMPLES"),
     )
