@@ -55,7 +55,11 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
     )
 
-    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; of a name, its first of version 4 if it has one.",
+    )
     port: int = Field(default=8080, ge=0, le=65535, description="Port; 0 takes a free one.")
     allowed_hosts: Annotated[tuple[str, ...], *HostNames] = Field(
         default=(),
