@@ -54,12 +54,33 @@ def test_config_api_key_is_not_in_its_repr() -> None:
         "http://host/?q=1",
         "http://host/#x",
         "http://[::1",
+        "http://.svc:8080",
+        "http://a..b",
+        f"http://{'a' * 64}.example",
     ],
 )
 def test_config_base_url_that_cannot_work_is_refused_by_name(base_url: str) -> None:
     """The message names the setting and its variable."""
     with pytest.raises(ConfigError, match=r"base_url \(EXECBOX_URL\)"):
         ClientConfig(base_url=base_url)
+
+
+@pytest.mark.parametrize("base_url", ["http://xn--a.b", "http://☃.example", "http://ü..b"])
+def test_client_of_a_name_beyond_ascii_that_cannot_be_is_refused_by_name(base_url: str) -> None:
+    """Which ones can be is httpx's to know; it is no bug of ours that they cannot."""
+    with pytest.raises(ConfigError, match=r"base_url \(EXECBOX_URL\)"):
+        Client(base_url)
+
+
+@pytest.mark.parametrize("base_url", ["http://box.", "http://a_b", "http://[::1]", "http://bücher"])
+def test_config_base_url_of_a_name_that_can_be_looked_up_is_taken(base_url: str) -> None:
+    """Also what is unusual."""
+    assert ClientConfig(base_url=base_url).base_url == base_url
+
+
+def test_config_from_env_address_between_spaces_is_the_address() -> None:
+    """As it is read from a file, a list and the environment."""
+    assert config_from_env(" http://box:8080 ").base_url == "http://box:8080"
 
 
 @pytest.mark.parametrize(
