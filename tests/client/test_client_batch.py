@@ -269,13 +269,16 @@ def silent_service() -> Iterator[tuple[str, list[socket.socket]]]:
             while True:
                 taken.append(listener.accept()[0])
 
-    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as ending:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=accept)
         thread.start()
-        ending.callback(thread.join)
-        ending.callback(listener.shutdown, socket.SHUT_RDWR)
-        ending.callback(lambda: [connection.close() for connection in taken])
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", taken
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", taken
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for connection in taken:
+                connection.close()
 
 
 def test_ending_a_batch_waits_for_no_answer_that_has_not_begun() -> None:
@@ -284,6 +287,7 @@ def test_ending_a_batch_waits_for_no_answer_that_has_not_begun() -> None:
     def lines() -> Iterator[dict[str, Any]]:
         yield execute("a")
         wait_until(lambda: taken)
+        assert taken[0].recv(1, socket.MSG_PEEK) == b"P"
         raise KeyboardInterrupt
 
     with silent_service() as (url, taken):
@@ -294,10 +298,8 @@ def test_ending_a_batch_waits_for_no_answer_that_has_not_begun() -> None:
         assert time.monotonic() - begun_s < 10
         assert not batch_threads()
         taken[0].settimeout(5)
-        received = b""
-        while piece := taken[0].recv(65536):
-            received += piece
-        assert received.startswith(b"POST /v1/batch")
+        while taken[0].recv(65536):
+            pass
 
 
 def test_ending_a_batch_whose_lines_wait_for_a_connection_leaves_them_unsent(
