@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
 import pytest
 
 from execbox import AsyncClient, Client
 from execbox.config import (
     ClientConfig,
+    ModelConfig,
     RetryPolicy,
     config_from_env,
     is_loopback,
@@ -114,6 +118,24 @@ def test_config_quantity_out_of_range_is_refused_by_name(settings: dict[str, flo
     """Zero, negative and not-a-number timeouts are mistakes."""
     with pytest.raises(ConfigError, match=next(iter(settings))):
         ClientConfig(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("config", [ClientConfig, RetryPolicy, ModelConfig])
+def test_config_text_in_the_place_of_a_number_is_refused_by_name(config: type[Any]) -> None:
+    """What comes out of a file or the environment is text; every field that is a number."""
+    needed = {"base_url": "http://a", "model": "m"} if config is ModelConfig else {}
+    names = [each.name for each in fields(config) if type(each.default) in (int, float)]
+    for name in [*names, *(["read_timeout_s"] if config is ClientConfig else [])]:
+        with pytest.raises(ConfigError, match=rf"\b{name} must be a number, not '5'"):
+            config(**needed, **{name: "5"})
+
+
+def test_config_count_or_policy_of_a_wrong_kind_is_refused_by_name() -> None:
+    """Half a connection would be any number of them."""
+    with pytest.raises(ConfigError, match="connections_max must be a whole number"):
+        ClientConfig(connections_max=0.5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="retry must be a RetryPolicy, not 3"):
+        ClientConfig(retry=3)  # type: ignore[arg-type]
 
 
 def test_retry_policy_negative_quantity_is_refused_by_name() -> None:

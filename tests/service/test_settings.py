@@ -134,6 +134,16 @@ def test_load_settings_value_out_of_range_is_named_with_what_is_allowed(
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("field", ["isolation_allowed", "profiles_allowed"])
+def test_load_settings_list_of_nothing_usable_is_not_called_too_short(field: str) -> None:
+    """It has an entry, and what is wrong with that has been said."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({field: "both"})
+    assert str(caught.value).startswith(f"{ENV_PREFIX}{field.upper()}='both': ")
+    assert "at least" not in str(caught.value)
+    assert str(caught.value).count(ENV_PREFIX) == 1
+
+
 def test_load_settings_several_problems_are_all_reported() -> None:
     """Nobody should have to start the service once for each mistake."""
     with pytest.raises(ConfigurationError, match=r"EXECBOX_PORT=.*EXECBOX_TMP_MB="):
