@@ -11,17 +11,19 @@ import ipaddress
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from execbox._dns_name import DnsName, dns_name
 from execbox.errors import ConfigError
 
 __all__ = [
+    "NO_HOST_NAME",
     "Addresses",
     "NodeSource",
     "check_base_url",
     "check_node_source",
+    "is_host_name",
     "is_loopback",
     "parsed_addresses",
     "read_addresses",
@@ -40,6 +42,9 @@ _FILE_BYTES_MAX = 1024 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _DNS = "dns:"
 _SETTING = "base_url (EXECBOX_URL)"
+NO_HOST_NAME: Final = (
+    "its host has an empty part between dots, or one of more than 63 characters, which no name has"
+)
 
 
 def parsed_addresses(given: Addresses) -> str | NodeSource:
@@ -57,7 +62,7 @@ def parsed_addresses(given: Addresses) -> str | NodeSource:
         if text.startswith(_DNS):
             return _of_dns(text)
         if "," not in text:
-            return given
+            return text
         return _of_list(text.split(","), given=repr(given))
     if isinstance(given, os.PathLike):
         return Path(given)
@@ -138,6 +143,8 @@ def check_base_url(base_url: object, *, setting: str = _SETTING) -> None:
         problem = "it must begin with http:// or https://"
     elif not parts.hostname or port == 0:
         problem = "it names no host or no port"
+    elif not is_host_name(parts.hostname):
+        problem = NO_HOST_NAME
     elif parts.query or parts.fragment:
         problem = "it must end with its path, without ? or #"
     else:
@@ -151,7 +158,19 @@ def _of_dns(text: str) -> DnsName:
         raise ConfigError(
             f"{_SETTING} is {text!r:.200}: it must be dns:NAME:PORT, and nothing else"
         )
+    if not is_host_name(found.host):
+        raise ConfigError(f"{_SETTING} {text!r:.200} cannot be used: {NO_HOST_NAME}")
     return found
+
+
+def is_host_name(name: str) -> bool:
+    """Whether the parts between the dots have lengths that can be looked up: what has not raises
+    UnicodeError there. Says nothing about names beyond ASCII, which httpx checks."""
+    try:
+        name.encode("idna" if name.isascii() else "utf-8")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _of_list(given_addresses: Iterable[str], *, given: str) -> str | tuple[str, ...]:

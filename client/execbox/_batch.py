@@ -116,12 +116,13 @@ def outgoing(line: object, number: int) -> OutgoingLine | BatchResult:
 
 
 def _checked(line: object) -> wire.BatchLine:
-    if isinstance(line, wire.ExecuteLine | wire.GenerateLine | wire.VerifyLine):
+    if isinstance(line, wire.BatchLine):
         return line
     if not isinstance(line, Mapping):
+        *others, last = (model.__name__ for model in wire.BATCH_LINES.values())
         raise InvalidRequest(
-            f"a batch's line must be a wire.ExecuteLine, GenerateLine or VerifyLine, or a mapping "
-            f"of its fields, not a {type(line).__name__}"
+            f"a batch's line must be a wire.{', '.join(others)} or {last}, or a mapping of its "
+            f"fields, not a {type(line).__name__}"
         )
     model = wire.BATCH_LINES.get(str(line.get("op")))
     if model is None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
+from execbox._abort import Abort, RequestAborted
 from execbox._batch import (
     CHUNK_BYTES,
     CHUNK_LINES,
@@ -20,12 +23,16 @@ from execbox._batch import (
     outgoing,
     whole_lines,
 )
+from execbox._exchange import Exchange
 from execbox._fleet.sync_fleet import SyncFleet
 from execbox._forks import tell_after_fork
-from execbox._transport import Streamed, SyncTransport
+from execbox._transport import SyncTransport
 from execbox.errors import ClientMisused, ExecboxError
 
 __all__ = ["run_batch"]
+
+_STREAM_END_S: Final = 5.0
+_ABORT_AGAIN_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ class _Workers:
         self._answers: queue.SimpleQueue[Settled | _Failed] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._streams: set[Streamed] = set()
+        self._aborts: set[Abort] = set()
         self._threads: list[threading.Thread] = []
         self._inherited = False
         tell_after_fork(self)
@@ -107,17 +114,26 @@ class _Workers:
         return stream_count * CHUNK_LINES
 
     def stop(self) -> None:
-        """End every stream; the service notices and cancels what it runs."""
+        """End every stream; the service notices and cancels what it runs.
+
+        A thread that waits for something else than its connection, such as a host's address or a
+        node, is not waited for: it sends nothing any more, and ends when it has got that.
+        """
         if self._inherited:
             return
         self._stopping.set()
-        with self._lock:
-            for stream in self._streams:
-                stream.abort()
         for _ in self._threads:
             self._ready.put(None)
+        deadline_s = time.monotonic() + _STREAM_END_S
         for thread in self._threads:
-            thread.join()
+            while thread.is_alive() and time.monotonic() < deadline_s:
+                self._abort()
+                thread.join(_ABORT_AGAIN_S)
+
+    def _abort(self) -> None:
+        with self._lock:
+            for abort in self._aborts:
+                abort.set()
 
     def put(self, line: OutgoingLine) -> None:
         self._ready.put(line)
@@ -166,6 +182,8 @@ class _Workers:
             failure = None
             try:
                 self._attempt(chunk)
+            except RequestAborted:
+                return
             except ExecboxError as error:
                 failure = error
             if self._stopping.is_set():
@@ -175,7 +193,10 @@ class _Workers:
             self._answers.put(settled)
 
     def _attempt(self, chunk: Chunk) -> None:
-        with self._transport.streamed(chunk.exchange()) as stream, self._abortable(stream):
+        with (
+            self._abortable(chunk.exchange()) as exchange,
+            self._transport.streamed(exchange) as stream,
+        ):
             for text in whole_lines(stream.pieces(), bytearray()):
                 settled = chunk.take(text)
                 if settled is not None:
@@ -183,13 +204,14 @@ class _Workers:
             chunk.ended()
 
     @contextmanager
-    def _abortable(self, stream: Streamed) -> Iterator[None]:
+    def _abortable(self, exchange: Exchange[None]) -> Iterator[Exchange[None]]:
+        abort = Abort()
         with self._lock:
-            self._streams.add(stream)
+            self._aborts.add(abort)
         try:
             if self._stopping.is_set():
-                stream.abort()
-            yield
+                abort.set()
+            yield replace(exchange, abort=abort)
         finally:
             with self._lock:
-                self._streams.discard(stream)
+                self._aborts.discard(abort)

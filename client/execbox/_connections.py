@@ -10,15 +10,19 @@ import os
 import socket
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 import httpx
 
+from execbox._abort import Abort
 from execbox._forks import tell_after_fork
 from execbox.errors import ClientMisused
 
 __all__ = ["AsyncConnections", "Connections"]
+
+_NOTHING: Final[AbstractContextManager[None]] = nullcontext()
 
 
 class _Sockets:
@@ -37,6 +41,13 @@ class _Sockets:
 
     async def note_async(self, event: str, info: Mapping[str, object]) -> None:
         self.note(event, info)
+
+    def shut_down(self) -> None:
+        """For another thread: what waits on one of them fails as if the connection broke."""
+        for each in self._open:
+            with suppress(OSError):
+                # Closing would not wake a thread that waits for bytes.
+                socket.socket.shutdown(each, socket.SHUT_RDWR)
 
     def let_go(self) -> None:
         """In a forked child: close this process's copies. The parent's connections stay open."""
@@ -92,13 +103,14 @@ class Connections:
         tell_after_fork(self)
 
     @contextmanager
-    def borrow(self) -> Iterator[httpx.Client]:
-        """A client for the caller alone; waits while all are lent."""
+    def borrow(self, abort: Abort | None = None) -> Iterator[httpx.Client]:
+        """A client for the caller alone, until ``abort``; waits while all are lent."""
         held = self._held
         with held.slots:
             lent = self._take(held)
             try:
-                yield lent.http
+                with _NOTHING if abort is None else abort.breaking(lent.sockets.shut_down):
+                    yield lent.http
             finally:
                 _give_back(lent, held)
 

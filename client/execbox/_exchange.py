@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from execbox import strict_json
+from execbox._abort import Abort
 from execbox.errors import (
     AuthenticationError,
     ExecboxError,
@@ -65,7 +66,7 @@ class Exchange(Generic[T]):
     ``read_timeout_s`` holds unless the configuration sets another. ``accepted`` are the HTTP
     statuses given to ``read``; every other one is an error. ``line_count`` is how many lines of a
     batch it is. ``merged`` makes one answer of those of all nodes of a fleet; where it is None,
-    any node answers for all.
+    any node answers for all. ``abort`` ends it from a different thread, if it is streamed.
     """
 
     method: str
@@ -77,6 +78,7 @@ class Exchange(Generic[T]):
     accepted: frozenset[int] = frozenset({200})
     line_count: int = 1
     merged: Callable[[Sequence[T]], T] | None = None
+    abort: Abort | None = None
 
 
 def read_answer(exchange: Exchange[T], answer: HttpAnswer) -> T:

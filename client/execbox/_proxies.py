@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from execbox._addresses import NO_HOST_NAME, is_host_name
 from execbox.errors import ConfigError
 
 __all__ = ["Proxy", "proxy_for"]
@@ -80,6 +81,8 @@ def _problem(url: str) -> str | None:
         return f"a proxy is reached over http, https, socks5 or socks5h, not {parts.scheme or '?'}"
     if not parts.hostname or port == 0:
         return "that names no host or no port"
+    if not is_host_name(parts.hostname):
+        return NO_HOST_NAME
     if not url.isascii() or not url.isprintable() or " " in url:
         return "that is no URL: it must be printable ASCII without spaces"
     return None

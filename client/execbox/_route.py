@@ -37,8 +37,8 @@ def route_to(base_url: str, *, setting: str) -> Route:
     """The way that the environment describes. Raises ``ConfigError`` naming what is wrong: the
     ``setting`` of the URL, a proxy's variable, or a certificate's."""
     try:
-        httpx.URL(base_url)
-    except httpx.InvalidURL as error:
+        httpx.URL(base_url).host  # noqa: B018 - read to see whether it can be: not all of xn-- can
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise ConfigError(f"{setting} {base_url!r}: {error}") from error
     environment = network_environment()
     # A proxy cannot reach this machine's own loopback.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
@@ -18,12 +17,12 @@ from contextlib import (
     asynccontextmanager,
     closing,
     contextmanager,
-    suppress,
 )
 from typing import TypeAlias, TypeVar
 
 import httpx
 
+from execbox._abort import Abort
 from execbox._connections import AsyncConnections, Connections
 from execbox._exchange import Exchange, HttpAnswer, read_answer
 from execbox._http import http_answer, http_options, http_request, http_timeout, keeping_alive
@@ -126,12 +125,13 @@ class SyncTransport:
         self, exchange: Exchange[None], *, pacing: Pacing | None = None
     ) -> Iterator[Streamed]:
         """Receive an answer in pieces; what is no success raises at once. Sent again, if ``pacing``
-        permits it, only as long as no answer has begun."""
+        permits it, only as long as no answer has begun. Raises RequestAborted where it was."""
         timeout = http_timeout(self._config, exchange, within_s=math.inf)
-        with self._connections.borrow() as http:
+        abort = exchange.abort
+        with self._connections.borrow(abort) as http:
             response = self._begun(http, exchange, timeout=timeout, pacing=pacing)
             try:
-                yield Streamed(response, failures=lambda: self._failures(timeout))
+                yield Streamed(response, failures=lambda: self._failures(timeout), abort=abort)
             finally:
                 response.close()
 
@@ -155,6 +155,8 @@ class SyncTransport:
                         response.read()
                     read_answer(exchange, http_answer(response, self._route))
             except ExecboxError as failure:
+                if exchange.abort is not None:
+                    exchange.abort.check()
                 wait_s = pacing.pause_s(failure) if pacing is not None else None
                 if wait_s is None:
                     raise
@@ -171,27 +173,26 @@ class Streamed:
     """An answer that is being received."""
 
     def __init__(
-        self, response: httpx.Response, *, failures: Callable[[], AbstractContextManager[None]]
+        self,
+        response: httpx.Response,
+        *,
+        failures: Callable[[], AbstractContextManager[None]],
+        abort: Abort | None,
     ) -> None:
         self._response = response
         self._failures = failures
-        self.is_aborted = False
+        self._abort = abort
+
+    @property
+    def is_aborted(self) -> bool:
+        """Whether its sender ended it, which fails as if the connection had broken."""
+        return self._abort is not None and self._abort.is_set
 
     def pieces(self) -> Iterator[bytes]:
         """Bytes as they arrive. Raises TransportError; what its user raises meanwhile stays as it
         is."""
         with self._failures():
             yield from self._response.iter_bytes()
-
-    def abort(self) -> None:
-        """End the receiving from another thread, where it fails as if the connection broke."""
-        self.is_aborted = True
-        network = self._response.extensions.get("network_stream")
-        connection = network.get_extra_info("socket") if network is not None else None
-        if connection is not None:
-            with suppress(OSError):
-                # Closing would not wake a thread that waits for bytes.
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class AsyncTransport:

@@ -10,6 +10,7 @@ variables that other programs use too; ``NO_COLOR`` and ``TERM`` are read for th
 from __future__ import annotations
 
 import math
+import numbers
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -46,6 +47,18 @@ __all__ = [
 DEFAULT_BASE_URL = "http://127.0.0.1:8080"
 
 
+def _check_quantity(name: str, value: object, *, zero_allowed: bool = False) -> None:
+    """Raises ``ConfigError`` for what is no finite number in its range; text is none either."""
+    wanted = "0 or more" if zero_allowed else "more than 0"
+    if isinstance(value, numbers.Real):
+        number = cast(float, value)
+        if (number > 0 or (zero_allowed and number == 0)) and number < math.inf:
+            return
+    elif value is not None:
+        wanted = "a number"
+    raise ConfigError(f"{name} must be {wanted}, not {value!r:.100}")
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often and how long a request is tried again; every pause is drawn with full jitter.
@@ -70,10 +83,8 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         for setting in fields(self):
             value = getattr(self, setting.name)
-            if value is None and setting.default is None:
-                continue
-            if value is None or not value >= 0 or math.isinf(value):
-                raise ConfigError(f"RetryPolicy.{setting.name} must be 0 or more, not {value!r}")
+            if value is not None or setting.default is not None:
+                _check_quantity(f"RetryPolicy.{setting.name}", value, zero_allowed=True)
 
     @classmethod
     def never(cls) -> RetryPolicy:
@@ -141,10 +152,17 @@ class ClientConfig:
                 f"{self.mixed_nodes!r:.100}"
             )
         check_api_key(self.api_key)
-        for name in ("connect_timeout_s", "read_timeout_s", "queue_allowance_s", "connections_max"):
-            value = getattr(self, name)
-            if value is not None and (not value > 0 or math.isinf(value)):
-                raise ConfigError(f"{name} must be more than 0, not {value!r}")
+        if not isinstance(self.retry, RetryPolicy):
+            raise ConfigError(f"retry must be a RetryPolicy, not {self.retry!r:.100}")
+        _check_quantity("connect_timeout_s", self.connect_timeout_s)
+        _check_quantity("queue_allowance_s", self.queue_allowance_s)
+        _check_quantity("connections_max", self.connections_max)
+        if not isinstance(self.connections_max, numbers.Integral):
+            raise ConfigError(
+                f"connections_max must be a whole number, not {self.connections_max!r}"
+            )
+        if self.read_timeout_s is not None:
+            _check_quantity("read_timeout_s", self.read_timeout_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,9 +193,9 @@ class ModelConfig:
         if not self.model:
             raise ConfigError("model (EXECBOX_MODEL) must not be empty")
         for name in ("connect_timeout_s", "answer_timeout_s", "pause_max_s"):
-            value = getattr(self, name)
-            if not value > 0 or math.isinf(value):
-                raise ConfigError(f"{name} must be more than 0, not {value!r}")
+            _check_quantity(name, getattr(self, name))
+        for name in ("failure_retries_max", "busy_retries_max", "backoff_s", "backoff_max_s"):
+            _check_quantity(name, getattr(self, name), zero_allowed=True)
 
 
 def named_config_file() -> str | None:

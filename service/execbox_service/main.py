@@ -117,7 +117,8 @@ def _prepared(settings: Settings) -> socket.socket | None:
     _raise_descriptor_limit(settings)
     try:
         return _bound_socket(settings)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # UnicodeError: a name with an empty label, or a label of more than 63 characters.
         sys.stderr.write(f"execbox: {address_taken(settings, error)}\n")
         return None
 
@@ -158,12 +159,15 @@ class _Server(uvicorn.Server):
 def _bound_socket(settings: Settings) -> socket.socket:
     """Bound before containers are made, so that a port in use is told at once; not listening
     yet, so that no caller waits for an answer meanwhile."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
+    resolved = socket.getaddrinfo(
         settings.host.strip("[]"),
         settings.port,
         type=socket.SOCK_STREAM,
         flags=socket.AI_PASSIVE,
-    )[0]
+    )
+    # localhost is ::1 as well on many machines, and who asks 127.0.0.1 tries nothing else.
+    of_version_4 = [each for each in resolved if each[0] == socket.AF_INET]
+    family, kind, protocol, _, address = (of_version_4 or resolved)[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

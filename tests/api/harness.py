@@ -23,6 +23,8 @@ from execbox.wire import (
     GenerateRequest,
     GenerateResponse,
     Readiness,
+    RunRequest,
+    RunResponse,
     Verdict,
     VerifiedItem,
     VerifyRequest,
@@ -118,6 +120,11 @@ class FakeRuntime:
             isolation=request.isolation,
             engine="fake",
             image=IMAGE,
+        )
+
+    async def run(self, request: RunRequest) -> RunResponse:
+        return RunResponse(
+            runs=[], isolation=request.isolation, engine="fake", image=IMAGE, queue_time_s=0.0
         )
 
     async def _sleep(self, duration_s: float) -> None:

@@ -63,6 +63,7 @@ class Stream:
         )
         self._file = self.connection.makefile("rb")
         self._status: int | None = None
+        self.headers: dict[str, str] = {}
         self._data = bytearray()
 
     def send(self, data: bytes) -> None:
@@ -75,8 +76,9 @@ class Stream:
         """The next answer line; None once the response is complete."""
         if self._status is None:
             self._status = int(self._file.readline().split()[1])
-            while self._file.readline() != b"\r\n":
-                pass
+            while (header := self._file.readline()) != b"\r\n":
+                name, _, value = header.decode().strip().partition(": ")
+                self.headers[name.lower()] = value
         while b"\n" not in self._data.lstrip(b"\n"):
             size = int(self._file.readline(), 16)
             self._data += self._file.read(size)
@@ -219,12 +221,22 @@ def test_request_that_is_no_batch_is_refused(server: RunningServer, head: str, s
 
 
 def test_batch_over_an_old_protocol_is_refused(server: RunningServer) -> None:
-    """HTTP/1.0 has no way to say where a stream ends."""
+    """HTTP/1.0 has no way to say where a stream ends, and is what nginx speaks unless told."""
     raw = (
         b"POST /v1/batch HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
         b"Content-Length: 3\r\n\r\n{}\n"
     )
-    assert_error(server.exchange(raw), 400)
+    answer = server.exchange(raw)
+    assert_error(answer, 400)
+    assert "proxy_http_version 1.1" in answer.json["error"]["message"]
+
+
+def test_batch_is_kept_together_by_no_proxy(server: RunningServer) -> None:
+    """Its answer asks those that would collect it to pass it on as it comes."""
+    with batch(server) as stream:
+        stream.end()
+        assert stream.answer() is None
+        assert stream.headers["x-accel-buffering"] == "no"
 
 
 def test_answers_come_while_the_request_is_still_being_sent(server: RunningServer) -> None:

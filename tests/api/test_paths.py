@@ -252,11 +252,20 @@ def test_host_other_than_loopback_is_refused_on_loopback(
     server: RunningServer, headers: str, status: int
 ) -> None:
     """A web page whose name resolves to 127.0.0.1 is same-origin to its visitor's browser."""
-    answer = server.exchange(f"GET /healthz HTTP/1.1\r\n{headers}\r\n".encode())
+    answer = server.exchange(f"GET /v1/capabilities HTTP/1.1\r\n{headers}\r\n".encode())
     assert answer.status == status
     if status == 400:
         assert_error(answer, 400)
         assert answer.code == "host_not_allowed"
+
+
+def test_host_that_is_not_allowed_is_asked_of_no_health_check() -> None:
+    """The images' own ask 127.0.0.1 and Kubernetes a pod's address, whatever callers have to."""
+    address = "Host: 127.0.0.1:8080\r\nConnection: close\r\n\r\n"
+    with running_server(allowed_hosts="box.example") as server:
+        for path, status in {"/healthz": 200, "/readyz": 200, "/metrics": 400}.items():
+            answer = server.exchange(f"GET {path} HTTP/1.1\r\n{address}".encode())
+            assert (path, answer.status) == (path, status)
 
 
 def test_readyz_not_ready_is_503_with_the_reason(server: RunningServer) -> None:

@@ -22,6 +22,7 @@ from execbox import (
     BatchResult,
     Client,
     ClientConfig,
+    ExecboxError,
     InvalidRequest,
     InvalidResponse,
     RetryPolicy,
@@ -104,6 +105,25 @@ def test_every_line_gets_its_own_result(server: RunningServer, run: Run) -> None
     assert isinstance(generated, wire.GenerateAnswer)
 
 
+@pytest.mark.parametrize("op", wire.BATCH_LINES)
+def test_line_given_as_a_model_of_any_operation_is_sent(
+    server: RunningServer, run: Run, op: str
+) -> None:
+    """Whatever may be a line as a mapping may be one as the model that the mapping is read into."""
+    fields = {
+        "function": {"code": "pass"},
+        "input_generator": {"code": "pass"},
+        "calls": [{"args": []}],
+        "items": [ITEM],
+        "program": {"code": "pass"},
+    }
+    model = wire.BATCH_LINES[op]
+    own = {name: value for name, value in fields.items() if name in model.model_fields}
+    (result,) = run(server.url, [model.model_validate({"id": "a", "op": op, **own})])
+    assert result.error is None
+    assert isinstance(result.answer, wire.BATCH_ANSWERS[op])
+
+
 def test_thousands_of_lines_are_all_answered_once(server: RunningServer, run: Run) -> None:
     """Nothing is lost and nothing comes twice."""
     results = run(server.url, (verify(str(number)) for number in range(3000)))
@@ -150,6 +170,7 @@ def test_thing_that_is_no_line_is_a_result_without_id(server: RunningServer, run
     assert (result.id, result.op) == (None, None)
     assert result.error is not None
     assert "not a int" in result.error.message
+    assert all(model.__name__ in result.error.message for model in wire.BATCH_LINES.values())
 
 
 def test_line_whose_failure_is_ours_is_sent_again_and_then_reported(
@@ -236,6 +257,85 @@ async def test_lines_may_come_from_an_asynchronous_iterator(server: RunningServe
 
 
 # Services that misbehave
+
+
+@contextlib.contextmanager
+def silent_service() -> Iterator[tuple[str, list[socket.socket]]]:
+    """Takes connections, reads nothing from them and says nothing on them."""
+    taken: list[socket.socket] = []
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(listener.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", taken
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for connection in taken:
+                connection.close()
+
+
+def test_ending_a_batch_waits_for_no_answer_that_has_not_begun() -> None:
+    """What the caller's iterator raises, Ctrl-C for one, arrives at once, and nothing is left."""
+
+    def lines() -> Iterator[dict[str, Any]]:
+        yield execute("a")
+        wait_until(lambda: taken)
+        assert taken[0].recv(1, socket.MSG_PEEK) == b"P"
+        raise KeyboardInterrupt
+
+    with silent_service() as (url, taken):
+        client = Client(config=ClientConfig(base_url=url, read_timeout_s=20))
+        begun_s = time.monotonic()
+        with client, pytest.raises(KeyboardInterrupt):
+            list(client.batch(lines()))
+        assert time.monotonic() - begun_s < 10
+        assert not batch_threads()
+        taken[0].settimeout(5)
+        while taken[0].recv(65536):
+            pass
+
+
+def test_ending_a_batch_whose_lines_wait_for_a_connection_leaves_them_unsent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing can wake what waits for a connection that other requests have; nor is it awaited."""
+    monkeypatch.setattr("execbox._batch_sync._STREAM_END_S", 0.2)
+
+    def lines() -> Iterator[dict[str, Any]]:
+        yield execute("a")
+        wait_until(lambda: len(batch_threads()) > 0)
+        raise KeyboardInterrupt
+
+    def ask(client: Client) -> None:
+        with contextlib.suppress(ExecboxError):
+            client.healthz()
+
+    with silent_service() as (url, taken), contextlib.ExitStack() as ending:
+        config = ClientConfig(
+            base_url=url, read_timeout_s=20, connections_max=1, retry=RetryPolicy.never()
+        )
+        client = ending.enter_context(Client(config=config))
+        other = threading.Thread(target=ask, args=(client,))
+        other.start()
+        wait_until(lambda: taken)
+        with pytest.raises(KeyboardInterrupt):
+            list(client.batch(lines()))
+        assert other.is_alive()
+        taken[0].close()
+        other.join()
+        wait_until(lambda: not batch_threads())
+        assert len(taken) == 1
+
+
+def batch_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name.startswith("execbox-batch-")]
 
 
 class Scripted:

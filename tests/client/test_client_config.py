@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
 import pytest
 
 from execbox import AsyncClient, Client
 from execbox.config import (
     ClientConfig,
+    ModelConfig,
     RetryPolicy,
     config_from_env,
     is_loopback,
@@ -54,12 +58,33 @@ def test_config_api_key_is_not_in_its_repr() -> None:
         "http://host/?q=1",
         "http://host/#x",
         "http://[::1",
+        "http://.svc:8080",
+        "http://a..b",
+        f"http://{'a' * 64}.example",
     ],
 )
 def test_config_base_url_that_cannot_work_is_refused_by_name(base_url: str) -> None:
     """The message names the setting and its variable."""
     with pytest.raises(ConfigError, match=r"base_url \(EXECBOX_URL\)"):
         ClientConfig(base_url=base_url)
+
+
+@pytest.mark.parametrize("base_url", ["http://xn--a.b", "http://☃.example", "http://ü..b"])
+def test_client_of_a_name_beyond_ascii_that_cannot_be_is_refused_by_name(base_url: str) -> None:
+    """Which ones can be is httpx's to know; it is no bug of ours that they cannot."""
+    with pytest.raises(ConfigError, match=r"base_url \(EXECBOX_URL\)"):
+        Client(base_url)
+
+
+@pytest.mark.parametrize("base_url", ["http://box.", "http://a_b", "http://[::1]", "http://bücher"])
+def test_config_base_url_of_a_name_that_can_be_looked_up_is_taken(base_url: str) -> None:
+    """Also what is unusual."""
+    assert ClientConfig(base_url=base_url).base_url == base_url
+
+
+def test_config_from_env_address_between_spaces_is_the_address() -> None:
+    """As it is read from a file, a list and the environment."""
+    assert config_from_env(" http://box:8080 ").base_url == "http://box:8080"
 
 
 @pytest.mark.parametrize(
@@ -93,6 +118,24 @@ def test_config_quantity_out_of_range_is_refused_by_name(settings: dict[str, flo
     """Zero, negative and not-a-number timeouts are mistakes."""
     with pytest.raises(ConfigError, match=next(iter(settings))):
         ClientConfig(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("config", [ClientConfig, RetryPolicy, ModelConfig])
+def test_config_text_in_the_place_of_a_number_is_refused_by_name(config: type[Any]) -> None:
+    """What comes out of a file or the environment is text; every field that is a number."""
+    needed = {"base_url": "http://a", "model": "m"} if config is ModelConfig else {}
+    names = [each.name for each in fields(config) if type(each.default) in (int, float)]
+    for name in [*names, *(["read_timeout_s"] if config is ClientConfig else [])]:
+        with pytest.raises(ConfigError, match=rf"\b{name} must be a number, not '5'"):
+            config(**needed, **{name: "5"})
+
+
+def test_config_count_or_policy_of_a_wrong_kind_is_refused_by_name() -> None:
+    """Half a connection would be any number of them."""
+    with pytest.raises(ConfigError, match="connections_max must be a whole number"):
+        ClientConfig(connections_max=0.5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="retry must be a RetryPolicy, not 3"):
+        ClientConfig(retry=3)  # type: ignore[arg-type]
 
 
 def test_retry_policy_negative_quantity_is_refused_by_name() -> None:

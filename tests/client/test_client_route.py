@@ -117,6 +117,7 @@ def test_no_proxy_entry_means_what_it_means_elsewhere(
         ("http_proxy", "http://[::1", "no URL"),
         ("HTTP_PROXY", "http://a b:1", "no URL"),
         ("HTTP_PROXY", "http://pröxy:1", "no URL"),
+        ("HTTP_PROXY", "http://a..b:1", "empty part between dots"),
         ("HTTP_PROXY", "://x", "not ?"),
     ],
 )

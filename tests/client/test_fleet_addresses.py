@@ -106,6 +106,13 @@ def test_name_that_is_not_of_its_form_is_refused_with_it(given: str) -> None:
         parsed_addresses(given)
 
 
+@pytest.mark.parametrize("text", ["dns:a..b:80", "dns:.svc:80", f"dns:{'a' * 64}.b:80"])
+def test_name_that_no_host_can_have_is_refused(text: str) -> None:
+    """Before it is looked up, which would raise an error of the codec."""
+    with pytest.raises(ConfigError, match="which no name has"):
+        parsed_addresses(text)
+
+
 @pytest.mark.parametrize(
     ("found", "addresses"),
     [

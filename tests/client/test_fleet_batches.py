@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -16,6 +16,7 @@ from execbox import (
     RetryPolicy,
     SessionGone,
 )
+from tests.api.harness import wait_until
 from tests.client.fleet_clients import (
     QUICK,
     Blocking,
@@ -119,6 +120,27 @@ def test_leaving_a_batch_says_nothing_about_its_nodes() -> None:
         reports = both.nodes()
     assert [report.state for report in reports] == [NodeState.READY] * 2
     assert [report.outstanding_count for report in reports] == [0, 0]
+
+
+def test_leaving_a_batch_whose_answers_have_not_begun_says_nothing_about_its_nodes() -> None:
+    """Nor is what was left tried at a different node."""
+    nodes = (FleetNode(), FleetNode())
+
+    def failing_lines() -> Iterator[dict[str, Any]]:
+        yield from lines(1)
+        wait_until(lambda: any(report.outstanding_count for report in both.nodes()))
+        raise KeyboardInterrupt
+
+    with fleet_of(*nodes) as urls, Client(urls) as both:
+        both.capabilities()
+        for node in nodes:
+            node.hangs = True
+        with pytest.raises(KeyboardInterrupt):
+            list(both.batch(failing_lines(), concurrency=1))
+        reports = both.nodes()
+    assert [report.state for report in reports] == [NodeState.READY] * 2
+    assert [report.outstanding_count for report in reports] == [0, 0]
+    assert sum(node.asked["/v1/batch"] for node in nodes) <= 1
 
 
 def test_sessions_stay_on_their_node(client: Any) -> None:

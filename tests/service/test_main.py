@@ -13,12 +13,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 from harness.local_service import free_port
 
 from execbox_service.main import EXIT_CONFIGURATION, serve, serve_runtime
+from execbox_service.main import _bound_socket as bound_socket
 from execbox_service.settings import load_settings
 from tests.api.harness import FakeRuntime, as_runtime, execute_body, read_answer, wait_until
 
@@ -168,6 +170,35 @@ def test_serve_port_in_use_says_so_and_returns_1() -> None:
     assert process.returncode == 1
     assert errors.startswith(f"execbox: cannot listen on 127.0.0.1 port {port}: ")
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["a..b", ".svc", "a" * 64 + ".example"])
+def test_serve_name_that_no_host_can_have_says_so_and_returns_1(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As for a name that is not known, and no traceback."""
+    settings = load_settings({"host": host, "api_key_hashes": f"a:{'0' * 64}"})
+    assert serve_runtime(settings, as_runtime(FakeRuntime())) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"execbox: cannot listen on {host} port 8080: no host can have")
+
+
+def test_serve_name_of_two_addresses_is_listened_on_at_that_of_version_4(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """glibc gives ::1 first for localhost where /etc/hosts has both."""
+    looked_up = socket.getaddrinfo
+
+    def both(host: str, *args: Any, **options: Any) -> Any:
+        assert host == "localhost"
+        return [
+            *looked_up("::1", *args, **options),
+            *looked_up("127.0.0.1", *args, **options),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    with bound_socket(load_settings({"host": "localhost", "port": "0"})) as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
 
 
 def test_serve_port_taken_while_it_starts_says_so_and_returns_1() -> None:

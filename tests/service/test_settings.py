@@ -3,10 +3,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+import execbox
 from execbox_service.settings import (
     COMPAT_CONTRACTS,
     ENV_PREFIX,
@@ -71,6 +73,26 @@ def test_load_settings_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyP
     assert settings.hosts_answered == ("box.example",)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("http://box.example", "box.example/", "box.example:8080", "*.example", "[::1]:8080"),
+        *("::1", "a b", "bücher.example", "-box", "**"),
+    ],
+)
+def test_load_settings_host_that_no_header_can_match_is_refused(name: str) -> None:
+    """It would lock out everyone who uses the name that was meant."""
+    with pytest.raises(ConfigurationError, match="without scheme, port, path") as caught:
+        load_settings({"allowed_hosts": f"box.example,{name}"})
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["box", "Box.example", "192.0.2.1", "[::1]", "a_b-c.d", "*"])
+def test_load_settings_host_that_a_header_can_have_is_taken(name: str) -> None:
+    """As it is, but for its case."""
+    assert load_settings({"allowed_hosts": f" {name} ,"}).hosts_answered == (name.lower(),)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "box.example"])
 def test_load_settings_listening_beyond_loopback_without_keys_is_refused(host: str) -> None:
     """Whoever can connect could run code."""
@@ -121,6 +143,16 @@ def test_load_settings_value_out_of_range_is_named_with_what_is_allowed(
     assert message.startswith(f"{ENV_PREFIX}{field.upper()}=")
     assert allowed in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("field", ["isolation_allowed", "profiles_allowed"])
+def test_load_settings_list_of_nothing_usable_is_not_called_too_short(field: str) -> None:
+    """It has an entry, and what is wrong with that has been said."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({field: "both"})
+    assert str(caught.value).startswith(f"{ENV_PREFIX}{field.upper()}='both': ")
+    assert "at least" not in str(caught.value)
+    assert str(caught.value).count(ENV_PREFIX) == 1
 
 
 def test_load_settings_several_problems_are_all_reported() -> None:
@@ -185,7 +217,7 @@ def test_hash_api_key_of_a_key_no_request_can_show_is_refused(key: str) -> None:
         ("EXECBOX_API_KEYS_HASHES", "do you mean EXECBOX_API_KEY_HASHES?"),
         ("execbox_queue_sise", "do you mean EXECBOX_QUEUE_SIZE?"),
         ("EXECBOX_MAX_QUEUE_SIZE", "do you mean EXECBOX_QUEUE_SIZE?"),
-        ("EXECBOX_COFFEE", "docs/operations.md lists"),
+        ("EXECBOX_BREAKFAST", "docs/operations.md lists"),
     ],
 )
 def test_unknown_variable_is_named_with_what_may_be_meant(
@@ -207,6 +239,23 @@ def test_variables_that_execbox_or_kubernetes_reads_are_not_unknown(
         monkeypatch.setenv(ENV_PREFIX + field.upper(), "1")
     for name in ("URL", "API_KEY", "MODEL_URL", "SERVICE_HOST", "PORT_8080_TCP_ADDR", "NO_INSTALL"):
         monkeypatch.setenv(ENV_PREFIX + name, "1")
+    assert unknown_variables() == before
+
+
+def test_variables_that_the_client_reads_are_not_unknown_to_the_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a developer's machine both have one environment. The names are those in its code."""
+    sources = Path(execbox.__file__).parent.rglob("*.py")
+    names = {
+        name
+        for source in sources
+        for name in re.findall(r'environ\.get\(\s*"(EXECBOX_[A-Z_]+)"', source.read_text("utf-8"))
+    }
+    assert {"EXECBOX_URL", "EXECBOX_CONFIG", "EXECBOX_MIXED_NODES"} <= names
+    before = unknown_variables()
+    for name in names:
+        monkeypatch.setenv(name, "1")
     assert unknown_variables() == before
 
 

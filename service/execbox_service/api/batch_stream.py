@@ -20,6 +20,7 @@ from execbox.wire import ErrorCode
 from execbox_service.api.bodies import ClientGone, Connection
 from execbox_service.api.error_responses import ReceiveTimeout
 from execbox_service.api.ndjson import Line, LineBuffer
+from execbox_service.api.streams import stream_headers
 from execbox_service.failures import CallerMistake, Overloaded, RequestFailed
 from execbox_service.scheduling.memory import Hold
 from execbox_service.settings import Settings
@@ -242,7 +243,7 @@ class BatchStream:
                     {
                         "type": "http.response.start",
                         "status": HTTPStatus.OK,
-                        "headers": [(b"content-type", self._media_type.encode("ascii"))],
+                        "headers": stream_headers(self._media_type),
                     }
                 )
             pieces: list[bytes] = []

@@ -17,6 +17,7 @@ from execbox.wire import CellOutput, CellResponse
 from execbox_service.api.error_responses import error_bytes, internal_error
 from execbox_service.api.request_guard import Record, stack_of
 from execbox_service.api.routes import written
+from execbox_service.api.streams import stream_headers
 from execbox_service.failures import RequestFailed, ServiceFailure
 from execbox_service.scheduling.memory import Hold
 from execbox_service.settings import Settings
@@ -75,7 +76,7 @@ class CellStream:
     async def _write(self, text: bytes, *, more: bool = True) -> None:
         if not self._begun:
             self._begun = True
-            headers = [(b"content-type", NDJSON.encode("ascii"))]
+            headers = stream_headers(NDJSON)
             start = {"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers}
             await self._send(start)
         await self._send({"type": "http.response.body", "body": text, "more_body": more})

@@ -140,7 +140,10 @@ class Edge:
     async def _answer(self, exchange: _Exchange) -> None:
         scope, record = exchange.scope, exchange.record
         try:
-            _check_host(scope, self._settings)
+            if scope["path"] not in OPEN_PATHS:
+                # Whoever looks after a service asks at its address, whatever it is called; and
+                # what these say is of no use to a web page.
+                _check_host(scope, self._settings)
             if not self._is_open(scope):
                 record.principal = authenticate(scope["headers"], settings=self._settings)
                 _claim(scope)

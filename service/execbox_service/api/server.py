@@ -35,10 +35,11 @@ def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     )
 
 
-def address_taken(settings: Settings, error: OSError) -> str:
+def address_taken(settings: Settings, error: OSError | UnicodeError) -> str:
     """What to say where the service cannot bind its address, or cannot listen there."""
+    reason = error.strerror if isinstance(error, OSError) else "no host can have that name"
     return (
-        f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+        f"cannot listen on {settings.host} port {settings.port}: {reason}; "
         "choose a different address with EXECBOX_HOST and EXECBOX_PORT"
     )
 

@@ -25,6 +25,7 @@ from .values import (
     CommaSeparated,
     Contract,
     Contracts,
+    HostNames,
     KeyHashes,
     OptionalText,
     shown,
@@ -57,13 +58,17 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
     )
 
-    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; of a name, its first of version 4 if it has one.",
+    )
     port: int = Field(default=8080, ge=0, le=65535, description="Port; 0 takes a free one.")
-    allowed_hosts: Annotated[tuple[str, ...], *CommaSeparated] = Field(
+    allowed_hosts: Annotated[tuple[str, ...], *HostNames] = Field(
         default=(),
         description="Host header values answered, without port; * for any. By default loopback "
         "names when bound to loopback (a web page cannot then reach the service through a "
-        "name of its own), else any.",
+        "name of its own), else any. /healthz and /readyz are answered whatever it is.",
     )
     api_key_hashes: Annotated[tuple[ApiKeyHash, ...], *KeyHashes] = Field(
         default=(),

@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,9 @@ _SECRET_FIELDS = frozenset({"api_key_hashes"})
 _READ_ELSEWHERE = frozenset(
     ENV_PREFIX + name
     for name in (
-        *("URL", "API_KEY", "MODEL_URL", "MODEL", "MODEL_API_KEY"),
+        *("URL", "API_KEY", "MIXED_NODES", "CONFIG", "MODEL_URL", "MODEL", "MODEL_API_KEY"),
         *("NO_INSTALL", "REQUIRE_DOCKER", "REQUIRE_BUBBLEWRAP", "DOCKERD_LOG", "BASE_IMAGE"),
+        *("REQUIRE_BROWSER", "REQUIRE_SHELLS", "REQUIRE_STANDALONE", "ATTACK_SEED"),
         "PULL_TIMEOUT_S",
         *("PUBLISH_ADDRESS", "PUBLISH_PORT", "SERVICE_MEMORY", "FUZZ_EXAMPLES"),
     )
@@ -67,13 +69,17 @@ def load_settings(overrides: Mapping[str, str]) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        problems = "; ".join(
-            _problem(
-                str(item["loc"][0]) if item["loc"] else None, value=item["input"], why=item["msg"]
-            )
-            for item in error.errors(include_url=False, include_context=False)
-        )
-        raise ConfigurationError(problems) from error
+        raise ConfigurationError("; ".join(_problems(error))) from error
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    items = error.errors(include_url=False, include_context=False)
+    fields = Counter(str(item["loc"][0]) if item["loc"] else None for item in items)
+    for item in items:
+        field = str(item["loc"][0]) if item["loc"] else None
+        # A list without the entries that cannot be used may be too short, which nobody gave.
+        if item["type"] != "too_short" or fields[field] == 1:
+            yield _problem(field, value=item["input"], why=item["msg"])
 
 
 def _problem(field: str | None, *, value: object, why: str) -> str:

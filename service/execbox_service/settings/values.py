@@ -16,6 +16,7 @@ ENV_PREFIX: Final = "EXECBOX_"
 _SHOWN_CHARS_MAX = 60
 _KEY_ENTRY = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(?P<digest>[0-9a-fA-F]{64})")
 _DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
+_HOST_NAME = re.compile(r"\*|[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\]")
 _SENDABLE_KEY = re.compile(r"[\x21-\x7e]+")
 
 Contract: TypeAlias = Literal["sandboxfusion", "open-instruct", "nemo-skills", "code-judge"]
@@ -57,6 +58,19 @@ def _key_hash(entry: object) -> object:
             "the variable that was hashed was empty"
         )
     return match["name"], match["digest"].lower()
+
+
+def _host_names(value: object) -> object:
+    """What a Host header can be without its port, in the form that is compared with it."""
+    names = _split(value)
+    for name in names if isinstance(names, tuple) else ():
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(
+                f"{shown(name)} is what no Host header without its port can be; name each host "
+                "alone, such as box.example or [::1], without scheme, port, path or pattern, in "
+                "ASCII; or give * by itself, for any"
+            )
+    return names
 
 
 def _blank_to_none(value: object) -> object:
@@ -101,5 +115,6 @@ def shown(text: str) -> str:
 
 CommaSeparated = (NoDecode, BeforeValidator(_split))
 OptionalText = Annotated[str | None, BeforeValidator(_blank_to_none)]
+HostNames = (NoDecode, BeforeValidator(_host_names))
 KeyHashes = (NoDecode, BeforeValidator(_key_hashes))
 Contracts = (NoDecode, BeforeValidator(_contracts))

@@ -26,6 +26,7 @@ from execbox_service.api.page.live import INTERVAL_S, Live
 from execbox_service.api.page.paths import LIVE_PATH
 from execbox_service.api.page.readings import Sample
 from execbox_service.api.request_guard import record_of
+from execbox_service.api.streams import stream_headers
 from execbox_service.failures import ServiceFailure
 from execbox_service.scheduling.reservations import KeyQueue
 from execbox_service.settings import Settings
@@ -36,10 +37,8 @@ READERS_MAX: Final = 32
 """Readers at once, of all keys: each holds a connection for as long as it likes."""
 _END: Final[Message] = {"type": "http.response.body", "body": b"", "more_body": False}
 _HEADERS: Final = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+    *stream_headers("text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    # For a proxy that would otherwise collect the answer until it is complete.
-    (b"x-accel-buffering", b"no"),
 ]
 
 
