@@ -211,7 +211,7 @@ pack_context() {
     if [[ $(tar --version) == *GNU* ]]; then
         options+=(--owner=0 --group=0 --numeric-owner)
     fi
-    (cd "$work/context" && tar -c "${options[@]}" -- *) >"$work/context.tar"
+    (cd "$work/context" && tar -c -f - "${options[@]}" -- *) >"$work/context.tar"
 }
 
 # Builds the directory $work/context under the name given.

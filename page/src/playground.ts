@@ -185,7 +185,7 @@ export class Playground {
         this.showAnswer(mode, body, answer, shown);
       }
     } catch (error) {
-      const view = controller.signal.aborted ? stoppedView(mode) : failureView(error);
+      const view = controller.signal.aborted ? stoppedView(mode === "session" ? this.sessionId : null) : failureView(error);
       if (mode === "session") result.prepend(view);
       else replace(result, view);
       announce(view.textContent ?? "");
@@ -309,11 +309,11 @@ function callText(call: Body | undefined, at: number): string {
   return text.length > 120 ? `call ${at + 1}: ${text.slice(0, 117)}…` : text;
 }
 
-function stoppedView(mode: Mode): HTMLElement {
+function stoppedView(sessionId: string | null): HTMLElement {
   const becomes =
-    mode === "session"
-      ? "The service interrupts the cell, as Ctrl-C does; the variables of the session are kept."
-      : "The service ends what it was doing; there is no result.";
+    sessionId === null
+      ? "The service ends what it was doing; there is no result."
+      : "The service interrupts the cell, as Ctrl-C does. The session keeps its variables, unless the cell goes on for two seconds.";
   return h("p", { class: "notice warn" }, `Stopped. ${becomes}`);
 }
 

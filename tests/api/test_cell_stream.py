@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator
 
 from starlette.types import Message
@@ -12,20 +11,6 @@ from execbox_service.api.cell_stream import CellStream
 from execbox_service.api.request_guard import Record
 from execbox_service.scheduling.memory import Memory
 from execbox_service.settings import load_settings
-from tests.api.harness import assert_error, running_server
-
-
-def test_cell_stream_over_an_old_protocol_is_refused() -> None:
-    """Before its cell is run; and it is said what to tell the proxy that speaks it."""
-    body = json.dumps({"code": "pass", "stream": True}).encode()
-    head = (
-        "POST /v1/sessions/a/run HTTP/1.0\r\nHost: localhost\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    with running_server() as server:
-        answer = server.exchange(head.encode() + body)
-    assert_error(answer, 400)
-    assert "proxy_http_version 1.1" in answer.json["error"]["message"]
 
 
 async def test_cell_stream_is_kept_together_by_no_proxy() -> None:

@@ -10,7 +10,7 @@ import pytest
 from harness.docker_daemon import daemon_url
 
 from execbox_service.engines.base import Lacking
-from execbox_service.engines.docker.address import DaemonAddress, daemon_address
+from execbox_service.engines.docker.address import DaemonAddress, daemon_address, settled
 from execbox_service.engines.docker.connection import connect
 
 
@@ -87,6 +87,27 @@ def test_context_that_cannot_be_read_is_named(configuration: Path) -> None:
     (meta,) = [path for path in metas if "desktop" in path.read_text("utf-8")]
     meta.write_text("{}", "utf-8")
     with pytest.raises(Lacking, match=r"Docker context desktop cannot be read.*use default"):
+        daemon_address(None)
+
+
+def test_address_of_a_context_is_settled_for_all_processes_of_a_service(
+    configuration: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which context is current may change before one of them is started again."""
+    assert settled(None) == f"unix://{configuration}/desktop.sock"
+    assert settled("unix:///own.sock") == "unix:///own.sock"
+    add_context(configuration, "ssh", host="ssh://g")
+    for name in ("default", "gone", "ssh"):
+        monkeypatch.setenv("DOCKER_CONTEXT", name)
+        assert settled(None) is None
+
+
+@pytest.mark.parametrize("host", ["null", '""', "[1]"])
+def test_context_without_an_address_is_named(configuration: Path, host: str) -> None:
+    """And is not asked for as the word None."""
+    for meta in configuration.glob("contexts/meta/*/meta.json"):
+        meta.write_text(f'{{"Endpoints": {{"docker": {{"Host": {host}}}}}}}', "utf-8")
+    with pytest.raises(Lacking, match="Docker context desktop cannot be read"):
         daemon_address(None)
 
 

@@ -33,6 +33,14 @@ FOUND = {
     "no end, after a block of text": "```text\n1\n```\n```python\nprint(1)",
     "its end behind its last line": "```python\nprint(1)```",
     "its end behind its last line, and prose": "```python\nprint(1)```\nThat prints 1.",
+    "a tag behind its end": "<answer>\n```python\nprint(1)\n```</answer>",
+    "a mark of a template behind its end": "```python\nprint(1)\n```<|im_end|>",
+    "a sentence behind its end": "```python\nprint(1)\n``` This prints 1.\nOutput:\n```\n1\n```",
+    "a full stop behind its end": "```python\nprint(1)\n```.",
+    "a heading underlined with tildes": (
+        "Solution\n~~~~~~~~\nHere:\n```python\nprint(1)\n```\nDone."
+    ),
+    "such a heading, and no tag": "Solution\n~~~~~~~~\nHere:\n```\nprint(1)\n```\nDone.",
     "a beginning behind prose": "The code: ```python\nprint(1)\n```\nDone.",
     "a first try without an end": "```python\nprint(\nWait:\n```python\nprint(1)\n```",
     "a block of Markdown around it": "```markdown\n# A\n```python\nprint(1)\n```\n```",
@@ -79,13 +87,24 @@ def test_code_with_fences_in_its_docstring_is_taken_whole(text: str) -> None:
         ("````python\ns = '''\n```\n'''\n````", "s = '''\n```\n'''\n"),
         ("````python\ns = '''\n```python\n'''\n````", "s = '''\n```python\n'''\n"),
         ("```python\ns = '''\n~~~\n'''\n```", "s = '''\n~~~\n'''\n"),
+        ("```python\ns = '''\n```text\n'''\n```", "s = '''\n```text\n'''\n"),
         ("```python\n    x = 1\n```", "    x = 1\n"),
         ("x = 1\n", "x = 1\n"),
         ("Use `x` or ```x = 1``` here", "Use `x` or ```x = 1``` here"),
         ("```cpp\nint x;\n```", "```cpp\nint x;\n```"),
         ("", ""),
     ],
-    ids=["longer", "longer, tagged", "other", "indented", "none", "in line", "C++", "nothing"],
+    ids=[
+        "longer",
+        "longer, tagged",
+        "other",
+        "tag",
+        "indented",
+        "none",
+        "in line",
+        "C++",
+        "nothing",
+    ],
 )
 def test_code_is_what_commonmark_takes_for_it(text: str, code: str) -> None:
     """Fences that are shorter or of the other kind are content; without a block, it is the text."""

@@ -68,6 +68,20 @@ async def test_score_is_of_what_the_response_does(
     assert found == {"score": score, "acc": score, "execbox_unknown": 0.0}
 
 
+async def test_keys_that_a_row_of_a_table_has_none_of_are_as_if_they_were_not_there(
+    at_service: None,
+) -> None:
+    """Parquet gives each row the keys of all rows."""
+    keys = ("tests", "assert_case", "fn_name", "inputs", "outputs", "kind", "output")
+    nothing: dict[str, Any] = dict.fromkeys(keys)
+    program = nothing | {"inputs": ["2"], "outputs": ["2"]}
+    assert (await verl.compute_score("code", "print(input())", program))["score"] == 1.0
+    asserted = nothing | {"assert_case": ["assert f(1) == 1"]}
+    assert (await verl.compute_score("code", "def f(n): return n", asserted))["score"] == 1.0
+    predicted = nothing | {"kind": "output", "output": 3}
+    assert (await verl.compute_score("code", '{"output": 3}', predicted))["score"] == 1.0
+
+
 CALLS = {"fn_name": "search", "inputs": ["[1, 5]\n5", "[]\n1\n"], "outputs": ["1", "-1"]}
 SOLUTION = """
 class Solution:

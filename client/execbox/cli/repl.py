@@ -158,7 +158,9 @@ class _Conversation:
                 self._terminal.error(str(gone))
                 return ExitCode.NOT_OK
             except (InvalidRequest, RequestTooLarge) as refused:
-                # This cell and no other: nothing of it ran, and the session is as it was.
+                if not self._prompts:
+                    raise
+                # Nothing of it ran, and who types can change it.
                 self._terminal.error(str(refused))
                 continue
             if self._as_json:

@@ -22,7 +22,11 @@ _OPENING = re.compile(
 _OPENING_IN_LINE = re.compile(
     r"(?P<before>[^`]*)(?P<fence>`{3,})(?P<info>[ \t]*(?:python|py)[\d.]*\s*)$", re.IGNORECASE
 )
-_CLOSING = re.compile(r"(?P<before>[ \t]*)(?P<fence>`{3,}|~{3,})\s*")
+# What stands behind the fence is text, such as </answer> or a sentence, unless it is one word: that
+# may be the tag of a block in a text that the code holds.
+_CLOSING = re.compile(
+    r"(?P<before>[ \t]*)(?P<fence>`{3,}|~{3,})(?![ \t]*[A-Za-z][\w+#.-]*\s*$)[^`]*"
+)
 _CLOSED_BEHIND_CODE = re.compile(r"(?P<code>[^`]*[^`\s])[ \t]*(?P<fence>`{3,})\s*")
 _INDENT_MAX = 3
 """Columns: more of them make an indented line of text, where no list has moved the margin."""
@@ -55,7 +59,8 @@ def code_in(text: str) -> str:
 
 def _blocks(text: str) -> Iterator[_Block]:
     """Besides CommonMark's: one tagged as Python may begin at the end of a line, or before the one
-    around it was closed; and one that is never closed may end at the end of a line of code."""
+    around it was closed; text may follow a closing fence; and one that is never closed may end at
+    the end of a line of code. A line of nothing but tildes begins none."""
     block: _Block | None = None
     margin = 0
     for line in text.split("\n"):
@@ -82,6 +87,9 @@ def _opened(line: str, around: _Block | None, *, margin: int) -> _Block | None:
     if found is None:
         found = _OPENING_IN_LINE.fullmatch(line) if around is None else None
     if found is None:
+        return None
+    if found["fence"].startswith("~") and not found["info"].strip():
+        # More often the line under a heading.
         return None
     before = found["before"]
     block = _Block(fence=found["fence"], tag=_tag(found["info"]), margin=_columns(before))

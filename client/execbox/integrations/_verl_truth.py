@@ -10,13 +10,16 @@ import json
 import keyword
 from collections.abc import Mapping
 from numbers import Number
-from typing import Any
+from typing import Any, Final
 
 from execbox import strict_json
 from execbox.errors import InvalidRequest
 from execbox.integrations._scores import listed
 
-__all__ = ["arguments", "asserts", "printed", "program_that_calls", "texts"]
+__all__ = ["OF_CODE", "arguments", "asserts", "has", "printed", "program_that_calls", "texts"]
+
+OF_CODE: Final = frozenset({"tests", "assert_case", "fn_name", "inputs", "outputs"})
+"""Keys that say what a response's code has to do; the others are of a prediction."""
 
 _MODULES = (
     *("string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random"),
@@ -59,16 +62,24 @@ def texts(values: object, *, name: str) -> list[str]:
 def asserts(truth: Mapping[str, Any]) -> list[str]:
     """Those of ``assert_case``; empty where it gives none. With an input or an output besides,
     which verl would check as well, it is refused."""
-    given = [text for text in listed(truth.get("assert_case", ()), name="assert_case") if text]
+    given = [text for text in _listed_in(truth, "assert_case") if text]
     if not given:
         return []
-    beside = [*listed(truth.get("inputs", ()), name="inputs")]
-    beside += listed(truth.get("outputs", ()), name="outputs")
+    beside = [*_listed_in(truth, "inputs"), *_listed_in(truth, "outputs")]
     if truth.get("fn_name") or any(value not in (None, "") for value in beside):
         raise InvalidRequest(
             "ground_truth has assert_case beside inputs, outputs or fn_name; give only one kind"
         )
     return [str(text) for text in given]
+
+
+def has(truth: Mapping[str, Any], *names: str) -> bool:
+    """Whether it gives all of these. A row of a table has the keys of all rows, so null is none."""
+    return all(truth.get(name) is not None for name in names)
+
+
+def _listed_in(truth: Mapping[str, Any], name: str) -> list[Any]:
+    return list(listed(truth[name], name=name)) if has(truth, name) else []
 
 
 def arguments(values: object) -> list[str]:

@@ -83,14 +83,15 @@ def _check(response: str, truth: Any, options: _scores.Options) -> _scores.Check
     if not isinstance(truth, Mapping):
         raise InvalidRequest(f"ground_truth is an object, not {str(truth)[:80]!r}")
     code = code_in(response)
-    if "tests" in truth:
+    if _truth.has(truth, "tests"):
         return _scores.tests_check(code, _truth.texts(truth["tests"], name="tests"), options)
     if tests := _truth.asserts(truth):
         return _scores.tests_check(code, tests, options)
-    if "inputs" in truth and "outputs" in truth:
+    if _truth.has(truth, "inputs", "outputs"):
         return _program_check(code, truth, options)
-    if "kind" in truth:
-        return _scores.codeio_check(response, truth, options)
+    if _truth.has(truth, "kind"):
+        item = {name: value for name, value in truth.items() if name not in _truth.OF_CODE}
+        return _scores.codeio_check(response, item, options)
     raise InvalidRequest(
         f"ground_truth has {', '.join(truth) or 'nothing'}; give inputs and outputs, tests, or kind"
     )

@@ -41,7 +41,6 @@ from execbox_service.api.routes import (
     services_of,
     written,
 )
-from execbox_service.api.streams import require_http_1_1
 from execbox_service.api.validation import parsed
 from execbox_service.failures import CallerMistake, RequestFailed
 from execbox_service.operations import policy
@@ -92,10 +91,6 @@ class _Asked:
     async def while_there(self, work: Coroutine[Any, Any, _T]) -> _T:
         """What the work gives; raises ClientGone, the work cancelled, once the client goes."""
         return await until_disconnect(self._receive, work, connection=connection_of(self._scope))
-
-    def require_http_1_1(self, what: str) -> None:
-        """Raises CallerMistake, which begins with ``what``, where a stream cannot be sent."""
-        require_http_1_1(self._scope, what)
 
     def path(self) -> str:
         """The file's path, checked. Raises CallerMistake."""
@@ -178,7 +173,6 @@ async def _close(asked: _Asked) -> None:
 async def _run(asked: _Asked) -> CellResponse | Lines:
     request: CellRequest = await asked.document(CellRequest)
     if request.stream:
-        asked.require_http_1_1("an answer with stream")
         return asked.sessions.stream(asked.session_id, request, caller=asked.caller)
     response = await asked.sessions.run(asked.session_id, request, caller=asked.caller)
     asked.record.count([response])

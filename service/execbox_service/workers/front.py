@@ -22,6 +22,7 @@ from prometheus_client.core import Metric
 
 from execbox_service.api.logs import log_serving
 from execbox_service.api.server import address_taken
+from execbox_service.engines.docker.address import settled
 from execbox_service.metrics import SlotState
 from execbox_service.runtime import admission_of
 from execbox_service.scheduling.reservations import KeyQueue
@@ -65,7 +66,12 @@ class Front:
     ) -> None:
         """``listener`` is bound and does not listen yet. ``command`` starts a worker; the numbers
         of its descriptors are added to it. ``look_s`` is how often to look for one that hangs."""
-        self._settings = settings.model_copy(update={"instance": settings.instance_name})
+        self._settings = settings.model_copy(
+            update={
+                "instance": settings.instance_name,
+                "docker_host": settled(settings.docker_host),
+            }
+        )
         self._listener = listener
         self._command = command
         self._look_s = look_s

@@ -73,11 +73,21 @@ def daemon_address(setting: str | None) -> DaemonAddress:
     return _of_context(name, Path(variables.configuration_folder))
 
 
+def settled(setting: str | None) -> str | None:
+    """The address that a context has now, for all processes of a service: which context is current
+    may change while they run. The setting where no context is used, or none that will do."""
+    try:
+        found = daemon_address(setting)
+    except Lacking:
+        return setting
+    return found.url if found.context and found.in_the_way() is None else setting
+
+
 def _current_context(variables: DockerVariables) -> str:
     try:
         text = Path(variables.configuration_folder, "config.json").read_text("utf-8")
         name = json.loads(text)["currentContext"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         # The command warns of a configuration that it cannot read, and goes on without.
         return _NO_CONTEXT
     return name if isinstance(name, str) and name else _NO_CONTEXT
@@ -88,18 +98,20 @@ def _of_context(name: str, folder: Path) -> DaemonAddress:
     try:
         text = (folder / "contexts" / "meta" / key / "meta.json").read_text("utf-8")
         url = json.loads(text)["Endpoints"]["docker"]["Host"]
+        if not isinstance(url, str) or not url:
+            raise ValueError(f"its Host is {url!r}")
     except FileNotFoundError as error:
         raise Lacking(
             f"there is no Docker context {name}, which the docker command is told to use",
             remedy=f"'docker context ls' says which there are; or {_LEAVE_CONTEXT}",
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Lacking(
             f"the Docker context {name} cannot be read: {error!r}",
             remedy=f"see 'docker context inspect {name}'; or {_LEAVE_CONTEXT}",
         ) from error
     is_tls = (folder / "contexts" / "tls" / key / "docker").is_dir()
-    return DaemonAddress(str(url), context=name, is_tls=is_tls)
+    return DaemonAddress(url, context=name, is_tls=is_tls)
 
 
 def _ssh_destination(url: str) -> str:
