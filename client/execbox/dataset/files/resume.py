@@ -58,10 +58,13 @@ _OF_THE_RECORD = frozenset(
         *("no_pairs", "invalid_pair", "missing_section", "truncated_answer", "unverified"),
     }
 )
-_OF_THE_FUNCTIONS_FILE = frozenset(
-    {"missing_function", "unknown_function", "unknown_pair", "dropped_pair", "ambiguous_pair"}
+_OF_FURTHER_FILES = frozenset(
+    {
+        *("missing_function", "unknown_function", "unknown_pair", "dropped_pair"),
+        *("ambiguous_pair", "no_generations"),
+    }
 )
-_FOUND_AGAIN = _OF_THE_RECORD | _OF_THE_FUNCTIONS_FILE
+_FOUND_AGAIN = _OF_THE_RECORD | _OF_FURTHER_FILES
 """Reasons that are found without asking anybody, and that somebody may have put right since."""
 
 
@@ -351,14 +354,16 @@ def _claim(
     """Start a new run in the files, or make sure that this one continues what is there; what is
     noted of it."""
     theirs, _ = noted_in(os.pread(lock_fd, _NOTE_BYTES_MAX, 0).decode("utf-8", "replace"))
-    output, is_same = results.output, not restart and mine.is_same_run(theirs)
+    output = results.output
+    # Failures found with a different file may be none with this one.
+    is_same = theirs is not None and mine.is_same_run(theirs) and mine.other_file(theirs) is None
     with as_dataset_error(output, remedies=REMEDIES):
         if not restart and results.hold_something():
             mine.refuse_other(output, theirs)
             if start is not None and theirs is not None:
                 refuse_other_input(output, theirs.made_of.get(INPUT), start)
             mine = mine.going_on(theirs)
-        if not is_same:
+        if restart or not is_same:
             results.discard()
             errors_path(output).unlink(missing_ok=True)
         text = f"{mine.text}{UNFINISHED}".encode()

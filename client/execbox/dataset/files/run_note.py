@@ -53,12 +53,20 @@ class RunNote:
             raise DatasetError(f"{output}: exists and was not written by this command; {_REMEDY}")
         if not self.is_same_run(theirs):
             raise _not_ours(output, theirs, self)
+        name = self.other_file(theirs)
+        if name is not None:
+            raise DatasetError(
+                f"{output}: was begun with a different file of {name}, or this one is not what it "
+                f"was then, so that its results are not those of this one; {_REMEDY}"
+            )
+
+    def other_file(self, theirs: RunNote) -> str | None:
+        """Which of the files that both know is a different one; None where none is. The input,
+        which is compared otherwise, is not among them."""
         for name in sorted((theirs.made_of.keys() & self.made_of.keys()) - {INPUT}):
             if theirs.made_of[name] != self.made_of[name]:
-                raise DatasetError(
-                    f"{output}: was begun with a different file of {name}, so that its results "
-                    f"are not those of this one; {_REMEDY}"
-                )
+                return name
+        return None
 
     def going_on(self, theirs: RunNote | None) -> RunNote:
         """What is noted of this run where it goes on with ``theirs``."""
