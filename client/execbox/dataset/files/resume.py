@@ -40,7 +40,14 @@ from execbox.dataset.files.input_start import InputStart
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, encode_line
 from execbox.dataset.files.records import BadLine, Record, digest_of, read_records
 from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
-from execbox.dataset.files.run_note import INPUT, UNFINISHED, RunNote, noted_in, other_input
+from execbox.dataset.files.run_note import (
+    INPUT,
+    UNFINISHED,
+    IsOther,
+    RunNote,
+    noted_in,
+    other_input,
+)
 
 __all__ = [
     "RunFiles",
@@ -124,9 +131,9 @@ class RunFiles:
     ``on_result`` and ``on_failure`` are called, before anything else happens, for what earlier
     runs left in the files. ``restart`` discards that instead. With ``begins_anew`` it is made
     again instead and stays until then. ``made_of`` are digests of further files that results are
-    made of, ``start`` is where the input begins. Raises ``DatasetError`` where the output belongs
-    to another step, other settings, other such files or another input, or another run is writing
-    it.
+    made of, of which ``is_other`` compares some. ``start`` is where the input begins. Raises
+    ``DatasetError`` where the output belongs to another step, other settings, other such files or
+    another input, or another run is writing it.
     """
 
     def __init__(
@@ -140,6 +147,7 @@ class RunFiles:
         on_failure: Callable[[Value], None],
         begins_anew: bool = False,
         made_of: Mapping[str, object] | None = None,
+        is_other: Mapping[str, IsOther] | None = None,
         start: InputStart | None = None,
     ) -> None:
         self._output = output
@@ -156,7 +164,12 @@ class RunFiles:
         with ExitStack() as stack:
             lock_fd = _locked(run_path(output))
             stack.callback(os.close, lock_fd)
-            mine = RunNote(step=step, settings=settings, made_of=_noted_of(made_of, start))
+            mine = RunNote(
+                step=step,
+                settings=settings,
+                made_of=_noted_of(made_of, start),
+                is_other=is_other or {},
+            )
             self._note = _claim(
                 lock_fd, self._results_path, mine=mine, start=start, restart=restart
             )
