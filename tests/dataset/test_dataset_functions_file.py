@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,9 +87,9 @@ def certified(
     itemid: int, *, dropped: Sequence[int] = (), corrected: bool = False
 ) -> dict[str, object]:
     """What ``certify`` leaves of a function of three pairs that is on this line, from 0."""
-    value = function(itemid + 1, pairs=3)
-    ios = [pair for was, pair in enumerate(value["ios"]) if was not in dropped]  # type: ignore[call-overload, unused-ignore]
-    account = {"itemid": itemid, "pairs": 3, "corrected": []}
+    value: dict[str, Any] = dict(function(itemid + 1, pairs=3))
+    ios = [pair for was, pair in enumerate(value["ios"]) if was not in dropped]
+    account: dict[str, Any] = {"itemid": itemid, "pairs": 3, "corrected": []}
     account |= {"dropped": [{"was": was, "reason": "timeout"} for was in dropped]}
     ios[0] = ios[0] | {"output": -1} if corrected else ios[0]
     return value | {"id": str(itemid), "ios": ios, "meta": {"execbox": account}}

@@ -18,7 +18,8 @@ run is continued. Results are appended as they finish; when all are there, the f
 the order of the input once (to a file beside it, then renamed), so that an interrupted and
 continued run ends with the same bytes as an undisturbed one.
 
-A run that begins anew appends to OUT.partial, too, and replaces OUT when all is done.
+A run that begins anew appends to OUT.partial, too, and replaces OUT when all is done; where OUT
+holds something, so it does with the other two files, so that a run that is refused changes none.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from execbox.dataset.files.append_log import (
     REMEDIES,
     AppendLog,
     as_dataset_error,
+    new_beside,
     replacing,
     write_whole,
 )
@@ -171,10 +173,17 @@ class RunFiles:
                 is_other=is_other or {},
             )
             self._note = _claim(
-                lock_fd, self._results_path, mine=mine, start=start, restart=restart
+                lock_fd,
+                self._results_path,
+                mine=mine,
+                start=start,
+                restart=restart,
+                begins_anew=begins_anew,
             )
             self._lock_fd = lock_fd
+            self._failures_path = errors_path(output)
             if begins_anew:
+                self._failures_path = new_beside(errors_path(output))
                 self._replaced = self._begun_anew()
             self._results = AppendLog(self._results_path.unpacked())
             stack.callback(self._results.close)
@@ -229,8 +238,15 @@ class RunFiles:
         self._results.arrange()
         self._failures.arrange()
         self._results_path.pack()
+        if self._failures_path != errors_path(self._output):
+            # An empty one is removed by ``close``.
+            self._failures.move_to(errors_path(self._output))
+            self._failures_path = errors_path(self._output)
+        text = self._note.text.encode()
         with as_dataset_error(run_path(self._output), remedies=REMEDIES):
-            os.ftruncate(self._lock_fd, len(self._note.text.encode()))
+            if os.pread(self._lock_fd, len(text), 0) != text:
+                write_whole(self._lock_fd, text, at_bytes=0)
+            os.ftruncate(self._lock_fd, len(text))
 
     def close(self) -> None:
         """Let go of the files; an empty error file is removed."""
@@ -238,8 +254,9 @@ class RunFiles:
             with as_dataset_error(self._output, remedies=REMEDIES):
                 self._results.sync()
                 self._failures.sync()
-                if not len(self._failures):
-                    errors_path(self._output).unlink()
+                is_left = self._failures_path != errors_path(self._output)
+                if is_left or not len(self._failures):
+                    self._failures_path.unlink()
         finally:
             self._closing.close()
 
@@ -251,7 +268,7 @@ class RunFiles:
 
     def _begun_anew(self) -> dict[int, int]:
         """Ids, as digests, and ordinals of what this run is to replace, which it leaves as it is;
-        what a run that was killed has appended beside it is discarded."""
+        what a run that was killed has left beside it is discarded."""
         held: dict[int, int] = {}
         path = self._results_path.replaced()
         if path is not None:
@@ -262,8 +279,8 @@ class RunFiles:
             finally:
                 log.close()
         with as_dataset_error(self._output, remedies=REMEDIES):
-            self._results_path.discard_beside()
-            errors_path(self._output).unlink(missing_ok=True)
+            self._results_path.discard_replaced()
+            self._failures_path.unlink(missing_ok=True)
         return held
 
     def _refuse_to_lose(self) -> None:
@@ -295,7 +312,7 @@ class RunFiles:
 
     def _kept_failures(self, on_failure: Callable[[Value], None]) -> AppendLog:
         """The error file with only those lines that this run will not find out again."""
-        path = errors_path(self._output)
+        path = self._failures_path
         old = AppendLog(path)
         try:
             kept = [value for _, value in old.recover() if stays_failed(value)]
@@ -363,9 +380,13 @@ def _claim(
     mine: RunNote,
     start: InputStart | None,
     restart: bool,
+    begins_anew: bool,
 ) -> RunNote:
     """Start a new run in the files, or make sure that this one continues what is there; what is
-    noted of it."""
+    noted of it.
+
+    With ``begins_anew`` the note stays as long as what it is of: it is true of that until then.
+    """
     theirs, _ = noted_in(os.pread(lock_fd, _NOTE_BYTES_MAX, 0).decode("utf-8", "replace"))
     output = results.output
     # Failures found with a different file may be none with this one.
@@ -379,6 +400,8 @@ def _claim(
         if restart or not is_same:
             results.discard()
             errors_path(output).unlink(missing_ok=True)
+        if begins_anew and results.hold_something():
+            return mine
         text = f"{mine.text}{UNFINISHED}".encode()
         write_whole(lock_fd, text, at_bytes=0)
         os.ftruncate(lock_fd, len(text))
