@@ -42,14 +42,8 @@ from execbox.dataset.files.input_start import InputStart
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, encode_line
 from execbox.dataset.files.records import BadLine, Record, digest_of, read_records
 from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
-from execbox.dataset.files.run_note import (
-    INPUT,
-    UNFINISHED,
-    IsOther,
-    RunNote,
-    noted_in,
-    other_input,
-)
+from execbox.dataset.files.run_lock import locked, note_of
+from execbox.dataset.files.run_note import INPUT, UNFINISHED, IsOther, RunNote, other_input
 
 __all__ = [
     "RunFiles",
@@ -60,7 +54,6 @@ __all__ = [
     "stays_failed",
 ]
 
-_NOTE_BYTES_MAX = 1024 * 1024
 _OF_THE_RECORD = frozenset(
     {
         *("invalid_record", "missing_field", "invalid_field", "not_json", "non_finite"),
@@ -164,7 +157,7 @@ class RunFiles:
         self._failed: dict[int, int] = {}
         self._replaced: dict[int, int] = {}
         with ExitStack() as stack:
-            lock_fd = _locked(run_path(output))
+            lock_fd = locked(run_path(output))
             stack.callback(os.close, lock_fd)
             mine = RunNote(
                 step=step,
@@ -341,31 +334,6 @@ def _refuse_no_file(path: Path, output: Path) -> None:
             )
 
 
-def _locked(path: Path) -> int:
-    with as_dataset_error(path, remedies=REMEDIES):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        import fcntl
-    except ImportError:  # Not POSIX: nothing keeps two runs apart there.
-        return fd
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(fd)
-        raise DatasetError(
-            f"{path}: another run is writing this output; wait for it, or give another --output"
-        ) from error
-    except OSError as error:
-        # Lustre without its mount option flock, some network and FUSE file systems.
-        os.close(fd)
-        raise DatasetError(
-            f"{path}: its file system locks no files ({error.strerror}), so nothing would keep a "
-            "second run from writing this output: give an --output on a different file system and "
-            "copy it when it is done, or have this one mounted with locks"
-        ) from error
-    return fd
-
-
 def _noted_of(
     made_of: Mapping[str, object] | None, start: InputStart | None
 ) -> Mapping[str, object]:
@@ -387,7 +355,7 @@ def _claim(
 
     With ``begins_anew`` the note stays as long as what it is of: it is true of that until then.
     """
-    theirs, _ = noted_in(os.pread(lock_fd, _NOTE_BYTES_MAX, 0).decode("utf-8", "replace"))
+    theirs, _ = note_of(lock_fd)
     output = results.output
     # Failures found with a different file may be none with this one.
     is_same = theirs is not None and mine.is_same_run(theirs) and mine.other_file(theirs) is None
