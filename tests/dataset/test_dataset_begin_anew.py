@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from execbox.dataset.files.done import refuse_unfinished
 from execbox.dataset.files.json_lines import DatasetError
 from execbox.dataset.files.records import read_records
 from execbox.dataset.files.resume import errors_path
@@ -101,6 +102,78 @@ def test_records_that_do_not_come_again_are_not_lost(tmp_path: Path, name: str) 
     assert not list(tmp_path.glob("*.partial"))
     assembled(tmp_path, [], name=name, restart=True)
     assert outcomes(tmp_path / name) == ["not_revised"]
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*train*")}
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train.jsonl.gz", "train.parquet"])
+def test_refused_assemble_changes_no_file(tmp_path: Path, name: str) -> None:
+    """Also not the list of what failed, nor what is noted of the run, which came to its end."""
+    write_lines(tmp_path / "v1.jsonl", [verified("a", "incorrect"), verified("b", "correct"), {}])
+    assembled(tmp_path, [revised("a")], name=name)
+    before = everything(tmp_path)
+    assert len(before) == 3
+    write_lines(tmp_path / "v1.jsonl", [verified("a", "incorrect")])
+    for _ in range(2):
+        with pytest.raises(DatasetError, match="nothing of it was changed"):
+            assembled(tmp_path, [], name=name)
+        assert everything(tmp_path) == before
+    refuse_unfinished(tmp_path / name)
+
+
+def test_assemble_that_ends_on_the_way_leaves_what_failed_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All three files are of one run, whenever that was; the next one replaces all three."""
+    write_lines(tmp_path / "v1.jsonl", [verified("a", "incorrect"), {"id": "b"}])
+    assembled(tmp_path, [revised("a")])
+    before = everything(tmp_path)
+
+    def broken(*_: object, **__: object) -> bytes:
+        raise OSError("no more")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("execbox.dataset.files.resume.AppendLog.arrange", broken)
+        with pytest.raises(OSError, match="no more"):
+            assembled(tmp_path, [])
+    after = everything(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"train.jsonl.partial"}
+    write_lines(tmp_path / "v1.jsonl", [verified("a", "incorrect"), {"id": "c"}])
+    assembled(tmp_path, [revised("a")])
+    assert [entry["id"] for entry in read_lines(errors_path(tmp_path / "train.jsonl"))] == ["c"]
+    assert set(everything(tmp_path)) == set(before)
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train.jsonl.gz", "train.parquet"])
+def test_what_a_killed_run_left_does_not_hide_the_records_that_would_be_lost(
+    tmp_path: Path, name: str
+) -> None:
+    """It had come to the first record only; the file has two."""
+    assembled(tmp_path, [], name=name)
+    before = everything(tmp_path)
+    lines = [line.value for line in read_records(tmp_path / name)]  # type: ignore[union-attr]
+    write_lines(tmp_path / "v1.jsonl", [verified("a", "incorrect")])
+    write_lines(tmp_path / f"{name}.partial", lines[:1])
+    with pytest.raises(DatasetError, match=r"1 of its records, the first on line 2"):
+        assembled(tmp_path, [], name=name)
+    assert everything(tmp_path) == before
+
+
+def test_records_that_version_0_2_left_beside_a_packed_output_are_not_lost(tmp_path: Path) -> None:
+    """It appended to them from run to run, so nothing else may hold them."""
+    name = "train.jsonl.gz"
+    assembled(tmp_path, [], name=name)
+    lines = [line.value for line in read_records(tmp_path / name)]  # type: ignore[union-attr]
+    write_lines(tmp_path / f"{name}.partial", lines)
+    (tmp_path / name).unlink()
+    write_lines(tmp_path / "v1.jsonl", [verified("a", "incorrect")])
+    for _ in range(2):
+        with pytest.raises(DatasetError, match=r"1 of its records, the first on line 2"):
+            assembled(tmp_path, [], name=name)
+        assert outcomes(tmp_path / name) == ["not_revised", "not_revised"]
 
 
 def test_lines_that_were_not_assembled_are_refused_and_not_replaced(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,55 @@ def test_verdicts_made_with_another_functions_file_are_refused(tmp_path: Path) -
     summary, _ = verified(tmp_path, [function(5, pairs=3)], restart=True)
     assert (summary.resumed_count, summary.failures) == (0, {"unknown_function": 1})
     verified(tmp_path, [function(5, pairs=3), function(6)])
+
+
+def certified(
+    itemid: int, *, dropped: Sequence[int] = (), corrected: bool = False
+) -> dict[str, object]:
+    """What ``certify`` leaves of a function of three pairs that is on this line, from 0."""
+    value: dict[str, Any] = dict(function(itemid + 1, pairs=3))
+    ios = [pair for was, pair in enumerate(value["ios"]) if was not in dropped]
+    account: dict[str, Any] = {"itemid": itemid, "pairs": 3, "corrected": []}
+    account |= {"dropped": [{"was": was, "reason": "timeout"} for was in dropped]}
+    ios[0] = ios[0] | {"output": -1} if corrected else ios[0]
+    return value | {"id": str(itemid), "ios": ios, "meta": {"execbox": account}}
+
+
+def test_certified_file_that_its_retry_has_completed_is_gone_on_with(tmp_path: Path) -> None:
+    """The function that was missing comes before the one that was first; the first two runs, over
+    what is there while certifying is still going on, have it in yet another order."""
+    for functions in ([certified(2), certified(1)], [certified(1), certified(2)]):
+        summary, _ = verified(tmp_path, functions)
+        assert summary.failures == {"unknown_function": 2}
+        assert (summary.result_count, summary.retryable_count) == (1, 2)
+    summary, service = verified(tmp_path, [certified(0), certified(1), certified(2)])
+    assert (summary.result_count, summary.resumed_count, summary.failures) == (3, 1, {})
+    assert [len(request) for request in service.requests] == [2]
+
+
+@pytest.mark.parametrize("first", [[0], [0, 1], [1]])
+def test_functions_certified_anew_with_other_pairs_dropped_are_gone_on_with(
+    tmp_path: Path, first: list[int]
+) -> None:
+    """Places are those of the file before, so verdicts there are of the same pairs."""
+    verified(tmp_path, [certified(0, dropped=first), certified(1)])
+    for dropped in ([], [0], [2], []):
+        summary, _ = verified(tmp_path, [certified(0, dropped=dropped), certified(1)])
+        assert summary.resumed_count
+    assert summary.failures == {}
+
+
+def test_another_certified_file_is_refused(tmp_path: Path) -> None:
+    """Its function is another one, is not there, or has another truth in the same place."""
+    verified(tmp_path, [certified(0), certified(1)])
+    for other in (
+        [certified(0) | {"refcode": "def main_solution(n): return 3 * n"}, certified(1)],
+        [certified(1)],
+        [certified(0, corrected=True), certified(1)],
+    ):
+        with pytest.raises(DatasetError, match=r"a different file of functions.*--restart"):
+            verified(tmp_path, other)
+    verified(tmp_path, [certified(0), certified(1)])
 
 
 def test_functions_file_from_which_nothing_came_may_be_replaced(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from execbox import wire
 from execbox.cli.entry import main
+from execbox.dataset.files.resume import errors_path, run_path
 from tests.dataset.fake_service import FakeService
 from tests.dataset.files import read_lines, write_lines
 from tests.dataset.verifying import Doubling
@@ -67,7 +69,7 @@ def test_generations_of_another_model_are_not_scored_by_the_verdicts_of_the_firs
     assert cruxeval(tmp_path, "6") == 0
     before = (tmp_path / "v.jsonl").read_bytes()
     assert cruxeval(tmp_path, "7") == 2
-    assert "generations was" in capsys.readouterr().err
+    assert "a different file of generations" in capsys.readouterr().err
     assert (tmp_path / "v.jsonl").read_bytes() == before
     assert cruxeval(tmp_path, "7", restart=True) == 0
     assert read_lines(tmp_path / "v.jsonl")[0]["outcomes"] == ["incorrect"]
@@ -94,9 +96,44 @@ def test_predictions_of_another_model_are_not_scored_by_the_verdicts_of_the_firs
     """Also where the questions are the same, as they are."""
     assert leetcode(tmp_path, "2") == 0
     assert leetcode(tmp_path, "3") == 2
-    assert "predictions was" in capsys.readouterr().err
+    assert "a different file of predictions" in capsys.readouterr().err
     assert leetcode(tmp_path, "3", restart=True) == 0
     assert "examples   0.0 of 1" in capsys.readouterr().out
+
+
+def without_files(folder: Path) -> None:
+    """Note of a run no file that its verdicts are made of, as execbox 0.2 did, and as is done where
+    predictions come through a pipe."""
+    note = run_path(folder / "v.jsonl")
+    members = json.loads(note.read_text())
+    members.pop("made_of", None)
+    assert not {"generations", "predictions"} & members["settings"].keys()
+    note.write_text(json.dumps(members, indent=2, sort_keys=True) + "\n")
+
+
+@pytest.mark.parametrize(("score", "text"), [(cruxeval, "6"), (leetcode, "2")])
+def test_verdicts_that_do_not_say_what_they_are_of_are_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], score: Callable[..., int], text: str
+) -> None:
+    """What was paid for with version 0.2 is not thrown away; from then on they do say it."""
+    assert score(tmp_path, text) == 0
+    without_files(tmp_path)
+    assert score(tmp_path, text) == 0
+    assert "1 of them from earlier runs" in capsys.readouterr().out
+    assert score(tmp_path, "9") == 2
+    assert "a different file of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_sample_whose_generations_came_since_is_judged(tmp_path: Path, is_noted: bool) -> None:
+    """Where nothing was judged yet nothing is refused, and its failure, which version 0.2 kept for
+    good, does not stay."""
+    assert cruxeval(tmp_path) == 2
+    assert read_lines(errors_path(tmp_path / "v.jsonl"))[0]["reason"] == "no_generations"
+    if not is_noted:
+        without_files(tmp_path)
+    assert cruxeval(tmp_path, "6") == 0
+    assert read_lines(tmp_path / "v.jsonl")[0]["outcomes"] == ["correct"]
 
 
 def test_score_says_how_many_verdicts_are_from_earlier_runs(

@@ -112,6 +112,15 @@ class AppendLog:
                 self._rewrite(order)
             self.sync()
 
+    def move_to(self, path: Path) -> None:
+        """Take the place, and the permissions, of another file."""
+        with as_dataset_error(path, remedies=REMEDIES):
+            if path.exists():
+                shutil.copymode(path, self._path)
+            self._path.replace(path)
+            self._path = path
+            _sync_directory(path.parent)
+
     def close(self) -> None:
         os.close(self._fd)
 

@@ -56,9 +56,7 @@ class ResultsFile:
 
     def hold_something(self) -> bool:
         """Whether an earlier run, or something else, has left anything there."""
-        return any(
-            path.exists() and path.stat().st_size > 0 for path in (self.output, self._appended)
-        )
+        return _holds_something(self.output) or _holds_something(self._appended)
 
     def discard(self) -> None:
         """Empty what is there; the file itself, its place and permissions stay."""
@@ -80,10 +78,21 @@ class ResultsFile:
         return self._appended if self._replaces else self._whole()
 
     def replaced(self) -> Path | None:
-        """With ``replaces``, the file with everything there is so far; None for nothing."""
-        if not self.hold_something():
-            return None
-        return self._whole() if self._packed else self.output if self.output.exists() else None
+        """With ``replaces``, the file to read what is to be replaced from; None for nothing.
+
+        That is what the output holds, and not what a run that was killed has appended beside it.
+        """
+        if _holds_something(self.output):
+            self.discard_beside()
+            return self._whole() if self._packed else self.output
+        return self._appended if self._packed and _holds_something(self._appended) else None
+
+    def discard_replaced(self) -> None:
+        """Remove what ``replaced`` left beside the output; what nothing else holds goes into it."""
+        if self._packed and not _holds_something(self.output) and self._appended.exists():
+            # Version 0.2 appended to it from run to run.
+            self.pack()
+        self.discard_beside()
 
     def _whole(self) -> Path:
         if self._packed and not self._appended.exists() and self.hold_something():
@@ -118,3 +127,7 @@ class ResultsFile:
     def _lines(self) -> Iterator[bytes]:
         with self._appended.open("rb") as appended:
             yield from appended
+
+
+def _holds_something(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0

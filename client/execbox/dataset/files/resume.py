@@ -18,7 +18,8 @@ run is continued. Results are appended as they finish; when all are there, the f
 the order of the input once (to a file beside it, then renamed), so that an interrupted and
 continued run ends with the same bytes as an undisturbed one.
 
-A run that begins anew appends to OUT.partial, too, and replaces OUT when all is done.
+A run that begins anew appends to OUT.partial, too, and replaces OUT when all is done; where OUT
+holds something, so it does with the other two files, so that a run that is refused changes none.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from execbox.dataset.files.append_log import (
     REMEDIES,
     AppendLog,
     as_dataset_error,
+    new_beside,
     replacing,
     write_whole,
 )
@@ -40,7 +42,8 @@ from execbox.dataset.files.input_start import InputStart
 from execbox.dataset.files.json_lines import BadRecord, DatasetError, Value, encode_line
 from execbox.dataset.files.records import BadLine, Record, digest_of, read_records
 from execbox.dataset.files.results_file import ResultsFile, packing_of, target_of
-from execbox.dataset.files.run_note import INPUT, UNFINISHED, RunNote, noted_in, other_input
+from execbox.dataset.files.run_lock import locked, note_of
+from execbox.dataset.files.run_note import INPUT, UNFINISHED, IsOther, RunNote, other_input
 
 __all__ = [
     "RunFiles",
@@ -51,17 +54,19 @@ __all__ = [
     "stays_failed",
 ]
 
-_NOTE_BYTES_MAX = 1024 * 1024
 _OF_THE_RECORD = frozenset(
     {
         *("invalid_record", "missing_field", "invalid_field", "not_json", "non_finite"),
         *("no_pairs", "invalid_pair", "missing_section", "truncated_answer", "unverified"),
     }
 )
-_OF_THE_FUNCTIONS_FILE = frozenset(
-    {"missing_function", "unknown_function", "unknown_pair", "dropped_pair", "ambiguous_pair"}
+_OF_FURTHER_FILES = frozenset(
+    {
+        *("missing_function", "unknown_function", "unknown_pair", "dropped_pair"),
+        *("ambiguous_pair", "no_generations"),
+    }
 )
-_FOUND_AGAIN = _OF_THE_RECORD | _OF_THE_FUNCTIONS_FILE
+_FOUND_AGAIN = _OF_THE_RECORD | _OF_FURTHER_FILES
 """Reasons that are found without asking anybody, and that somebody may have put right since."""
 
 
@@ -121,9 +126,9 @@ class RunFiles:
     ``on_result`` and ``on_failure`` are called, before anything else happens, for what earlier
     runs left in the files. ``restart`` discards that instead. With ``begins_anew`` it is made
     again instead and stays until then. ``made_of`` are digests of further files that results are
-    made of, ``start`` is where the input begins. Raises ``DatasetError`` where the output belongs
-    to another step, other settings, other such files or another input, or another run is writing
-    it.
+    made of, of which ``is_other`` compares some. ``start`` is where the input begins. Raises
+    ``DatasetError`` where the output belongs to another step, other settings, other such files or
+    another input, or another run is writing it.
     """
 
     def __init__(
@@ -137,6 +142,7 @@ class RunFiles:
         on_failure: Callable[[Value], None],
         begins_anew: bool = False,
         made_of: Mapping[str, object] | None = None,
+        is_other: Mapping[str, IsOther] | None = None,
         start: InputStart | None = None,
     ) -> None:
         self._output = output
@@ -151,14 +157,26 @@ class RunFiles:
         self._failed: dict[int, int] = {}
         self._replaced: dict[int, int] = {}
         with ExitStack() as stack:
-            lock_fd = _locked(run_path(output))
+            lock_fd = locked(run_path(output))
             stack.callback(os.close, lock_fd)
-            mine = RunNote(step=step, settings=settings, made_of=_noted_of(made_of, start))
+            mine = RunNote(
+                step=step,
+                settings=settings,
+                made_of=_noted_of(made_of, start),
+                is_other=is_other or {},
+            )
             self._note = _claim(
-                lock_fd, self._results_path, mine=mine, start=start, restart=restart
+                lock_fd,
+                self._results_path,
+                mine=mine,
+                start=start,
+                restart=restart,
+                begins_anew=begins_anew,
             )
             self._lock_fd = lock_fd
+            self._failures_path = errors_path(output)
             if begins_anew:
+                self._failures_path = new_beside(errors_path(output))
                 self._replaced = self._begun_anew()
             self._results = AppendLog(self._results_path.unpacked())
             stack.callback(self._results.close)
@@ -213,8 +231,15 @@ class RunFiles:
         self._results.arrange()
         self._failures.arrange()
         self._results_path.pack()
+        if self._failures_path != errors_path(self._output):
+            # An empty one is removed by ``close``.
+            self._failures.move_to(errors_path(self._output))
+            self._failures_path = errors_path(self._output)
+        text = self._note.text.encode()
         with as_dataset_error(run_path(self._output), remedies=REMEDIES):
-            os.ftruncate(self._lock_fd, len(self._note.text.encode()))
+            if os.pread(self._lock_fd, len(text), 0) != text:
+                write_whole(self._lock_fd, text, at_bytes=0)
+            os.ftruncate(self._lock_fd, len(text))
 
     def close(self) -> None:
         """Let go of the files; an empty error file is removed."""
@@ -222,8 +247,9 @@ class RunFiles:
             with as_dataset_error(self._output, remedies=REMEDIES):
                 self._results.sync()
                 self._failures.sync()
-                if not len(self._failures):
-                    errors_path(self._output).unlink()
+                is_left = self._failures_path != errors_path(self._output)
+                if is_left or not len(self._failures):
+                    self._failures_path.unlink()
         finally:
             self._closing.close()
 
@@ -235,7 +261,7 @@ class RunFiles:
 
     def _begun_anew(self) -> dict[int, int]:
         """Ids, as digests, and ordinals of what this run is to replace, which it leaves as it is;
-        what a run that was killed has appended beside it is discarded."""
+        what a run that was killed has left beside it is discarded."""
         held: dict[int, int] = {}
         path = self._results_path.replaced()
         if path is not None:
@@ -246,8 +272,8 @@ class RunFiles:
             finally:
                 log.close()
         with as_dataset_error(self._output, remedies=REMEDIES):
-            self._results_path.discard_beside()
-            errors_path(self._output).unlink(missing_ok=True)
+            self._results_path.discard_replaced()
+            self._failures_path.unlink(missing_ok=True)
         return held
 
     def _refuse_to_lose(self) -> None:
@@ -279,7 +305,7 @@ class RunFiles:
 
     def _kept_failures(self, on_failure: Callable[[Value], None]) -> AppendLog:
         """The error file with only those lines that this run will not find out again."""
-        path = errors_path(self._output)
+        path = self._failures_path
         old = AppendLog(path)
         try:
             kept = [value for _, value in old.recover() if stays_failed(value)]
@@ -308,31 +334,6 @@ def _refuse_no_file(path: Path, output: Path) -> None:
             )
 
 
-def _locked(path: Path) -> int:
-    with as_dataset_error(path, remedies=REMEDIES):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        import fcntl
-    except ImportError:  # Not POSIX: nothing keeps two runs apart there.
-        return fd
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(fd)
-        raise DatasetError(
-            f"{path}: another run is writing this output; wait for it, or give another --output"
-        ) from error
-    except OSError as error:
-        # Lustre without its mount option flock, some network and FUSE file systems.
-        os.close(fd)
-        raise DatasetError(
-            f"{path}: its file system locks no files ({error.strerror}), so nothing would keep a "
-            "second run from writing this output: give an --output on a different file system and "
-            "copy it when it is done, or have this one mounted with locks"
-        ) from error
-    return fd
-
-
 def _noted_of(
     made_of: Mapping[str, object] | None, start: InputStart | None
 ) -> Mapping[str, object]:
@@ -347,20 +348,28 @@ def _claim(
     mine: RunNote,
     start: InputStart | None,
     restart: bool,
+    begins_anew: bool,
 ) -> RunNote:
     """Start a new run in the files, or make sure that this one continues what is there; what is
-    noted of it."""
-    theirs, _ = noted_in(os.pread(lock_fd, _NOTE_BYTES_MAX, 0).decode("utf-8", "replace"))
-    output, is_same = results.output, not restart and mine.is_same_run(theirs)
+    noted of it.
+
+    With ``begins_anew`` the note stays as long as what it is of: it is true of that until then.
+    """
+    theirs, _ = note_of(lock_fd)
+    output = results.output
+    # Failures found with a different file may be none with this one.
+    is_same = theirs is not None and mine.is_same_run(theirs) and mine.other_file(theirs) is None
     with as_dataset_error(output, remedies=REMEDIES):
         if not restart and results.hold_something():
             mine.refuse_other(output, theirs)
             if start is not None and theirs is not None:
                 refuse_other_input(output, theirs.made_of.get(INPUT), start)
             mine = mine.going_on(theirs)
-        if not is_same:
+        if restart or not is_same:
             results.discard()
             errors_path(output).unlink(missing_ok=True)
+        if begins_anew and results.hold_something():
+            return mine
         text = f"{mine.text}{UNFINISHED}".encode()
         write_whole(lock_fd, text, at_bytes=0)
         os.ftruncate(lock_fd, len(text))

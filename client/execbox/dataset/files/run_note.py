@@ -6,14 +6,17 @@ Reading, comparing and wording; the file itself, which is also the lock, is in `
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from execbox.dataset.files.json_lines import DatasetError
 
-__all__ = ["INPUT", "UNFINISHED", "RunNote", "noted_in", "other_input"]
+__all__ = ["INPUT", "UNFINISHED", "IsOther", "RunNote", "noted_in", "other_input"]
+
+IsOther: TypeAlias = Callable[[object], bool]
+"""Whether a file is a different one than what a run noted of it says."""
 
 UNFINISHED: Final = "unfinished\n"
 """The last line of OUT.run.json from a run's beginning until its end."""
@@ -27,11 +30,13 @@ _REMEDY: Final = "give another --output, or discard it with --restart"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunNote:
     """Step and settings, and ``made_of``: digests that tell the files apart that results are made
-    of, by what those are. Notes of execbox 0.2 have none, nor does every run know all of them."""
+    of, by what those are. Notes of execbox 0.2 have none, nor does every run know all of them.
+    ``is_other`` compares those that are not simply the same or not."""
 
     step: str
     settings: Mapping[str, object]
     made_of: Mapping[str, object]
+    is_other: Mapping[str, IsOther] = field(default_factory=dict, compare=False)
 
     @property
     def text(self) -> str:
@@ -53,12 +58,21 @@ class RunNote:
             raise DatasetError(f"{output}: exists and was not written by this command; {_REMEDY}")
         if not self.is_same_run(theirs):
             raise _not_ours(output, theirs, self)
+        name = self.other_file(theirs)
+        if name is not None:
+            raise DatasetError(
+                f"{output}: was begun with a different file of {name}, or this one is not what it "
+                f"was then, so that its results are not those of this one; {_REMEDY}"
+            )
+
+    def other_file(self, theirs: RunNote) -> str | None:
+        """Which of the files that both know is a different one; None where none is. The input,
+        which is compared otherwise, is not among them."""
         for name in sorted((theirs.made_of.keys() & self.made_of.keys()) - {INPUT}):
-            if theirs.made_of[name] != self.made_of[name]:
-                raise DatasetError(
-                    f"{output}: was begun with a different file of {name}, so that its results "
-                    f"are not those of this one; {_REMEDY}"
-                )
+            noted, is_other = theirs.made_of[name], self.is_other.get(name)
+            if noted != self.made_of[name] if is_other is None else is_other(noted):
+                return name
+        return None
 
     def going_on(self, theirs: RunNote | None) -> RunNote:
         """What is noted of this run where it goes on with ``theirs``."""

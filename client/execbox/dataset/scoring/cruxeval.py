@@ -98,11 +98,12 @@ def cruxeval_step(
 
     return Step(
         name="score cruxeval",
-        # The outcomes of other generations, or of fewer, are not what is to be scored.
-        settings={"mode": mode, "generations": digest_of_json(texts_by_name)},
+        settings={"mode": mode},
         work=per_record(judge),
         reason_of=lambda _: "scored",
         concurrency=concurrency,
+        # The outcomes of other generations, or of fewer, are not what is to be scored.
+        made_of={"generations": digest_of_json(texts_by_name)},
     )
 
 

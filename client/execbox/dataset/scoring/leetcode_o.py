@@ -107,7 +107,6 @@ def leetcode_o_step(
     """The step; its results have ``question``, ``difficulty``, ``language``, ``sample`` and
     ``verdict``, and are counted by verdict. ``predictions`` is a digest of them."""
     patience = Patience()
-    noted = {} if predictions is None else {"predictions": predictions}
 
     async def work(records: Sequence[Record]) -> Sequence[Worked]:
         items = [_item(record, fields, options) for record in records]
@@ -119,11 +118,12 @@ def leetcode_o_step(
 
     return Step(
         name="score leetcode-o",
-        settings={"fields": asdict(fields), **settings_of(options), **noted},
+        settings={"fields": asdict(fields), **settings_of(options)},
         work=work,
         reason_of=lambda value: str(value.get("verdict")),
         concurrency=options.concurrency or 1,
         chunk_count=options.chunk_count,
+        made_of={} if predictions is None else {"predictions": predictions},
     )
 
 

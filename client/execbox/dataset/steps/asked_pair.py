@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Self
 
@@ -47,16 +48,39 @@ class FunctionsFile:
         self._path = path
         self._is_certified = False
         self._places: dict[int, int] = {}
-        self._first: str | None = None
+        self._first: Value | None = None
+        self._first_certified: Value | None = None
         with ExitStack() as stack:
             self._lookup = stack.enter_context(Lookup(path, on_record=self._note))
             self._closing = stack.pop_all()
 
     @property
     def made_of(self) -> Mapping[str, object]:
-        """What tells the file from others for a run's note: the function on its first line, with
-        its first pair, so that the file may grow; nothing where there is none."""
-        return {} if self._first is None else {"functions": self._first}
+        """What tells the file from others for a run's note: its first function and the first pair
+        of it, each with its place in the file before certifying; nothing where there is none."""
+        first = self._first_certified if self._is_certified else self._first
+        return {} if first is None else {"functions": first}
+
+    def is_other(self, noted: object) -> bool:
+        """Whether the function that ``made_of`` named in an earlier run is not here as it was, or
+        has another pair in that place.
+
+        Certifying again may put further lines before it, and may drop the pair.
+        """
+        if not isinstance(noted, dict):
+            return False
+        itemid, ioid = noted.get("itemid"), noted.get("ioid")
+        if not isinstance(itemid, int) or not isinstance(ioid, int):
+            return False
+        try:
+            place = self._places.get(itemid, -1) if self._is_certified else itemid
+            function = self._lookup.at(place)
+            if _digest_of_function(function) != noted.get("function"):
+                return True
+            at = _pair_before if self._is_certified else _pair_at
+            return digest_of_json(at(function, ioid).pair) != noted.get("pair")
+        except BadRecord as problem:
+            return problem.reason != "dropped_pair"
 
     def asked_by(self, value: Value) -> AskedPair:
         """The pair that an answer is about. Raises ``BadRecord`` where it is not there.
@@ -97,20 +121,22 @@ class FunctionsFile:
         self.close()
 
     def _note(self, record: Record) -> None:
-        ios = record.value.get("ios")
-        if record.index == 0 and isinstance(ios, list) and ios:
-            parts = [record.value.get("refcode"), record.value.get("funcname"), ios[0]]
-            self._first = digest_of_json(parts)
+        if record.index == 0:
+            self._first = _noted_of(record.value, itemid=0, ioid=0)
         account = own_meta_of(record.value)
         if not _is_account(account):
             return
         self._is_certified = True
         itemid = account.get("itemid")
-        if isinstance(itemid, int):
-            self._places.setdefault(itemid, record.index)
-        elif record.id.isdecimal():
+        if not isinstance(itemid, int):
             # Accounts did not always say it; an id that is a number is the line in most files.
-            self._places.setdefault(int(record.id), record.index)
+            itemid = int(record.id) if record.id.isdecimal() else None
+        if itemid is None or self._places.setdefault(itemid, record.index) != record.index:
+            return
+        if self._first_certified is None:
+            dropped = {was for was, _ in _entries(account, "dropped")}
+            ioid = next(was for was in count() if was not in dropped)
+            self._first_certified = _noted_of(record.value, itemid=itemid, ioid=ioid)
 
     def _found_here(self, itemid: int, ioid: int) -> AskedPair | None:
         try:
@@ -172,7 +198,25 @@ def _pair_at(function: Value, ioid: int) -> AskedPair:
     return AskedPair(function, ios[ioid])
 
 
-def _pair_before(function: Value, ioid: int, *, kind: object) -> AskedPair:
+def _noted_of(function: Value, *, itemid: int, ioid: int) -> Value | None:
+    """A function and its first pair for a run's note; None where it has no pair."""
+    try:
+        pair = _pair_at(function, 0).pair
+    except BadRecord:
+        return None
+    return {
+        "itemid": itemid,
+        "ioid": ioid,
+        "function": _digest_of_function(function),
+        "pair": digest_of_json(pair),
+    }
+
+
+def _digest_of_function(function: Value) -> str:
+    return digest_of_json([function.get("refcode"), function.get("funcname")])
+
+
+def _pair_before(function: Value, ioid: int, *, kind: object = None) -> AskedPair:
     """The pair that was at this place before some were dropped."""
     account = own_meta_of(function)
     dropped = {was: entry.get("reason") for was, entry in _entries(account, "dropped")}

@@ -128,6 +128,7 @@ def _run_files(
         restart=restart,
         begins_anew=step.begins_anew,
         made_of=step.made_of,
+        is_other=step.is_other,
         start=start,
         on_result=lambda value: _count_result(step, progress, value, resumed=True),
         on_failure=lambda entry: _count_failure(

@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 from execbox.dataset.files.json_lines import BadRecord, Value
 from execbox.dataset.files.records import Record
+from execbox.dataset.files.run_note import IsOther
 
 __all__ = ["OpenStep", "Step", "Work", "Worked", "kept", "part_of", "per_record", "whole"]
 
@@ -51,7 +52,8 @@ class Step:
     input must not be the output of a run of which something is left to do. With ``begins_anew``
     every run makes all results again, in place of those there: for a step that costs nothing and
     looks into further files, of which a result of an earlier run may have seen less. ``made_of``
-    are digests of further files that results are made of, by what those are.
+    are digests of further files that results are made of, by what those are; ``is_other`` says of
+    one that may change whether it is a different one than what an earlier run noted of it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Step:
     numbers_lines: bool = False
     begins_anew: bool = False
     made_of: Mapping[str, object] = field(default_factory=dict)
+    is_other: Mapping[str, IsOther] = field(default_factory=dict)
 
 
 OpenStep: TypeAlias = AbstractAsyncContextManager[Step]

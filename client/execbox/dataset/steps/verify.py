@@ -82,6 +82,7 @@ def verify_step(
         chunk_count=options.chunk_count,
         non_finite=True,
         made_of={} if functions is None else functions.made_of,
+        is_other={} if functions is None else {"functions": functions.is_other},
     )
 
 
