@@ -230,6 +230,7 @@ BAD = {
     "a timeout that is no number": (CODE | {"run_timeout": "five"}, "must be a number"),
     "a timeout without an end": (CODE | {"run_timeout": "inf"}, "must be a finite number"),
     "a timeout as text below zero": (CODE | {"run_timeout": "-1"}, "run_timeout"),
+    "true for a number": (CODE | {"run_timeout": True}, "run_timeout"),
     "half a mebibyte": (CODE | {"memory_limit_MB": 0.5}, "memory_limit_MB: 0.5 must be an integer"),
     "too many digits": (CODE | {"memory_limit_MB": "9" * 5000}, "must be a smaller integer"),
     "a list": ([CODE], "must be an object"),
@@ -237,8 +238,8 @@ BAD = {
 
 
 def test_numbers_are_taken_in_every_form_that_its_own_server_takes() -> None:
-    """As text, with a point, and true for 1: a client makes a failure of what is refused."""
-    numbers = {"run_timeout": "2.5", "compile_timeout": True, "memory_limit_MB": 1024.0}
+    """As text, or with a point: a client makes a failure of what is refused."""
+    numbers = {"run_timeout": "2.5", "compile_timeout": "1", "memory_limit_MB": 1024.0}
     told = one_answer(FakeEngine(), body=CODE | numbers)
     assert (told.status_code, told.json()["message"]) == (200, "")
     told = one_answer(FakeEngine(), body=CODE | {"run_timeout": "99999", "memory_limit_MB": "8"})

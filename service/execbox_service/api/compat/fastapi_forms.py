@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
 from execbox.wire import ErrorCode
@@ -20,9 +20,17 @@ from execbox_service.failures import RequestFailed
 
 __all__ = ["DETAIL_SCHEMA", "AnyNumber", "AnyWholeNumber", "detail_response"]
 
-AnyNumber = Annotated[float, Field(strict=False, allow_inf_nan=False)]
-"""A finite number, also as text, or true for 1."""
-AnyWholeNumber = Annotated[int, Field(strict=False)]
+
+def _no_boolean(value: object) -> object:
+    """Raises ValueError. No client means 1 by true, and the OpenAPI document says a number."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+AnyNumber = Annotated[float, Field(strict=False, allow_inf_nan=False), BeforeValidator(_no_boolean)]
+"""A finite number, also as text."""
+AnyWholeNumber = Annotated[int, Field(strict=False), BeforeValidator(_no_boolean)]
 """As ``AnyNumber``; 1024.0 is one as well."""
 
 DETAIL_SCHEMA: Final[Mapping[str, Any]] = {
