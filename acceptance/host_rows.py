@@ -127,4 +127,4 @@ name of Debian's packages, runs `python -m acceptance.hosts` in it, and writes t
   and one labelled function of each cause. No guest has ended these so far: beside other work on
   two cores (a load of 25 to 40), the demonstration in `guest-13` had not ended after 15 minutes.
 
-"not run" is what it says."""
+"not run" is what it says; a host of the script that has no row was not run either."""

@@ -10,7 +10,7 @@ __all__ = ["Abort", "RequestAborted"]
 
 
 class RequestAborted(Exception):
-    """Its sender ended the request. No failure, so that nobody is blamed and nothing is retried."""
+    """Its sender ended the request. The service is not blamed for it, and it is not sent again."""
 
 
 class Abort:

@@ -220,7 +220,7 @@ def _place(address: str) -> object:
         parts = urlsplit(service_root(address))
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
-        return address  # Whoever uses it says what is wrong.
+        return address  # The client of it refuses it, and says what is wrong.
     host = parts.hostname or ""
     with contextlib.suppress(ValueError):  # Of a name.
         host = ipaddress.ip_address(host).compressed

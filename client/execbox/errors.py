@@ -29,6 +29,7 @@ All of them can be pickled, so they survive process pools.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 __all__ = [
     "AuthenticationError",
@@ -75,26 +76,35 @@ class ClientMisused(ExecboxError, RuntimeError):
     was forked after it began, or in a different event loop. Nothing was sent."""
 
 
-class RequestError(ExecboxError):
-    """The request must be changed before it can succeed.
+class _Coded(ExecboxError):
+    """What the service, or the client in its place, gives a code of the API to."""
 
-    ``code`` is the service's stable identifier and ``detail`` its machine-readable part;
-    ``http_status`` is None where the client refused before sending anything.
-    """
+    _code: ClassVar[str]
+    """Where none is given."""
 
     # Every keyword has a default because unpickling an exception calls it with the message only.
     def __init__(
         self,
         message: str,
         *,
-        code: str = "invalid_request",
+        code: str | None = None,
         detail: object = None,
         http_status: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.code = code
+        self.code = self._code if code is None else code
         self.detail = detail
         self.http_status = http_status
+
+
+class RequestError(_Coded):
+    """The request must be changed before it can succeed.
+
+    ``code`` is the service's stable identifier and ``detail`` its machine-readable part;
+    ``http_status`` is None where the client refused before sending anything.
+    """
+
+    _code = "invalid_request"
 
 
 class AuthenticationError(RequestError):
@@ -109,7 +119,7 @@ class RequestTooLarge(RequestError):
     """The body is over the service's cap: send fewer calls per request."""
 
 
-class SessionGone(ExecboxError):
+class SessionGone(_Coded):
     """The session has ended, or the service was started anew; the message says which. Variables
     and files are lost: what begins a new session has to run again what they came from.
 
@@ -117,21 +127,10 @@ class SessionGone(ExecboxError):
     are as in ``RequestError``; ``http_status`` is None where the client found out by itself.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        code: str = "session_gone",
-        detail: object = None,
-        http_status: int | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.detail = detail
-        self.http_status = http_status
+    _code = "session_gone"
 
 
-class ServiceError(ExecboxError):
+class ServiceError(_Coded):
     """The service failed; the request may be fine.
 
     ``retryable`` is what the service said: the same request may succeed later. The client has
@@ -139,20 +138,19 @@ class ServiceError(ExecboxError):
     the service asked to be left alone, None if it did not say.
     """
 
+    _code = "service_failure"
+
     def __init__(
         self,
         message: str,
         *,
-        code: str = "service_failure",
+        code: str | None = None,
         detail: object = None,
         http_status: int | None = None,
         retryable: bool = False,
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.detail = detail
-        self.http_status = http_status
+        super().__init__(message, code=code, detail=detail, http_status=http_status)
         self.retryable = retryable
         self.retry_after_s = retry_after_s
 

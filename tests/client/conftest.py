@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.client.batch_runs import Run, run_with_async_client, run_with_client
 from tests.client.cli_harness import SOURCE
 from tests.environment import no_settings_from_outside  # noqa: F401 - a fixture
 
@@ -94,6 +95,13 @@ class ScriptedServer:
 
         self.steps.append(step)
         return self
+
+
+@pytest.fixture(params=[run_with_client, run_with_async_client], ids=["sync", "async"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Batches, through each of the clients."""
+    wanted: Run = request.param
+    return wanted
 
 
 @pytest.fixture

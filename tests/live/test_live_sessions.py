@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -249,17 +249,27 @@ async def test_async_client_gives_output_as_it_comes(running: LiveService) -> No
         assert time.monotonic() - began_s < 3
 
 
-def test_repl_shows_output_as_it_comes_and_interrupts_a_cell(running: LiveService) -> None:
-    """Ctrl-C ends the cell and not the session."""
-    command = [sys.executable, "-c", HEARS_CTRL_C, "repl", "--url", running.url]
+@contextmanager
+def repl_that_has_begun(
+    running: LiveService, cells: str, *options: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command, with standard input still open, and the first line that it has shown."""
+    command = [sys.executable, "-c", HEARS_CTRL_C, "repl", "--url", running.url, *options]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write("n = 5\nimport time\nprint('begun'); time.sleep(60)\n")
+        process.stdin.write(cells)
         process.stdin.flush()
-        assert process.stdout.readline() == "begun\n"
+        yield process, process.stdout.readline()
+
+
+def test_repl_shows_output_as_it_comes_and_interrupts_a_cell(running: LiveService) -> None:
+    """Ctrl-C ends the cell and not the session."""
+    cells = "n = 5\nimport time\nprint('begun'); time.sleep(60)\n"
+    with repl_that_has_begun(running, cells) as (process, shown):
+        assert shown == "begun\n"
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate("n\n", timeout=20)
     assert (process.returncode, rest, errors) == (0, "\nKeyboardInterrupt\n5\n", "")
@@ -267,15 +277,9 @@ def test_repl_shows_output_as_it_comes_and_interrupts_a_cell(running: LiveServic
 
 def test_repl_that_writes_json_interrupts_a_cell_too(running: LiveService) -> None:
     """The next cell is answered at once, and standard output has a line for each that ended."""
-    command = [sys.executable, "-c", HEARS_CTRL_C, "repl", "--url", running.url, "--json"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write("n = 5\nimport time; time.sleep(9); n = 6\n")
-        process.stdin.flush()
-        assert json.loads(process.stdout.readline())["cell"] == 1
+    cells = "n = 5\nimport time; time.sleep(9); n = 6\n"
+    with repl_that_has_begun(running, cells, "--json") as (process, shown):
+        assert json.loads(shown)["cell"] == 1
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate("n\n", timeout=30)
@@ -327,15 +331,9 @@ def test_repl_figure_that_cannot_be_written_costs_no_variables(
     """The disk is full, or the directory was removed: said, and the session goes on."""
     out = tmp_path / "out"
     out.mkdir()
-    command = [sys.executable, "-m", "execbox", "repl", "--url", running.url, "--media", str(out)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write("n = 5; print('begun')\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "begun\n"
+    cells = "n = 5; print('begun')\n"
+    with repl_that_has_begun(running, cells, "--media", str(out)) as (process, shown):
+        assert shown == "begun\n"
         out.rmdir()
         plot = "import matplotlib.pyplot as p\nx = p.plot([1])\nn\n"
         rest, errors = process.communicate(plot, timeout=60)

@@ -75,8 +75,8 @@ class AddressBook:
         return self._known
 
     def _note(self, trouble: str | None) -> None:
-        """Say once what keeps new addresses from being known: a typing error in a line that was
-        added would else leave the node out for good, and nobody would know why."""
+        """Log once what keeps new addresses from being known: a typing error in an added line
+        would else leave its node out for good, and the user would not learn why."""
         if trouble is not None and trouble != self.trouble and self._known:
             logger.warning("%s; the addresses that were known before are used on", trouble)
         self.trouble = trouble

@@ -45,7 +45,7 @@ class _View:
         self._changed = asyncio.Event()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do it beside whoever asks for it, until the client is closed."""
+        """Run it as a task that outlives the request that begins it, until the client is closed."""
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self._forget)
@@ -54,7 +54,7 @@ class _View:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         if not task.cancelled():
-            # Seen here, because whoever would be told may have been cancelled.
+            # Seen here, because the request that waited for it may have been cancelled.
             task.exception()
 
     @property

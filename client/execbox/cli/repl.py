@@ -10,7 +10,6 @@ import ast
 import binascii
 import codeop
 import contextlib
-import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -252,16 +251,13 @@ class _Conversation:
 def _written_new(folder: Path, name: str, data: bytes) -> Path:
     """Write a file of this name, or of the first like it that is free; which it was."""
     stem, suffix = Path(name).stem, Path(name).suffix
-    for number in itertools.count(2):
-        path = folder / name
-        try:
-            with path.open("xb") as file:
-                file.write(data)
-        except FileExistsError:
-            name = f"{stem}~{number}{suffix}"
-        else:
-            return path
-    raise AssertionError
+    path, number = folder / name, 1
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}~{number}{suffix}"
+    with path.open("xb") as file:
+        file.write(data)
+    return path
 
 
 def _compiler() -> codeop.CommandCompiler:

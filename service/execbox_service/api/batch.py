@@ -28,7 +28,6 @@ from execbox_service.api.ndjson import Line
 from execbox_service.api.openapi import lines_of, streamed_responses_of
 from execbox_service.api.request_guard import Record, record_of, stack_of
 from execbox_service.api.routes import Services, count_reading, services_of, written
-from execbox_service.api.streams import require_http_1_1
 from execbox_service.api.validation import decoded, validated, validated_in_steps
 from execbox_service.failures import CallerMistake, Overloaded, RequestFailed, ServiceFailure
 from execbox_service.operations.registry import OPERATIONS, Operation
@@ -71,7 +70,12 @@ async def batch(request: Request) -> Response:
     """
     headers = request.headers
     require_media_type(headers, NDJSON)
-    require_http_1_1(request.scope, "a batch")
+    if request.scope.get("http_version") == "1.0":
+        raise CallerMistake(
+            ErrorCode.BAD_REQUEST,
+            "a batch needs HTTP/1.1, and this request came in HTTP/1.0; if a proxy is on the way, "
+            "have it speak 1.1 (nginx: proxy_http_version 1.1)",
+        )
     return _BatchResponse(services_of(request), record_of(request.scope))
 
 

@@ -51,7 +51,7 @@ def no_room(
     own_count: int, all_count: int, *, key_count_max: int, count_max: int
 ) -> Overloaded | CallerMistake:
     """What a session is refused with that there is no room for: for good where none is permitted,
-    since whoever waited for one to end would wait for ever."""
+    since a client that waited for one to end would wait for ever."""
     if key_count_max == 0 or count_max == 0:
         name = "EXECBOX_SESSION_COUNT_MAX" if count_max == 0 else "EXECBOX_KEY_SESSION_COUNT_MAX"
         return CallerMistake(

@@ -1,6 +1,6 @@
 """What OUT.run.json says of a run, so that an output is gone on with by the same run only.
 
-Reading, comparing and wording; the file itself, which is also the lock, is in ``resume``.
+Reading, comparing and wording; the file itself is in ``run_lock``, since it is the lock as well.
 """
 
 from __future__ import annotations
