@@ -38,6 +38,8 @@ class Shape:
     count: int
     send: Callable[[int, int], Coroutine[None, None, None]]
     """Given the port and how many."""
+    step: int = 1
+    """They are sent in multiples of it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,9 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coordinator", description=__doc__)
     parser.add_argument("--beside", type=Path, help="a checkout of the revision to compare with")
     parser.add_argument("--rounds", type=int, default=_ROUND_COUNT)
-    parser.add_argument("--only", choices=[shape.name for shape in _SHAPES])
+    parser.add_argument("--only", choices=[shape.name for shape in SHAPES])
     asked = parser.parse_args(argv)
-    shapes = [shape for shape in _SHAPES if asked.only in (None, shape.name)]
+    shapes = [shape for shape in SHAPES if asked.only in (None, shape.name)]
     checkouts = {"this": _ROOT} | ({"before": asked.beside.resolve()} if asked.beside else {})
     found: dict[tuple[str, str], list[float]] = {}
     services = {name: InstantService(path) for name, path in checkouts.items()}
@@ -120,7 +122,9 @@ async def _items(port: int, count: int) -> None:
         ]
         body = json.dumps({"items": items, "isolation": "process"}).encode()
         answer = await _post(port, "/v1/verify", body)
-        _expect(answer.count(b'"verdict":"correct"'), _ITEMS_PER_REQUEST)
+        # Of real sandboxes, which answer twice the prediction, all but one are wrong.
+        verdicts = (b'"verdict":"correct"', b'"verdict":"incorrect"')
+        _expect(sum(map(answer.count, verdicts)), _ITEMS_PER_REQUEST)
 
 
 async def _calls(port: int, count: int) -> None:
@@ -176,11 +180,11 @@ def _expect(found_count: int, count: int) -> None:
         raise SystemExit(f"coordinator: {found_count} of {count} answers as they should be")
 
 
-_SHAPES = (
+SHAPES = (
     Shape("line", 4000, _lines),
-    Shape("item", 4000, _items),
-    Shape("call", 10_000, _calls),
-    Shape("single", 2000, _singles),
+    Shape("item", 4000, _items, step=_ITEMS_PER_REQUEST),
+    Shape("call", 10_000, _calls, step=_CALLS_PER_JOB),
+    Shape("single", 2000, _singles, step=_CONNECTION_COUNT),
 )
 
 

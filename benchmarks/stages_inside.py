@@ -45,16 +45,16 @@ def _stamped(owner: Any, name: str, *, before: str = "", after: str = "") -> Non
 
 
 def _watch_steps() -> None:
-    from execbox_runner import confine, execution, job, values
+    from execbox_runner import confine, execution, job, report, values
 
     _stamped(job, "_read_whole", before="forked")
-    _stamped(os, "setsid", before="descriptors closed")
-    _stamped(os, "setgroups", before="session and limits")
-    _stamped(os, "setresuid", after="identity dropped")
+    _stamped(confine, "_setsid", before="descriptors closed")
+    _stamped(confine, "_setgroups", before="session and limits")
+    _stamped(confine, "_setresuid", after="identity dropped")
     _stamped(confine.Confinement, "enter", after="filter on")
     _stamped(job, "_load", after="compiled")
     _stamped(values, "encode", before="called", after="serialised")
-    _stamped(job, "_send", after="written")
+    _stamped(report, "send", after="written")
     _stamped(execution.Execution, "close", before="reaped")
 
 

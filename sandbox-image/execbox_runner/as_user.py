@@ -14,10 +14,10 @@ import socket
 import time
 from typing import Any
 
-from .execution import ZygoteLost
 from .memory_files import sealed_memory
 from .program_files import FetchRequest, put_bytes, request_bytes
-from .protocol import StreamClosed, receive_packet, send_packet
+from .protocol import send_packet
+from .zygote_link import answer_of, ended
 
 _DEADLINE_S = 10.0
 
@@ -46,7 +46,7 @@ def fetch(control: socket.socket, uid: int, request: FetchRequest) -> bytes:
     send_packet(control, {"op": "fetch", "uid": uid}, [request_fd, write_fd])
     os.close(request_fd)
     os.close(write_fd)
-    pid = _receive(control)["pid"]
+    pid = answer_of(control)[0]["pid"]
     data = bytearray()
     deadline_s = time.monotonic() + _DEADLINE_S
     with contextlib.closing(os.fdopen(read_fd, "rb", buffering=0)) as pipe:
@@ -59,22 +59,13 @@ def fetch(control: socket.socket, uid: int, request: FetchRequest) -> bytes:
             if not part:
                 break
             data += part
-    _receive(control)
+    answer_of(control)
     return bytes(data)
 
 
 def _ended_well(control: socket.socket, request: dict[str, Any], *fds: int) -> bool:
     send_packet(control, request, list(fds))
-    pid = _receive(control)["pid"]
+    pid = answer_of(control)[0]["pid"]
     if not select.select([control], [], [], _DEADLINE_S)[0]:
         os.kill(pid, signal.SIGKILL)
-    code: int | None = _receive(control)["exit_code"]
-    return code == 0
-
-
-def _receive(control: socket.socket) -> dict[str, Any]:
-    try:
-        packet, _fds = receive_packet(control)
-    except (OSError, StreamClosed) as error:
-        raise ZygoteLost(str(error)) from error
-    return packet
+    return ended(control).exit_code == 0

@@ -6,7 +6,6 @@ Bytes a job writes are counted and kept up to a cap; nothing in them is interpre
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -14,12 +13,11 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from . import meters
+from . import meters, zygote_link
 from .confine import CONFINED
-from .protocol import StreamClosed, receive_packet, send_packet
 from .standstill import Standstill
+from .zygote_link import ZygoteLost
 
 RESULT_OVERHEAD_BYTES = 256 * 1024
 """What a result frame may need beside the output itself: header, error message, traceback."""
@@ -36,10 +34,6 @@ class ServiceGone(Exception):
 
 class MachineOutOfMemory(Exception):
     """The machine ran out of memory, and not this container: its kernel ended a job for that."""
-
-
-class ZygoteLost(Exception):
-    """The zygote ended or broke its protocol; this container is of no more use."""
 
 
 @dataclass(frozen=True)
@@ -94,17 +88,19 @@ class Stream:
     overflowed: bool = False
     open: bool = True
 
-    def read(self) -> None:
+    def read(self) -> bool:
+        """Take what is there; whether there can be more at once."""
         try:
             part = os.read(self.fd, _READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         if not part:
             self.close()
-            return
+            return False
         room = self.keep_bytes - len(self.data)
         self.data += part[:room] if room > 0 else b""
         self.overflowed = self.overflowed or len(part) > room
+        return True
 
     def close(self) -> None:
         if self.open:
@@ -164,36 +160,36 @@ class Execution:
         self._pid = 0
         self._pidfd = -1
         self._killed: str | None = None
-        self._end: dict[str, Any] | None = None
+        self._end: zygote_link.Ended | None = None
 
-    def run(self, terms: dict[str, Any], inputs: Inputs, *, service_fd: int) -> Outcome:
+    def run(self, terms: zygote_link.Terms, inputs: Inputs, *, service_fd: int) -> Outcome:
         """Run to the end.
 
         Raises ServiceGone, ZygoteLost or MachineOutOfMemory; then the container must end.
         """
-        self._oom_before = meters.oom_kill_count(self._cgroup)
-        self._own_oom_before = meters.own_oom_count(self._cgroup)
+        self._oom_before = meters.oom_counts(self._cgroup)
         try:
             return self._run(terms, inputs, service_fd=service_fd)
         except ZygoteLost as error:
             self._check_machine_memory(error)
             raise
 
-    def _run(self, terms: dict[str, Any], inputs: Inputs, *, service_fd: int) -> Outcome:
+    def _run(self, terms: zygote_link.Terms, inputs: Inputs, *, service_fd: int) -> Outcome:
         self._throttled_before_ns = meters.throttled_ns(self._cgroup)
         if self._end_family is not None:
             self._container_cpu_before_ns = meters.container_cpu_ns(self._cgroup)
         self._open_streams()
-        request = {"op": "run", "given": list(inputs.optional_fds), **terms}
-        send_packet(self._zygote, request, inputs.beside(self._write_fds))
+        fds = inputs.beside(self._write_fds)
+        zygote_link.run(self._zygote, terms, fds, given=tuple(inputs.optional_fds))
         for fd in self._write_fds:
             os.close(fd)
-        started = self._from_zygote()
-        self._pid = started["pid"]
-        self._started_ns: int = started["started_ns"]
-        self._standstill = Standstill()
-        self._pidfd = open_process(self._pid)
+        started = zygote_link.started(self._zygote)
+        self._pid, self._pidfd = started.pid, started.pidfd
+        self._started_ns = started.started_ns
         try:
+            if started.ended is not None:
+                self._take_end(started.ended)
+                self._read_what_is_there()
             self._watch(service_fd)
         finally:
             self.close()
@@ -201,30 +197,32 @@ class Execution:
         if end is None:
             raise ZygoteLost("the watch ended before the execution did")
         confined = os.lseek(inputs.call_fd, 0, os.SEEK_CUR) == CONFINED
-        if not confined and end["exit_code"] is not None and self._killed is None:
+        if not confined and end.exit_code is not None and self._killed is None:
             raise ZygoteLost("a job process could not be confined, so nothing was run")
-        self._check_machine_memory(None)
+        oom_kill_count = self._check_machine_memory(None)
         return Outcome(
             pid=self._pid,
-            exit_code=end["exit_code"],
-            signal=end["signal"],
-            cpu_time_ns=self._cpu_ns() if self._end_family else end["cpu_time_ns"],
+            exit_code=end.exit_code,
+            signal=end.signal,
+            cpu_time_ns=self._cpu_ns() if self._end_family else end.cpu_time_ns,
             wall_time_ns=self._ended_ns - self._started_ns,
-            peak_memory_bytes=end["peak_memory_bytes"],
+            peak_memory_bytes=end.peak_memory_bytes,
             killed=self._killed,
-            oom_kill_count=meters.oom_kill_count(self._cgroup) - self._oom_before,
+            oom_kill_count=oom_kill_count,
             throttled_ns=meters.throttled_ns(self._cgroup) - self._throttled_before_ns,
             drained=self._drained,
         )
 
-    def _check_machine_memory(self, cause: ZygoteLost | None) -> None:
-        """Raise MachineOutOfMemory if that ended a process here, and not the limit of ours."""
-        ended = meters.oom_kill_count(self._cgroup) > self._oom_before
-        if ended and meters.own_oom_count(self._cgroup) <= self._own_oom_before:
+    def _check_machine_memory(self, cause: ZygoteLost | None) -> int:
+        """How many processes were ended for want of memory; raises MachineOutOfMemory if the
+        machine's was the cause, and not the limit of ours."""
+        now, before = meters.oom_counts(self._cgroup), self._oom_before
+        if now.killed > before.killed and now.own <= before.own:
             raise MachineOutOfMemory(
                 "the machine ran out of memory and ended a process of a sandbox that was within "
                 "its own limit"
             ) from cause
+        return now.killed - before.killed
 
     def close(self) -> None:
         self._drained = not any(stream.open for stream in self._streams)
@@ -242,49 +240,60 @@ class Execution:
         self._streams = (self.result, self.stdout, self.stderr)
         self._write_fds = [result_fd, stdout_fd, stderr_fd]
 
+    def _take_end(self, end: zygote_link.Ended) -> None:
+        self._end = end
+        self._ended_ns = time.monotonic_ns()
+        if self._end_family is not None:
+            self._end_family()
+
+    def _read_what_is_there(self) -> None:
+        """Of a job that has ended, most often all: nobody else holds its pipes. No more often than
+        for what it wrote and the end of that: somebody who writes on has a deadline in ``_watch``.
+        """
+        for stream in self._streams:
+            if self._read(stream):
+                self._read(stream)
+
     def _watch(self, service_fd: int) -> None:
+        if not self._goes_on():
+            return
         poll = select.poll()
-        by_fd = {stream.fd: stream for stream in self._streams}
+        by_fd = {stream.fd: stream for stream in self._streams if stream.open}
         for fd in by_fd:
             poll.register(fd, select.POLLIN)
-        poll.register(self._zygote, select.POLLIN)
+        if self._end is None:
+            poll.register(self._zygote, select.POLLIN)
         # No events asked for: only a hang-up is reported, and the next call stays unread.
         poll.register(service_fd, 0)
-        drain_until_ns = 0
-        while self._end is None or any(stream.open for stream in self._streams):
+        standstill = self._standstill = Standstill()
+        while self._goes_on():
             if self._end is None:
                 timeout_s = self._check_deadlines()
             else:
+                drain_until_ns = self._ended_ns + int(_DRAIN_S * 1e9)
                 timeout_s = max(0.0, (drain_until_ns - time.monotonic_ns()) / 1e9)
                 if timeout_s == 0.0:
                     return
-            for fd, _events in self._standstill.poll(poll, timeout_s):
+            for fd, _events in standstill.poll(poll, timeout_s):
                 if fd in by_fd:
-                    self._read(by_fd[fd], poll)
+                    self._read(by_fd[fd])
+                    if not by_fd[fd].open:
+                        poll.unregister(fd)
                 elif fd == service_fd:
                     raise ServiceGone
                 else:
-                    self._end = self._from_zygote()
-                    self._ended_ns = time.monotonic_ns()
-                    drain_until_ns = self._ended_ns + int(_DRAIN_S * 1e9)
                     poll.unregister(self._zygote)
-                    if self._end_family is not None:
-                        self._end_family()
+                    self._take_end(zygote_link.ended(self._zygote))
 
-    def _read(self, stream: Stream, poll: select.poll) -> None:
-        fd = stream.fd
-        stream.read()
-        if not stream.open:
-            poll.unregister(fd)
+    def _goes_on(self) -> bool:
+        return self._end is None or any(stream.open for stream in self._streams)
+
+    def _read(self, stream: Stream) -> bool:
+        """Whether there can be more to read."""
+        more = stream.read()
         if stream is self.result and stream.overflowed:
             self._kill("result_bytes")
-
-    def _from_zygote(self) -> dict[str, Any]:
-        try:
-            packet, _fds = receive_packet(self._zygote)
-        except (OSError, StreamClosed, ValueError) as error:
-            raise ZygoteLost(str(error)) from error
-        return packet
+        return more
 
     def _cpu_ns(self) -> int:
         if self._end_family is None:
@@ -347,14 +356,3 @@ class Execution:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         return _CHECK_MAX_S
-
-
-def open_process(pid: int) -> int:
-    """A descriptor of a process that may have ended and been reaped meanwhile; then -1."""
-    try:
-        return os.pidfd_open(pid)
-    except OSError as error:
-        # EINVAL is what kernels before 6.16 answer when it goes away during the call.
-        if error.errno not in (errno.ESRCH, errno.EINVAL):
-            raise
-        return -1

@@ -6,7 +6,7 @@ user code runs, nothing that code can reach by name is used any more (see ``valu
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import gc
 import linecache
 import os
@@ -21,7 +21,7 @@ from builtins import (
     list,
     str,
 )
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from . import (
@@ -38,10 +38,12 @@ from . import (
     source_text,
     values,
 )
-from .confine import Confinement, Streams, Terms
+from .confine import Confinement, Surroundings, Terms
+from .protocol import RUN, RUN_MAGIC
 from .report import Report
 
 MODULE_NAME = "solution"
+_unpack_run, _RUN_AT, _RUN_END = RUN.unpack_from, len(RUN_MAGIC), len(RUN_MAGIC) + RUN.size
 _os_exit = os._exit
 _setrecursionlimit = sys.setrecursionlimit
 _RECURSION_LIMIT = sys.getrecursionlimit()
@@ -68,14 +70,6 @@ _REHEARSAL_COUNT = 20
 _flush_streams = (sys.stdout.flush, sys.stderr.flush)
 
 
-@dataclass(frozen=True)
-class Payloads:
-    """Descriptors of the sealed memory files that hold what to run: never written to again."""
-
-    function_fd: int
-    call_fd: int
-
-
 class InvalidCode(Exception):
     """The source or the expression cannot be run at all; carries the report of why."""
 
@@ -84,25 +78,26 @@ class InvalidCode(Exception):
         self.error = error
 
 
-def run(
-    confinement: Confinement,
-    terms: Terms,
-    payloads: Payloads,
-    *,
-    streams: Streams,
-) -> NoReturn:
-    """Confine this process, run one call or one case, write one frame, end. Never returns."""
-    function_bytes = _read_whole(payloads.function_fd)
-    call_bytes = _read_whole(payloads.call_fd)
+def run(confinement: Confinement, request: bytes, fds: list[int]) -> NoReturn:
+    """Confine this process, run one call or one case, write one frame, end. Never returns.
+
+    ``request`` is the supervisor's, ``fds`` what came with it: the sealed memory files that hold
+    what to run, which are never written to again, three streams, and what ``given`` names.
+    """
+    terms = Terms._make(_unpack_run(request, _RUN_AT))
+    surroundings = None
+    if len(request) > _RUN_END:
+        surroundings = Surroundings(**values.from_json(request[_RUN_END:]))
+    function_bytes, call_bytes = _read_whole(fds[0]), _read_whole(fds[1])
     if function_bytes.startswith(_PROGRAM_BEGINS):
-        _run_program(confinement, terms, payloads, streams=streams)
+        enter = functools.partial(confinement.enter, terms, fds, surroundings=surroundings)
+        _run_program(function_bytes, call_bytes, enter)
+    confinement.enter(terms, fds, surroundings=surroundings)
     if function_bytes.startswith(_SESSION_BEGINS):
-        confinement.enter(terms, streams, mark_fd=payloads.call_fd)
         # Imported here: few jobs are sessions, and each fork pays for every page of a zygote.
         from . import session
 
         session.serve(values.from_json(function_bytes)["session"])
-    confinement.enter(terms, streams, mark_fd=payloads.call_fd)
     gc.enable()
     told = _execute(values.from_json(function_bytes), call_bytes)
     _flush()
@@ -111,19 +106,16 @@ def run(
 
 
 def _run_program(
-    confinement: Confinement, terms: Terms, payloads: Payloads, *, streams: Streams
+    program_bytes: bytes, case_bytes: bytes, enter: Callable[..., int | None]
 ) -> NoReturn:
-    function: dict[str, Any] = values.from_json(_read_whole(payloads.function_fd))
-    case: dict[str, Any] = values.from_json(_read_whole(payloads.call_fd))
-    its_program = function["program"]
+    its_program: dict[str, Any] = values.from_json(program_bytes)["program"]
+    case: dict[str, Any] = values.from_json(case_bytes)
 
     def write_given() -> None:
         if its_program["files"] or case["files"]:
             program_files.write_given(its_program["files"], case["files"])
 
-    executable_fd = confinement.enter(
-        terms, streams, mark_fd=payloads.call_fd, before_filter=write_given
-    )
+    executable_fd = enter(before_filter=write_given)
     if "language" in its_program:
         # Imported here, as above: most programs are in Python.
         from . import started_program
@@ -287,5 +279,8 @@ def _plain_error(kind: str, error: BaseException) -> dict[str, Any]:
 
 def _flush() -> None:
     for flush in _flush_streams:
-        with contextlib.suppress(BaseException):  # the streams are the user's to break
+        # Without a context manager, whose pages a fork would pay for.
+        try:  # noqa: SIM105
             flush()
+        except BaseException:  # noqa: BLE001, S110 - the streams are the user's to break
+            pass

@@ -109,52 +109,57 @@ def read_number(path: str) -> int:
     return -1 if text == b"max" else int(text)
 
 
-def read_field(path: str, name: str) -> int:
-    """One counter of a file of ``name value`` lines; 0 where the kernel does not have it."""
-    for line in os.pread(_descriptor(path), 4096, 0).splitlines():
-        key, _, value = line.partition(b" ")
-        if key == name.encode():
-            return int(value)
-    return 0
+def read_fields(path: str, names: tuple[str, ...]) -> list[int]:
+    """Counters of a file of ``name value`` lines; 0 where the kernel does not have one."""
+    found = dict(line.split(b" ", 1) for line in os.pread(_descriptor(path), 4096, 0).splitlines())
+    return [int(found.get(name.encode(), 0)) for name in names]
 
 
-def oom_kill_count(files: CgroupFiles) -> int:
-    """How many processes the OOM killer has ended in this container since it was made.
+@dataclass(frozen=True)
+class OomCounts:
+    """How often this container ran out of memory since it was made."""
 
-    Whoever's memory it was that ran out: the container's, or that of the machine around it.
-    """
-    return read_field(files.oom, "oom_kill")
+    killed: int
+    """How many processes the OOM killer has ended in it. Whoever's memory it was that ran out: the
+    container's, or that of the machine around it."""
+    own: int
+    """How often the container's own limit was why a process had to end, or more often."""
 
 
-def own_oom_count(files: CgroupFiles) -> int:
-    """How often this container's own memory limit was why a process had to end, or more often.
+def oom_counts(files: CgroupFiles) -> OomCounts:
+    """Both, as they are now.
 
-    Version 1 does not say, but how much was ever used: a process that ended for the machine's want
-    of memory ended before its container had all that it may have.
+    Version 1 does not say whose limit it was, but how much was ever used: a process that ended for
+    the machine's want of memory ended before its container had all that it may have.
     """
     if files.oom_key is not None:
-        return read_field(files.oom, files.oom_key)
-    reached = (
-        read_number(files.memory_peak) >= read_number(files.memory_limit) - _CHARGED_AT_ONCE_BYTES
-    )
-    return oom_kill_count(files) if reached else 0
+        killed, own = read_fields(files.oom, ("oom_kill", files.oom_key))
+        return OomCounts(killed, own)
+    (killed,) = read_fields(files.oom, ("oom_kill",))
+    if not killed:
+        return OomCounts(0, 0)
+    peak_bytes, limit_bytes = read_number(files.memory_peak), read_number(files.memory_limit)
+    reached = peak_bytes >= limit_bytes - _CHARGED_AT_ONCE_BYTES
+    return OomCounts(killed, killed if reached else 0)
 
 
 def held_bytes(files: CgroupFiles) -> int:
     """Memory that only ending a process or removing a file frees: caches are left out."""
-    return sum(read_field(files.memory_stat, key) for key in files.held_keys)
+    return sum(read_fields(files.memory_stat, files.held_keys))
 
 
 def throttled_ns(files: CgroupFiles) -> int:
     """How long the container was kept off the cores by its own CPU quota."""
-    return read_field(files.cpu_stat, files.throttled_key) * files.throttled_unit_ns
+    (throttled,) = read_fields(files.cpu_stat, (files.throttled_key,))
+    return throttled * files.throttled_unit_ns
 
 
 def container_cpu_ns(files: CgroupFiles) -> int:
     """CPU time of everything in the container, ended processes included."""
     if files.cpu_usage_key is None:
         return read_number(files.cpu_usage)
-    return read_field(files.cpu_usage, files.cpu_usage_key) * 1000
+    (usage_us,) = read_fields(files.cpu_usage, (files.cpu_usage_key,))
+    return usage_us * 1000
 
 
 def process_cpu_ns(pid: int) -> int:

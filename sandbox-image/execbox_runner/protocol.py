@@ -7,12 +7,13 @@ half of this in ``execbox_service/runner_frames.py``; a test holds the two again
 
 from __future__ import annotations
 
-import array
 import json
 import os
 import socket
 import struct
 import zlib
+from array import array
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -25,6 +26,8 @@ _PREFIX = struct.Struct("!IBI")
 _AFTER_LENGTH_BYTES = _PREFIX.size - 4
 _PACKET_BYTES_MAX = 16 * 1024
 _PACKET_FDS_MAX = 8
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_PACKET_FDS_MAX * array("i").itemsize)
+_CLOSE_ON_EXEC = socket.MSG_CMSG_CLOEXEC
 NONCE_BYTES, LENGTH_BYTES = 8, 4
 """Before a session's cell and before its report, so that neither is taken for a different one's."""
 SESSION_READY = b"\x01"
@@ -68,6 +71,17 @@ class Kind(IntEnum):
     """A piece of what the cell that runs has written. Body: stdout, stderr."""
 
 
+RUN_MAGIC = b"\0run"
+RUN = struct.Struct("!BBII")
+"""How a zygote is asked to fork a job. Not as JSON, because the job's process reads it, in a fresh
+fork, where each page that is touched is copied. Behind ``RUN_MAGIC``: the profile, by its place in
+``PROFILES``; which descriptors come behind the three streams, as bits of ``GIVEN``; the user id;
+the kernel's limit on CPU time in seconds. Behind them, where they are not as most jobs', the
+surroundings as JSON. The descriptors: function, call, the three streams, and what is given."""
+PROFILES = ("default", "processes")
+GIVEN = ("stdin_fd", "executable_fd")
+
+
 class StreamClosed(Exception):
     """The other end is gone, or sent what is no frame."""
 
@@ -98,29 +112,32 @@ def write_frame(
         data = data[os.write(fd, data) :]
 
 
-def send_packet(sock: socket.socket, message: dict[str, Any], fds: list[int] | None = None) -> None:
+def send_packet(sock: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
     """Send one packet to the process at the other end, with descriptors if there are any."""
-    data = _to_json(message).encode()
-    if not fds:
-        sock.send(data)
-        return
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+    send_bytes(sock, _to_json(message).encode(), fds)
+
+
+def send_bytes(sock: socket.socket, data: bytes, fds: Sequence[int]) -> None:
+    """The same, as it is."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
     sock.sendmsg([data], rights)
 
 
 def receive_packet(sock: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """Wait for one packet; the descriptors that came with it are close-on-exec."""
-    space = socket.CMSG_SPACE(_PACKET_FDS_MAX * array.array("i").itemsize)
+    data, fds = receive_bytes(sock)
+    return json.loads(data), fds
+
+
+def receive_bytes(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """The same, as it was sent."""
     data, ancillary, _flags, _address = sock.recvmsg(
-        _PACKET_BYTES_MAX, space, socket.MSG_CMSG_CLOEXEC
+        _PACKET_BYTES_MAX, _ANCILLARY_BYTES, _CLOSE_ON_EXEC
     )
-    fds = array.array("i")
-    for level, kind, raw in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
     if not data:
         raise StreamClosed("the other end of the packet socket is gone")
-    return json.loads(data), list(fds)
+    # Nothing else than descriptors is asked for, so nothing else comes.
+    return data, list(array("i", ancillary[0][2])) if ancillary else []
 
 
 def _crc32(parts: tuple[bytes | bytearray, ...]) -> int:

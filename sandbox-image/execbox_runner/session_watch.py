@@ -14,9 +14,8 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from . import meters
+from . import meters, zygote_link
 from .confine import CONFINED
 from .execution import (
     RESULT_OVERHEAD_BYTES,
@@ -25,9 +24,7 @@ from .execution import (
     MachineOutOfMemory,
     ServiceGone,
     Stream,
-    ZygoteLost,
     open_output,
-    open_process,
     open_stream,
 )
 from .live_output import LiveOutput
@@ -36,10 +33,9 @@ from .protocol import (
     NONCE_BYTES,
     SESSION_READY,
     StreamClosed,
-    receive_packet,
-    send_packet,
 )
 from .standstill import Standstill
+from .zygote_link import ZygoteLost
 
 _START_S = 30.0
 _GRACE_S = 2.0
@@ -86,11 +82,11 @@ class SessionProcess:
         self._cgroup = cgroup
         self._allowance = allowance
         self._signal_family = signal_family
-        self._end: dict[str, Any] | None = None
+        self._end: zygote_link.Ended | None = None
         self._limit: str | None = None
         self._killed = False
 
-    def start(self, terms: dict[str, Any], inputs: Inputs) -> None:
+    def start(self, terms: zygote_link.Terms, inputs: Inputs) -> None:
         """Have the zygote fork it, and wait until it can take its first cell: what it does before
         is none of that cell's time. Raises ZygoteLost where it was not confined or not started."""
         cap_bytes = self._allowance.output_bytes + _MEDIA_BYTES + RESULT_OVERHEAD_BYTES
@@ -100,12 +96,11 @@ class SessionProcess:
         cells_read, self._cells_fd = os.pipe2(os.O_CLOEXEC)
         writes = [write_result, write_stdout, write_stderr]
         fds = [inputs.function_fd, inputs.call_fd, *writes, cells_read]
-        send_packet(self._zygote, {"op": "run", "given": ["stdin_fd"], **terms}, fds)
+        zygote_link.run(self._zygote, terms, fds, given=("stdin_fd",))
         for fd in (*writes, cells_read):
             os.close(fd)
-        started = self._from_zygote()
-        self.pid: int = started["pid"]
-        self._pidfd = open_process(self.pid)
+        started = zygote_link.started(self._zygote)
+        self.pid, self._pidfd = started.pid, started.pidfd
         self._wait_until_ready()
         if os.lseek(inputs.call_fd, 0, os.SEEK_CUR) != CONFINED:
             raise ZygoteLost("a session's process could not be confined, so nothing was run")
@@ -124,8 +119,7 @@ class SessionProcess:
         Raises ServiceGone, ZygoteLost or MachineOutOfMemory; then the container must end.
         """
         self._allowance = allowance
-        oom_before = meters.oom_kill_count(self._cgroup)
-        own_oom_before = meters.own_oom_count(self._cgroup)
+        oom_before = meters.oom_counts(self._cgroup)
         self._throttled_before_ns = meters.throttled_ns(self._cgroup)
         self._cpu_before_ns = self._cpu_total_ns()
         self._begin(allowance)
@@ -140,21 +134,22 @@ class SessionProcess:
         cpu_time_ns = self._cpu_total_ns() - self._cpu_before_ns
         if self._end is None:
             self._signal(signal.SIGSTOP)
-        oom_kill_count = meters.oom_kill_count(self._cgroup) - oom_before
-        if oom_kill_count and meters.own_oom_count(self._cgroup) <= own_oom_before:
+        oom = meters.oom_counts(self._cgroup)
+        oom_kill_count = oom.killed - oom_before.killed
+        if oom_kill_count and oom.own <= oom_before.own:
             raise MachineOutOfMemory(
                 "the machine ran out of memory and ended a session that was within its own limit"
             )
-        end = self._end or {}
-        if end:
-            cpu_time_ns = max(cpu_time_ns, end["cpu_time_ns"] - self._cpu_before_ns)
+        end = self._end
+        if end is not None:
+            cpu_time_ns = max(cpu_time_ns, end.cpu_time_ns - self._cpu_before_ns)
         return CellOutcome(
             alive=self._end is None,
-            exit_code=end.get("exit_code"),
-            signal=end.get("signal"),
+            exit_code=None if end is None else end.exit_code,
+            signal=None if end is None else end.signal,
             cpu_time_ns=max(0, cpu_time_ns),
             wall_time_ns=wall_time_ns,
-            peak_memory_bytes=end.get("peak_memory_bytes") or meters.peak_bytes(self.pid),
+            peak_memory_bytes=meters.peak_bytes(self.pid) if end is None else end.peak_memory_bytes,
             limit=self._limit,
             oom_kill_count=oom_kill_count,
         )
@@ -201,7 +196,7 @@ class SessionProcess:
                 elif fd == service_fd:
                     self._hear(live)
                 else:
-                    self._end = self._from_zygote()
+                    self._end = zygote_link.ended(self._zygote)
         self._drain(by_fd)
 
     def _hear(self, live: LiveOutput | None) -> None:
@@ -249,13 +244,6 @@ class SessionProcess:
                 stream.read()
                 if len(stream.data) == before:
                     break
-
-    def _from_zygote(self) -> dict[str, Any]:
-        try:
-            packet, _fds = receive_packet(self._zygote)
-        except (OSError, StreamClosed, ValueError) as error:
-            raise ZygoteLost(str(error)) from error
-        return packet
 
     def _cpu_total_ns(self) -> int:
         if self._signal_family is not None:

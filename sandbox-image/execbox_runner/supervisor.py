@@ -17,14 +17,13 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from . import as_user, families, meters, program_files, user_ids, zygote
+from . import as_user, families, meters, program_files, user_ids, zygote, zygote_link
 from .execution import (
     Allowance,
     Execution,
     MachineOutOfMemory,
     Outcome,
     ServiceGone,
-    ZygoteLost,
 )
 from .held_job import HeldJob, has_source
 from .job import REHEARSED
@@ -32,6 +31,7 @@ from .live_output import LiveOutput
 from .memory_baseline import MemoryBaseline, slack_bytes
 from .protocol import PROTOCOL, Kind, StreamClosed, read_frame, write_frame
 from .session_watch import SessionProcess
+from .zygote_link import ZygoteLost
 from .zygotes import Zygotes
 
 IDLE_MAX_S = 900
@@ -204,12 +204,8 @@ class Supervisor:
             end_family=(lambda: self._end_family(uid)) if profile == "processes" else None,
         )
         inputs = self._job.inputs(header, body)
-        terms = {
-            "uid": uid,
-            "profile": profile,
-            "cpu_time_s": allowance.cpu_time_ns / 1e9,
-            **(header.get("surroundings") or {}),
-        }
+        surroundings = header.get("surroundings")
+        terms = zygote_link.Terms(uid, allowance.cpu_time_ns / 1e9, profile, surroundings)
         try:
             outcome = execution.run(terms, inputs, service_fd=self._in)
         finally:
@@ -270,7 +266,7 @@ class Supervisor:
             allowance=Allowance(**header["allowance"]),
             signal_family=(lambda number: families.signal_all_of(uid, number)) if several else None,
         )
-        terms = {"uid": uid, "profile": self._job.header["profile"], "cpu_time_s": _SESSION_CPU_S}
+        terms = zygote_link.Terms(uid, _SESSION_CPU_S, self._job.header["profile"])
         inputs = self._job.inputs({}, b"{}")
         self._session.start(terms, inputs)
         inputs.close()

@@ -10,15 +10,21 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import json
 import os
 import socket
-import time
 from collections.abc import Callable
-from typing import NoReturn
+from os import close as _close
+from os import fork as _fork
+from os import pidfd_open as _pidfd_open
+from os import wait4 as _wait4
+from select import select as _select
+from time import monotonic_ns as _monotonic_ns
+from typing import Any, NoReturn
 
 from . import job, program_files, residue
-from .confine import Confinement, Streams, Terms, settle_zygote
-from .protocol import StreamClosed, receive_packet, send_packet
+from .confine import Confinement, settle_zygote
+from .protocol import RUN_MAGIC, StreamClosed, receive_bytes, send_packet
 
 STANDARD_LIBRARY = (
     *("array", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses", "datetime"),
@@ -29,6 +35,11 @@ STANDARD_LIBRARY = (
 """What most functions import: imported once, before anybody waits. Not more than that, because
 every page of it is paid for in every fork: twice as many modules made a fork half as dear again.
 The rest of the standard library is imported on demand, as packages are."""
+SHORT_JOB_S = 0.004
+"""A job that ends sooner is told of once, with its end: the supervisor does not watch it meanwhile.
+Less than the least limit of a job, on which the supervisor looks first after it."""
+END = b'{"pid":%d,"started_ns":%d,"wait_status":%d,"cpu_time_us":%d,"peak_memory_kb":%d}'
+"""What is said of one that has ended, as JSON."""
 _FAILED_EXIT = 70
 
 
@@ -70,11 +81,13 @@ class _Zygote:
         self._confinement = confinement
 
     def answer(self) -> None:
-        message, fds = receive_packet(self._sock)
+        request, fds = receive_bytes(self._sock)
+        if request.startswith(RUN_MAGIC):
+            self._run(request, fds)
+            return
+        message: dict[str, Any] = json.loads(request)
         try:
             match message.pop("op"):
-                case "run":
-                    self._run(message.pop("given"), fds, terms=Terms(**message))
                 case "clean":
                     self._as_user(message["uid"], residue.remove_own_files)
                 case "fetch":
@@ -87,45 +100,33 @@ class _Zygote:
             for fd in fds:
                 os.close(fd)
 
-    def _run(self, given: list[str], fds: list[int], *, terms: Terms) -> None:
-        """``given`` names what comes behind the three streams."""
-        function_fd, call_fd, result_fd, stdout_fd, stderr_fd, *given_fds = fds
+    def _run(self, request: bytes, fds: list[int]) -> None:
+        """Fork a job process, and tell of its end, or of its beginning first if it goes on.
+
+        As little as possible is done here, and what can be left to the supervisor is: it does not
+        fork, and after a fork each page that is written to is paid for anew.
+        """
         # Before it, or a short job could have used more time than it seems to have had.
-        started_ns = time.monotonic_ns()
-        pid = os.fork()
+        started_ns = _monotonic_ns()
+        pid = _fork()
         if pid == 0:
             try:
-                job.run(
-                    self._confinement,
-                    terms,
-                    job.Payloads(function_fd=function_fd, call_fd=call_fd),
-                    streams=Streams(
-                        result_fd,
-                        stdout_fd,
-                        stderr_fd,
-                        **dict(zip(given, given_fds, strict=True)),
-                    ),
-                )
+                job.run(self._confinement, request, fds)
             finally:
                 os._exit(_FAILED_EXIT)
         for fd in fds:
-            os.close(fd)
-        fds.clear()
-        send_packet(self._sock, {"pid": pid, "started_ns": started_ns})
-        self._report_end(pid)
+            _close(fd)
+        pidfd = _pidfd_open(pid)
+        if not _select((pidfd,), (), (), SHORT_JOB_S)[0]:
+            send_packet(self._sock, {"pid": pid, "started_ns": started_ns}, [pidfd])
+        _close(pidfd)
+        self._report_end(pid, started_ns=started_ns)
 
-    def _report_end(self, pid: int) -> None:
-        _pid, status, usage = os.wait4(pid, 0)
-        signaled = os.WIFSIGNALED(status)
-        send_packet(
-            self._sock,
-            {
-                "exit_code": None if signaled else os.WEXITSTATUS(status),
-                "signal": os.WTERMSIG(status) if signaled else None,
-                "cpu_time_ns": round((usage.ru_utime + usage.ru_stime) * 1e9),
-                "peak_memory_bytes": usage.ru_maxrss * 1024,
-            },
-        )
+    def _report_end(self, pid: int, *, started_ns: int = 0) -> None:
+        """Wait until it has ended, and say how, and what the kernel says it used."""
+        _pid, status, usage = _wait4(pid, 0)
+        cpu_us = (usage.ru_utime + usage.ru_stime) * 1e6 + 0.5
+        self._sock.send(END % (pid, started_ns, status, cpu_us, usage.ru_maxrss))
 
     def _as_user(
         self, uid: int, work: Callable[[], None], *, passed_fds: list[int] | None = None

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from . import zygote
-from .execution import ZygoteLost
-from .protocol import StreamClosed, receive_packet, send_packet
+from .protocol import send_packet
+from .zygote_link import ZygoteLost, answer_of
 
 _ZYGOTES_MAX = 12
 _INTERPRETERS_MAX = 2
@@ -195,11 +195,7 @@ class Zygotes:
 def _read_ready(control: socket.socket, other: socket.socket) -> int:
     """Wait until one that has been started says that it is ready; returns its process id."""
     other.close()
-    try:
-        packet, _fds = receive_packet(control)
-    except (OSError, StreamClosed) as error:
-        raise ZygoteLost(str(error)) from error
-    pid: int = packet["pid"]
+    pid: int = answer_of(control)[0]["pid"]
     return pid
 
 

@@ -14,21 +14,16 @@ CONFINE, SUPERVISOR = "confine.py", "supervisor.py"
 # Edits, alone or to be put together.
 
 NO_FILTER: Edits = {
-    CONFINE: (
-        (
-            "self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))",
-            "ctypes.byref(program)",
-        ),
-    )
+    CONFINE: (("prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, address, 0, 0) != 0", "address == 0"),)
 }
 NO_IDENTITY: Edits = {
     CONFINE: (
-        ("os.setresgid(terms.uid, terms.uid, terms.uid)", "pass"),
-        ("os.setresuid(terms.uid, terms.uid, terms.uid)", "pass"),
+        ("_setresgid(uid, uid, uid)", "pass"),
+        ("_setresuid(uid, uid, uid)", "pass"),
     )
 }
 NO_FILTER_NO_IDENTITY: Edits = {CONFINE: (*NO_FILTER[CONFINE], *NO_IDENTITY[CONFINE])}
-OPEN_DESCRIPTORS: Edits = {CONFINE: (("os.closerange(RESULT_FD + 1, mark_fd)", "pass"),)}
+OPEN_DESCRIPTORS: Edits = {CONFINE: (("_closerange(RESULT_FD + 1, mark_fd)", "pass"),)}
 NOT_CLEANED: Edits = {
     SUPERVISOR: (
         ("clean = meters.free_space() == self._free_space or self._clean(uid)", "clean = True"),

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from execbox_runner import execution
-from execbox_runner.protocol import receive_packet
+from execbox_runner import execution, zygote_link
+from execbox_runner.protocol import receive_bytes
 from tests.sandbox.test_meters import V2, cgroup_of
 
 ALLOWANCE = execution.Allowance(
@@ -22,8 +22,8 @@ ALLOWANCE = execution.Allowance(
     ("events", "expected"),
     [
         ("oom 0\noom_kill 1\n", execution.MachineOutOfMemory),
-        ("oom 1\noom_kill 1\n", execution.ZygoteLost),
-        ("oom 0\noom_kill 0\n", execution.ZygoteLost),
+        ("oom 1\noom_kill 1\n", zygote_link.ZygoteLost),
+        ("oom 0\noom_kill 0\n", zygote_link.ZygoteLost),
     ],
     ids=["the machine's", "its own", "none"],
 )
@@ -35,7 +35,7 @@ def test_zygote_ended_for_want_of_memory_is_told_by_whose_it_was(
     ours, zygotes = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def end_zygote() -> None:
-        _packet, fds = receive_packet(zygotes)
+        _request, fds = receive_bytes(zygotes)
         for fd in fds:
             os.close(fd)
         (tmp_path / "memory.events").write_text(events)
@@ -47,6 +47,6 @@ def test_zygote_ended_for_want_of_memory_is_told_by_whose_it_was(
         run = execution.Execution(ours, cgroup, allowance=ALLOWANCE)
         fd = payload.fileno()
         with pytest.raises(expected):
-            run.run({}, execution.Inputs(fd, fd), service_fd=fd)
+            run.run(zygote_link.Terms(1, 1.0, "default"), execution.Inputs(fd, fd), service_fd=fd)
         run.close()
     thread.join()

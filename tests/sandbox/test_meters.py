@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from execbox_runner import execution, memory_baseline, meters
+from execbox_runner import memory_baseline, meters
 from execbox_runner.standstill import Standstill
 
 RUNNER = Path(meters.__file__).parent
@@ -165,22 +164,11 @@ def test_standstill_of_a_process_is_what_it_was_stopped_for() -> None:
     assert stopped_s - 0.3 < halted_s < time.monotonic() - began_s
 
 
-def test_descriptor_of_a_process_that_is_gone_is_none() -> None:
-    """A job may end, and be reaped, before the supervisor has asked for it."""
-    process = started("")
-    process.communicate()
-    assert execution.open_process(process.pid) == -1
-    own = execution.open_process(os.getpid())
-    assert own >= 0
-    os.close(own)
-
-
 def test_counters_are_read_from_files_of_names_and_values(tmp_path: Path) -> None:
     """A counter that the kernel does not have reads as 0, a limit that is none as -1."""
     table = tmp_path / "memory.stat"
     table.write_text("anon 5\nshmem 7\noom_kill 2\n")
-    assert meters.read_field(str(table), "shmem") == 7
-    assert meters.read_field(str(table), "swap") == 0
+    assert meters.read_fields(str(table), ("shmem", "swap", "anon")) == [7, 0, 5]
     (tmp_path / "max").write_text("max\n")
     assert meters.read_number(str(tmp_path / "max")) == -1
 
@@ -229,7 +217,7 @@ def test_cgroup_is_read_in_either_version(
 ) -> None:
     """Every figure, in bytes and nanoseconds, whatever the kernel calls it and counts it in."""
     cgroup = cgroup_of(tmp_path, files)
-    assert meters.oom_kill_count(cgroup) == 3
+    assert meters.oom_counts(cgroup).killed == 3
     assert meters.held_bytes(cgroup) == 23_000
     assert meters.throttled_ns(cgroup) == 5_000_000
     assert meters.container_cpu_ns(cgroup) == cpu_ns
@@ -242,7 +230,7 @@ def test_cgroup_is_read_in_either_version(
 def test_cgroup_v2_counts_kills_and_not_every_shortage(tmp_path: Path) -> None:
     """``max`` and ``oom`` go up when memory is short; only ``oom_kill`` says who ended of it."""
     files = V2 | {"memory.events": "low 0\nhigh 0\nmax 900\noom 7\noom_kill 0\n"}
-    assert meters.oom_kill_count(cgroup_of(tmp_path, files)) == 0
+    assert meters.oom_counts(cgroup_of(tmp_path, files)).killed == 0
 
 
 LIMIT_BYTES = 640 * 2**20
@@ -263,7 +251,7 @@ def test_cgroup_tells_its_own_want_of_memory_from_the_machines(
     tmp_path: Path, files: dict[str, str], own: int
 ) -> None:
     """Both end a process and are counted as kills; only one is for this limit's sake."""
-    assert meters.own_oom_count(cgroup_of(tmp_path, files)) == own
+    assert meters.oom_counts(cgroup_of(tmp_path, files)).own == own
 
 
 def test_cgroup_v2_without_limits_says_so(tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ async def test_second_deadline_holds_where_the_supervisor_forgets_the_first() ->
 
 async def test_confinement_that_fails_is_our_failure_and_no_verdict() -> None:
     """A job that could not be confined never runs; nobody is told that the code gave no result."""
-    edits: Edits = {CONFINE: (("os.setsid()", "os.chdir('/nowhere')"),)}
+    edits: Edits = {CONFINE: (("_setsid()", "os.chdir('/nowhere')"),)}
     async with weakened(edits=edits) as sandboxes:
         with pytest.raises(ServiceFailure) as failure:
             await sandboxes.call("def main_solution(): return 1")

@@ -121,7 +121,7 @@ async def test_two_jobs_share_what_is_counted_by_user_where_ids_are_alike() -> N
 
 async def test_two_jobs_share_stdin_where_it_is_not_opened_anew() -> None:
     """With the zygote's stdin, a job's locks and flags on it are there for the next."""
-    reopening = "os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)"
+    reopening = "_dup2(_open(_NULL, _READING) if stdin_fd is None else stdin_fd, 0)"
     code = program(LOCKS)
     edits: Edits = {"confine.py": ((reopening, "pass"),)}
     async with weakened(edits=edits) as sandboxes:

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execbox_runner import protocol
-from execbox_runner.execution import MachineOutOfMemory, ZygoteLost
+from execbox_runner.execution import MachineOutOfMemory
 from execbox_runner.supervisor import fault_header
+from execbox_runner.zygote_link import ZygoteLost
 from execbox_service import runner_frames
 from execbox_service.engines.frame_stream import FrameReader
 from execbox_service.runner_frames import (

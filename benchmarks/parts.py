@@ -1,0 +1,168 @@
+"""``python -m benchmarks.parts``: whose CPU time an execution is, part by part, on real containers.
+
+The trivial function at level ``process``, as a line of a batch, an item of a verify request, a call
+of a large job and a request of its own. Parts: the service's process; the Docker daemon, containerd
+and its shims; PID 1 of each container; the zygote that forks in it; and all else in the containers,
+which is the jobs' processes. ``--beside FOLDER`` measures a checkout of a different revision in
+turns with this one, in the sandbox image of ``--beside-image``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from harness.local_service import LocalService
+from harness.measurement import say
+from harness.meters import read_cpu_times
+from harness.report import table
+
+from benchmarks.coordinator import SHAPES, Shape
+from execbox_service.engines.docker.policy import LABEL
+
+_ROOT = Path(__file__).resolve().parents[1]
+_ROUND_COUNT = 3
+_DAEMONS = ("dockerd", "containerd", "containerd-shim")
+_WARM_UP_COUNT = 200
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Spent:
+    """CPU seconds so far, or milliseconds for one execution."""
+
+    coordinator: float
+    daemon: float
+    supervisor: float
+    zygote: float
+    job: float
+
+
+@dataclass(frozen=True)
+class Way:
+    """A revision, and the image that it runs functions in."""
+
+    name: str
+    checkout: Path
+    image: str | None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parts", description=__doc__)
+    parser.add_argument("--beside", type=Path, help="a checkout of the revision to compare with")
+    parser.add_argument("--beside-image", help="the sandbox image that was built of it")
+    parser.add_argument("--rounds", type=int, default=_ROUND_COUNT)
+    parser.add_argument("--only", choices=[shape.name for shape in SHAPES])
+    asked = parser.parse_args(argv)
+    shapes = [shape for shape in SHAPES if asked.only in (None, shape.name)]
+    ways = [Way("this", _ROOT, None)]
+    if asked.beside:
+        ways.insert(0, Way("before", asked.beside.resolve(), asked.beside_image))
+    found: dict[tuple[str, str], list[Spent]] = {}
+    for number in range(asked.rounds):
+        for way in ways:
+            with _service_of(way) as service:
+                for shape in shapes:
+                    found.setdefault((shape.name, way.name), []).append(_spent(service, shape))
+        say(f"round {number + 1} of {asked.rounds}")
+    print(_table(shapes, ways, found))
+    return 0
+
+
+def _service_of(way: Way) -> LocalService:
+    service = LocalService(**({"image": way.image} if way.image else {}))
+    places = (way.checkout / "client", way.checkout / "service")
+    service.environment = {"PYTHONPATH": os.pathsep.join(map(str, places))}
+    return service
+
+
+def _spent(service: LocalService, shape: Shape) -> Spent:
+    """Milliseconds for one of a shape's executions.
+
+    Raises RuntimeError where containers were replaced meanwhile each time, so that it is not known
+    what theirs used.
+    """
+    port = int(service.url.rpartition(":")[2])
+    for _ in range(_TRIES):
+        asyncio.run(shape.send(port, max(_WARM_UP_COUNT, shape.step)))
+        inits = _inits()
+        before = _read(service.pid, inits)
+        asyncio.run(shape.send(port, shape.count))
+        if _inits() == inits:
+            after = _read(service.pid, inits)
+            each = zip(astuple(before), astuple(after), strict=True)
+            return Spent(*((now - then) / shape.count * 1000 for then, now in each))
+    raise RuntimeError(f"containers were replaced during each of {_TRIES} tries")
+
+
+def _inits() -> list[int]:
+    """PID 1 of each container, by the host's ids."""
+    ids = _said("docker", "ps", "--quiet", "--filter", f"label={LABEL}")
+    return sorted(map(int, _said("docker", "inspect", "--format", "{{.State.Pid}}", *ids)))
+
+
+def _read(service_pid: int, inits: Sequence[int]) -> Spent:
+    supervisors_s = sum(map(_cpu_s, inits))
+    # While nothing runs, the only children of PID 1 are zygotes.
+    zygotes_s = sum(_cpu_s(child) for init in inits for child in _children(init))
+    containers_s = read_cpu_times(None).containers_s
+    if containers_s is None:
+        raise RuntimeError("this machine does not count what all containers use")
+    return Spent(
+        coordinator=_cpu_s(service_pid),
+        daemon=sum(map(_cpu_s, _daemons())),
+        supervisor=supervisors_s,
+        zygote=zygotes_s,
+        job=containers_s - supervisors_s - zygotes_s,
+    )
+
+
+def _cpu_s(pid: int) -> float:
+    """Of all its threads, by the kernel's clock of the process: see clock_getcpuclockid(3)."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _daemons() -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if entry.read_text().strip() in _DAEMONS:
+                found.append(int(entry.parent.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def _said(*command: str) -> list[str]:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+def _table(
+    shapes: Sequence[Shape], ways: Sequence[Way], found: dict[tuple[str, str], list[Spent]]
+) -> str:
+    parts = [field.name for field in fields(Spent)]
+    rows = []
+    for shape in shapes:
+        for way in ways:
+            columns = zip(*map(astuple, found[shape.name, way.name]), strict=True)
+            medians_ms = list(map(statistics.median, columns))
+            cells = [f"{each_ms:.2f}" for each_ms in (*medians_ms, sum(medians_ms))]
+            rows.append([shape.name, way.name, *cells])
+    return table(["one", "revision", *(f"{part}, CPU ms" for part in parts), "together"], rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
