@@ -112,9 +112,9 @@ name of Debian's packages, runs `python -m acceptance.hosts` in it, and writes t
   later than it may, as it does where other work has the machine; what an attack may not reach is
   a different condition, which is named where it does not hold. All of them, on one host, are in
   [security-results.md](security-results.md).
-- **determinism** is `tests/determinism/test_labelled.py`. A cause is looked for only so long: on
-  `python-3.12`, beside a load of 25 to 50, nine functions were found not to be deterministic, as
-  they must be, and their causes stayed `unknown`.
+- **determinism** is `tests/determinism/test_labelled.py`. A cause is looked for only so long:
+  beside other work, a load of 25 to 50 on two cores, nine functions were found not to be
+  deterministic, as they must be, and their causes stayed `unknown`.
 - **containers a second** is what eight clients get at level `container`, of what a bare loop makes
   at the best of one, two, four and six at once, and the ratio; **single call** the 50th and 95th
   percentile of calls with pauses between them; **load** is how many processes wanted one of the
