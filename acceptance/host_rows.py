@@ -124,7 +124,7 @@ name of Debian's packages, runs `python -m acceptance.hosts` in it, and writes t
   first: at the limit of 1 s, the demonstration's `colony_without_end` is a `timeout` and not
   `memory_exceeded`. So calls have more of it there, and of attacks and determinism a share is run,
   which the cell names beside what it took: one attack of each of the five groups at both levels,
-  and one labelled function of each cause. No guest has ended these so far: beside other work on
-  two cores (a load of 25 to 40), the demonstration in `guest-13` had not ended after 15 minutes.
+  and one labelled function of each cause. Beside other work on two cores (a load of 25 to 40) the
+  demonstration had not ended in a guest after 15 minutes; beside none it takes three to four.
 
 "not run" is what it says; a host of the script that has no row was not run either."""
