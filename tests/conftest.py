@@ -8,6 +8,7 @@ with the reason, or fails where EXECBOX_REQUIRE_DOCKER is set, so that CI cannot
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -66,15 +67,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
-    """Leave the handlers of signals as they were: a pool of processes that a later test forks would
-    not end by SIGTERM where a program's ``main``, called by a test, has set its own."""
+    """Leave the handlers of signals and of the log as they were: where a program's ``main``, called
+    by a test, has set its own, a pool of processes that a later test forks would not end by
+    SIGTERM, and each record of a later test would go to a stream that is closed."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    root = logging.getLogger()
+    log_handlers, level = root.handlers[:], root.level
     try:
         return (yield)
     finally:
         for number, handler in before.items():
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
+        root.handlers[:] = log_handlers
+        root.setLevel(level)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

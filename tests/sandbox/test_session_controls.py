@@ -54,9 +54,9 @@ async def test_threads_of_a_session_count_on_where_nothing_stops_it() -> None:
 
 async def test_session_that_cannot_be_confined_is_our_failure() -> None:
     """Nothing is run in it, and no cell is told that it ended its session."""
-    confined = "confinement.enter(terms, streams, mark_fd=payloads.call_fd)\n        # Imported"
-    not_confined = "os.chdir('/nowhere')\n        # Imported"
-    edits: Edits = {JOB: ((confined, not_confined),)}
+    confined = "    confinement.enter(terms, fds, surroundings=surroundings)\n    if"
+    not_confined = "    if function_bytes.startswith(_SESSION_BEGINS): os.chdir('/nowhere')\n"
+    edits: Edits = {JOB: ((confined, not_confined + confined),)}
     async with weakened(edits=edits) as sandboxes:
         sessions = Sessions(sandboxes.backend, OwnSessionRoom(count_max=1, key_count_max=1))
         info = await sessions.open(SessionRequest(), caller=OWN)
