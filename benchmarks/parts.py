@@ -15,14 +15,13 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from harness.local_service import LocalService
 from harness.measurement import say
-from harness.meters import read_cpu_times
+from harness.meters import children_of, process_cpu_s, read_cpu_times
 from harness.report import table
 
 from benchmarks.coordinator import SHAPES, Shape
@@ -111,28 +110,19 @@ def _inits() -> list[int]:
 
 
 def _read(service_pid: int, inits: Sequence[int]) -> Spent:
-    supervisors_s = sum(map(_cpu_s, inits))
+    supervisors_s = sum(map(process_cpu_s, inits))
     # While nothing runs, the only children of PID 1 are zygotes.
-    zygotes_s = sum(_cpu_s(child) for init in inits for child in _children(init))
+    zygotes_s = sum(process_cpu_s(child) for init in inits for child in children_of(init))
     containers_s = read_cpu_times(None).containers_s
     if containers_s is None:
         raise RuntimeError("this machine does not count what all containers use")
     return Spent(
-        coordinator=_cpu_s(service_pid),
-        daemon=sum(map(_cpu_s, _daemons())),
+        coordinator=process_cpu_s(service_pid),
+        daemon=sum(map(process_cpu_s, _daemons())),
         supervisor=supervisors_s,
         zygote=zygotes_s,
         job=containers_s - supervisors_s - zygotes_s,
     )
-
-
-def _cpu_s(pid: int) -> float:
-    """Of all its threads, by the kernel's clock of the process: see clock_getcpuclockid(3)."""
-    return time.clock_gettime((~pid << 3) | 2)
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _daemons() -> list[int]:

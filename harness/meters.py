@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -102,11 +103,20 @@ def service_pids(pid: int) -> list[int]:
     """The service's process and its workers, where it has several: its children that run the same
     interpreter. Those of bubblewrap run ``bwrap``."""
     interpreter = os.readlink(f"/proc/{pid}/exe")
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(int(child) for child in children if _runs(child) == interpreter)]
+    return [pid, *(child for child in children_of(pid) if _runs(child) == interpreter)]
 
 
-def _runs(pid: str) -> str | None:
+def children_of(pid: int) -> list[int]:
+    """Of its first thread; proc(5), ``/proc/PID/task/TID/children``."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def process_cpu_s(pid: int) -> float:
+    """Of all its threads, by the kernel's clock of the process: see clock_getcpuclockid(3)."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def _runs(pid: int) -> str | None:
     try:
         return os.readlink(f"/proc/{pid}/exe")
     except FileNotFoundError:

@@ -247,8 +247,9 @@ class Execution:
             self._end_family()
 
     def _read_what_is_there(self) -> None:
-        """Of a job that has ended, most often all: nobody else holds its pipes. No more often than
-        for what it wrote and the end of that: somebody who writes on has a deadline in ``_watch``.
+        """Read the pipes of a job that has ended: what it wrote, and the end of that.
+
+        A process that outlives the job and goes on writing meets the deadline in ``_watch``.
         """
         for stream in self._streams:
             if self._read(stream):

@@ -120,8 +120,8 @@ class OomCounts:
     """How often this container ran out of memory since it was made."""
 
     killed: int
-    """How many processes the OOM killer has ended in it. Whoever's memory it was that ran out: the
-    container's, or that of the machine around it."""
+    """How many processes the OOM killer has ended in it, be it that the container's memory ran out
+    or the machine's."""
     own: int
     """How often the container's own limit was why a process had to end, or more often."""
 

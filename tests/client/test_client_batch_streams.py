@@ -156,7 +156,7 @@ def test_gateway_whose_service_is_started_again_is_retried(run: Run) -> None:
 
 
 def test_gateways_answer_beyond_the_retries_is_no_mistake_of_a_line(run: Run) -> None:
-    """Whoever sends the lines again later may have an answer."""
+    """A caller who sends these lines again later may get an answer."""
     with Scripted(gateway) as service:
         results = run(service.url, ten(), concurrency=1)
     errors = [result.error for result in results]

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 from harness.bench import instance_of, started_bench
 from harness.host_view import HostView
+from harness.meters import children_of
 
 from execbox.wire import Status
 
@@ -50,11 +51,6 @@ def inits_of_used_containers(instance: str) -> list[int]:
         for init in inits
         if any(page_faults_of(child)[1] > rehearsed_most for child in children_of(init))
     ]
-
-
-def children_of(pid: int) -> list[int]:
-    """By the host's ids; proc(5), ``/proc/PID/task/TID/children``."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def page_faults_of(pid: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What the supervisor says to zygotes and hears from them, on a socket with nobody behind it."""
+"""The supervisor's packets to a zygote and the zygote's answers, which the tests write."""
 
 from __future__ import annotations
 
