@@ -101,8 +101,8 @@ def _ran(row: Row) -> bool:
 _ABOUT: Final = """# Hosts
 
 Where execbox was run, and what held there. `scripts/hosts/run.sh NAME` makes the host of that
-name of Debian's packages, runs `python -m acceptance.hosts` in it, and writes this page again;
-`scripts/hosts/run.sh all` does so for each. A row is of the day in its last column.
+name of Debian's packages (or Ubuntu's), runs `python -m acceptance.hosts` in it, and writes this
+page again; `scripts/hosts/run.sh all` does so for each. A row is of the day in its last column.
 
 - **demo** is `make demo`'s program.
 - **conformance** is `tests/engines/test_engine_conformance.py` on that engine.
