@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 from execbox.strict_json import JSON
 from execbox.wire import JSON_DEPTH_MAX
@@ -25,23 +24,16 @@ def read_bytes_max(text: bytes) -> int:
 
     Tens of milliseconds for the largest texts, and so for a thread beside the event loop.
     """
-    signs = _Signs()
-    for part in (text,) if len(text) <= _PART_BYTES else _parts(text):
-        signs.add(part)
-    quickly = signs.read_bytes(text)
+    if len(text) <= _PART_BYTES:
+        signs = _signs_of(text)
+    else:
+        signs = _together(map(_signs_of, _parts(text)))
+    quickly = _read_bytes(text, signs)
     if quickly <= _ROUGHLY_BYTES_MAX:
         return quickly
     # What stands in strings is no structure.
-    outside = _Signs(width=signs.width)
-    in_string = False
-    for part in _parts(text):
-        # Escapes first, so that a quote is always an end.
-        unescaped = part.replace(b"\\\\", b"").replace(b'\\"', b"")
-        pieces = unescaped.split(b'"')
-        outside.quotes += len(pieces) - 1
-        outside.add(b"".join(pieces[in_string::2]))
-        in_string ^= len(pieces) % 2 == 0
-    return outside.read_bytes(text)
+    outside = _together(_outside_strings(text))
+    return _read_bytes(text, outside._replace(width=max(signs.width, outside.width)))
 
 
 def _parts(text: bytes) -> Iterator[bytes]:
@@ -56,40 +48,55 @@ def _parts(text: bytes) -> Iterator[bytes]:
         start += len(part)
 
 
-@dataclass(slots=True)
-class _Signs:
+class _Signs(NamedTuple):
     """How often what tells of a value stands in a text."""
 
-    width: int = 1
+    width: int
     """Bytes of a character of the text, once it is read."""
-    commas: int = 0
-    arrays: int = 0
-    objects: int = 0
-    quotes: int = 0
+    commas: int
+    arrays: int
+    objects: int
+    quotes: int
 
-    def add(self, part: bytes) -> None:
-        self.commas += part.count(b",")
-        self.arrays += part.count(b"[")
-        self.objects += part.count(b"{")
-        self.quotes += part.count(b'"')
-        if part.isascii():
-            self.width = 4 if b"\\u" in part else self.width
-        elif b"\\u" in part or any(sign in part for sign in _BEYOND_TWO_BYTES):
-            self.width = 4
-        else:
-            self.width = max(self.width, 2)
 
-    def read_bytes(self, text: bytes) -> int:
-        # Numbers of one and two digits are made once for all, so each that is not has two more.
-        numbers = max(0, min(self.commas, (len(text) - 2 * self.commas) // 2))
-        return (
-            self.width * len(text)
-            + _ARRAY_BYTES * self.arrays
-            + _OBJECT_BYTES * self.objects
-            + _STRING_BYTES * (self.quotes // 2)
-            + _SLOT_BYTES * self.commas
-            + _NUMBER_BYTES * numbers
-        )
+def _signs_of(part: bytes) -> _Signs:
+    if part.isascii():
+        width = 4 if b"\\u" in part else 1
+    else:
+        wide = b"\\u" in part or any(sign in part for sign in _BEYOND_TWO_BYTES)
+        width = 4 if wide else 2
+    count = part.count
+    return _Signs(width, count(b","), count(b"["), count(b"{"), count(b'"'))
+
+
+def _together(parts: Iterable[_Signs]) -> _Signs:
+    widths, *counts = zip(*parts, strict=True)
+    return _Signs(max(widths), *map(sum, counts))
+
+
+def _outside_strings(text: bytes) -> Iterator[_Signs]:
+    """Of each part of the text, without what stands in strings but for their quotes."""
+    in_string = False
+    for part in _parts(text):
+        # Escapes first, so that a quote is always an end.
+        unescaped = part.replace(b"\\\\", b"").replace(b'\\"', b"")
+        pieces = unescaped.split(b'"')
+        yield _signs_of(b"".join(pieces[in_string::2]))._replace(quotes=len(pieces) - 1)
+        in_string ^= len(pieces) % 2 == 0
+
+
+def _read_bytes(text: bytes, signs: _Signs) -> int:
+    width, commas, arrays, objects, quotes = signs
+    # Numbers of one and two digits are made once for all, so each that is not has two more.
+    numbers = max(0, min(commas, (len(text) - 2 * commas) // 2))
+    return (
+        width * len(text)
+        + _ARRAY_BYTES * arrays
+        + _OBJECT_BYTES * objects
+        + _STRING_BYTES * (quotes // 2)
+        + _SLOT_BYTES * commas
+        + _NUMBER_BYTES * numbers
+    )
 
 
 LIGHT_MAX: Final = 20_000
