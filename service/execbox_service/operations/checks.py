@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from execbox.wire import Call, Checks, ComplexityLimits, Execution, Limits, Status
 from execbox_service.judge import complexity
@@ -75,8 +75,7 @@ class DeterminismCheck:
         return Checker(run, jobs, runs=self.runs, call_count=call_count, judge=judge)
 
 
-@dataclass(frozen=True)
-class ActiveChecks:
+class ActiveChecks(NamedTuple):
     """The checks that one request asks for."""
 
     size: SizeCheck | None
@@ -99,6 +98,9 @@ class ActiveChecks:
         limits: Limits = jobs.baseline.limits
         ended = await run.run(jobs.baseline, attempts)
         size = self.size
+
+        if len(ended) == 1 and size is None and not is_large(ended[0]):
+            return [(judged(ended[0], limits=limits), ended[0])]
 
         def takes_long(each: tuple[Ended, Call]) -> bool:
             result, call = each

@@ -27,13 +27,13 @@ def judge_with(limits: Limits) -> Judge:
 
 def judged(ended: Ended, *, limits: Limits, limit_factor: int = 1) -> Execution:
     """One raw result as an execution."""
+    if isinstance(ended, Result):
+        return outcome.judge(ended, limits=limits, limit_factor=limit_factor)
     match ended:
         case NotRun():
             return outcome.not_run()
         case OutOfMemory(wall_time_s, memory_bytes):
             return outcome.memory_exceeded(wall_time_s=wall_time_s, memory_bytes=memory_bytes)
-        case Result():
-            return outcome.judge(ended, limits=limits, limit_factor=limit_factor)
 
 
 def judged_run(ended: Ended, request: RunRequest, *, fetched: bool) -> ProgramRun:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from execbox.wire import ErrorCode, Isolation, Limits, Profile
 from execbox_service.engines.base import Sandbox, SandboxLost
@@ -57,8 +57,7 @@ class SourceFile:
     content: bytes
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """What all executions of one request have in common."""
 
     function_payload: bytes
@@ -78,8 +77,7 @@ class Job:
 Surroundings = tuple[tuple[str, str | int | tuple[str, ...]], ...]
 
 
-@dataclass(frozen=True)
-class Variation:
+class Variation(NamedTuple):
     """How an execution's surroundings differ from the baseline's."""
 
     interpreter: tuple[tuple[str, str], ...] = ()
@@ -117,13 +115,14 @@ class NotRun:
 
 
 Ended = Result | OutOfMemory | NotRun
+_NOT_RUN: Final = NotRun()
 
 
 class _MachineOutOfMemory(SandboxLost):
     """The supervisor says that the machine ran out of memory, and not its container."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Run:
     """One call of ``SandboxDriver.run``: what is to be done, and what has ended."""
 
@@ -195,7 +194,8 @@ class SandboxDriver:
                 else:
                     left_count = len(run.todo)
                     run.interrupted = running
-        return [run.ended.get(index, NotRun()) for index in range(len(attempts))]
+        ended = run.ended
+        return [ended.get(index, _NOT_RUN) for index in range(len(attempts))]
 
     @property
     def sandbox(self) -> Sandbox | None:
@@ -213,14 +213,15 @@ class SandboxDriver:
 
     async def _drive(self, run: _Run) -> None:
         lease = await self._leased(run.job)
-        while run.todo or run.sent:
-            while run.todo and len(run.sent) < _WINDOW:
-                index = run.todo.popleft()
+        todo, sent = run.todo, run.sent
+        while todo or sent:
+            while todo and len(sent) < _WINDOW:
+                index = todo.popleft()
                 if index != run.interrupted and not run.may_begin():
-                    run.ended[index] = NotRun()
+                    run.ended[index] = _NOT_RUN
                     continue
                 self._send(lease, run, index)
-            if not run.sent:
+            if not sent:
                 return
             result = await self._receive(lease, run)
             if isinstance(result, Refused):
@@ -228,8 +229,8 @@ class SandboxDriver:
                 run.return_unanswered()
                 self.close(reusable=False)
                 return
-            _seq, index = run.sent.popleft()
-            self._answers_due = bool(run.sent)
+            _seq, index = sent.popleft()
+            self._answers_due = bool(sent)
             run.turn_s = time.monotonic()
             run.ended[index] = result
             lease.execution_count += 1
@@ -250,60 +251,53 @@ class SandboxDriver:
             self._answers_due = False
         lease = self._lease
         if self._told is not job:
-            await self._set_memory(lease, job)
-            runner_mb = self._pool.limits.runner_allowance_mb + lease.extra_memory_mb
-            header = _job_header(
-                job.packages,
-                profile=job.profile,
-                runner_bytes=runner_mb * 1024 * 1024,
-                # One that is thrown away after this job is not cleaned after its last call.
-                kept=job.isolation == "process",
-            )
-            parts = [job.function_payload]
-            files: dict[str, object] = {}
-            if job.source is not None:
-                files["program_name"] = job.source.name
-                files["program_bytes"] = len(job.source.content)
-                parts.append(job.source.content)
-            if job.executable is not None:
-                files["executable_bytes"] = len(job.executable)
-                parts.append(job.executable)
-            if files:
-                header = header[:-1] + b"," + json_text(files)[1:]
-            lease.sandbox.send(*framed(FrameKind.JOB, header, *parts))
-            if job.packages:
-                lease.package_sets.add(frozenset(job.packages))
-            self._told = job
+            if job.extra_memory_mb > lease.extra_memory_mb:
+                lease.extra_memory_mb = job.extra_memory_mb
+            wanted_mb = job.limits.memory_mb + lease.extra_memory_mb
+            if (lease.memory_mb or self._pool.limits.memory_mb) != wanted_mb:
+                await lease.sandbox.set_memory_mb(wanted_mb)
+            lease.memory_mb = wanted_mb
+            self._tell(lease, job)
         return lease
 
-    async def _set_memory(self, lease: Lease, job: Job) -> None:
-        lease.extra_memory_mb = max(lease.extra_memory_mb, job.extra_memory_mb)
-        wanted_mb = job.limits.memory_mb + lease.extra_memory_mb
-        if (lease.memory_mb or self._pool.limits.memory_mb) != wanted_mb:
-            await lease.sandbox.set_memory_mb(wanted_mb)
-        lease.memory_mb = wanted_mb
+    def _tell(self, lease: Lease, job: Job) -> None:
+        """Send what all executions of the job have in common."""
+        runner_mb = self._pool.limits.runner_allowance_mb + lease.extra_memory_mb
+        header = _job_header(
+            job.packages,
+            profile=job.profile,
+            runner_bytes=runner_mb * 1024 * 1024,
+            # One that is thrown away after this job is not cleaned after its last call.
+            kept=job.isolation == "process",
+        )
+        files, contents = _program_files(job)
+        if files:
+            header = header[:-1] + b"," + json_text(files)[1:]
+        lease.sandbox.send(*framed(FrameKind.JOB, header, job.function_payload, *contents))
+        if job.packages:
+            lease.package_sets.add(frozenset(job.packages))
+        self._told = job
 
     def _send(self, lease: Lease, run: _Run, index: int) -> None:
-        attempt = run.attempts[index]
+        attempt, job = run.attempts[index], run.job
         # Not counted: an answer left over from an earlier job in the same sandbox fits no call.
         seq = secrets.randbits(_SEQ_BITS)
-        limits = run.job.limits
+        limits = job.limits
         rest = _execute_header(
             limits.cpu_time_s,
             limits.wall_time_s,
             limits.output_bytes,
             limits.stdout_bytes,
             variation=attempt.variation,
-            fetch=run.job.fetch,
+            fetch=job.fetch,
             cpu_count=self._pool.limits.cpu_count,
         )
-        parts = [attempt.call_payload]
-        stdin = b""
-        if attempt.stdin is not None:
-            stdin = b'"stdin_bytes":%d,' % len(attempt.stdin)
-            parts.append(attempt.stdin)
-        header = b'{"seq":%d,%b%b' % (seq, stdin, rest)
-        lease.sandbox.send(*framed(FrameKind.EXECUTE, header, *parts))
+        if attempt.stdin is None:
+            frame = framed(FrameKind.EXECUTE, b'{"seq":%d,%b' % (seq, rest), attempt.call_payload)
+        else:
+            header = b'{"seq":%d,"stdin_bytes":%d,%b' % (seq, len(attempt.stdin), rest)
+            frame = framed(FrameKind.EXECUTE, header, attempt.call_payload, attempt.stdin)
+        lease.sandbox.send(*frame)
         if not run.sent:
             run.turn_s = time.monotonic()
         run.sent.append((seq, index))
@@ -315,24 +309,25 @@ class SandboxDriver:
         grace_s = self._pool.limits.answer_grace_s
         patience_s = 2 * _HARD_STOP_FACTOR * limits.wall_time_s + grace_s
         answer = await lease.sandbox.receive(patience_s)
+        if isinstance(answer, Result) and answer.measured.seq == run.sent[0][0]:
+            frame_bytes, stdout_bytes, stderr_bytes = answer.measured.sizes
+            fetch = run.job.fetch
+            files_bytes_max = 0 if fetch is None else fetch.bytes_max + _FETCH_OVERHEAD_BYTES
+            if (
+                frame_bytes > limits.output_bytes + _FRAME_OVERHEAD_BYTES
+                or stdout_bytes > limits.stdout_bytes
+                or stderr_bytes > limits.stdout_bytes
+                or len(answer.files) > files_bytes_max
+            ):
+                raise SandboxLost("more output than was asked for")
+            return answer
         if isinstance(answer, Fault):
             lost = _MachineOutOfMemory if answer.machine_out_of_memory else SandboxLost
             raise lost(f"the supervisor gave up: {answer.message}")
-        if not isinstance(answer, Result | Refused) or _seq_of(answer) != run.sent[0][0]:
+        if not isinstance(answer, Refused) or answer.seq != run.sent[0][0]:
             raise SandboxLost("an answer to a different question")
-        if isinstance(answer, Refused):
-            if lease.execution_count == 0:
-                raise SandboxLost("it refused its first call, which nothing can have come before")
-            return answer
-        frame_bytes, *stream_bytes = answer.measured.sizes
-        fetch = run.job.fetch
-        files_bytes_max = 0 if fetch is None else fetch.bytes_max + _FETCH_OVERHEAD_BYTES
-        if (
-            frame_bytes > limits.output_bytes + _FRAME_OVERHEAD_BYTES
-            or max(stream_bytes) > limits.stdout_bytes
-            or len(answer.files) > files_bytes_max
-        ):
-            raise SandboxLost("more output than was asked for")
+        if lease.execution_count == 0:
+            raise SandboxLost("it refused its first call, which nothing can have come before")
         return answer
 
     # When a sandbox is lost
@@ -357,6 +352,22 @@ class SandboxDriver:
             wall_time_s=time.monotonic() - run.turn_s,
             memory_bytes=run.job.limits.memory_mb * 1024 * 1024,
         )
+
+
+def _program_files(job: Job) -> tuple[dict[str, object], Sequence[bytes]]:
+    """What a job's header says of the program that it runs, and the contents that follow."""
+    if job.source is None and job.executable is None:
+        return {}, ()
+    files: dict[str, object] = {}
+    contents: list[bytes] = []
+    if job.source is not None:
+        files["program_name"] = job.source.name
+        files["program_bytes"] = len(job.source.content)
+        contents.append(job.source.content)
+    if job.executable is not None:
+        files["executable_bytes"] = len(job.executable)
+        contents.append(job.executable)
+    return files, contents
 
 
 @lru_cache(maxsize=256)
@@ -400,10 +411,6 @@ def _execute_header(
     if fetch is not None:
         header["fetch"] = {"globs": fetch.globs, "bytes_max": fetch.bytes_max}
     return json_text(header)[1:]
-
-
-def _seq_of(answer: Result | Refused) -> int:
-    return answer.seq if isinstance(answer, Refused) else answer.measured.seq
 
 
 def call_payload(call: dict[str, object]) -> bytes:
