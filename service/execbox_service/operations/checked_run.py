@@ -53,22 +53,26 @@ async def run_checked(
     *,
     calls: Sequence[Call],
     gives_up: Callable[[Execution], bool] | None,
-    is_wanted: Callable[[int, Execution], bool] = lambda _index, _execution: True,
+    is_wanted: Callable[[int, Execution], bool] | None = None,
     explain: bool = True,
 ) -> list[Execution]:
     """An execution of every call, in their order, with the checks. Raises ServiceFailure.
 
     ``gives_up`` is told each baseline in order, and once it says so nothing more is begun: the
     rest is ``not_run``; None runs all. What ``is_wanted`` refuses, asked in the same order, is not
-    run again.
+    run again; None refuses nothing.
     """
     whole = _Whole(run, jobs, checks, calls=calls, stops_early=gives_up is not None)
     try:
-        while whole.left_count:
+        left_count = len(calls)
+        while left_count:
             first, begun = await whole.begin_some()
-            wanted = [n for n, execution in enumerate(begun, first) if is_wanted(n, execution)]
+            wanted: Sequence[int] = range(first, first + len(begun))
+            if is_wanted is not None:
+                wanted = [index for index in wanted if is_wanted(index, begun[index - first])]
             stops = gives_up is not None and any(map(gives_up, begun))
-            await whole.check(wanted, is_last=stops or not whole.left_count)
+            left_count -= len(begun)
+            await whole.check(wanted, is_last=stops or not left_count)
             if stops:
                 break
         executions = await whole.executions(explain=explain)
@@ -95,10 +99,11 @@ class _Whole:
         self._jobs = jobs
         self._checks = checks
         self._calls = calls
-        self._stops_early = stops_early
         self._checker: Checker | None = None
         if checks.determinism is not None:
             self._checker = checks.determinism.checker(run, jobs, call_count=len(calls))
+        self._in_portions = stops_early or self._checker is not None
+        """Whether something may come of the first calls that decides about the next."""
         self._begun: list[tuple[Execution, Ended]] = []
         self._unchecked: list[int] = []
         self._checked: list[int] = []
@@ -123,13 +128,14 @@ class _Whole:
         begun = await self._checks.baseline(self._run, self._jobs, attempts=attempts, calls=calls)
         self._begun += begun
         executions = [execution for execution, _ended in begun]
-        took_s = sum(each.usage.wall_time_s for each in executions if each.usage is not None)
-        self._count, self._mean_s = len(calls), took_s / len(calls)
-        self._unchecked_s += took_s
+        if self._in_portions:
+            took_s = sum(each.usage.wall_time_s for each in executions if each.usage is not None)
+            self._count, self._mean_s = len(calls), took_s / len(calls)
+            self._unchecked_s += took_s
         return first, executions
 
     def _next_count(self) -> int:
-        if not (self._stops_early or self._checker):
+        if not self._in_portions:
             return self.left_count
         width = self._run.width(self._jobs.baseline)
         if not self._count or self._begun[-1][0].status in DEAR:
@@ -160,6 +166,9 @@ class _Whole:
 
     async def drop_runs(self) -> None:
         """Free what the executions were made from, of 10,000 of which it takes 40 ms (measured)."""
+        if len(self._begun) <= PORTION_COUNT:
+            self._begun.clear()
+            return
 
         def drop_some(_portion: object) -> None:
             del self._begun[-PORTION_COUNT:]
@@ -174,7 +183,9 @@ class _Whole:
             found = zip(self._checked, verdicts, strict=True)
             for index, execution in await in_turns(lambda each: _with(executions, *each), found):
                 executions[index] = execution
-        return executions + [outcome.not_run()] * self.left_count
+        if left_count := self.left_count:
+            executions += [outcome.not_run()] * left_count
+        return executions
 
 
 def _with(

@@ -22,7 +22,7 @@ from execbox.wire import Call, Checks, ComplexityLimits, Execution, Limits, Stat
 from execbox_service.judge import complexity
 from execbox_service.operations.determinism_check import Checker
 from execbox_service.operations.job_payloads import Jobs, Measured, is_large_call
-from execbox_service.operations.judging import is_large, judge_with, judged
+from execbox_service.operations.judging import is_large, is_quick, judge_with, judged
 from execbox_service.runner_frames import ReportedViolation, Result
 from execbox_service.sandboxes.driver import Attempt, Ended
 from execbox_service.scheduling.job_run import JobRun
@@ -99,7 +99,7 @@ class ActiveChecks(NamedTuple):
         ended = await run.run(jobs.baseline, attempts)
         size = self.size
 
-        if len(ended) == 1 and size is None and not is_large(ended[0]):
+        if len(ended) == 1 and size is None and is_quick(ended[0]):
             return [(judged(ended[0], limits=limits), ended[0])]
 
         def takes_long(each: tuple[Ended, Call]) -> bool:
