@@ -291,8 +291,9 @@ def json_text(header: object) -> bytes:
 def framed(kind: FrameKind, header: bytes, *body: bytes) -> tuple[bytes, ...]:
     """One frame for a supervisor, given the text of its header; the parts of its body are left
     apart, so that they are not copied."""
-    total_bytes = _AFTER_LENGTH_BYTES + len(header) + sum(map(len, body))
-    return _PREFIX.pack(total_bytes, kind, len(header)) + header, *body
+    header_bytes = len(header)
+    total_bytes = _AFTER_LENGTH_BYTES + header_bytes + sum(map(len, body))
+    return _PREFIX.pack(total_bytes, kind, header_bytes) + header, *body
 
 
 def rest_bytes(prefix: bytes | bytearray) -> tuple[int, int, int]:

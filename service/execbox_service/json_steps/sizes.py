@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from execbox.strict_json import JSON
 from execbox.wire import JSON_DEPTH_MAX
@@ -33,7 +33,7 @@ def read_bytes_max(text: bytes) -> int:
         return quickly
     # What stands in strings is no structure.
     outside = _together(_outside_strings(text))
-    return _read_bytes(text, outside._replace(width=max(signs.width, outside.width)))
+    return _read_bytes(text, (max(signs[0], outside[0]), *outside[1:]))
 
 
 def _parts(text: bytes) -> Iterator[bytes]:
@@ -48,15 +48,9 @@ def _parts(text: bytes) -> Iterator[bytes]:
         start += len(part)
 
 
-class _Signs(NamedTuple):
-    """How often what tells of a value stands in a text."""
-
-    width: int
-    """Bytes of a character of the text, once it is read."""
-    commas: int
-    arrays: int
-    objects: int
-    quotes: int
+_Signs: TypeAlias = tuple[int, int, int, int, int]
+"""What tells of a value: how many bytes a character of the text takes once it is read, and how
+often commas, arrays, objects and quotes stand in it."""
 
 
 def _signs_of(part: bytes) -> _Signs:
@@ -66,12 +60,12 @@ def _signs_of(part: bytes) -> _Signs:
         wide = b"\\u" in part or any(sign in part for sign in _BEYOND_TWO_BYTES)
         width = 4 if wide else 2
     count = part.count
-    return _Signs(width, count(b","), count(b"["), count(b"{"), count(b'"'))
+    return width, count(b","), count(b"["), count(b"{"), count(b'"')
 
 
 def _together(parts: Iterable[_Signs]) -> _Signs:
-    widths, *counts = zip(*parts, strict=True)
-    return _Signs(max(widths), *map(sum, counts))
+    widths, commas, arrays, objects, quotes = zip(*parts, strict=True)
+    return max(widths), sum(commas), sum(arrays), sum(objects), sum(quotes)
 
 
 def _outside_strings(text: bytes) -> Iterator[_Signs]:
@@ -81,16 +75,22 @@ def _outside_strings(text: bytes) -> Iterator[_Signs]:
         # Escapes first, so that a quote is always an end.
         unescaped = part.replace(b"\\\\", b"").replace(b'\\"', b"")
         pieces = unescaped.split(b'"')
-        yield _signs_of(b"".join(pieces[in_string::2]))._replace(quotes=len(pieces) - 1)
+        width, commas, arrays, objects, _ = _signs_of(b"".join(pieces[in_string::2]))
+        yield width, commas, arrays, objects, len(pieces) - 1
         in_string ^= len(pieces) % 2 == 0
 
 
 def _read_bytes(text: bytes, signs: _Signs) -> int:
     width, commas, arrays, objects, quotes = signs
     # Numbers of one and two digits are made once for all, so each that is not has two more.
-    numbers = max(0, min(commas, (len(text) - 2 * commas) // 2))
+    size_bytes = len(text)
+    numbers = (size_bytes - 2 * commas) // 2
+    if numbers > commas:
+        numbers = commas
+    elif numbers < 0:
+        numbers = 0
     return (
-        width * len(text)
+        width * size_bytes
         + _ARRAY_BYTES * arrays
         + _OBJECT_BYTES * objects
         + _STRING_BYTES * (quotes // 2)

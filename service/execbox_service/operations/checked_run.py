@@ -136,7 +136,7 @@ class _Whole:
 
     def _next_count(self) -> int:
         if not self._in_portions:
-            return self.left_count
+            return len(self._calls)
         width = self._run.width(self._jobs.baseline)
         if not self._count or self._begun[-1][0].status in DEAR:
             return width
@@ -183,8 +183,8 @@ class _Whole:
             found = zip(self._checked, verdicts, strict=True)
             for index, execution in await in_turns(lambda each: _with(executions, *each), found):
                 executions[index] = execution
-        if left_count := self.left_count:
-            executions += [outcome.not_run()] * left_count
+        if len(executions) < len(self._calls):
+            executions += [outcome.not_run()] * self.left_count
         return executions
 
 

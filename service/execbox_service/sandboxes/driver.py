@@ -11,7 +11,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -122,21 +122,26 @@ class _MachineOutOfMemory(SandboxLost):
     """The supervisor says that the machine ran out of memory, and not its container."""
 
 
-@dataclass(slots=True)
 class _Run:
     """One call of ``SandboxDriver.run``: what is to be done, and what has ended."""
 
-    job: Job
-    attempts: Sequence[Attempt]
-    may_begin: Callable[[], bool]
-    todo: deque[int]
-    ended: dict[int, Ended] = field(default_factory=dict)
-    sent: deque[tuple[int, int]] = field(default_factory=deque)
-    """Sequence number and index of each attempt that is in the sandbox, the running one first."""
-    turn_s: float = 0.0
-    """When the execution that is running came up: sent, or the one before it answered."""
-    interrupted: int = -1
-    """The attempt that was running when this run last lost a sandbox."""
+    __slots__ = ("attempts", "ended", "interrupted", "job", "may_begin", "sent", "todo", "turn_s")
+
+    def __init__(
+        self, job: Job, attempts: Sequence[Attempt], may_begin: Callable[[], bool]
+    ) -> None:
+        self.job = job
+        self.attempts = attempts
+        self.may_begin = may_begin
+        self.todo = deque(range(len(attempts)))
+        self.ended: dict[int, Ended] = {}
+        self.sent: deque[tuple[int, int]] = deque()
+        """Sequence number and index of each attempt that is in the sandbox, the running one first.
+        """
+        self.turn_s = 0.0
+        """When the execution that is running came up: sent, or the one before it answered."""
+        self.interrupted = -1
+        """The attempt that was running when this run last lost a sandbox."""
 
     def return_unanswered(self) -> int:
         """Put what was sent and not answered back in line; say which of it ran, -1 for none."""
@@ -174,7 +179,7 @@ class SandboxDriver:
         ``may_begin`` is asked before each execution; what it holds back is ``NotRun``. It is not
         asked again for an execution that had begun when its sandbox was lost.
         """
-        run = _Run(job, attempts, may_begin, deque(range(len(attempts))))
+        run = _Run(job, attempts, may_begin)
         # Of attempts, when a sandbox was last lost: if one has ended since, that is progress.
         left_count: int | None = None
         while run.todo:
@@ -205,8 +210,9 @@ class SandboxDriver:
     def close(self, *, reusable: bool = True) -> None:
         """Give the sandbox back. Must be called after the last run, whatever happened; a run after
         it takes a different sandbox."""
-        lease, self._lease = self._lease, None
+        lease = self._lease
         if lease is not None:
+            self._lease = None
             self._pool.give_back(lease, reusable=reusable and not self._answers_due)
 
     # Driving one sandbox
@@ -270,8 +276,9 @@ class SandboxDriver:
             # One that is thrown away after this job is not cleaned after its last call.
             kept=job.isolation == "process",
         )
-        files, contents = _program_files(job)
-        if files:
+        contents: Sequence[bytes] = ()
+        if job.source is not None or job.executable is not None:
+            files, contents = _program_files(job)
             header = header[:-1] + b"," + json_text(files)[1:]
         lease.sandbox.send(*framed(FrameKind.JOB, header, job.function_payload, *contents))
         if job.packages:
@@ -356,8 +363,6 @@ class SandboxDriver:
 
 def _program_files(job: Job) -> tuple[dict[str, object], Sequence[bytes]]:
     """What a job's header says of the program that it runs, and the contents that follow."""
-    if job.source is None and job.executable is None:
-        return {}, ()
     files: dict[str, object] = {}
     contents: list[bytes] = []
     if job.source is not None:
