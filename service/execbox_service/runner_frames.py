@@ -300,8 +300,8 @@ def rest_bytes(prefix: bytes | bytearray) -> tuple[int, int, int]:
     """Read a frame's prefix: its kind, the length of its header, the bytes that follow."""
     total, kind, header_bytes = _PREFIX.unpack(prefix)
     rest = total - _AFTER_LENGTH_BYTES
-    is_short = 0 < header_bytes <= _HEADER_BYTES_MAX
-    if not (is_short and header_bytes <= rest <= FRAME_BYTES_MAX):
+    most_bytes = rest if rest < _HEADER_BYTES_MAX else _HEADER_BYTES_MAX
+    if not 0 < header_bytes <= most_bytes or rest > FRAME_BYTES_MAX:
         raise ProtocolViolation(f"a frame of {total} bytes with a header of {header_bytes}")
     return kind, header_bytes, rest
 

@@ -125,20 +125,17 @@ class FrameStream(asyncio.Protocol):
         """The next answer, in order; for one task at a time. Raises SandboxLost where none comes in
         time, and once the stream has ended."""
         if not (self._answers or self._ended):
-            await self._next_arrival(timeout_s)
+            loop = asyncio.get_running_loop()
+            self._arrival = arrival = loop.create_future()
+            timer = loop.call_later(timeout_s, _say_late, arrival, timeout_s)
+            try:
+                await arrival
+            finally:
+                timer.cancel()
+                self._arrival = None
         if not self._answers:
             raise SandboxLost(self._why)
         return self._answers.popleft()
-
-    async def _next_arrival(self, timeout_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._arrival = arrival = loop.create_future()
-        timer = loop.call_later(timeout_s, _say_late, arrival, timeout_s)
-        try:
-            await arrival
-        finally:
-            timer.cancel()
-            self._arrival = None
 
     def _wake(self) -> None:
         arrival = self._arrival

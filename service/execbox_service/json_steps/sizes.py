@@ -24,10 +24,7 @@ def read_bytes_max(text: bytes) -> int:
 
     Tens of milliseconds for the largest texts, and so for a thread beside the event loop.
     """
-    if len(text) <= _PART_BYTES:
-        signs = _signs_of(text)
-    else:
-        signs = _together(map(_signs_of, _parts(text)))
+    signs = _signs_of(text) if len(text) <= _PART_BYTES else _together(map(_signs_of, _parts(text)))
     quickly = _read_bytes(text, signs)
     if quickly <= _ROUGHLY_BYTES_MAX:
         return quickly
@@ -100,7 +97,7 @@ def _read_bytes(text: bytes, signs: _Signs) -> int:
 
 
 LIGHT_MAX: Final = 20_000
-_LIGHT_LOOKS_MAX: Final = JSON_DEPTH_MAX + 8
+_LIGHT_LOOKS: Final = range(JSON_DEPTH_MAX + 8)
 _FEW_BITS: Final = 1000
 """An integer with no more is written as quickly as any; the time for others grows with the square:
 4,300 digits take as long as some thousands of short ones (measured)."""
@@ -116,7 +113,7 @@ def light_left(values: Sequence[JSON]) -> int:
     """How much more these could hold and still be light together; below zero, they are not."""
     left = LIGHT_MAX - len(values)
     level: Sequence[JSON] = values
-    for _ in range(_LIGHT_LOOKS_MAX):
+    for _ in _LIGHT_LOOKS:
         inner: list[JSON] = []
         for value in level:
             kind = type(value)

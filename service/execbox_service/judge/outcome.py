@@ -49,12 +49,13 @@ def ended_at_limit(measured: Measured, *, cpu_limit_ns: int) -> Ending | None:
     """Which limit ended it, by the kernel's evidence alone; None where none did."""
     if measured.oom_kill_count > 0:
         return Ending(Status.MEMORY_EXCEEDED)
-    if measured.killed == "cpu_time" or measured.cpu_time_ns > cpu_limit_ns:
+    killed = measured.killed
+    if killed == "cpu_time" or measured.cpu_time_ns > cpu_limit_ns:
         return Ending(Status.TIMEOUT, "cpu_time")
     # A hard stop of what had its CPU time: its own threads wait for each other.
-    if measured.killed in ("wall_time", "hard_stop"):
+    if killed in ("wall_time", "hard_stop"):
         return Ending(Status.TIMEOUT, "wall_time")
-    if measured.killed == "result_bytes" or measured.result_overflowed:
+    if killed == "result_bytes" or measured.result_overflowed:
         return Ending(Status.OUTPUT_TOO_LARGE)
     return None
 

@@ -72,7 +72,8 @@ async def run_checked(
                 wanted = [index for index in wanted if is_wanted(index, begun[index - first])]
             stops = gives_up is not None and any(map(gives_up, begun))
             left_count -= len(begun)
-            await whole.check(wanted, is_last=stops or not left_count)
+            if whole.is_checked:
+                await whole.check(wanted, is_last=stops or not left_count)
             if stops:
                 break
         executions = await whole.executions(explain=explain)
@@ -102,9 +103,12 @@ class _Whole:
         self._checker: Checker | None = None
         if checks.determinism is not None:
             self._checker = checks.determinism.checker(run, jobs, call_count=len(calls))
-        self._in_portions = stops_early or self._checker is not None
+        self.is_checked = self._checker is not None
+        self._in_portions = stops_early or self.is_checked
         """Whether something may come of the first calls that decides about the next."""
         self._begun: list[tuple[Execution, Ended]] = []
+        self._executions: list[Execution] = []
+        """Of those that were begun: what they are answered with."""
         self._unchecked: list[int] = []
         self._checked: list[int] = []
         self._count = 0
@@ -112,8 +116,10 @@ class _Whole:
         self._mean_s = 0.0
         """What each of those took."""
         self._unchecked_s = 0.0
-        job_time_s = jobs.baseline.limits.job_time_s
-        self._portion_s = min(_PORTION_MAX_S, job_time_s / _PORTIONS_MIN)
+        self._portion_s = _PORTION_MAX_S
+        if self._in_portions:
+            job_time_s = jobs.baseline.limits.job_time_s
+            self._portion_s = min(_PORTION_MAX_S, job_time_s / _PORTIONS_MIN)
 
     @property
     def left_count(self) -> int:
@@ -128,6 +134,7 @@ class _Whole:
         begun = await self._checks.baseline(self._run, self._jobs, attempts=attempts, calls=calls)
         self._begun += begun
         executions = [execution for execution, _ended in begun]
+        self._executions += executions
         if self._in_portions:
             took_s = sum(each.usage.wall_time_s for each in executions if each.usage is not None)
             self._count, self._mean_s = len(calls), took_s / len(calls)
@@ -158,7 +165,7 @@ class _Whole:
 
     async def let_go(self) -> None:
         """Free what the calls gave, which nobody is answered with."""
-        outputs = [execution.output for execution, _ended in self._begun]
+        outputs = [execution.output for execution in self._executions]
         if self._checker is not None:
             outputs += self._checker.outputs
         if not is_light(outputs):
@@ -177,7 +184,7 @@ class _Whole:
 
     async def executions(self, *, explain: bool) -> list[Execution]:
         """Of all calls, with what was found about those that were checked."""
-        executions = [execution for execution, _ended in self._begun]
+        executions = self._executions
         if self._checker is not None:
             verdicts = await self._checker.verdicts(explain=explain)
             found = zip(self._checked, verdicts, strict=True)

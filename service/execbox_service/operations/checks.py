@@ -83,6 +83,8 @@ class ActiveChecks(NamedTuple):
 
     @classmethod
     def of(cls, checks: Checks) -> Self:
+        if checks.complexity is None and checks.determinism is None:
+            return cls(None, None)
         return cls(SizeCheck.asked(checks), DeterminismCheck.asked(checks))
 
     @property

@@ -143,8 +143,11 @@ def _small_attempt_of(call: Call) -> Attempt:
 
 
 def _asked_of(call: Call) -> dict[str, object]:
-    (name,) = call.model_fields_set - {"stdin"}
-    return {name: getattr(call, name)}
+    if call.kwargs is not None:
+        return {"kwargs": call.kwargs}
+    if call.args is not None:
+        return {"args": call.args}
+    return {"expression": call.expression}
 
 
 def _stdin_of(call: Call) -> bytes | None:

@@ -86,7 +86,7 @@ def _places(texts: Sequence[str], word: str) -> Iterator[tuple[str, int]]:
     million characters in less than two milliseconds, a regular expression in fifty (measured)."""
     left_chars, left_count = _SCANNED_CHARS_MAX, _PLACES_MAX
     for text in texts:
-        end = min(len(text), left_chars)
+        end = len(text) if len(text) < left_chars else left_chars
         place = text.find(word, 0, end)
         while place >= 0 and left_count:
             yield text, place

@@ -7,7 +7,7 @@ once more in a new one, unless the kernel's evidence says that it took all the m
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -34,7 +34,8 @@ logger = logging.getLogger(__name__)
 _WINDOW = 2
 """Executions sent ahead, so that a sandbox never waits for our answer to its answer."""
 _HARD_STOP_FACTOR = 4
-_SEQ_BITS = 62
+_SEQ_BYTES, _SEQ_SPARE_BITS = 8, 2
+"""An execution's number has 62 random bits: the most that the header of an answer may say."""
 _FRAME_OVERHEAD_BYTES = 256 * 1024
 """What the supervisor keeps of a job's frame beside the output: header, message, traceback."""
 _FETCH_OVERHEAD_BYTES = 4 * 1024 * 1024
@@ -134,7 +135,7 @@ class _Run:
         self.attempts = attempts
         self.may_begin = may_begin
         self.todo = deque(range(len(attempts)))
-        self.ended: dict[int, Ended] = {}
+        self.ended: list[Ended] = [_NOT_RUN] * len(attempts)
         self.sent: deque[tuple[int, int]] = deque()
         """Sequence number and index of each attempt that is in the sandbox, the running one first.
         """
@@ -199,8 +200,7 @@ class SandboxDriver:
                 else:
                     left_count = len(run.todo)
                     run.interrupted = running
-        ended = run.ended
-        return [ended.get(index, _NOT_RUN) for index in range(len(attempts))]
+        return run.ended
 
     @property
     def sandbox(self) -> Sandbox | None:
@@ -224,7 +224,6 @@ class SandboxDriver:
             while todo and len(sent) < _WINDOW:
                 index = todo.popleft()
                 if index != run.interrupted and not run.may_begin():
-                    run.ended[index] = _NOT_RUN
                     continue
                 self._send(lease, run, index)
             if not sent:
@@ -288,7 +287,7 @@ class SandboxDriver:
     def _send(self, lease: Lease, run: _Run, index: int) -> None:
         attempt, job = run.attempts[index], run.job
         # Not counted: an answer left over from an earlier job in the same sandbox fits no call.
-        seq = secrets.randbits(_SEQ_BITS)
+        seq = int.from_bytes(os.urandom(_SEQ_BYTES)) >> _SEQ_SPARE_BITS
         limits = job.limits
         rest = _execute_header(
             limits.cpu_time_s,
