@@ -204,6 +204,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if running is not None and not (running.response_started or self.transport.is_closing()):
             self.transport.write(_INTERIM)
 
+    # -- what a path that reads a whole body asks of its connection
+
+    def has_whole_body(self) -> bool:
+        running = self._running
+        return running is not None and not running.more_body and running.message_event.is_set()
+
     # -- what a path that streams both ways asks of its connection
 
     def take_over_deadline(self) -> None:

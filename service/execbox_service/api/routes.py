@@ -145,11 +145,12 @@ class _OperationResponse(Response):
         self._record = record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = self._record.caller
-        with self._services.memory.hold(caller.principal) as hold:
+        principal = self._record.principal_name
+        with self._services.memory.hold(principal) as hold:
+            caller = Caller(principal, hold=hold)
             used: list[BaseModel] = []
             try:
-                pieces = await self._answer(scope, receive, caller=caller.holding(hold), used=used)
+                pieces = await self._answer(scope, receive, hold=hold, caller=caller, used=used)
             finally:
                 # Before its caller knows, who may send the next request and need the memory for it.
                 await free_aside(hold.size_bytes, *used)
@@ -157,10 +158,15 @@ class _OperationResponse(Response):
             await send_pieces(pieces, send)
 
     async def _answer(
-        self, scope: Scope, receive: Receive, *, caller: Caller, used: list[BaseModel]
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        hold: Hold,
+        caller: Caller,
+        used: list[BaseModel],
     ) -> list[bytes]:
         services, operation = self._services, self._operation
-        hold = held_by(caller)
         body = await services.bodies.received(scope, receive, hold=hold)
         await count_reading(body, hold=hold)
         permitted = await read_aside(len(body), self._permitted, body, used)
