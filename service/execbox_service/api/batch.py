@@ -180,9 +180,7 @@ class _Lines:
         if operation is None:
             raise _no_operation(document, asked.op)
         reading = validated if len(body) < ASIDE_BYTES else validated_in_steps
-        request = operation.permitted(
-            reading(operation.line, document), self._services.settings
-        )
+        request = operation.permitted(reading(operation.line, document), self._services.settings)
         used.append(request)
         return operation, request
 
@@ -220,8 +218,8 @@ class _Lines:
                 pieces = await written(answer, hold=hold, settings=settings)
             except Overloaded as busy:
                 hold.shrink_to(read_bytes)
-                waited_s = time.monotonic() - began_s
-                if busy.code is ErrorCode.BODIES_TOO_MANY and waited_s >= settings.receive_timeout_s:
+                waited_long = time.monotonic() >= began_s + settings.receive_timeout_s
+                if busy.code is ErrorCode.BODIES_TOO_MANY and waited_long:
                     # It may be that only lines which wait as well have the memory.
                     raise
                 # The sender of a batch has asked for waiting.

@@ -6,7 +6,7 @@ that its sender has gone. What the bytes mean is decoded elsewhere; headers that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from starlette.types import Receive, Scope
@@ -126,7 +126,7 @@ class Bodies:
 
 
 async def until_disconnect(
-    receive: Receive, work: Coroutine[Any, Any, _T], *, connection: Connection | None = None
+    receive: Receive, work: Awaitable[_T], *, connection: Connection | None = None
 ) -> _T:
     """The result of ``work``, or ClientGone once the connection closes; then ``work`` is
     cancelled and has ended, cleaning up included, before this raises.

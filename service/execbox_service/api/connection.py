@@ -176,9 +176,10 @@ class GuardedProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise self._refused(_bad("HTTP/1.0 and HTTP/1.1 are spoken here"))
-        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if codings and (codings != [b"chunked"] or version == "1.0"):
-            raise self._refused(_bad("the only transfer encoding is chunked, in HTTP/1.1"))
+        if b"transfer-encoding" in dict(self.headers):
+            codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+            if [coding.lower() for coding in codings] != [b"chunked"] or version == "1.0":
+                raise self._refused(_bad("the only transfer encoding is chunked, in HTTP/1.1"))
         if self.parser.should_upgrade() and self.parser.get_method() not in (b"GET", b"HEAD"):
             raise self._refused(_bad("no protocol upgrade here; send without the Upgrade header"))
 

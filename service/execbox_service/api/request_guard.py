@@ -150,9 +150,7 @@ class Edge:
             route = _route_of(scope)
             _log(scope, record, route=route, duration_s=duration_s)
             if record.status_code is not None:
-                self._metrics.answered(
-                    route, status_code=record.status_code, duration_s=duration_s
-                )
+                self._metrics.answered(route, status_code=record.status_code, duration_s=duration_s)
             if record.error_code is not None:
                 self._metrics.failed(record.error_code)
             request_id.reset(token)
