@@ -100,7 +100,8 @@ class Admission:
         self._refuse_if_full(reservation)
         self._refuse_if_too_late(reservation)
         self._line_up(reservation, again=again)
-        self._count(reservation, change=1)
+        if bounded:
+            self._count(reservation, change=1)
         self._dispatch()
         if not reservation.is_granted:
             await self._granted(reservation)
@@ -187,8 +188,9 @@ class Admission:
         return self._queue_wait_max_s if caller.wait_max_s is None else caller.wait_max_s
 
     def _refuse_if_full(self, reservation: Reservation) -> None:
-        free = self._has_free_slot()
-        if reservation.counted and not free and self._counted_count >= self._queue_size:
+        if not reservation.counted or self._has_free_slot():
+            return
+        if self._counted_count >= self._queue_size:
             raise Overloaded(
                 ErrorCode.QUEUE_FULL,
                 f"{self._counted_count} requests are waiting, which is the most; no result "
@@ -370,8 +372,8 @@ class Admission:
     def _grant_next_of(self, principal: str, *, now_s: float) -> None:
         reservation = self._keys[principal].take_next(now_s=now_s)
         self._waiting_count -= 1
-        self._count(reservation, change=-1)
         if reservation.bounded:
+            self._count(reservation, change=-1)
             self._retry_times.place_freed(now_s, more_wait=self._bounded_count > 0)
         self._before_alone_count = max(0, self._before_alone_count - 1)
         self._grant(reservation)

@@ -13,7 +13,7 @@ time of one whose executions take five milliseconds, and the latter would wait f
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 __all__ = ["FairQueue"]
@@ -65,8 +65,10 @@ class FairQueue:
         """The highest virtual time at which a flow was served: where an idle flow starts again."""
         self._numbers = itertools.count()
 
-    def next_of(self, names: Iterable[str], *, now_s: float) -> str:
+    def next_of(self, names: Collection[str], *, now_s: float) -> str:
         """The flow to serve next of those that wait: ``names``, at least one."""
+        if len(names) == 1:
+            return next(iter(names))
 
         def order(name: str) -> tuple[float, int]:
             flow = self._flow(name)
@@ -112,6 +114,8 @@ class FairQueue:
             for name, flow in self._flows.items()
             if not flow.in_service_count and name not in active
         ]
+        if not idle:
+            return
         idle.sort(reverse=True)
         for place, (virtual_tick_count, name) in enumerate(idle):
             if place >= _IDLE_FLOWS_MAX or virtual_tick_count * _TICK_S <= self._virtual_time_s:
@@ -121,10 +125,11 @@ class FairQueue:
         return len(self._flows)
 
     def _flow(self, name: str) -> _Flow:
-        if name not in self._flows:
+        flow = self._flows.get(name)
+        if flow is None:
             # Not only by ``arrive``: a slot can be granted to a flow that never waited for it.
-            self._flows[name] = _Flow(self._start_tick_count)
-        return self._flows[name]
+            flow = self._flows[name] = _Flow(self._start_tick_count)
+        return flow
 
     @property
     def _start_tick_count(self) -> int:

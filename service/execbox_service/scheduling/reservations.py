@@ -86,11 +86,14 @@ class KeyLanes:
         if self.again:
             return self.again.popleft()
         name = self.fair_queue.next_of(self.lanes, now_s=now_s)
-        reservation = self.lanes[name].popleft()
-        self.tidy()
+        lane = self.lanes[name]
+        reservation = lane.popleft()
+        if not lane:
+            self.tidy()
         return reservation
 
     def tidy(self) -> None:
         """Drop lanes in which nothing waits."""
-        self.lanes = {name: queue for name, queue in self.lanes.items() if queue}
+        if not all(self.lanes.values()):
+            self.lanes = {name: queue for name, queue in self.lanes.items() if queue}
         self.fair_queue.forget_idle(self.lanes)
