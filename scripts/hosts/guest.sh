@@ -25,7 +25,7 @@ make_root() { # SUITE
         from=${EXECBOX_HOSTS_UBUNTU_MIRROR:?is the address of a mirror of Ubuntu, which this host needs}
         # Debian has a package of the keys that sign Ubuntu's.
         unpack sid "$EXECBOX_HOSTS_WORK/ubuntu-keys" ubuntu-keyring
-        origin=(--components=main,universe
+        origin=("--components=main,universe"
             "--keyring=$EXECBOX_HOSTS_WORK/ubuntu-keys/usr/share/keyrings/ubuntu-archive-keyring.gpg")
         ;;
     *)
