@@ -80,17 +80,21 @@ def page(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     none = "Nothing on the hosts above" if any(map(_ran, rows)) else "Not known: nothing was run"
-    weaker = [f"- `{row.host}`: {each}" for row in rows for each in row.weaker]
+    weaker = dict.fromkeys(each for row in rows for each in row.weaker)
     failed = [f"- `{row.host}`: {each}" for row in rows for each in row.failed]
     parts = [
         _ABOUT,
         table(head, lines),
         "## What is weaker, and where\n\nAs the service itself says at its start.",
-        "\n".join(weaker) or f"{none}.",
+        "\n".join(f"- {_hosts_with(each, rows)}: {each}" for each in weaker) or f"{none}.",
         "## What failed",
         "\n".join(failed) or f"{none}.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _hosts_with(weakness: str, rows: Sequence[Row]) -> str:
+    return ", ".join(f"`{row.host}`" for row in rows if weakness in row.weaker)
 
 
 def _ran(row: Row) -> bool:

@@ -18,8 +18,9 @@
 #                systemd: its Docker, bubblewrap as root, bubblewrap as a user with a
 #                delegated control group, and rootless Docker
 #   guest-ubuntu-24.04
-#                the same of Ubuntu 24.04, where EXECBOX_HOSTS_UBUNTU_MIRROR names a
-#                mirror of it; all leaves it out where nothing does
+#                the same of Ubuntu 24.04, whose docker.io has no rootless set-up, where
+#                EXECBOX_HOSTS_UBUNTU_MIRROR names a mirror; all leaves it out where
+#                nothing does
 #
 # As root, on a Debian or Ubuntu with apt. Each host is made below
 # EXECBOX_HOSTS_DIR (default /var/tmp/execbox-hosts), which is removed again
