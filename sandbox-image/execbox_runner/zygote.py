@@ -58,13 +58,13 @@ def prepare() -> None:
     """What an interpreter does once in its life, before the first zygote is forked from it."""
     import_trusted(STANDARD_LIBRARY)
     job.rehearse()
-    gc.collect()
 
 
 def serve(sock: socket.socket, *, syscalls_path: str) -> NoReturn:
     """Answer the supervisor until its end of the socket closes."""
     zygote = _Zygote(sock, Confinement(syscalls_path=syscalls_path))
     settle_zygote()
+    gc.collect()
     gc.freeze()
     gc.disable()
     send_packet(sock, {"pid": os.getpid()})
@@ -170,8 +170,8 @@ class _Zygote:
             try:
                 self._sock.close()
                 sock = socket.socket(fileno=fds[0])
-                # The collector stays off: it finds next to nothing in what is imported, and takes
-                # a seventh of the time that importing pandas, scipy or nltk does (measured).
+                gc.enable()
+                gc.unfreeze()
                 import_trusted(packages)
                 serve(sock, syscalls_path=syscalls_path)
             finally:
