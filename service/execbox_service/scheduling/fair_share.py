@@ -13,8 +13,8 @@ time of one whose executions take five milliseconds, and the latter would wait f
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 __all__ = ["FairQueue"]
 
@@ -30,30 +30,29 @@ _NEWEST_SHARE = 0.25
 class _Flow:
     """One key, or one lane of a key."""
 
-    virtual_tick_count: int = 0
+    virtual_tick_count: int
     """Virtual time, in ticks of slot time, of the uses that have ended."""
-    in_service_count: int = 0
+    in_service_count: int = field(default=0, init=False)
     """Slots that the flow holds now."""
-    begun_sum_s: float = 0.0
+    begun_sum_s: float = field(default=0.0, init=False)
     """Sum of the times at which those slots were granted."""
-    served_number: int = -1
+    served_number: int = field(default=-1, init=False)
     """Of its last grant, among all grants of the queue; the lower one has waited longer."""
-    expected_s: float = 0.0
+    expected_s: float = field(default=0.0, init=False)
     """How long a use of a slot lasts: a moving average of the flow's own."""
 
     def virtual_time_s(self, now_s: float) -> float:
         """With the use of the slots that it still holds."""
-        return self.virtual_tick_count * _TICK_S + self._in_service_s(now_s)
+        in_service_s = self.in_service_count * now_s - self.begun_sum_s
+        return self.virtual_tick_count * _TICK_S + in_service_s
 
     def finish_time_s(self, now_s: float) -> float:
         """Virtual time when the slots that it holds are given back, as far as can be told: with
         the time alone that they have taken so far, slots that become free together would all go
         to the flow whose virtual time is lowest by a hair."""
-        expected_s = max(self._in_service_s(now_s), self.in_service_count * self.expected_s)
+        in_service_s = self.in_service_count * now_s - self.begun_sum_s
+        expected_s = max(in_service_s, self.in_service_count * self.expected_s)
         return self.virtual_tick_count * _TICK_S + expected_s
-
-    def _in_service_s(self, now_s: float) -> float:
-        return self.in_service_count * now_s - self.begun_sum_s
 
 
 class FairQueue:
@@ -65,8 +64,11 @@ class FairQueue:
         """The highest virtual time at which a flow was served: where an idle flow starts again."""
         self._numbers = itertools.count()
 
-    def next_of(self, names: Iterable[str], *, now_s: float) -> str:
+    def next_of(self, names: Collection[str], *, now_s: float) -> str:
         """The flow to serve next of those that wait: ``names``, at least one."""
+        if len(names) == 1:
+            (only,) = names
+            return only
 
         def order(name: str) -> tuple[float, int]:
             flow = self._flow(name)
@@ -83,19 +85,21 @@ class FairQueue:
     def begin(self, name: str, *, now_s: float) -> None:
         """A flow is granted a slot."""
         flow = self._flow(name)
-        self._virtual_time_s = max(self._virtual_time_s, flow.virtual_time_s(now_s))
+        virtual_time_s = flow.virtual_time_s(now_s)
+        if virtual_time_s > self._virtual_time_s:
+            self._virtual_time_s = virtual_time_s
         flow.in_service_count += 1
         flow.begun_sum_s += now_s
         flow.served_number = next(self._numbers)
 
     def end(self, name: str, *, begun_s: float, now_s: float) -> None:
         """A flow gives back a slot that it was granted at ``begun_s``."""
-        flow = self._flow(name)
+        flow = self._flows[name]
         flow.in_service_count -= 1
         flow.begun_sum_s = flow.begun_sum_s - begun_s if flow.in_service_count else 0.0
         used_s = now_s - begun_s
         flow.expected_s += (used_s - flow.expected_s) * _NEWEST_SHARE
-        flow.virtual_tick_count += max(1, round(used_s / _TICK_S))
+        flow.virtual_tick_count += round(used_s / _TICK_S) or 1
 
     def charge(self, name: str, *, used_s: float) -> None:
         """Count slot time that a flow used without having been granted a slot by turn."""
@@ -107,10 +111,12 @@ class FairQueue:
         A flow that is ahead of the virtual time is remembered until the others have caught up, or
         going away for a moment would wipe out what it used. No more than 64 are remembered.
         """
+        away = self._flows.keys() - active
+        if not away:
+            return
+        flows = [(self._flows[name], name) for name in away]
         idle = [
-            (flow.virtual_tick_count, name)
-            for name, flow in self._flows.items()
-            if not flow.in_service_count and name not in active
+            (flow.virtual_tick_count, name) for flow, name in flows if not flow.in_service_count
         ]
         idle.sort(reverse=True)
         for place, (virtual_tick_count, name) in enumerate(idle):
@@ -121,10 +127,11 @@ class FairQueue:
         return len(self._flows)
 
     def _flow(self, name: str) -> _Flow:
-        if name not in self._flows:
+        flow = self._flows.get(name)
+        if flow is None:
             # Not only by ``arrive``: a slot can be granted to a flow that never waited for it.
-            self._flows[name] = _Flow(self._start_tick_count)
-        return self._flows[name]
+            flow = self._flows[name] = _Flow(self._start_tick_count)
+        return flow
 
     @property
     def _start_tick_count(self) -> int:
