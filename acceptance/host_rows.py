@@ -80,17 +80,21 @@ def page(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     none = "Nothing on the hosts above" if any(map(_ran, rows)) else "Not known: nothing was run"
-    weaker = [f"- `{row.host}`: {each}" for row in rows for each in row.weaker]
+    weaker = dict.fromkeys(each for row in rows for each in row.weaker)
     failed = [f"- `{row.host}`: {each}" for row in rows for each in row.failed]
     parts = [
         _ABOUT,
         table(head, lines),
         "## What is weaker, and where\n\nAs the service itself says at its start.",
-        "\n".join(weaker) or f"{none}.",
+        "\n".join(f"- {_hosts_with(each, rows)}: {each}" for each in weaker) or f"{none}.",
         "## What failed",
         "\n".join(failed) or f"{none}.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _hosts_with(weakness: str, rows: Sequence[Row]) -> str:
+    return ", ".join(f"`{row.host}`" for row in rows if weakness in row.weaker)
 
 
 def _ran(row: Row) -> bool:
@@ -101,8 +105,8 @@ def _ran(row: Row) -> bool:
 _ABOUT: Final = """# Hosts
 
 Where execbox was run, and what held there. `scripts/hosts/run.sh NAME` makes the host of that
-name of Debian's packages, runs `python -m acceptance.hosts` in it, and writes this page again;
-`scripts/hosts/run.sh all` does so for each. A row is of the day in its last column.
+name of Debian's packages (or Ubuntu's), runs `python -m acceptance.hosts` in it, and writes this
+page again; `scripts/hosts/run.sh all` does so for each. A row is of the day in its last column.
 
 - **demo** is `make demo`'s program.
 - **conformance** is `tests/engines/test_engine_conformance.py` on that engine.

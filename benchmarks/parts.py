@@ -3,8 +3,9 @@
 The trivial function at level ``process``, as a line of a batch, an item of a verify request, a call
 of a large job and a request of its own. Parts: the service's process; the Docker daemon, containerd
 and its shims; PID 1 of each container; the zygote that forks in it; and all else in the containers,
-which is the jobs' processes. ``--beside FOLDER`` measures a checkout of a different revision in
-turns with this one, in the sandbox image of ``--beside-image``.
+which is the jobs' processes. In the same rounds the bare fork, the floor that no isolation is
+cheaper than: what an execution costs above it leaves out the daemon. ``--beside FOLDER`` measures a
+checkout of a different revision in turns with this one, in the image of ``--beside-image``.
 """
 
 from __future__ import annotations
@@ -25,12 +26,18 @@ from harness.meters import children_of, process_cpu_s, read_cpu_times
 from harness.report import table
 
 from benchmarks.coordinator import SHAPES, Shape
+from benchmarks.ways import in_one_container
+from benchmarks.work import trivial_checks
 from execbox_service.engines.docker.policy import LABEL
+from execbox_service.settings import load_settings
 
 _ROOT = Path(__file__).resolve().parents[1]
 _ROUND_COUNT = 3
 _DAEMONS = ("dockerd", "containerd", "containerd-shim")
 _WARM_UP_COUNT = 200
+_FORK_COUNT = 2000
+_FORKING_COUNT = 2
+"""Interpreters that fork, one for each core of the machine that the figures are of."""
 _TRIES = 3
 
 
@@ -67,14 +74,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if asked.beside:
         ways.insert(0, Way("before", asked.beside.resolve(), asked.beside_image))
     found: dict[tuple[str, str], list[Spent]] = {}
+    floor_ms: list[float] = []
     for number in range(asked.rounds):
+        floor_ms.append(_bare_fork_ms())
         for way in ways:
             with _service_of(way) as service:
                 for shape in shapes:
                     found.setdefault((shape.name, way.name), []).append(_spent(service, shape))
         say(f"round {number + 1} of {asked.rounds}")
-    print(_table(shapes, ways, found))
+    print(_table(shapes, ways, found, floor_ms=statistics.median(floor_ms)))
     return 0
+
+
+def _bare_fork_ms() -> float:
+    """CPU milliseconds of a fork that compiles and calls the trivial function, without limits."""
+    with in_one_container(
+        load_settings({}).image, "fork", name="bare fork", worker_count=_FORKING_COUNT
+    ) as way:
+        runs = way.run(trivial_checks(_FORK_COUNT), 1)
+    if runs.cpu_s is None or runs.ok_count != _FORK_COUNT:
+        raise RuntimeError(f"{runs.ok_count} of {_FORK_COUNT} bare forks went well")
+    return runs.cpu_s / _FORK_COUNT * 1000
 
 
 def _service_of(way: Way) -> LocalService:
@@ -141,17 +161,24 @@ def _said(*command: str) -> list[str]:
 
 
 def _table(
-    shapes: Sequence[Shape], ways: Sequence[Way], found: dict[tuple[str, str], list[Spent]]
+    shapes: Sequence[Shape],
+    ways: Sequence[Way],
+    found: dict[tuple[str, str], list[Spent]],
+    *,
+    floor_ms: float,
 ) -> str:
     parts = [field.name for field in fields(Spent)]
-    rows = []
+    rows = [["bare fork", "-", *["-"] * len(parts), f"{floor_ms:.2f}", "-"]]
     for shape in shapes:
         for way in ways:
             columns = zip(*map(astuple, found[shape.name, way.name]), strict=True)
             medians_ms = list(map(statistics.median, columns))
-            cells = [f"{each_ms:.2f}" for each_ms in (*medians_ms, sum(medians_ms))]
+            together_ms = sum(medians_ms)
+            above_ms = together_ms - Spent(*medians_ms).daemon - floor_ms
+            cells = [f"{each_ms:.2f}" for each_ms in (*medians_ms, together_ms, above_ms)]
             rows.append([shape.name, way.name, *cells])
-    return table(["one", "revision", *(f"{part}, CPU ms" for part in parts), "together"], rows)
+    titles = [*(f"{part}, CPU ms" for part in parts), "together", "above the bare fork"]
+    return table(["one", "revision", *titles], rows)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,47 @@
 #!/usr/bin/env bash
 #
-# Roots of other releases of Debian: booted as a guest with a kernel of its own,
-# which needs neither KVM nor a network, or entered on this machine for their
-# Python; part of scripts/hosts/run.sh.
+# Roots of other releases of Debian, and of Ubuntu: booted as a guest with a
+# kernel of its own, which needs neither KVM nor a network, or entered on this
+# machine for their Python; part of scripts/hosts/run.sh.
 
 readonly root_packages=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,ca-certificates,docker.io,iptables,bubblewrap,uidmap,rootlesskit,slirp4netns,iproute2,python3,python3-venv,procps,kmod,gcc,libc6-dev,adduser
 
+root_of() { # SUITE
+    case $1 in
+    noble) printf %s "$EXECBOX_HOSTS_WORK/ubuntu-$1" ;;
+    *) printf %s "$EXECBOX_HOSTS_WORK/debian-$1" ;;
+    esac
+}
+
 # A root with the engines, and this checkout with its packages in /srv/execbox.
 make_root() { # SUITE
-    local suite=$1 place=$EXECBOX_HOSTS_WORK/debian-$1 packages=$root_packages file
+    local suite=$1 place from packages=$root_packages file
+    local origin=()
+    place=$(root_of "$1")
     local copy=$place/srv/execbox
     command -v mmdebstrap >/dev/null || apt-get install -y -q --no-install-recommends mmdebstrap
-    # The docker command has a package of its own from Debian 13 on.
-    [[ $suite == bookworm ]] || packages+=,docker-cli
+    case $suite in
+    noble)
+        from=${EXECBOX_HOSTS_UBUNTU_MIRROR:?is the address of a mirror of Ubuntu, which this host needs}
+        # Debian has a package of the keys that sign Ubuntu's.
+        unpack sid "$EXECBOX_HOSTS_WORK/ubuntu-keys" ubuntu-keyring
+        origin=("--components=main,universe"
+            "--keyring=$EXECBOX_HOSTS_WORK/ubuntu-keys/usr/share/keyrings/ubuntu-archive-keyring.gpg")
+        ;;
+    *)
+        from=$(mirror)
+        # The docker command has a package of its own from Debian 13 on.
+        [[ $suite == bookworm ]] || packages+=,docker-cli
+        ;;
+    esac
     if [[ ! -d $place ]]; then
-        say "making Debian $suite with mmdebstrap"
+        say "making $suite with mmdebstrap"
         rm -rf "$place.new"
         # A mirror that stands still for a while is good enough: what it has is signed.
-        mmdebstrap --quiet --variant=minbase "--include=$packages" \
+        mmdebstrap --quiet --variant=minbase "--include=$packages" "${origin[@]}" \
             --aptopt='Acquire::Check-Valid-Until "false"' \
             --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-            "$suite" "$place.new" "$(mirror)"
+            "$suite" "$place.new" "$from"
         mv "$place.new" "$place"
     fi
     mkdir -p "$copy"
@@ -32,14 +53,15 @@ make_root() { # SUITE
 }
 
 in_guest() { # SUITE NAME
-    local place=$EXECBOX_HOSTS_WORK/$2 guest=$EXECBOX_HOSTS_WORK/debian-$1 status=0
-    local kernel_root=$guest
+    local place=$EXECBOX_HOSTS_WORK/$2 status=0 guest kernel_root
+    guest=$(root_of "$1")
+    kernel_root=$guest
     make_root "$1"
     # The newest kernel, which finds out what a process asks for by seccomp: three times as fast
     # as ptrace. It needs the libc of Debian 13 or later.
-    if [[ $1 == bookworm ]]; then
+    if [[ $1 == bookworm || $1 == noble ]]; then
         make_root trixie
-        kernel_root=$EXECBOX_HOSTS_WORK/debian-trixie
+        kernel_root=$(root_of trixie)
     fi
     unpack sid "$place/kernel" user-mode-linux
     prepare_guest "$1" "$2" "$place" "$guest"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
-# Makes hosts that are unlike this machine, from nothing but Debian's packages,
-# and runs in each what docs/hosts.md shows.
+# Makes hosts that are unlike this machine, from nothing but Debian's packages
+# (and Ubuntu's, for one), and runs in each what docs/hosts.md shows.
 #
 #   scripts/hosts/run.sh NAME... | all
 #
@@ -17,6 +17,10 @@
 #                that Debian with a kernel of its own (user-mode Linux), cgroup v2 and
 #                systemd: its Docker, bubblewrap as root, bubblewrap as a user with a
 #                delegated control group, and rootless Docker
+#   guest-ubuntu-24.04
+#                the same of Ubuntu 24.04, whose docker.io has no rootless set-up, where
+#                EXECBOX_HOSTS_UBUNTU_MIRROR names a mirror; all leaves it out where
+#                nothing does
 #
 # As root, on a Debian or Ubuntu with apt. Each host is made below
 # EXECBOX_HOSTS_DIR (default /var/tmp/execbox-hosts), which is removed again
@@ -28,6 +32,8 @@
 #   EXECBOX_HOSTS_WITHOUT   steps to leave out, such as "attacks speed"
 #   EXECBOX_HOSTS_PARTS     what to run in a guest (default all: "docker bubblewrap
 #                           user-bubblewrap rootless")
+#   EXECBOX_HOSTS_UBUNTU_MIRROR
+#                           where Ubuntu's packages come from, such as http://HOST/ubuntu
 
 set -euo pipefail
 
@@ -35,8 +41,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 readonly root
 readonly work=${EXECBOX_HOSTS_DIR:-/var/tmp/execbox-hosts}
 readonly rows=$root/scripts/hosts/rows
-readonly all=(this engine-13 engine-sid user-docker podman bubblewrap python-3.12
+all=(this engine-13 engine-sid user-docker podman bubblewrap python-3.12
     python-3.13 python-3.14 guest-12 guest-13 guest-sid)
+[[ -z ${EXECBOX_HOSTS_UBUNTU_MIRROR:-} ]] || all+=(guest-ubuntu-24.04)
+readonly all
 read -ra without <<<"${EXECBOX_HOSTS_WITHOUT:+--without $EXECBOX_HOSTS_WITHOUT}"
 readonly without
 export EXECBOX_HOSTS_ROOT=$root EXECBOX_HOSTS_WORK=$work EXECBOX_HOSTS_ROWS=$rows
@@ -76,6 +84,7 @@ run_one() { # NAME
     guest-12) in_guest bookworm guest-12 ;;
     guest-13) in_guest trixie guest-13 ;;
     guest-sid) in_guest sid guest-sid ;;
+    guest-ubuntu-24.04) in_guest noble guest-ubuntu-24.04 ;;
     *) fail "there is no host $1; there are: ${all[*]}" ;;
     esac
 }

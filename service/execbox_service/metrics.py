@@ -141,7 +141,7 @@ class Metrics:
     def executed(self, executions: Sequence[Execution] | Sequence[ProgramRun]) -> None:
         """Count the executions that one job is answered with."""
         for execution in executions:
-            self._count_of(execution.status.value).inc()
+            self._count_of(str(execution.status)).inc()
             if execution.usage is not None:
                 self._cpu_s.observe(execution.usage.cpu_time_s)
                 self._wall_s.observe(execution.usage.wall_time_s)

@@ -158,11 +158,12 @@ class Runtime:
         if self._engine is not None:
             await self._engine.stop()
 
-    async def perform(
+    def perform(
         self, operation: Operation[RequestT, ResponseT], request: RequestT, *, caller: Caller
-    ) -> ResponseT:
+    ) -> Awaitable[ResponseT]:
         """Do what a request asks for. Raises RequestFailed; cancelling it ends its work."""
-        return await operation.perform(self._started, request, caller=caller)
+        # Not ``async``: one coroutine fewer to go through whenever the work waits or goes on.
+        return operation.perform(self._started, request, caller=caller)
 
     @property
     def sessions(self) -> Sessions:

@@ -109,6 +109,12 @@ def test_page_shows_each_row_with_what_is_weaker_and_what_failed(tmp_path: Path)
     assert NOT_RUN in text
 
 
+def test_page_where_hosts_share_a_weakness_names_them_in_one_line() -> None:
+    """Three hosts with one engine lack the same."""
+    text = page([ROW, replace(ROW, host="engine-29")])
+    assert "- `engine-28`, `engine-29`: no AppArmor" in text
+
+
 def test_page_in_the_documentation_is_the_one_that_the_rows_give() -> None:
     """Nobody writes a result into it by hand."""
     assert PAGE.read_text("utf-8") == page(read_rows(ROWS))

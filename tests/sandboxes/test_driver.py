@@ -130,7 +130,7 @@ async def test_job_says_what_it_may_use() -> None:
 
 async def test_job_that_asks_for_other_memory_gets_it_before_it_runs() -> None:
     """The container's memory is what the job asked for, changed only where it differs."""
-    small = replace(JOB, limits=JOB.limits.model_copy(update={"memory_mb": 64}))
+    small = JOB._replace(limits=JOB.limits.model_copy(update={"memory_mb": 64}))
     async with sandboxes() as (engine, pool):
         await run(pool, job=JOB)
         assert engine.made[0].memory_mb is None
@@ -199,7 +199,7 @@ def lose_before_a_call(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(FakeSandbox, "set_memory_mb", lost)
 
 
-SMALL = replace(JOB, limits=JOB.limits.model_copy(update={"memory_mb": 64}))
+SMALL = JOB._replace(limits=JOB.limits.model_copy(update={"memory_mb": 64}))
 
 
 async def test_sandboxes_lost_before_a_call_do_not_add_up_over_answers(
@@ -302,7 +302,7 @@ async def test_sandbox_that_may_not_be_used_again_is_left_at_once() -> None:
 async def test_sandbox_is_told_whether_it_will_be_kept(isolation: Isolation, kept: bool) -> None:
     """One that is thrown away after the job need not be cleaned after its last call."""
     async with sandboxes() as (engine, pool):
-        await run(pool, 2, job=replace(JOB, isolation=isolation))
+        await run(pool, 2, job=JOB._replace(isolation=isolation))
         assert engine.made[0].received[0][1]["kept"] is kept
 
 
@@ -466,7 +466,7 @@ async def test_answer_sent_twice_is_not_taken_for_the_next_calls() -> None:
 
 async def test_answer_sent_twice_is_not_taken_for_the_next_jobs() -> None:
     """F27: a job whose sandbox still holds an answer to the one before it does not get that."""
-    job = replace(JOB, isolation="process")
+    job = JOB._replace(isolation="process")
     async with sandboxes(LIES["an answer twice"]) as (engine, pool):
         assert outputs(await run(pool, 1, job=job)) == [1]
         assert outputs(await run(pool, 1, job=job)) == [0]

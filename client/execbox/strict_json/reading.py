@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
 
 from execbox.strict_json.faults import DIGITS_MAX, Reason, StrictJSONError, shortened
@@ -19,10 +18,10 @@ from execbox.strict_json.nesting import JSON_DEPTH_MAX, nesting_depth
 __all__ = [
     "DOCUMENT_DEPTH_MAX",
     "JSON",
-    "Refusals",
     "decode",
     "decoder_for",
     "duplicate_key",
+    "refusal_of",
     "refuse_deep_nesting",
     "refuse_lone_surrogates",
     "text_of",
@@ -37,6 +36,7 @@ DOCUMENT_DEPTH_MAX = 2 * JSON_DEPTH_MAX
 
 _GC_PAUSE_BODY_BYTES = 64 * 1024
 _BOM = b"\xef\xbb\xbf"
+_SPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE_ESCAPE = re.compile(
     r"\\u[dD](?:(?P<pair>[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|[89a-fA-F][0-9a-fA-F]{2})"
@@ -56,73 +56,69 @@ def decode(
     ``non_finite`` lets the words NaN and Infinity in, as floats; ``lone_surrogates`` half
     characters, which files that others wrote have.
     """
-    text, body = _both_forms(text)
+    if isinstance(text, str):
+        body = _body_of(text)
+    else:
+        body = text
+        text = text_of(body)
     refuse_deep_nesting(body, depth_max=depth_max)
     decoder = decoder_for(non_finite=non_finite)
-    with Refusals(depth_max):
+    try:
         if len(body) < _GC_PAUSE_BODY_BYTES:
             value = decoder.decode(text)
         else:
             with _garbage_collection_paused():
                 value = decoder.decode(text)
-    if not lone_surrogates:
+    except StrictJSONError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise refusal_of(error, depth_max=depth_max) from error
+    # Most texts have no escape that could be half of a pair.
+    if "\\u" in text and not lone_surrogates:
         refuse_lone_surrogates(text)
     return value
 
 
-class Refusals:
-    """A context: what Python's decoder raises within it, as StrictJSONError. No generator, which
-    would take as long as reading a short text."""
-
-    __slots__ = ("_depth_max",)
-
-    def __init__(self, depth_max: int) -> None:
-        self._depth_max = depth_max
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None or isinstance(error, StrictJSONError):
-            return
-        if isinstance(error, json.JSONDecodeError):
-            where = f"line {error.lineno}, column {error.colno}"
-            message = f"not valid JSON: {error.msg} at {where}"
-            raise StrictJSONError(message, reason=Reason.SYNTAX) from error
-        if isinstance(error, ValueError):
-            # The only other ValueError is the interpreter's own cap on the digits of an integer.
-            raise too_many_digits() from error
-        if isinstance(error, RecursionError):
-            # Out of stack although the document is shallow: the caller stood near the limit.
-            raise _too_deep(self._depth_max) from error
+def refusal_of(error: ValueError | RecursionError, *, depth_max: int) -> StrictJSONError:
+    """What to raise for what Python's decoder raised; itself where it is one of ours."""
+    if isinstance(error, StrictJSONError):
+        return error
+    if isinstance(error, json.JSONDecodeError):
+        where = f"line {error.lineno}, column {error.colno}"
+        message = f"not valid JSON: {error.msg} at {where}"
+        return StrictJSONError(message, reason=Reason.SYNTAX)
+    if isinstance(error, ValueError):
+        # The only other ValueError is the interpreter's own cap on the digits of an integer.
+        return too_many_digits()
+    # Out of stack although the document is shallow: the caller stood near the limit.
+    return _too_deep(depth_max)
 
 
 def text_of(body: bytes) -> str:
     """``body`` as text; raises StrictJSONError where it is empty or no plain UTF-8."""
-    return _both_forms(body)[0]
-
-
-def _both_forms(text: bytes | str) -> tuple[str, bytes]:
-    body = _utf8(text) if isinstance(text, str) else text
-    if not body:
-        raise StrictJSONError("it is empty; a JSON document is needed", reason=Reason.EMPTY)
-    if body.startswith(_BOM):
-        raise StrictJSONError(
-            "begins with a byte order mark; UTF-8 without one is needed", reason=Reason.ENCODING
-        )
-    if isinstance(text, str):
-        return text, body
+    if not body or body.startswith(_BOM):
+        raise _no_document(body)
     try:
-        return body.decode("utf-8"), body
+        return body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise StrictJSONError(
             f"not valid UTF-8: {error.reason} at byte {error.start}", reason=Reason.ENCODING
         ) from error
+
+
+def _body_of(text: str) -> bytes:
+    body = _utf8(text)
+    if not body or body.startswith(_BOM):
+        raise _no_document(body)
+    return body
+
+
+def _no_document(body: bytes) -> StrictJSONError:
+    if not body:
+        return StrictJSONError("it is empty; a JSON document is needed", reason=Reason.EMPTY)
+    return StrictJSONError(
+        "begins with a byte order mark; UTF-8 without one is needed", reason=Reason.ENCODING
+    )
 
 
 def _utf8(text: str) -> bytes:
@@ -162,9 +158,30 @@ def decoder_for(*, non_finite: bool) -> json.JSONDecoder:
     return _decoder(non_finite, 0 < sys.get_int_max_str_digits() <= DIGITS_MAX)
 
 
+class _Decoder(json.JSONDecoder):
+    """Reads and refuses as Python's own, which looks for space before each document as well as
+    after it: here that is done where there is some."""
+
+    scan_once: Any
+
+    def decode(self, s: str) -> Any:  # type: ignore[override]
+        try:
+            value, end = self.scan_once(s, 0)
+        except StopIteration as stopped:
+            if stopped.value == 0:
+                return super().decode(s)
+            raise json.JSONDecodeError("Expecting value", s, stopped.value) from None
+        if end != len(s):
+            space = _SPACE.match(s, end)
+            end = space.end() if space is not None else end
+            if end != len(s):
+                raise json.JSONDecodeError("Extra data", s, end)
+        return value
+
+
 @lru_cache(maxsize=4)
 def _decoder(non_finite: bool, interpreter_counts_digits: bool) -> json.JSONDecoder:
-    return json.JSONDecoder(
+    return _Decoder(
         object_pairs_hook=_object,
         parse_float=_finite,
         parse_int=int if interpreter_counts_digits else _bounded_int,

@@ -49,11 +49,12 @@ class _Application(FastAPI):
     edge: Edge | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.edge is None or not self.edge.takes_past_framework(scope):
+        route = None if self.edge is None else self.edge.direct_route(scope)
+        if self.edge is None or route is None:
             await super().__call__(scope, receive, send)
             return
         scope["app"] = self
-        await self.edge(scope, receive, send)
+        await self.edge.serve(scope, receive, send, past_framework=route)
 
 
 def create_app(

@@ -42,6 +42,8 @@ NDJSON: Final = "application/x-ndjson"
 _BUSY_PAUSE_MAX_S = 5.0
 _MEMORY_LOOK_S = 0.05
 _LINE_ID_CHARS_MAX = 1000
+# What json.dumps comes to, which looks through its options each time.
+_json = json.JSONEncoder().encode
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +84,9 @@ async def batch(request: Request) -> Response:
 class _BatchResponse(Response):
     """Answers while it receives, which a handler's return value cannot."""
 
+    background = None
+
     def __init__(self, services: Services, record: Record) -> None:
-        super().__init__()
         self._services = services
         self._record = record
 
@@ -100,21 +103,27 @@ class _BatchResponse(Response):
             await stream.run(receive, send)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Asked:
-    """What can be known of a line before it is known to be any good."""
+    """What is known of a line, be it any good or not; filled in as it becomes known."""
 
     line: int
     id: str | None = None
     op: str | None = None
 
+    def read(self, document: Any) -> None:
+        """Take the names that an answer repeats from what the line says."""
+        if not isinstance(document, dict):
+            return
+        name, op = document.get("id"), document.get("op")
+        if isinstance(name, str) and len(name) <= _LINE_ID_CHARS_MAX:
+            self.id = name
+        if isinstance(op, str):
+            self.op = op[:60]
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What a valid line asks for: an operation, and the request that is permitted."""
-
-    operation: Operation[Any, Any]
-    request: BaseModel
+    def read_names(self, text: bytes) -> None:
+        """The same, of a line that cannot be decoded, as far as it can be told."""
+        self.read(names_in(text, "id", "op"))
 
 
 class _Lines:
@@ -130,28 +139,18 @@ class _Lines:
         """Do what the line asks for. Raises nothing: whatever goes wrong is the answer."""
         asked = _Asked(line.number)
         began_s = time.monotonic()
-        used: list[Any] = []
         try:
             if line.too_long:
-                asked = _asked_unread(line)
+                asked.read_names(line.head)
                 raise _too_long(self._services.settings.body_bytes_max)
             with self._services.memory.hold(self._caller.principal) as hold:
-                size_bytes = len(line.body)
+                used: list[Any] = []
                 try:
-                    await self._counted_reading(line.body, hold)
-                    document = await read_aside(size_bytes, decoded, line.body)
-                except RequestFailed:
-                    asked = await read_aside(size_bytes, _asked_unread, line)
-                    raise
-                try:
-                    used.append(document)
-                    asked = _asked(document, line.number)
-                    large = size_bytes >= ASIDE_BYTES
-                    wanted = await read_aside(
-                        size_bytes, self._wanted, document, asked.op, in_steps=large
+                    await self._count_reading(line.body, asked, hold=hold)
+                    operation, request = await read_aside(
+                        len(line.body), self._wanted, line.body, asked, used
                     )
-                    used.append(wanted.request)
-                    return await self._result(wanted, asked, hold=hold, used=used)
+                    return await self._result(operation, request, asked, hold=hold, used=used)
                 finally:
                     await free_aside(hold.size_bytes, *used)
         except RequestFailed as failure:
@@ -165,39 +164,62 @@ class _Lines:
             op = asked.op if asked.op is not None and asked.op in OPERATIONS else "none"
             self._metrics.line_answered(op, duration_s=time.monotonic() - began_s)
 
-    def _wanted(self, document: Any, op: str | None, *, in_steps: bool) -> _Wanted:
-        operation = OPERATIONS.get(op or "")
+    def _wanted(
+        self, body: bytes, asked: _Asked, used: list[Any]
+    ) -> tuple[Operation[Any, Any], BaseModel]:
+        """What a valid line asks for: an operation, and the request that is permitted. All that is
+        made on the way there is in ``used``."""
+        try:
+            document = decoded(body)
+        except RequestFailed:
+            asked.read_names(body)
+            raise
+        used.append(document)
+        asked.read(document)
+        operation = OPERATIONS.get(asked.op or "")
         if operation is None:
-            raise _no_operation(document, op)
-        line = (validated_in_steps if in_steps else validated)(operation.line, document)
-        return _Wanted(operation, operation.permitted(line, self._services.settings))
+            raise _no_operation(document, asked.op)
+        reading = validated if len(body) < ASIDE_BYTES else validated_in_steps
+        request = operation.permitted(reading(operation.line, document), self._services.settings)
+        used.append(request)
+        return operation, request
 
-    async def _counted_reading(self, body: bytes, hold: Hold) -> None:
+    async def _count_reading(self, body: bytes, asked: _Asked, *, hold: Hold) -> None:
         """Wait for memory, but not for ever: it may be that only lines which wait as well have it.
         Then this one is answered with the refusal."""
-        deadline_s = time.monotonic() + self._services.settings.receive_timeout_s
+        began_s = time.monotonic()
         while True:
             try:
                 return await count_reading(body, hold=hold)
-            except Overloaded:
-                if time.monotonic() >= deadline_s:
+            except RequestFailed as failure:
+                timeout_s = self._services.settings.receive_timeout_s
+                may_wait = isinstance(failure, Overloaded)
+                if not may_wait or time.monotonic() >= began_s + timeout_s:
+                    await read_aside(len(body), asked.read_names, body)
                     raise
                 await asyncio.sleep(_MEMORY_LOOK_S)
 
     async def _result(
-        self, wanted: _Wanted, asked: _Asked, *, hold: Hold, used: list[Any]
+        self,
+        operation: Operation[Any, Any],
+        request: BaseModel,
+        asked: _Asked,
+        *,
+        hold: Hold,
+        used: list[Any],
     ) -> bytes:
-        operation, runtime = wanted.operation, self._services.runtime
+        runtime, settings = self._services.runtime, self._services.settings
         read_bytes, caller = hold.size_bytes, self._caller.holding(hold)
-        deadline_s = time.monotonic() + self._services.settings.receive_timeout_s
+        began_s = time.monotonic()
         while True:
             try:
-                answer = await runtime.perform(operation, wanted.request, caller=caller)
+                answer = await runtime.perform(operation, request, caller=caller)
                 used.append(answer)
-                pieces = await written(answer, hold=hold, settings=self._services.settings)
+                pieces = await written(answer, hold=hold, settings=settings)
             except Overloaded as busy:
                 hold.shrink_to(read_bytes)
-                if busy.code is ErrorCode.BODIES_TOO_MANY and time.monotonic() >= deadline_s:
+                waited_long = time.monotonic() >= began_s + settings.receive_timeout_s
+                if busy.code is ErrorCode.BODIES_TOO_MANY and waited_long:
                     # It may be that only lines which wait as well have the memory.
                     raise
                 # The sender of a batch has asked for waiting.
@@ -216,30 +238,14 @@ class _Lines:
         return _failed(failure, asked)
 
 
-def _asked(document: Any, number: int) -> _Asked:
-    if not isinstance(document, dict):
-        return _Asked(number)
-    name, op = document.get("id"), document.get("op")
-    known = isinstance(name, str) and len(name) <= _LINE_ID_CHARS_MAX
-    return _Asked(
-        number,
-        name if known else None,
-        op[:60] if isinstance(op, str) else None,
-    )
-
-
-def _asked_unread(line: Line) -> _Asked:
-    """What can be told of a line that cannot be decoded."""
-    return _asked(names_in(line.head or line.body, "id", "op"), line.number)
-
-
 def _line(asked: _Asked, pieces: Sequence[bytes]) -> bytes:
     """An object's JSON with the line's names before its own fields, which are never none."""
-    names = {"id": asked.id, "op": asked.op}
-    known = {name: value for name, value in names.items() if value is not None}
-    head = json.dumps(known, separators=(",", ":"))
-    opening = (head[:-1] + ("," if len(head) > 2 else "")).encode("utf-8")
-    return b"".join((opening, pieces[0][1:], *pieces[1:], b"\n"))
+    opening = "{"
+    if asked.id is not None:
+        opening = f'{opening}"id":{_json(asked.id)},'
+    if asked.op is not None:
+        opening = f'{opening}"op":{_json(asked.op)},'
+    return b"".join((opening.encode("ascii"), pieces[0][1:], *pieces[1:], b"\n"))
 
 
 def _failed(failure: RequestFailed, asked: _Asked) -> bytes:

@@ -6,7 +6,7 @@ that its sender has gone. What the bytes mean is decoded elsewhere; headers that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from starlette.types import Receive, Scope
@@ -40,9 +40,6 @@ _MEDIA_TYPES: Final = {
     "application/x-ndjson": "lines of JSON",
     "application/octet-stream": "it is",
 }
-_OF_BODIES: Final = {
-    name.encode("ascii"): name for name in ("content-type", "content-encoding", "content-length")
-}
 _T = TypeVar("_T")
 
 
@@ -57,6 +54,10 @@ class Connection(Protocol):
 
     def answer_interim(self) -> None:
         """Say that the request has arrived and that its answer is to come, unless it has begun."""
+
+    def has_whole_body(self) -> bool:
+        """Whether all of the body of the request that is being answered is here, so that none of it
+        has to be waited for."""
 
     def take_over_deadline(self) -> None:
         """End the deadline for receiving this request; the caller of this keeps one instead."""
@@ -77,7 +78,8 @@ class Bodies:
     """Reads request bodies, each within the cap and the memory that its key may hold."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._bytes_max = settings.body_bytes_max
+        self._timeout_s = settings.receive_timeout_s
 
     async def received(
         self, scope: Scope, receive: Receive, *, hold: Hold, media_type: str = _JSON
@@ -85,42 +87,46 @@ class Bodies:
         """The whole body, counted in ``hold`` as it arrives: what is only declared costs nobody
         anything. Raises CallerMistake, Overloaded, ReceiveTimeout, or ClientGone if it breaks off.
         """
-        headers = _headers_of(scope)
-        require_media_type(headers, media_type)
-        self._refuse_too_large(int(headers.get("content-length", "0")))
-        timeout_s = self._settings.receive_timeout_s
+        # Reversed, so that the first of each name counts.
+        headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        content_encoding = headers.get(b"content-encoding", b"identity").decode("latin-1")
+        _require_media_type(content_type, content_encoding, media_type)
+        if int(headers.get(b"content-length", b"0").decode("latin-1")) > self._bytes_max:
+            raise _too_large(self._bytes_max)
+        connection = connection_of(scope)
+        if connection is not None and connection.has_whole_body():
+            # As with nearly all bodies: a deadline would cost more than receiving does.
+            return await self._pieces(receive, hold)
         loop_time_s = asyncio.get_running_loop().time()
-        deadline = scope.get("state", {}).get(DEADLINE_STATE_KEY, loop_time_s + timeout_s)
-        body = bytearray()
+        deadline = scope.get("state", {}).get(DEADLINE_STATE_KEY, loop_time_s + self._timeout_s)
         try:
             async with asyncio.timeout_at(deadline):
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientGone
-                    piece = message.get("body", b"")
-                    self._refuse_too_large(len(body) + len(piece))
-                    hold.grow(len(piece), too_large=ErrorCode.BODY_TOO_LARGE, what="the body")
-                    body += piece
-                    more = message.get("more_body", False)
+                return await self._pieces(receive, hold)
         except TimeoutError as error:
-            raise ReceiveTimeout(timeout_s) from error
-        return bytes(body)
+            raise ReceiveTimeout(self._timeout_s) from error
 
-    def _refuse_too_large(self, body_bytes: int) -> None:
-        cap_bytes = self._settings.body_bytes_max
-        if body_bytes > cap_bytes:
-            raise CallerMistake(
-                ErrorCode.BODY_TOO_LARGE,
-                f"the request body is larger than {cap_bytes} bytes; split it into several "
-                f"requests",
-                detail={"body_bytes_max": cap_bytes},
-            )
+    async def _pieces(self, receive: Receive, hold: Hold) -> bytes:
+        """All that is still to come of the body."""
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece = message.get("body", b"")
+            if len(body) + len(piece) > self._bytes_max:
+                raise _too_large(self._bytes_max)
+            hold.grow(len(piece), too_large=ErrorCode.BODY_TOO_LARGE, what="the body")
+            more = message.get("more_body", False)
+            if not (more or body):
+                return bytes(piece)
+            body += piece
+            if not more:
+                return bytes(body)
 
 
 async def until_disconnect(
-    receive: Receive, work: Coroutine[Any, Any, _T], *, connection: Connection | None = None
+    receive: Receive, work: Awaitable[_T], *, connection: Connection | None = None
 ) -> _T:
     """The result of ``work``, or ClientGone once the connection closes; then ``work`` is
     cancelled and has ended, cleaning up included, before this raises.
@@ -169,24 +175,26 @@ def connection_of(scope: Scope) -> Connection | None:
     return found
 
 
-def _headers_of(scope: Scope) -> dict[str, str]:
-    """Of those that say what the body is, the first of each name."""
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        if name in _OF_BODIES:
-            found.setdefault(_OF_BODIES[name], value.decode("latin-1"))
-    return found
-
-
 def require_media_type(headers: Mapping[str, str], expected: str) -> None:
     """Raises CallerMistake, 415, for any other Content-Type and for compressed bodies."""
-    content_type = headers.get("content-type", "")
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type != expected:
+    content_encoding = headers.get("content-encoding", "identity")
+    _require_media_type(headers.get("content-type", ""), content_encoding, expected)
+
+
+def _require_media_type(content_type: str, content_encoding: str, expected: str) -> None:
+    if content_type != expected and content_type.partition(";")[0].strip().lower() != expected:
         what = _MEDIA_TYPES[expected]
         raise _unsupported(f"send the body as {what}, with the header 'Content-Type: {expected}'")
-    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+    if content_encoding.strip().lower() != "identity":
         raise _unsupported("compressed bodies are not accepted; send without Content-Encoding")
+
+
+def _too_large(cap_bytes: int) -> CallerMistake:
+    return CallerMistake(
+        ErrorCode.BODY_TOO_LARGE,
+        f"the request body is larger than {cap_bytes} bytes; split it into several requests",
+        detail={"body_bytes_max": cap_bytes},
+    )
 
 
 def _unsupported(message: str) -> CallerMistake:

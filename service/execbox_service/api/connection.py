@@ -31,6 +31,7 @@ _LINGER_S: Final = 2.0
 _TOGETHER_BYTES: Final = 64 * 1024
 _ANSWER_GRACE_S: Final = 1.0
 _INTERIM: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_AROUND_HEADER_BYTES: Final = len(b": \r\n")
 _SENT_AHEAD_MAX: Final = 16
 """Requests that wait on one connection behind the one that is being answered. Each is an object of
 some kilobytes, and a quarter of a megabyte of bytes can hold ten thousand."""
@@ -57,6 +58,8 @@ class GuardedProtocol(HttpToolsProtocol):
         # uvicorn's access lines repeat queries, where people put keys.
         self.access_log = False
         self._receive_timer: asyncio.TimerHandle | None = None
+        self._receive_due: float | None = None
+        """When what is being received must be there; None while nothing is."""
         self._send_timer: asyncio.TimerHandle | None = None
         self._receive_deadline = 0.0
         self._header_bytes = 0
@@ -88,6 +91,7 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self.room.unclaimed(self)
             self._start_receiving()
+            self._watch_receiving()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.room.claimed(self)
@@ -101,7 +105,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        if self._receive_timer is None and self._idle():
+        if self._receive_due is None and self._idle():
             self._start_receiving()
         message_count, was_in_headers = self._message_count, self._in_headers
         super().data_received(data)
@@ -111,6 +115,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._unparsed_bytes += len(data)
             if self._unparsed_bytes > self.execbox.header_bytes_max and not self._deaf:
                 self._refuse(HeadersTooLarge(self.execbox.header_bytes_max))
+        self._watch_receiving()
 
     def shutdown(self) -> None:
         self._stopping = True
@@ -127,17 +132,18 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_headers = True
         self._header_bytes = 0
         self._unparsed_bytes = 0
-        if self._receive_timer is None:
+        if self._receive_due is None:
             self._start_receiving()
-        self.scope["state"][DEADLINE_STATE_KEY] = self._receive_deadline
-        self.scope["state"][CONNECTION_STATE_KEY] = self
+        state = self.scope["state"]
+        state[DEADLINE_STATE_KEY] = self._receive_deadline
+        state[CONNECTION_STATE_KEY] = self
 
     def on_url(self, url: bytes) -> None:
         self._header_bytes += len(url)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value) + len(b": \r\n")
+        self._header_bytes += len(name) + len(value) + _AROUND_HEADER_BYTES
         if self._header_bytes > self.execbox.header_bytes_max:
             raise self._refused(HeadersTooLarge(self.execbox.header_bytes_max))
         if self._in_headers:
@@ -170,9 +176,10 @@ class GuardedProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise self._refused(_bad("HTTP/1.0 and HTTP/1.1 are spoken here"))
-        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if codings and (codings != [b"chunked"] or version == "1.0"):
-            raise self._refused(_bad("the only transfer encoding is chunked, in HTTP/1.1"))
+        if b"transfer-encoding" in dict(self.headers):
+            codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+            if [coding.lower() for coding in codings] != [b"chunked"] or version == "1.0":
+                raise self._refused(_bad("the only transfer encoding is chunked, in HTTP/1.1"))
         if self.parser.should_upgrade() and self.parser.get_method() not in (b"GET", b"HEAD"):
             raise self._refused(_bad("no protocol upgrade here; send without the Upgrade header"))
 
@@ -203,6 +210,12 @@ class GuardedProtocol(HttpToolsProtocol):
         running = self._running
         if running is not None and not (running.response_started or self.transport.is_closing()):
             self.transport.write(_INTERIM)
+
+    # -- what a path that reads a whole body asks of its connection
+
+    def has_whole_body(self) -> bool:
+        running = self._running
+        return running is not None and not running.more_body and running.message_event.is_set()
 
     # -- what a path that streams both ways asks of its connection
 
@@ -276,28 +289,31 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_receiving(self) -> None:
         self._stop_receiving()
+        settings = self.execbox
         now_s = self.loop.time()
-        self._receive_deadline = now_s + self.execbox.receive_timeout_s
-        headers_deadline = now_s + min(
-            self.execbox.receive_timeout_s, self.execbox.header_timeout_s
-        )
-        self._receive_timer = self.loop.call_at(headers_deadline, self._receiving_too_slow)
+        self._receive_deadline = now_s + settings.receive_timeout_s
+        self._receive_due = now_s + min(settings.receive_timeout_s, settings.header_timeout_s)
 
     def _give_rest_of_time(self) -> None:
         """The headers are there: what is left of the time for a whole request is for the body."""
-        if self._receive_timer is not None:
-            self._receive_timer.cancel()
-            self._receive_timer = self.loop.call_at(
-                self._receive_deadline, self._receiving_too_slow
-            )
+        if self._receive_due is not None:
+            self._stop_receiving()
+            self._receive_due = self._receive_deadline
+
+    def _watch_receiving(self) -> None:
+        """Set the timer, once the parser has done with what came: of a request that is complete by
+        then, as nearly all are, nothing need be timed."""
+        if self._receive_due is not None and self._receive_timer is None:
+            self._receive_timer = self.loop.call_at(self._receive_due, self._receiving_too_slow)
 
     def _stop_receiving(self) -> None:
+        self._receive_due = None
         if self._receive_timer is not None:
             self._receive_timer.cancel()
             self._receive_timer = None
 
     def _receiving_too_slow(self) -> None:
-        self._receive_timer = None
+        self._stop_receiving()
         if self._in_headers or self.cycle is None or self.pipeline:
             timeout_s = self.execbox.receive_timeout_s
             if self._in_headers:
@@ -345,6 +361,7 @@ class _LingeringTransport:
         send_timeout_s: float,
     ) -> None:
         self._transport = transport
+        self._loop = asyncio.get_running_loop()
         self._must_linger = must_linger
         self._send_timeout_s = send_timeout_s
         self._closing = False
@@ -354,7 +371,7 @@ class _LingeringTransport:
     def write(self, data: bytes) -> None:
         """Each system call that wakes a reader costs 0.1 ms and more (measured)."""
         if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
         self._unsent.append(data)
         self._unsent_bytes += len(data)
         if self._unsent_bytes > _TOGETHER_BYTES:
@@ -396,12 +413,12 @@ class _LingeringTransport:
         self._flush()
         self._closing = True
         self._transport.close()
-        asyncio.get_running_loop().call_soon(self._transport.abort)
+        self._loop.call_soon(self._transport.abort)
 
     def _abort_after(self, delay_s: float) -> None:
         if self._transport.get_write_buffer_size():
             delay_s = max(delay_s, self._send_timeout_s)
-        asyncio.get_running_loop().call_later(delay_s, self._transport.abort)
+        self._loop.call_later(delay_s, self._transport.abort)
 
 
 class _Refused(Exception):

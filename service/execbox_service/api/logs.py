@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import math
+import re
 import sys
 import time
 from contextvars import ContextVar
@@ -25,6 +27,8 @@ request_id: ContextVar[str | None] = ContextVar("execbox_request_id", default=No
 _EXTRA: Final = "fields"
 # With a default, json.dumps makes an encoder at each call.
 _json = json.JSONEncoder(default=str).encode
+# What needs no quotes: a word or a path.
+_BARE: Final = re.compile(r"[/_]*[A-Za-z0-9][A-Za-z0-9/_]*")
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +97,7 @@ class _JSONFormatter(logging.Formatter):
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         # JSON-quoted where a stranger had a say, so that no caller can forge a line.
-        fields = " ".join(f"{name}={_plain(value)}" for name, value in _fields(record).items())
+        fields = " ".join([f"{name}={_plain(value)}" for name, value in _fields(record).items()])
         message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r")
         line = f"{_timestamp(record)} {record.levelname:7} {message}"
         line = f"{line} {fields}" if fields else line
@@ -103,13 +107,13 @@ class _TextFormatter(logging.Formatter):
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, str):
+        return value if _BARE.fullmatch(value) else _json(value)
     if value is None:
         return "null"
-    if type(value) is int:
-        return str(value)
-    text = value if isinstance(value, str) else _json(value)
-    needs_quotes = isinstance(value, str) and not value.replace("/", "").replace("_", "").isalnum()
-    return _json(text) if needs_quotes or not text.isascii() else text
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return repr(value)
+    return _json(value)
 
 
 def _timestamp(record: logging.LogRecord) -> str:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 __all__ = ["Line", "LineBuffer"]
 
+_BLANK = b" \t\n\r\x0b\x0c"
 _EMPTY_LINES = re.compile(rb"[ \t\n\r\x0b\x0c]*\n")
 _HEAD_BYTES = 4096
 """Kept of a line that is too long: enough for its names, which usually come first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """One line without its end. ``number`` counts from 1, empty lines included."""
 
@@ -25,10 +26,6 @@ class Line:
     """It had more than the most bytes a line may have, and all but its ``head`` was thrown away."""
     head: bytes = field(default=b"", compare=False)
     """Of a line that is too long: how it begins."""
-
-    @property
-    def empty(self) -> bool:
-        return not self.too_long and (not self.body or self.body.isspace())
 
 
 class LineBuffer:
@@ -96,12 +93,15 @@ class LineBuffer:
             body = self._head(end)
             del self._data[: end + 1]
             line = self._line(body)
-            if not line.empty:
+            if line is not None:
                 return line
 
     def _drop_empty_lines(self) -> None:
         """All there are, at once: there may be millions."""
         if self._skipping or self._searched_bytes:
+            return
+        if not self._data or self._data[0] not in _BLANK:
+            # As nearly all lines begin: there is nothing to search for.
             return
         empty = _EMPTY_LINES.match(self._data)
         end = empty.end() if empty is not None else 0
@@ -127,15 +127,15 @@ class LineBuffer:
             return None
         body = self._head(len(self._data))
         self._data.clear()
-        line = self._line(body)
-        return None if line.empty else line
+        return self._line(body)
 
-    def _line(self, body: bytes) -> Line:
+    def _line(self, body: bytes) -> Line | None:
+        """None for an empty one, which counts as well."""
         self._number += 1
         self._searched_bytes = 0
-        head = self._skipped_head if self._skipping else body[:_HEAD_BYTES]
-        too_long = self._skipping or len(body) > self._line_bytes_max
-        self._skipping = False
-        if too_long:
+        if self._skipping or len(body) > self._line_bytes_max:
+            head = self._skipped_head if self._skipping else body[:_HEAD_BYTES]
+            self._skipping = False
             return Line(self._number, b"", too_long=True, head=head)
-        return Line(self._number, body.removesuffix(b"\r"))
+        body = body.removesuffix(b"\r")
+        return Line(self._number, body) if body and not body.isspace() else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +43,7 @@ _ID_BYTES: Final = 16
 _LOGGED_PATH_CHARS_MAX: Final = 100
 _NOTHING: Final[AbstractContextManager[None]] = nullcontext()
 
+_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _WIRE_HEADER: Final = (WIRE_HEADER.lower().encode("ascii"), str(WIRE_VERSION).encode("ascii"))
 
 FailureForm = Callable[[RequestFailed], Response]
@@ -74,18 +75,24 @@ class Record:
     status_counts: dict[str, int] = field(default_factory=dict)
 
     @property
+    def principal_name(self) -> str:
+        """Of who asks; empty where nobody has been asked for a key."""
+        return self.principal.name if self.principal else ""
+
+    @property
     def caller(self) -> Caller:
         """On whose behalf the request is."""
-        return Caller(self.principal.name if self.principal else "")
+        return Caller(self.principal_name)
 
     def count(
         self, executions: Sequence[Execution] | Sequence[ProgramRun] | Sequence[CellResponse]
     ) -> None:
         """Count what a request is answered with."""
         self.execution_count = (self.execution_count or 0) + len(executions)
+        counts = self.status_counts
         for execution in executions:
-            status = execution.status.value
-            self.status_counts[status] = self.status_counts.get(status, 0) + 1
+            status = str(execution.status)
+            counts[status] = counts.get(status, 0) + 1
 
 
 def record_of(scope: Scope) -> Record:
@@ -116,43 +123,62 @@ class Edge:
         self._key_limits = key_limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "http":
+            await self.serve(scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
+
+    async def serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        past_framework: APIRoute | None = None,
+    ) -> None:
+        """Have a request answered: by the handler of ``past_framework``, its ``direct_route``, or
+        by the application."""
         started_s = time.monotonic()
-        record = Record(request_id=secrets.token_hex(_ID_BYTES))
+        record = Record(os.urandom(_ID_BYTES).hex())
         scope.setdefault("state", {})[_RECORD_STATE_KEY] = record
         token = request_id.set(record.request_id)
-        exchange = _Exchange(scope, receive, send, record=record)
+        exchange = _Exchange(scope, receive, send, record=record, route=past_framework)
         try:
             await self._answer(exchange)
         finally:
             duration_s = time.monotonic() - started_s
-            _log(scope, record, duration_s=duration_s)
+            route = _route_of(scope)
+            _log(scope, record, route=route, duration_s=duration_s)
             if record.status_code is not None:
-                self._metrics.answered(
-                    _route_of(scope), status_code=record.status_code, duration_s=duration_s
-                )
+                self._metrics.answered(route, status_code=record.status_code, duration_s=duration_s)
             if record.error_code is not None:
                 self._metrics.failed(record.error_code)
             request_id.reset(token)
 
     async def _answer(self, exchange: _Exchange) -> None:
         scope, record = exchange.scope, exchange.record
+        path = scope["path"]
         try:
-            if scope["path"] not in OPEN_PATHS:
+            is_open = path in OPEN_PATHS
+            if not is_open:
                 # Whoever looks after a service asks at its address, whatever it is called; and
                 # what these say is of no use to a web page.
-                _check_host(scope, self._settings)
-            if not self._is_open(scope):
+                _check_host(scope, self._settings.hosts_answered)
+            if not (is_open or self._is_page(scope)):
                 record.principal = authenticate(scope["headers"], settings=self._settings)
                 _claim(scope)
             # Not before: which paths there are is no business of a caller without a key.
-            terms = self._terms_at(scope["path"])
-            exchange.failure_form = terms.failure_form if terms else error_response
+            terms = self._terms_at(path)
+            if terms is not None:
+                exchange.failure_form = terms.failure_form
             waits = terms is not None and terms.keeps_waiting
             with kept_waiting(scope) if waits else _NOTHING, self._counted(scope, record):
-                await self._handled(exchange)
+                if exchange.route is None:
+                    await self._app(scope, exchange.receive, exchange.send)
+                else:
+                    scope["route"] = exchange.route
+                    response = await exchange.route.endpoint(Request(scope))
+                    await response(scope, exchange.receive, exchange.send)
         except ClientGone:
             # Some servers report every caller as gone when they shut down. This reaches those who
             # are still there, and is dropped for those who are not.
@@ -182,56 +208,54 @@ class Edge:
             return _NOTHING
         return self._key_limits.under_way(record.principal.name)
 
-    def _is_open(self, scope: Scope) -> bool:
-        """Whether it is answered without a key. The page is: it asks for one."""
-        return scope["path"] in OPEN_PATHS or (self._settings.page_enabled and is_page_file(scope))
+    def _is_page(self, scope: Scope) -> bool:
+        """The page is answered without a key: it asks for one."""
+        return self._settings.page_enabled and is_page_file(scope)
 
-    def takes_past_framework(self, scope: Scope) -> bool:
-        """Whether it is one of the paths whose handlers nothing of the framework is asked for."""
-        return scope["type"] == "http" and self._direct_route(scope) is not None
-
-    def _direct_route(self, scope: Scope) -> APIRoute | None:
-        return self._direct.get(scope["path"]) if scope["method"] == "POST" else None
-
-    async def _handled(self, exchange: _Exchange) -> None:
-        scope = exchange.scope
-        route = self._direct_route(scope)
-        if route is None:
-            await self._app(scope, exchange.receive, exchange.send)
-            return
-        scope["route"] = route
-        response = await route.endpoint(Request(scope))
-        await response(scope, exchange.receive, exchange.send)
+    def direct_route(self, scope: Scope) -> APIRoute | None:
+        """Of one of the paths whose handlers nothing of the framework is asked for."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return None
+        return self._direct.get(scope["path"])
 
 
 class _Exchange:
     """One request's channel: adds our headers, and remembers what was received and sent."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, *, record: Record) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        record: Record,
+        route: APIRoute | None,
+    ) -> None:
         self.scope = scope
         self.failure_form: FailureForm = error_response
         self.record = record
+        self.route = route
+        """Whose handler answers it, instead of the application."""
         self._receive = receive
         self._send = send
-        self._body_unread = _announces_body(scope)
+        self._body_read = False
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
-            self._body_unread = False
+            self._body_read = True
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.record.status_code = message["status"]
-            message.setdefault("headers", [])
             headers = [
-                *message["headers"],
+                *message.get("headers", ()),
                 (b"x-request-id", self.record.request_id.encode("ascii")),
-                (b"x-content-type-options", b"nosniff"),
+                _NO_SNIFFING,
                 _WIRE_HEADER,
             ]
-            if self._body_unread:
+            if not self._body_read and _announces_body(self.scope):
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         await self._send(message)
@@ -254,10 +278,9 @@ def _route_of(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "none"))
 
 
-def _logged_path(scope: Scope) -> str:
+def _logged_path(scope: Scope, route: str) -> str:
     """As it was asked for; but of a path with parts that are the caller's, such as the id of a
     session, which is all that a service without keys asks for, only the form."""
-    route = _route_of(scope)
     return route if "{" in route else str(scope["path"][:_LOGGED_PATH_CHARS_MAX])
 
 
@@ -268,9 +291,8 @@ def _announces_body(scope: Scope) -> bool:
     )
 
 
-def _check_host(scope: Scope, settings: Settings) -> None:
+def _check_host(scope: Scope, answered: Sequence[str]) -> None:
     """Keeps a web page whose own name resolves to this machine from using a visitor's service."""
-    answered = settings.hosts_answered
     if "*" in answered:
         return
     values = [value for name, value in scope["headers"] if name == b"host"]
@@ -297,10 +319,15 @@ def stack_of(error: BaseException) -> str:
     return "\ncaused by:\n".join(parts)
 
 
-def _log(scope: Scope, record: Record, *, duration_s: float) -> None:
+def _log(scope: Scope, record: Record, *, route: str, duration_s: float) -> None:
+    # Probes come every few seconds and say nothing as long as they succeed.
+    routine = scope["path"] in OPEN_PATHS and record.status_code == HTTPStatus.OK
+    level = logging.DEBUG if routine else logging.INFO
+    if not access_logger.isEnabledFor(level):
+        return
     fields: dict[str, object] = {
         "method": scope["method"],
-        "path": _logged_path(scope),
+        "path": _logged_path(scope, route),
         "status": record.status_code,
         "duration_ms": round(duration_s * 1000, 1),
         "key_name": record.principal.name if record.principal else None,
@@ -310,12 +337,8 @@ def _log(scope: Scope, record: Record, *, duration_s: float) -> None:
     if record.execution_count is not None:
         fields["execution_count"] = record.execution_count
         fields["statuses"] = record.status_counts
-    # Probes come every few seconds and say nothing as long as they succeed.
-    routine = scope["path"] in OPEN_PATHS and record.status_code == HTTPStatus.OK
-    level = logging.DEBUG if routine else logging.INFO
-    if access_logger.isEnabledFor(level):
-        # Not by ``log``, which finds out from where in the source it was called: nobody is told.
-        said = access_logger.makeRecord(
-            ACCESS_LOGGER, level, "", 0, "request", (), None, extra={"fields": fields}
-        )
-        access_logger.handle(said)
+    # Not by ``log``, which finds out from where in the source it was called: nobody is told.
+    said = access_logger.makeRecord(
+        ACCESS_LOGGER, level, "", 0, "request", (), None, extra={"fields": fields}
+    )
+    access_logger.handle(said)

@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 _JSON: Final = "application/json"
+_JSON_HEADER: Final = (b"content-type", _JSON.encode("ascii"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
     for operation in OPERATIONS.values():
         app.add_api_route(
             operation.path,
-            _handler(operation),
+            _handler(operation, services),
             methods=["POST"],
             name=operation.name,
             summary=operation.summary,
@@ -120,11 +121,13 @@ def _add_get(
     app.add_api_route(path, handler, methods=["GET"], response_class=Response, **described)
 
 
-def _handler(operation: Operation[Any, Any]) -> Callable[[Request], Awaitable[Response]]:
+def _handler(
+    operation: Operation[Any, Any], services: Services
+) -> Callable[[Request], Awaitable[Response]]:
     """What answers the operation's path: one body in, one answer out."""
 
     async def handle(request: Request) -> Response:
-        return _OperationResponse(operation, services_of(request), record_of(request.scope))
+        return _OperationResponse(operation, services, record_of(request.scope))
 
     return handle
 
@@ -133,40 +136,52 @@ class _OperationResponse(Response):
     """Receives, works and answers: from the first byte of the body to the last of the answer, what
     there is of the request is counted as memory of its key."""
 
+    background = None
+
     def __init__(self, operation: Operation[Any, Any], services: Services, record: Record) -> None:
-        super().__init__()
+        # Not the framework's, which would write the headers of an answer without a body.
         self._operation = operation
         self._services = services
         self._record = record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = self._record.caller
-        with self._services.memory.hold(caller.principal) as hold:
+        principal = self._record.principal_name
+        with self._services.memory.hold(principal) as hold:
+            caller = Caller(principal, hold=hold)
             used: list[BaseModel] = []
             try:
-                await self._answer(scope, receive, send, caller=caller.holding(hold), used=used)
+                pieces = await self._answer(scope, receive, hold=hold, caller=caller, used=used)
             finally:
+                # Before its caller knows, who may send the next request and need the memory for it.
                 await free_aside(hold.size_bytes, *used)
+            used.clear()
+            await send_pieces(pieces, send)
 
     async def _answer(
-        self, scope: Scope, receive: Receive, send: Send, *, caller: Caller, used: list[BaseModel]
-    ) -> None:
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        hold: Hold,
+        caller: Caller,
+        used: list[BaseModel],
+    ) -> list[bytes]:
         services, operation = self._services, self._operation
-        hold = held_by(caller)
         body = await services.bodies.received(scope, receive, hold=hold)
         await count_reading(body, hold=hold)
-        asked = await read_aside(len(body), parsed, operation.request, body)
-        used.append(asked)
-        permitted = await read_aside(len(body), operation.permitted, asked, services.settings)
+        permitted = await read_aside(len(body), self._permitted, body, used)
         work = services.runtime.perform(operation, permitted, caller=caller)
         answer = await until_disconnect(receive, work, connection=connection_of(scope))
         used.append(answer)
         self._record.count(operation.executions_of(answer))
-        pieces = await written(answer, hold=hold, settings=services.settings)
-        # Before its caller knows, who may send the next request and need the memory for it.
-        await free_aside(hold.size_bytes, *used)
-        used.clear()
-        await send_pieces(pieces, send)
+        return await written(answer, hold=hold, settings=services.settings)
+
+    def _permitted(self, body: bytes, used: list[BaseModel]) -> BaseModel:
+        """What the body asks for, as the operator permits it. What is made on the way there is in
+        ``used``."""
+        asked = parsed(self._operation.request, body)
+        used.append(asked)
+        return cast(BaseModel, self._operation.permitted(asked, self._services.settings))
 
 
 def held_by(caller: Caller) -> Hold:
@@ -207,15 +222,12 @@ async def written(
 
 async def send_pieces(pieces: list[bytes], send: Send) -> None:
     """One after the other, each when the client has taken most of those before."""
-    size_bytes = sum(map(len, pieces))
-    headers = [
-        (b"content-type", _JSON.encode("ascii")),
-        (b"content-length", str(size_bytes).encode("ascii")),
-    ]
+    headers = [_JSON_HEADER, (b"content-length", b"%d" % sum(map(len, pieces)))]
     await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
-    for index, piece in enumerate(pieces):
-        more = index + 1 < len(pieces)
-        await send({"type": "http.response.body", "body": piece, "more_body": more})
+    left_count = len(pieces)
+    for piece in pieces:
+        left_count -= 1
+        await send({"type": "http.response.body", "body": piece, "more_body": left_count > 0})
 
 
 async def capabilities(request: Request) -> Response:

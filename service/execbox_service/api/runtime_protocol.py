@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
 from execbox.wire import Capabilities, Readiness
@@ -27,9 +27,9 @@ class ExecutionRuntime(Protocol):
     async def stop(self) -> None:
         """Leave nothing behind. Called once, after requests have ended or been cancelled."""
 
-    async def perform(
+    def perform(
         self, operation: Operation[RequestT, ResponseT], request: RequestT, *, caller: Caller
-    ) -> ResponseT:
+    ) -> Awaitable[ResponseT]:
         """Do what ``request`` asks for, on behalf of ``caller``; cancelling it ends its work.
 
         ``request`` is within the operator's maxima already.

@@ -39,22 +39,22 @@ class FrameReader:
 
     def feed(self, data: bytes | memoryview) -> Iterator[SupervisorFrame]:
         """Every answer that ``data`` completes, in order. Raises ProtocolViolation."""
-        self._bytes += data
-        while True:
-            if self._needed is None:
-                if len(self._bytes) < PREFIX_BYTES:
-                    return
-                self._needed = rest_bytes(bytes(self._bytes[:PREFIX_BYTES]))
-            kind, header_bytes, rest = self._needed
+        kept = self._bytes
+        kept += data
+        while len(kept) >= PREFIX_BYTES:
+            needed = self._needed
+            if needed is None:
+                self._needed = needed = rest_bytes(kept[:PREFIX_BYTES])
+            kind, header_bytes, rest = needed
             end = PREFIX_BYTES + rest
-            if len(self._bytes) < end:
+            if len(kept) < end:
                 return
             body_begin = PREFIX_BYTES + header_bytes
-            header = bytes(self._bytes[PREFIX_BYTES:body_begin])
+            header = bytes(kept[PREFIX_BYTES:body_begin])
             # A view, so that 32 MiB are copied once and not four times.
-            with memoryview(self._bytes) as frame, frame[body_begin:end] as body:
+            with memoryview(kept) as frame, frame[body_begin:end] as body:
                 answer = parse_answer(kind, header, body)
-            del self._bytes[:end]
+            del kept[:end]
             self._needed = None
             yield answer
 
@@ -125,24 +125,22 @@ class FrameStream(asyncio.Protocol):
         """The next answer, in order; for one task at a time. Raises SandboxLost where none comes in
         time, and once the stream has ended."""
         if not (self._answers or self._ended):
-            await self._next_arrival(timeout_s)
+            loop = asyncio.get_running_loop()
+            self._arrival = arrival = loop.create_future()
+            timer = loop.call_later(timeout_s, _say_late, arrival, timeout_s)
+            try:
+                await arrival
+            finally:
+                timer.cancel()
+                self._arrival = None
         if not self._answers:
             raise SandboxLost(self._why)
         return self._answers.popleft()
 
-    async def _next_arrival(self, timeout_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._arrival = arrival = loop.create_future()
-        timer = loop.call_later(timeout_s, _say_late, arrival, timeout_s)
-        try:
-            await arrival
-        finally:
-            timer.cancel()
-            self._arrival = None
-
     def _wake(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
+        arrival = self._arrival
+        if arrival is not None and not arrival.done():
+            arrival.set_result(None)
 
     def close(self) -> None:
         """Hang up; the supervisor ends when it sees that."""

@@ -45,12 +45,13 @@ def decode_in_steps(
     text = reading.text_of(body)
     reader = _Reader(text, depth_max=depth_max, non_finite=non_finite)
     try:
-        with reading.Refusals(depth_max):
-            return reader.document()
-    except StrictJSONError:
+        return reader.document()
+    except (ValueError, RecursionError) as error:
         # The exception holds on to what was read, and is dropped by the event loop.
         free_in_steps(*reader.unfinished)
-        raise
+        if isinstance(error, StrictJSONError):
+            raise
+        raise reading.refusal_of(error, depth_max=depth_max) from error
 
 
 def decode_any(body: bytes, *, depth_max: int = JSON_DEPTH_MAX, non_finite: bool = False) -> JSON:

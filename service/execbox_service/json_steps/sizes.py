@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
 
 from execbox.strict_json import JSON
 from execbox.wire import JSON_DEPTH_MAX
@@ -25,23 +24,13 @@ def read_bytes_max(text: bytes) -> int:
 
     Tens of milliseconds for the largest texts, and so for a thread beside the event loop.
     """
-    signs = _Signs()
-    for part in (text,) if len(text) <= _PART_BYTES else _parts(text):
-        signs.add(part)
-    quickly = signs.read_bytes(text)
+    signs = _signs_of(text) if len(text) <= _PART_BYTES else _together(map(_signs_of, _parts(text)))
+    quickly = _read_bytes(text, signs)
     if quickly <= _ROUGHLY_BYTES_MAX:
         return quickly
     # What stands in strings is no structure.
-    outside = _Signs(width=signs.width)
-    in_string = False
-    for part in _parts(text):
-        # Escapes first, so that a quote is always an end.
-        unescaped = part.replace(b"\\\\", b"").replace(b'\\"', b"")
-        pieces = unescaped.split(b'"')
-        outside.quotes += len(pieces) - 1
-        outside.add(b"".join(pieces[in_string::2]))
-        in_string ^= len(pieces) % 2 == 0
-    return outside.read_bytes(text)
+    outside = _together(_outside_strings(text))
+    return _read_bytes(text, (max(signs[0], outside[0]), *outside[1:]))
 
 
 def _parts(text: bytes) -> Iterator[bytes]:
@@ -56,44 +45,59 @@ def _parts(text: bytes) -> Iterator[bytes]:
         start += len(part)
 
 
-@dataclass(slots=True)
-class _Signs:
-    """How often what tells of a value stands in a text."""
+_Signs: TypeAlias = tuple[int, int, int, int, int]
+"""What tells of a value: how many bytes a character of the text takes once it is read, and how
+often commas, arrays, objects and quotes stand in it."""
 
-    width: int = 1
-    """Bytes of a character of the text, once it is read."""
-    commas: int = 0
-    arrays: int = 0
-    objects: int = 0
-    quotes: int = 0
 
-    def add(self, part: bytes) -> None:
-        self.commas += part.count(b",")
-        self.arrays += part.count(b"[")
-        self.objects += part.count(b"{")
-        self.quotes += part.count(b'"')
-        if part.isascii():
-            self.width = 4 if b"\\u" in part else self.width
-        elif b"\\u" in part or any(sign in part for sign in _BEYOND_TWO_BYTES):
-            self.width = 4
-        else:
-            self.width = max(self.width, 2)
+def _signs_of(part: bytes) -> _Signs:
+    if part.isascii():
+        width = 4 if b"\\u" in part else 1
+    else:
+        wide = b"\\u" in part or any(sign in part for sign in _BEYOND_TWO_BYTES)
+        width = 4 if wide else 2
+    count = part.count
+    return width, count(b","), count(b"["), count(b"{"), count(b'"')
 
-    def read_bytes(self, text: bytes) -> int:
-        # Numbers of one and two digits are made once for all, so each that is not has two more.
-        numbers = max(0, min(self.commas, (len(text) - 2 * self.commas) // 2))
-        return (
-            self.width * len(text)
-            + _ARRAY_BYTES * self.arrays
-            + _OBJECT_BYTES * self.objects
-            + _STRING_BYTES * (self.quotes // 2)
-            + _SLOT_BYTES * self.commas
-            + _NUMBER_BYTES * numbers
-        )
+
+def _together(parts: Iterable[_Signs]) -> _Signs:
+    widths, commas, arrays, objects, quotes = zip(*parts, strict=True)
+    return max(widths), sum(commas), sum(arrays), sum(objects), sum(quotes)
+
+
+def _outside_strings(text: bytes) -> Iterator[_Signs]:
+    """Of each part of the text, without what stands in strings but for their quotes."""
+    in_string = False
+    for part in _parts(text):
+        # Escapes first, so that a quote is always an end.
+        unescaped = part.replace(b"\\\\", b"").replace(b'\\"', b"")
+        pieces = unescaped.split(b'"')
+        width, commas, arrays, objects, _ = _signs_of(b"".join(pieces[in_string::2]))
+        yield width, commas, arrays, objects, len(pieces) - 1
+        in_string ^= len(pieces) % 2 == 0
+
+
+def _read_bytes(text: bytes, signs: _Signs) -> int:
+    width, commas, arrays, objects, quotes = signs
+    # Numbers of one and two digits are made once for all, so each that is not has two more.
+    size_bytes = len(text)
+    numbers = (size_bytes - 2 * commas) // 2
+    if numbers > commas:
+        numbers = commas
+    elif numbers < 0:
+        numbers = 0
+    return (
+        width * size_bytes
+        + _ARRAY_BYTES * arrays
+        + _OBJECT_BYTES * objects
+        + _STRING_BYTES * (quotes // 2)
+        + _SLOT_BYTES * commas
+        + _NUMBER_BYTES * numbers
+    )
 
 
 LIGHT_MAX: Final = 20_000
-_LIGHT_LOOKS_MAX: Final = JSON_DEPTH_MAX + 8
+_LIGHT_LOOKS: Final = range(JSON_DEPTH_MAX + 8)
 _FEW_BITS: Final = 1000
 """An integer with no more is written as quickly as any; the time for others grows with the square:
 4,300 digits take as long as some thousands of short ones (measured)."""
@@ -109,7 +113,7 @@ def light_left(values: Sequence[JSON]) -> int:
     """How much more these could hold and still be light together; below zero, they are not."""
     left = LIGHT_MAX - len(values)
     level: Sequence[JSON] = values
-    for _ in range(_LIGHT_LOOKS_MAX):
+    for _ in _LIGHT_LOOKS:
         inner: list[JSON] = []
         for value in level:
             kind = type(value)

@@ -56,7 +56,7 @@ def ascii_text(value: JSON) -> bytes:
 
 def small_ascii_text(value: JSON) -> bytes:
     """``ascii_text`` of what is known to be light: nothing of it is looked at."""
-    return _encoder(True, False, False).encode(value).encode("ascii")
+    return _COMPACT.encode(value).encode("ascii")
 
 
 class _Encoder(json.JSONEncoder):
@@ -74,6 +74,9 @@ class _Encoder(json.JSONEncoder):
 
     def encode(self, o: Any) -> str:
         return "".join(self._write(o, 0))
+
+
+_COMPACT: Final = _Encoder(separators=(",", ":"))
 
 
 @cache

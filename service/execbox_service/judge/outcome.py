@@ -7,7 +7,7 @@ job itself reported. Only kernel evidence decides the first two.
 from __future__ import annotations
 
 import signal
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from execbox.strict_json import StrictJSONError
 from execbox.wire import (
@@ -32,6 +32,10 @@ class Ending(NamedTuple):
     limit: Limit = None
 
 
+_REPORTED: Final = {status.value: Ending(status) for status in Status}
+_NOT_TRUNCATED: Final = Truncated(stdout=False, stderr=False)
+
+
 def was_starved(result: Result, *, wall_time_s: float, cpu_count: float) -> bool:
     """Whether one that was stopped had not been given the CPU time that its wall limit has room
     for on so many cores: then it is the machine that kept it from running, and not its own
@@ -45,12 +49,13 @@ def ended_at_limit(measured: Measured, *, cpu_limit_ns: int) -> Ending | None:
     """Which limit ended it, by the kernel's evidence alone; None where none did."""
     if measured.oom_kill_count > 0:
         return Ending(Status.MEMORY_EXCEEDED)
-    if measured.killed == "cpu_time" or measured.cpu_time_ns > cpu_limit_ns:
+    killed = measured.killed
+    if killed == "cpu_time" or measured.cpu_time_ns > cpu_limit_ns:
         return Ending(Status.TIMEOUT, "cpu_time")
     # A hard stop of what had its CPU time: its own threads wait for each other.
-    if measured.killed in ("wall_time", "hard_stop"):
+    if killed in ("wall_time", "hard_stop"):
         return Ending(Status.TIMEOUT, "wall_time")
-    if measured.killed == "result_bytes" or measured.result_overflowed:
+    if killed == "result_bytes" or measured.result_overflowed:
         return Ending(Status.OUTPUT_TOO_LARGE)
     return None
 
@@ -62,7 +67,7 @@ def decide(measured: Measured, report: JobReport | None, *, cpu_limit_ns: int) -
         return at_limit
     if report is None or measured.exit_code != 0:
         return Ending(Status.NO_RESULT)
-    return Ending(Status(report.header.status))
+    return _REPORTED[report.header.status]
 
 
 def judge(result: Result, *, limits: Limits, limit_factor: int = 1) -> Execution:
@@ -72,12 +77,18 @@ def judge(result: Result, *, limits: Limits, limit_factor: int = 1) -> Execution
     ending = decide(measured, report, cpu_limit_ns=round(limits.cpu_time_s * limit_factor * 1e9))
     value, error = _NO_VALUE, None
     if report is not None and ending.status == report.header.status:
-        error = error_of(report)
         if ending.status is Status.OK:
             value = _value(report, limit_bytes=limits.output_bytes)
-            ending, error = Ending(value.status), value.error
+            ending, error = _REPORTED[value.status], value.error
+        else:
+            error = error_of(report)
     stdout = stream_text(result.stdout, limit_bytes=limits.stdout_bytes)
     stderr = stream_text(result.stderr, limit_bytes=limits.stdout_bytes)
+    stdout_cut = measured.stdout_truncated or stdout.cut
+    stderr_cut = measured.stderr_truncated or stderr.cut
+    truncated = _NOT_TRUNCATED
+    if stdout_cut or stderr_cut:
+        truncated = Truncated(stdout=stdout_cut, stderr=stderr_cut)
     ended_by_us = measured.killed is not None and ending.status is not Status.MEMORY_EXCEEDED
     return Execution(
         status=ending.status,
@@ -90,10 +101,7 @@ def judge(result: Result, *, limits: Limits, limit_factor: int = 1) -> Execution
         exit_code=measured.exit_code,
         stdout=stdout.text,
         stderr=stderr.text,
-        truncated=Truncated(
-            stdout=measured.stdout_truncated or stdout.cut,
-            stderr=measured.stderr_truncated or stderr.cut,
-        ),
+        truncated=truncated,
         usage=usage_of(measured),
     )
 
@@ -125,16 +133,19 @@ _NO_VALUE = _Value()
 
 def _value(report: JobReport, *, limit_bytes: int) -> _Value:
     """Decode the output. The job checked it, but a job can lie: size and form are ours to keep."""
-    flags = tuple(dict.fromkeys(report.header.flags))
-    if len(report.output) > limit_bytes:
+    output = report.output
+    if len(output) > limit_bytes:
         return _refused(
             Status.OUTPUT_TOO_LARGE,
-            f"the output is {len(report.output)} bytes of JSON, the limit is {limit_bytes}",
+            f"the output is {len(output)} bytes of JSON, the limit is {limit_bytes}",
         )
     try:
+        if not report.header.flags:
+            return _Value(Status.OK, decode_any(output))
+        flags = tuple(dict.fromkeys(report.header.flags))
         if "non_finite" in flags:
-            return _Value(output_text=_non_finite_text(report.output), flags=flags)
-        return _Value(output=decode_any(report.output), flags=flags)
+            return _Value(output_text=_non_finite_text(output), flags=flags)
+        return _Value(output=decode_any(output), flags=flags)
     except StrictJSONError as error:
         return _refused(Status.UNSERIALIZABLE, f"the output is no strict JSON text: {error}")
 

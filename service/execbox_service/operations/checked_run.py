@@ -53,22 +53,27 @@ async def run_checked(
     *,
     calls: Sequence[Call],
     gives_up: Callable[[Execution], bool] | None,
-    is_wanted: Callable[[int, Execution], bool] = lambda _index, _execution: True,
+    is_wanted: Callable[[int, Execution], bool] | None = None,
     explain: bool = True,
 ) -> list[Execution]:
     """An execution of every call, in their order, with the checks. Raises ServiceFailure.
 
     ``gives_up`` is told each baseline in order, and once it says so nothing more is begun: the
     rest is ``not_run``; None runs all. What ``is_wanted`` refuses, asked in the same order, is not
-    run again.
+    run again; None refuses nothing.
     """
     whole = _Whole(run, jobs, checks, calls=calls, stops_early=gives_up is not None)
     try:
-        while whole.left_count:
+        left_count = len(calls)
+        while left_count:
             first, begun = await whole.begin_some()
-            wanted = [n for n, execution in enumerate(begun, first) if is_wanted(n, execution)]
+            wanted: Sequence[int] = range(first, first + len(begun))
+            if is_wanted is not None:
+                wanted = [index for index in wanted if is_wanted(index, begun[index - first])]
             stops = gives_up is not None and any(map(gives_up, begun))
-            await whole.check(wanted, is_last=stops or not whole.left_count)
+            left_count -= len(begun)
+            if whole.is_checked:
+                await whole.check(wanted, is_last=stops or not left_count)
             if stops:
                 break
         executions = await whole.executions(explain=explain)
@@ -95,11 +100,15 @@ class _Whole:
         self._jobs = jobs
         self._checks = checks
         self._calls = calls
-        self._stops_early = stops_early
         self._checker: Checker | None = None
         if checks.determinism is not None:
             self._checker = checks.determinism.checker(run, jobs, call_count=len(calls))
+        self.is_checked = self._checker is not None
+        self._in_portions = stops_early or self.is_checked
+        """Whether something may come of the first calls that decides about the next."""
         self._begun: list[tuple[Execution, Ended]] = []
+        self._executions: list[Execution] = []
+        """Of those that were begun: what they are answered with."""
         self._unchecked: list[int] = []
         self._checked: list[int] = []
         self._count = 0
@@ -107,8 +116,10 @@ class _Whole:
         self._mean_s = 0.0
         """What each of those took."""
         self._unchecked_s = 0.0
-        job_time_s = jobs.baseline.limits.job_time_s
-        self._portion_s = min(_PORTION_MAX_S, job_time_s / _PORTIONS_MIN)
+        self._portion_s = _PORTION_MAX_S
+        if self._in_portions:
+            job_time_s = jobs.baseline.limits.job_time_s
+            self._portion_s = min(_PORTION_MAX_S, job_time_s / _PORTIONS_MIN)
 
     @property
     def left_count(self) -> int:
@@ -123,14 +134,16 @@ class _Whole:
         begun = await self._checks.baseline(self._run, self._jobs, attempts=attempts, calls=calls)
         self._begun += begun
         executions = [execution for execution, _ended in begun]
-        took_s = sum(each.usage.wall_time_s for each in executions if each.usage is not None)
-        self._count, self._mean_s = len(calls), took_s / len(calls)
-        self._unchecked_s += took_s
+        self._executions += executions
+        if self._in_portions:
+            took_s = sum(each.usage.wall_time_s for each in executions if each.usage is not None)
+            self._count, self._mean_s = len(calls), took_s / len(calls)
+            self._unchecked_s += took_s
         return first, executions
 
     def _next_count(self) -> int:
-        if not (self._stops_early or self._checker):
-            return self.left_count
+        if not self._in_portions:
+            return len(self._calls)
         width = self._run.width(self._jobs.baseline)
         if not self._count or self._begun[-1][0].status in DEAR:
             return width
@@ -152,7 +165,7 @@ class _Whole:
 
     async def let_go(self) -> None:
         """Free what the calls gave, which nobody is answered with."""
-        outputs = [execution.output for execution, _ended in self._begun]
+        outputs = [execution.output for execution in self._executions]
         if self._checker is not None:
             outputs += self._checker.outputs
         if not is_light(outputs):
@@ -160,6 +173,9 @@ class _Whole:
 
     async def drop_runs(self) -> None:
         """Free what the executions were made from, of 10,000 of which it takes 40 ms (measured)."""
+        if len(self._begun) <= PORTION_COUNT:
+            self._begun.clear()
+            return
 
         def drop_some(_portion: object) -> None:
             del self._begun[-PORTION_COUNT:]
@@ -168,13 +184,15 @@ class _Whole:
 
     async def executions(self, *, explain: bool) -> list[Execution]:
         """Of all calls, with what was found about those that were checked."""
-        executions = [execution for execution, _ended in self._begun]
+        executions = self._executions
         if self._checker is not None:
             verdicts = await self._checker.verdicts(explain=explain)
             found = zip(self._checked, verdicts, strict=True)
             for index, execution in await in_turns(lambda each: _with(executions, *each), found):
                 executions[index] = execution
-        return executions + [outcome.not_run()] * self.left_count
+        if len(executions) < len(self._calls):
+            executions += [outcome.not_run()] * self.left_count
+        return executions
 
 
 def _with(

@@ -6,7 +6,7 @@ compiler gives goes back into sandboxes as part of a job, and is used in no othe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -73,8 +73,7 @@ async def _started_compiler(
     job_run: JobRun, job: Job, request: RunRequest, *, memory_mb: int
 ) -> Compiled:
     limits = _compile_limits(request.limits, memory_mb=memory_mb)
-    compile_job = replace(
-        job,
+    compile_job = job._replace(
         function_payload=await _payload(request, compile_only=True),
         limits=request.limits.model_copy(
             update={
@@ -95,7 +94,7 @@ async def _started_compiler(
     )
     if gave.executable is None:
         return Compiled(job, failure=gave.failure, compilation=gave.compilation)
-    runs = replace(job, source=None, executable=gave.executable)
+    runs = job._replace(source=None, executable=gave.executable)
     return Compiled(runs, compilation=gave.compilation)
 
 
@@ -126,8 +125,7 @@ def _judged(
 
 async def _compiled_python(job_run: JobRun, job: Job, request: RunRequest) -> Compiled:
     limits = request.limits.model_copy(update={"output_bytes": _COMPILED_BYTES_MAX})
-    compile_job = replace(
-        job,
+    compile_job = job._replace(
         function_payload=await _payload(request, compile_only=True),
         limits=limits,
         fetch=None,
@@ -141,4 +139,4 @@ async def _compiled_python(job_run: JobRun, job: Job, request: RunRequest) -> Co
         return Compiled(job)
     execution = await read_aside(len(ended.frame), outcome.judge, ended, limits=limits)
     payload = await _payload(request, compiled=execution.output)
-    return Compiled(replace(job, function_payload=payload))
+    return Compiled(job._replace(function_payload=payload))

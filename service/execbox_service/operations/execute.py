@@ -14,7 +14,7 @@ from execbox_service.operations.checked_run import GiveUp, run_checked
 from execbox_service.operations.checks import ActiveChecks
 from execbox_service.operations.job_payloads import Options, function_jobs
 from execbox_service.scheduling.caller import Caller
-from execbox_service.scheduling.offload import in_turns, portions, read_aside
+from execbox_service.scheduling.offload import PORTION_COUNT, in_turns, portions, read_aside
 
 __all__ = ["execute", "executions_of"]
 
@@ -35,7 +35,10 @@ async def execute(backend: Backend, request: ExecuteRequest, *, caller: Caller) 
     gives_up = None if request.give_up_after is None else GiveUp(request.give_up_after)
     async with backend.job_run(caller, job_time_s=request.limits.job_time_s) as run:
         executions = await run_checked(run, jobs, checks, calls=request.calls, gives_up=gives_up)
-    await in_turns(backend.metrics.executed, portions(executions))
+    if len(executions) <= PORTION_COUNT:
+        backend.metrics.executed(executions)
+    else:
+        await in_turns(backend.metrics.executed, portions(executions))
     if request.replay is not None:
         executions = await certificates.with_replays(executions, request.replay, facts=facts)
     return ExecuteResponse(

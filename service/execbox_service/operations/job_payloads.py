@@ -5,9 +5,9 @@ The payload's keys are the contract with ``execbox_runner/job.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, Self
 
 from execbox.wire import (
     Base64Content,
@@ -62,8 +62,7 @@ class Runnable(Protocol):
         """How values without a JSON form are written."""
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """How the calls of a request are run: everything about its jobs but the code."""
 
     limits: Limits
@@ -78,12 +77,7 @@ class Options:
     @classmethod
     def of(cls, request: Runnable, *, imports: Mapping[str, str], varied: bool) -> Self:
         return cls(
-            limits=request.limits,
-            isolation=request.isolation,
-            profile=request.profile,
-            convert=request.convert,
-            imports=imports,
-            varied=varied,
+            request.limits, request.isolation, request.profile, request.convert, imports, varied
         )
 
 
@@ -95,8 +89,7 @@ class Measured:
     rule: Mapping[str, object]
 
 
-@dataclass(frozen=True)
-class Jobs:
+class Jobs(NamedTuple):
     """The job of the baseline, and that of every run after it, in which nothing is measured."""
 
     baseline: Job
@@ -133,8 +126,10 @@ def generator_jobs(
     return _jobs(payload, options, texts=[function.code, generator.code], measured=measured)
 
 
-async def attempts_of(calls: Iterable[Call]) -> list[Attempt]:
+async def attempts_of(calls: Sequence[Call]) -> list[Attempt]:
     """Calls as the job reads them, in the baseline's surroundings."""
+    if len(calls) == 1 and not is_large_call(calls[0]):
+        return [_small_attempt_of(calls[0])]
     return await in_turns(_small_attempt_of, calls, is_large=is_large_call, large=attempt_of)
 
 
@@ -148,8 +143,11 @@ def _small_attempt_of(call: Call) -> Attempt:
 
 
 def _asked_of(call: Call) -> dict[str, object]:
-    (name,) = call.model_fields_set - {"stdin"}
-    return {name: getattr(call, name)}
+    if call.kwargs is not None:
+        return {"kwargs": call.kwargs}
+    if call.args is not None:
+        return {"args": call.args}
+    return {"expression": call.expression}
 
 
 def _stdin_of(call: Call) -> bytes | None:
@@ -158,8 +156,11 @@ def _stdin_of(call: Call) -> bytes | None:
 
 def is_large_call(call: Call) -> bool:
     """Whether working on what it is given takes so long that it is done beside the event loop."""
+    given = call.args or call.kwargs or call.expression
+    if call.stdin is None:
+        return not is_light((given,))
     stdin = call.stdin.base64 if isinstance(call.stdin, Base64Content) else call.stdin
-    return not is_light((call.args or call.kwargs or call.expression, stdin))
+    return not is_light((given, stdin))
 
 
 def _payload(function: Function, options: Options) -> dict[str, object]:
@@ -181,9 +182,12 @@ def _jobs(
     measured: Sequence[Measured],
 ) -> Jobs:
     prelude = str(payload["prelude"])
-    packages = guess_packages(list(texts), available=frozenset(options.imports), prelude=prelude)
-    large = any(name.split(".")[0] in options.imports for name in packages)
-    several = options.varied or options.isolation == "process"
+    packages = guess_packages(texts, available=options.imports, prelude=prelude)
+    extra_memory_mb = 0
+    if packages and (options.varied or options.isolation == "process"):
+        # In a further interpreter, where any of them is no part of Python.
+        large = any(name.split(".")[0] in options.imports for name in packages)
+        extra_memory_mb = EXTRA_MEMORY_MB if large else 0
     small = sum(map(len, texts)) < _SMALL_CHARS
     write = small_ascii_text if small else ascii_text
     rerun = Job(
@@ -192,10 +196,10 @@ def _jobs(
         profile=options.profile,
         limits=options.limits,
         isolation=options.isolation,
-        extra_memory_mb=EXTRA_MEMORY_MB if large and several else 0,
+        extra_memory_mb=extra_memory_mb,
     )
     if not measured:
         return Jobs(baseline=rerun, rerun=rerun, texts=texts)
     measuring = payload | {each.key: dict(each.rule) for each in measured}
-    baseline = replace(rerun, function_payload=write(measuring))
+    baseline = rerun._replace(function_payload=write(measuring))
     return Jobs(baseline=baseline, rerun=rerun, texts=texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from execbox.wire import Execution, Limits, ProgramRun, RunRequest
 from execbox_service.json_steps import LARGE_BYTES
@@ -10,7 +11,9 @@ from execbox_service.judge import outcome, program_outcome
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Ended, NotRun, OutOfMemory
 
-__all__ = ["Judge", "is_large", "judge_with", "judged", "judged_run"]
+__all__ = ["Judge", "is_large", "is_quick", "judge_with", "judged", "judged_run"]
+
+_QUICK_BYTES: Final = LARGE_BYTES // 16
 
 Judge = Callable[[Ended, int], Execution]
 """From a raw result and the factor its limits were multiplied by to an execution."""
@@ -27,13 +30,13 @@ def judge_with(limits: Limits) -> Judge:
 
 def judged(ended: Ended, *, limits: Limits, limit_factor: int = 1) -> Execution:
     """One raw result as an execution."""
+    if isinstance(ended, Result):
+        return outcome.judge(ended, limits=limits, limit_factor=limit_factor)
     match ended:
         case NotRun():
             return outcome.not_run()
         case OutOfMemory(wall_time_s, memory_bytes):
             return outcome.memory_exceeded(wall_time_s=wall_time_s, memory_bytes=memory_bytes)
-        case Result():
-            return outcome.judge(ended, limits=limits, limit_factor=limit_factor)
 
 
 def judged_run(ended: Ended, request: RunRequest, *, fetched: bool) -> ProgramRun:
@@ -49,6 +52,11 @@ def judged_run(ended: Ended, request: RunRequest, *, fetched: bool) -> ProgramRu
             return program_outcome.judge(
                 ended, limits=request.limits, language=request.program.language, fetched=fetched
             )
+
+
+def is_quick(ended: Ended) -> bool:
+    """Whether judging it takes so little that nobody needs a turn after it alone."""
+    return not isinstance(ended, Result) or len(ended.frame) < _QUICK_BYTES
 
 
 def is_large(ended: Ended) -> bool:

@@ -8,7 +8,7 @@ the image's own list, or from the list here, reach a container.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 SUBMODULES = frozenset(
     {
@@ -52,7 +52,9 @@ _NAMES_MAX = 20
 _PARTS_MAX = max(name.count(".") for name in _KNOWN) + 1
 
 
-def guess_packages(texts: list[str], *, available: frozenset[str], prelude: str) -> tuple[str, ...]:
+def guess_packages(
+    texts: Sequence[str], *, available: Container[str], prelude: str
+) -> tuple[str, ...]:
     """Modules of the image that the texts' import lines name, in a canonical order.
 
     A few milliseconds whatever the texts are, since the event loop waits for it.
@@ -62,7 +64,7 @@ def guess_packages(texts: list[str], *, available: frozenset[str], prelude: str)
         found |= {name for name in _modules(statement) if name in available or name in _KNOWN}
     if prelude == "codeio" and _names_numpy(texts):
         found.add("numpy")
-    return tuple(sorted(found)[:_PACKAGES_MAX])
+    return tuple(sorted(found)[:_PACKAGES_MAX]) if found else ()
 
 
 def _statements(texts: Sequence[str]) -> Iterator[re.Match[str]]:
@@ -84,7 +86,7 @@ def _places(texts: Sequence[str], word: str) -> Iterator[tuple[str, int]]:
     million characters in less than two milliseconds, a regular expression in fifty (measured)."""
     left_chars, left_count = _SCANNED_CHARS_MAX, _PLACES_MAX
     for text in texts:
-        end = min(len(text), left_chars)
+        end = len(text) if len(text) < left_chars else left_chars
         place = text.find(word, 0, end)
         while place >= 0 and left_count:
             yield text, place

@@ -69,7 +69,8 @@ def permitted_calls(request: ExecuteRequest, settings: Settings) -> ExecuteReque
     """``request`` with what it left out filled in; raises CallerMistake for what it may not ask."""
     _count("calls", len(request.calls), settings)
     limits = _limits(request.limits, settings)
-    return _with(request, {"limits": limits, **_levels(request, settings)})
+    isolation, profile = _isolation(request, settings), _profile(request, settings)
+    return _with(request, {"limits": limits, "isolation": isolation, "profile": profile})
 
 
 def permitted_draws(request: GenerateRequest, settings: Settings) -> GenerateRequest:
@@ -144,6 +145,8 @@ def _levels(request: _Request, settings: Settings) -> dict[str, str]:
 def _with(asked: _ModelT, filled_in: Mapping[str, object]) -> _ModelT:
     """With these fields, or what was asked itself where it says all that: most requests do."""
     fields = vars(asked)
+    if all(map(operator.is_, map(fields.__getitem__, filled_in), filled_in.values())):
+        return asked
     for name, value in filled_in.items():
         # Nothing larger is compared, which could take long.
         same = fields[name] == value if isinstance(value, str | int) else fields[name] is value
@@ -162,8 +165,10 @@ def _count(field: str, count: int, settings: Settings) -> None:
 
 
 def _limits(asked: _LimitsT, settings: Settings, *, of: str = "") -> _LimitsT:
-    maxima = settings.limits_max
-    lowered = {name: maxima[name] for name, value in vars(asked).items() if value > maxima[name]}
+    maxima, limits = settings.limits_max, vars(asked)
+    if all(map(operator.le, limits.values(), map(maxima.__getitem__, limits))):
+        return asked
+    lowered = {name: maxima[name] for name, value in limits.items() if value > maxima[name]}
     for name, most in lowered.items():
         if name in asked.model_fields_set:
             value = getattr(asked, name)

@@ -5,7 +5,7 @@ Values stay the same from request to request, so that the interpreters they need
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from execbox_service.sandboxes.driver import Surroundings, Variation
 
@@ -72,7 +72,7 @@ def further_variation(run: int) -> Variation:
     For what differs from one execution to the next, as draws do: a third interpreter, which takes
     as long to start as ten executions, would show nothing more of it.
     """
-    return replace(run_variation(run), interpreter=run_variation(2).interpreter)
+    return run_variation(run)._replace(interpreter=run_variation(2).interpreter)
 
 
 _OTHER_PLACE: Surroundings = (

@@ -7,13 +7,13 @@ once more in a new one, unless the kernel's evidence says that it took all the m
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from execbox.wire import ErrorCode, Isolation, Limits, Profile
 from execbox_service.engines.base import Sandbox, SandboxLost
@@ -34,7 +34,8 @@ logger = logging.getLogger(__name__)
 _WINDOW = 2
 """Executions sent ahead, so that a sandbox never waits for our answer to its answer."""
 _HARD_STOP_FACTOR = 4
-_SEQ_BITS = 62
+_SEQ_BYTES, _SEQ_SPARE_BITS = 8, 2
+"""An execution's number has 62 random bits: the most that the header of an answer may say."""
 _FRAME_OVERHEAD_BYTES = 256 * 1024
 """What the supervisor keeps of a job's frame beside the output: header, message, traceback."""
 _FETCH_OVERHEAD_BYTES = 4 * 1024 * 1024
@@ -57,8 +58,7 @@ class SourceFile:
     content: bytes
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """What all executions of one request have in common."""
 
     function_payload: bytes
@@ -78,8 +78,7 @@ class Job:
 Surroundings = tuple[tuple[str, str | int | tuple[str, ...]], ...]
 
 
-@dataclass(frozen=True)
-class Variation:
+class Variation(NamedTuple):
     """How an execution's surroundings differ from the baseline's."""
 
     interpreter: tuple[tuple[str, str], ...] = ()
@@ -117,27 +116,33 @@ class NotRun:
 
 
 Ended = Result | OutOfMemory | NotRun
+_NOT_RUN: Final = NotRun()
 
 
 class _MachineOutOfMemory(SandboxLost):
     """The supervisor says that the machine ran out of memory, and not its container."""
 
 
-@dataclass
 class _Run:
     """One call of ``SandboxDriver.run``: what is to be done, and what has ended."""
 
-    job: Job
-    attempts: Sequence[Attempt]
-    may_begin: Callable[[], bool]
-    todo: deque[int]
-    ended: dict[int, Ended] = field(default_factory=dict)
-    sent: deque[tuple[int, int]] = field(default_factory=deque)
-    """Sequence number and index of each attempt that is in the sandbox, the running one first."""
-    turn_s: float = 0.0
-    """When the execution that is running came up: sent, or the one before it answered."""
-    interrupted: int = -1
-    """The attempt that was running when this run last lost a sandbox."""
+    __slots__ = ("attempts", "ended", "interrupted", "job", "may_begin", "sent", "todo", "turn_s")
+
+    def __init__(
+        self, job: Job, attempts: Sequence[Attempt], may_begin: Callable[[], bool]
+    ) -> None:
+        self.job = job
+        self.attempts = attempts
+        self.may_begin = may_begin
+        self.todo = deque(range(len(attempts)))
+        self.ended: list[Ended] = [_NOT_RUN] * len(attempts)
+        self.sent: deque[tuple[int, int]] = deque()
+        """Sequence number and index of each attempt that is in the sandbox, the running one first.
+        """
+        self.turn_s = 0.0
+        """When the execution that is running came up: sent, or the one before it answered."""
+        self.interrupted = -1
+        """The attempt that was running when this run last lost a sandbox."""
 
     def return_unanswered(self) -> int:
         """Put what was sent and not answered back in line; say which of it ran, -1 for none."""
@@ -175,7 +180,7 @@ class SandboxDriver:
         ``may_begin`` is asked before each execution; what it holds back is ``NotRun``. It is not
         asked again for an execution that had begun when its sandbox was lost.
         """
-        run = _Run(job, attempts, may_begin, deque(range(len(attempts))))
+        run = _Run(job, attempts, may_begin)
         # Of attempts, when a sandbox was last lost: if one has ended since, that is progress.
         left_count: int | None = None
         while run.todo:
@@ -195,7 +200,7 @@ class SandboxDriver:
                 else:
                     left_count = len(run.todo)
                     run.interrupted = running
-        return [run.ended.get(index, NotRun()) for index in range(len(attempts))]
+        return run.ended
 
     @property
     def sandbox(self) -> Sandbox | None:
@@ -205,22 +210,23 @@ class SandboxDriver:
     def close(self, *, reusable: bool = True) -> None:
         """Give the sandbox back. Must be called after the last run, whatever happened; a run after
         it takes a different sandbox."""
-        lease, self._lease = self._lease, None
+        lease = self._lease
         if lease is not None:
+            self._lease = None
             self._pool.give_back(lease, reusable=reusable and not self._answers_due)
 
     # Driving one sandbox
 
     async def _drive(self, run: _Run) -> None:
         lease = await self._leased(run.job)
-        while run.todo or run.sent:
-            while run.todo and len(run.sent) < _WINDOW:
-                index = run.todo.popleft()
+        todo, sent = run.todo, run.sent
+        while todo or sent:
+            while todo and len(sent) < _WINDOW:
+                index = todo.popleft()
                 if index != run.interrupted and not run.may_begin():
-                    run.ended[index] = NotRun()
                     continue
                 self._send(lease, run, index)
-            if not run.sent:
+            if not sent:
                 return
             result = await self._receive(lease, run)
             if isinstance(result, Refused):
@@ -228,8 +234,8 @@ class SandboxDriver:
                 run.return_unanswered()
                 self.close(reusable=False)
                 return
-            _seq, index = run.sent.popleft()
-            self._answers_due = bool(run.sent)
+            _seq, index = sent.popleft()
+            self._answers_due = bool(sent)
             run.turn_s = time.monotonic()
             run.ended[index] = result
             lease.execution_count += 1
@@ -250,60 +256,54 @@ class SandboxDriver:
             self._answers_due = False
         lease = self._lease
         if self._told is not job:
-            await self._set_memory(lease, job)
-            runner_mb = self._pool.limits.runner_allowance_mb + lease.extra_memory_mb
-            header = _job_header(
-                job.packages,
-                profile=job.profile,
-                runner_bytes=runner_mb * 1024 * 1024,
-                # One that is thrown away after this job is not cleaned after its last call.
-                kept=job.isolation == "process",
-            )
-            parts = [job.function_payload]
-            files: dict[str, object] = {}
-            if job.source is not None:
-                files["program_name"] = job.source.name
-                files["program_bytes"] = len(job.source.content)
-                parts.append(job.source.content)
-            if job.executable is not None:
-                files["executable_bytes"] = len(job.executable)
-                parts.append(job.executable)
-            if files:
-                header = header[:-1] + b"," + json_text(files)[1:]
-            lease.sandbox.send(*framed(FrameKind.JOB, header, *parts))
-            if job.packages:
-                lease.package_sets.add(frozenset(job.packages))
-            self._told = job
+            if job.extra_memory_mb > lease.extra_memory_mb:
+                lease.extra_memory_mb = job.extra_memory_mb
+            wanted_mb = job.limits.memory_mb + lease.extra_memory_mb
+            if (lease.memory_mb or self._pool.limits.memory_mb) != wanted_mb:
+                await lease.sandbox.set_memory_mb(wanted_mb)
+            lease.memory_mb = wanted_mb
+            self._tell(lease, job)
         return lease
 
-    async def _set_memory(self, lease: Lease, job: Job) -> None:
-        lease.extra_memory_mb = max(lease.extra_memory_mb, job.extra_memory_mb)
-        wanted_mb = job.limits.memory_mb + lease.extra_memory_mb
-        if (lease.memory_mb or self._pool.limits.memory_mb) != wanted_mb:
-            await lease.sandbox.set_memory_mb(wanted_mb)
-        lease.memory_mb = wanted_mb
+    def _tell(self, lease: Lease, job: Job) -> None:
+        """Send what all executions of the job have in common."""
+        runner_mb = self._pool.limits.runner_allowance_mb + lease.extra_memory_mb
+        header = _job_header(
+            job.packages,
+            profile=job.profile,
+            runner_bytes=runner_mb * 1024 * 1024,
+            # One that is thrown away after this job is not cleaned after its last call.
+            kept=job.isolation == "process",
+        )
+        contents: Sequence[bytes] = ()
+        if job.source is not None or job.executable is not None:
+            files, contents = _program_files(job)
+            header = header[:-1] + b"," + json_text(files)[1:]
+        lease.sandbox.send(*framed(FrameKind.JOB, header, job.function_payload, *contents))
+        if job.packages:
+            lease.package_sets.add(frozenset(job.packages))
+        self._told = job
 
     def _send(self, lease: Lease, run: _Run, index: int) -> None:
-        attempt = run.attempts[index]
+        attempt, job = run.attempts[index], run.job
         # Not counted: an answer left over from an earlier job in the same sandbox fits no call.
-        seq = secrets.randbits(_SEQ_BITS)
-        limits = run.job.limits
+        seq = int.from_bytes(os.urandom(_SEQ_BYTES)) >> _SEQ_SPARE_BITS
+        limits = job.limits
         rest = _execute_header(
             limits.cpu_time_s,
             limits.wall_time_s,
             limits.output_bytes,
             limits.stdout_bytes,
             variation=attempt.variation,
-            fetch=run.job.fetch,
+            fetch=job.fetch,
             cpu_count=self._pool.limits.cpu_count,
         )
-        parts = [attempt.call_payload]
-        stdin = b""
-        if attempt.stdin is not None:
-            stdin = b'"stdin_bytes":%d,' % len(attempt.stdin)
-            parts.append(attempt.stdin)
-        header = b'{"seq":%d,%b%b' % (seq, stdin, rest)
-        lease.sandbox.send(*framed(FrameKind.EXECUTE, header, *parts))
+        if attempt.stdin is None:
+            frame = framed(FrameKind.EXECUTE, b'{"seq":%d,%b' % (seq, rest), attempt.call_payload)
+        else:
+            header = b'{"seq":%d,"stdin_bytes":%d,%b' % (seq, len(attempt.stdin), rest)
+            frame = framed(FrameKind.EXECUTE, header, attempt.call_payload, attempt.stdin)
+        lease.sandbox.send(*frame)
         if not run.sent:
             run.turn_s = time.monotonic()
         run.sent.append((seq, index))
@@ -315,24 +315,25 @@ class SandboxDriver:
         grace_s = self._pool.limits.answer_grace_s
         patience_s = 2 * _HARD_STOP_FACTOR * limits.wall_time_s + grace_s
         answer = await lease.sandbox.receive(patience_s)
+        if isinstance(answer, Result) and answer.measured.seq == run.sent[0][0]:
+            frame_bytes, stdout_bytes, stderr_bytes = answer.measured.sizes
+            fetch = run.job.fetch
+            files_bytes_max = 0 if fetch is None else fetch.bytes_max + _FETCH_OVERHEAD_BYTES
+            if (
+                frame_bytes > limits.output_bytes + _FRAME_OVERHEAD_BYTES
+                or stdout_bytes > limits.stdout_bytes
+                or stderr_bytes > limits.stdout_bytes
+                or len(answer.files) > files_bytes_max
+            ):
+                raise SandboxLost("more output than was asked for")
+            return answer
         if isinstance(answer, Fault):
             lost = _MachineOutOfMemory if answer.machine_out_of_memory else SandboxLost
             raise lost(f"the supervisor gave up: {answer.message}")
-        if not isinstance(answer, Result | Refused) or _seq_of(answer) != run.sent[0][0]:
+        if not isinstance(answer, Refused) or answer.seq != run.sent[0][0]:
             raise SandboxLost("an answer to a different question")
-        if isinstance(answer, Refused):
-            if lease.execution_count == 0:
-                raise SandboxLost("it refused its first call, which nothing can have come before")
-            return answer
-        frame_bytes, *stream_bytes = answer.measured.sizes
-        fetch = run.job.fetch
-        files_bytes_max = 0 if fetch is None else fetch.bytes_max + _FETCH_OVERHEAD_BYTES
-        if (
-            frame_bytes > limits.output_bytes + _FRAME_OVERHEAD_BYTES
-            or max(stream_bytes) > limits.stdout_bytes
-            or len(answer.files) > files_bytes_max
-        ):
-            raise SandboxLost("more output than was asked for")
+        if lease.execution_count == 0:
+            raise SandboxLost("it refused its first call, which nothing can have come before")
         return answer
 
     # When a sandbox is lost
@@ -357,6 +358,20 @@ class SandboxDriver:
             wall_time_s=time.monotonic() - run.turn_s,
             memory_bytes=run.job.limits.memory_mb * 1024 * 1024,
         )
+
+
+def _program_files(job: Job) -> tuple[dict[str, object], Sequence[bytes]]:
+    """What a job's header says of the program that it runs, and the contents that follow."""
+    files: dict[str, object] = {}
+    contents: list[bytes] = []
+    if job.source is not None:
+        files["program_name"] = job.source.name
+        files["program_bytes"] = len(job.source.content)
+        contents.append(job.source.content)
+    if job.executable is not None:
+        files["executable_bytes"] = len(job.executable)
+        contents.append(job.executable)
+    return files, contents
 
 
 @lru_cache(maxsize=256)
@@ -400,10 +415,6 @@ def _execute_header(
     if fetch is not None:
         header["fetch"] = {"globs": fetch.globs, "bytes_max": fetch.bytes_max}
     return json_text(header)[1:]
-
-
-def _seq_of(answer: Result | Refused) -> int:
-    return answer.seq if isinstance(answer, Refused) else answer.measured.seq
 
 
 def call_payload(call: dict[str, object]) -> bytes:

@@ -34,7 +34,7 @@ _FAILURES_BORNE = 3
 """Failures in a row after which jobs no longer wait for the engine to come back."""
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Lease:
     """A sandbox that a job uses, with what decides whether it may be used again."""
 
@@ -185,25 +185,29 @@ class Pool:
     def give_back(self, lease: Lease, *, reusable: bool) -> None:
         """End a lease: keep the sandbox for its key if that is allowed, else destroy it."""
         limits = self.limits
+        now_s = time.monotonic()
         keep = (
             reusable
             and lease.isolation == "process"
             and not self._stopped
             and lease.execution_count < limits.executions_max
-            and time.monotonic() - lease.leased_s < limits.age_max_s
+            and now_s - lease.leased_s < limits.age_max_s
         )
         if not keep:
             self._discard(lease.sandbox)
             return
-        lease.returned_s = time.monotonic()
+        lease.returned_s = now_s
         self._idle.setdefault((lease.principal, lease.apart), []).append(lease)
-        self._trim_idle()
+        if self.idle_count > limits.idle_count:
+            self._trim_idle()
 
     def _take_idle(self, kept: tuple[str, bool], *, packages: frozenset[str]) -> Lease | None:
-        leases = self._idle.get(kept, [])
+        leases = self._idle.get(kept)
         while leases:
             # The last one used of those that suit best: what it holds is still in the caches.
-            lease = min(reversed(leases), key=lambda lease: lease.unsuitability(packages))
+            lease = leases[-1]
+            if lease.unsuitability(packages) > 0:
+                lease = min(reversed(leases), key=lambda lease: lease.unsuitability(packages))
             leases.remove(lease)
             if self._is_fresh(lease):
                 return lease

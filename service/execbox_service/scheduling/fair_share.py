@@ -67,8 +67,7 @@ class FairQueue:
     def next_of(self, names: Collection[str], *, now_s: float) -> str:
         """The flow to serve next of those that wait: ``names``, at least one."""
         if len(names) == 1:
-            (only,) = names
-            return only
+            return next(iter(names))
 
         def order(name: str) -> tuple[float, int]:
             flow = self._flow(name)

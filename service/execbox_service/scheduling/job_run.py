@@ -85,10 +85,8 @@ class JobRun:
         self._pool = pool
         self._caller = caller
         self._time = _JobTime(job_time_s, forgiven_s=admission.queue_wait_max_s)
-        self._drivers = {
-            apart: SandboxDriver(pool, principal=caller.principal, apart=apart)
-            for apart in (False, True)
-        }
+        self._drivers: dict[bool, SandboxDriver] = {}
+        """By whether what they run is ``apart``; see ``run``."""
         self._entered = False
         self._refusal: RequestFailed | None = None
         """Why this job may keep no more results."""
@@ -168,6 +166,14 @@ class JobRun:
         if self._refusal is not None:
             raise self._refusal
 
+    def _driver(self, *, apart: bool) -> SandboxDriver:
+        """Most jobs have no use for the second."""
+        driver = self._drivers.get(apart)
+        if driver is None:
+            driver = SandboxDriver(self._pool, principal=self._caller.principal, apart=apart)
+            self._drivers[apart] = driver
+        return driver
+
     # Slots
 
     def _slot(self, job: Job, *, passed: bool) -> AbstractAsyncContextManager[float]:
@@ -203,7 +209,7 @@ class JobRun:
             return held_long or bool(left.stopped) or self._refusal is not None
 
         while left.todo and not is_over():
-            await self._run_chunk(self._drivers[left.apart], left, until=is_over)
+            await self._run_chunk(self._driver(apart=left.apart), left, until=is_over)
             self._raise_refusal()
             if self._admission.waiting_count:
                 extra_slots.let_pass()
@@ -300,7 +306,7 @@ class JobRun:
             async with self._admission.slot(self._caller, alone=True) as waited_s:
                 self._time.waited(waited_s)
                 # Whether or not the job's time is over: it has begun, so it is to have a result.
-                (again,) = await self._drivers[left.apart].run(left.job, [attempt])
+                (again,) = await self._driver(apart=left.apart).run(left.job, [attempt])
             self.effort.add([again])
             self.effort.alone_count += 1
             await self._count([again])

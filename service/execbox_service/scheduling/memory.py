@@ -28,12 +28,14 @@ class Memory:
         self._bytes_max = bytes_max
         self._several_keys = several_keys
         self._held_bytes: dict[str, int] = {}
+        self._all_bytes = 0
+        """Of all keys together."""
         self._lock = threading.Lock()
 
     @property
     def held_bytes(self) -> int:
         """Of all keys together."""
-        return sum(self._held_bytes.values())
+        return self._all_bytes
 
     @property
     def key_bytes_max(self) -> int:
@@ -48,10 +50,11 @@ class Memory:
         """Count so many bytes more for a key; false, and nothing counted, where it has no room."""
         with self._lock:
             own_bytes = self._held_bytes.get(principal, 0) + size_bytes
-            free_bytes = self._bytes_max - self.held_bytes - size_bytes
-            if free_bytes < (own_bytes if self._several_keys else 0):
+            all_bytes = self._all_bytes + size_bytes
+            if self._bytes_max - all_bytes < (own_bytes if self._several_keys else 0):
                 return False
             self._held_bytes[principal] = own_bytes
+            self._all_bytes = all_bytes
             return True
 
     def move(self, principal: str, size_bytes: int) -> None:
@@ -59,14 +62,17 @@ class Memory:
         cannot be refused any more, because the work has been done."""
         with self._lock:
             self._held_bytes[principal] = self._held_bytes.get(principal, 0) + size_bytes
+            self._all_bytes += size_bytes
 
     def give_back(self, principal: str, size_bytes: int) -> None:
         with self._lock:
-            left_bytes = self._held_bytes.get(principal, 0) - size_bytes
-            if left_bytes > 0:
-                self._held_bytes[principal] = left_bytes
+            own_bytes = self._held_bytes.get(principal, 0)
+            if size_bytes < own_bytes:
+                self._held_bytes[principal] = own_bytes - size_bytes
+                self._all_bytes -= size_bytes
             else:
                 self._held_bytes.pop(principal, None)
+                self._all_bytes -= own_bytes
 
 
 class Hold:

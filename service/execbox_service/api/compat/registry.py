@@ -72,7 +72,10 @@ def terms_at(settings: Settings) -> Callable[[str], ContractTerms | None]:
     def terms_at_path(path: str) -> ContractTerms | None:
         if path in exact:
             return exact[path]
-        return next((terms for folder, terms in below.items() if path.startswith(folder)), None)
+        for folder, terms in below.items():
+            if path.startswith(folder):
+                return terms
+        return None
 
     return terms_at_path
 
