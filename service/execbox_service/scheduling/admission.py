@@ -282,7 +282,8 @@ class Admission:
     def leave(self, reservation: Reservation) -> None:
         """Give back what ``ask`` or ``take_spare`` gave; exactly once."""
         now_s = _now_s()
-        _stop_timer(reservation)
+        if reservation.timer is not None:
+            _stop_timer(reservation)
         self._active_count -= 1
         if reservation.alone:
             self._end_of_alone(reservation, now_s)

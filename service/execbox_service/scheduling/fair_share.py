@@ -110,13 +110,13 @@ class FairQueue:
         A flow that is ahead of the virtual time is remembered until the others have caught up, or
         going away for a moment would wipe out what it used. No more than 64 are remembered.
         """
-        away = self._flows.keys() - active
-        if not away:
+        idle: list[tuple[int, str]] = []
+        for name in self._flows.keys() - active:
+            flow = self._flows[name]
+            if not flow.in_service_count:
+                idle.append((flow.virtual_tick_count, name))
+        if not idle:
             return
-        flows = [(self._flows[name], name) for name in away]
-        idle = [
-            (flow.virtual_tick_count, name) for flow, name in flows if not flow.in_service_count
-        ]
         idle.sort(reverse=True)
         for place, (virtual_tick_count, name) in enumerate(idle):
             if place >= _IDLE_FLOWS_MAX or virtual_tick_count * _TICK_S <= self._virtual_time_s:
