@@ -41,6 +41,7 @@ class Admission:
         self.slot_count = slot_count
         self._queue_size = queue_size
         self._queue_wait_max_s = queue_wait_max_s
+        self._relief_after_s = min(_RELIEF_AFTER_MAX_S, queue_wait_max_s / 2)
         self._active_count = 0
         self._alone_active = False
         self._before_alone_count = 0
@@ -54,7 +55,11 @@ class Admission:
         self._counted_count = 0
         self._relief_count = 0
         """Slots beyond ``slot_count`` that keys without a slot may have."""
+        self._relief_at_s: float | None = None
+        """When there is to be one more of those, unless a slot is granted before."""
         self._relief_timer: asyncio.TimerHandle | None = None
+        """Looks whether it is time for that: then, or earlier and then again, since each grant
+        moves it and a timer costs more than most else that is done for one."""
         self._retry_times = RetryTimes(queue_size)
 
     @property
@@ -92,20 +97,45 @@ class Admission:
         """
         return _Slot(self, caller, alone=alone, again=again)
 
-    async def enter(self, caller: Caller, *, alone: bool, again: bool) -> Reservation:
-        """Wait for a slot, or for all of them; ``leave`` ends what it returns."""
+    def ask(self, caller: Caller, *, alone: bool, again: bool, now_s: float) -> Reservation:
+        """Wait for a slot, or for all of them, which may be granted at once; if it is not,
+        ``granted`` is to be awaited. ``leave`` ends it."""
         bounded = not (alone or again or caller.admitted)
         counted = bounded and caller.wait_max_s is None
         reservation = Reservation(caller, alone, bounded=bounded, counted=counted)
-        self._refuse_if_full(reservation)
-        self._refuse_if_too_late(reservation)
-        self._line_up(reservation, again=again)
         if bounded:
+            if not self._has_free_slot():
+                self._refuse_if_full(reservation)
+                self._refuse_if_too_late(reservation)
             self._count(reservation, change=1)
-        self._dispatch()
-        if not reservation.is_granted:
-            await self._granted(reservation)
+        self._line_up(reservation, again=again)
+        self._dispatch(now_s)
         return reservation
+
+    async def granted(self, reservation: Reservation) -> None:
+        """Wait until one that was asked for is granted. Raises Overloaded, as ``slot`` says."""
+        granted = reservation.granted = asyncio.get_running_loop().create_future()
+        if not reservation.bounded:
+            try:
+                await granted
+            except BaseException:
+                self._abandon(reservation)
+                raise
+            return
+        wait_max_s = self._wait_max_s(reservation.caller)
+        try:
+            async with asyncio.timeout(wait_max_s):
+                await granted
+        except BaseException as error:
+            self._abandon(reservation)
+            if isinstance(error, TimeoutError):
+                raise Overloaded(
+                    ErrorCode.QUEUE_TIMEOUT,
+                    f"no slot became free in {wait_max_s:g} s; no result of "
+                    "this request is kept, send it again later",
+                    retry_after_s=self._retry_times.next_s(_now_s()),
+                ) from error
+            raise
 
     # For a job that holds a slot already
 
@@ -147,7 +177,7 @@ class Admission:
         if busy or self.waiting_count:
             return None
         spare = Reservation(caller)
-        self._begin(spare)
+        self._begin(spare, _now_s())
         return spare
 
     async def has_spare(self, _spare: Reservation) -> bool:
@@ -160,37 +190,13 @@ class Admission:
 
     # Entering and leaving
 
-    async def _granted(self, reservation: Reservation) -> None:
-        granted = reservation.granted = asyncio.get_running_loop().create_future()
-        if not reservation.bounded:
-            try:
-                await granted
-            except BaseException:
-                self._abandon(reservation)
-                raise
-            return
-        wait_max_s = self._wait_max_s(reservation.caller)
-        try:
-            async with asyncio.timeout(wait_max_s):
-                await granted
-        except BaseException as error:
-            self._abandon(reservation)
-            if isinstance(error, TimeoutError):
-                raise Overloaded(
-                    ErrorCode.QUEUE_TIMEOUT,
-                    f"no slot became free in {wait_max_s:g} s; no result of "
-                    "this request is kept, send it again later",
-                    retry_after_s=self._retry_times.next_s(_now_s()),
-                ) from error
-            raise
-
     def _wait_max_s(self, caller: Caller) -> float:
         return self._queue_wait_max_s if caller.wait_max_s is None else caller.wait_max_s
 
+    # Of the bounded ones, while no slot is free
+
     def _refuse_if_full(self, reservation: Reservation) -> None:
-        if not reservation.counted or self._has_free_slot():
-            return
-        if self._counted_count >= self._queue_size:
+        if reservation.counted and self._counted_count >= self._queue_size:
             raise Overloaded(
                 ErrorCode.QUEUE_FULL,
                 f"{self._counted_count} requests are waiting, which is the most; no result "
@@ -201,7 +207,7 @@ class Admission:
     def _refuse_if_too_late(self, reservation: Reservation) -> None:
         """Refuse at once what its sender would wait for in vain, as far as can be told."""
         caller = reservation.caller
-        if caller.wait_max_s is None or not reservation.bounded or self._has_free_slot():
+        if caller.wait_max_s is None:
             return
         expected_s = self._expected_wait_s(caller)
         if expected_s > caller.wait_max_s:
@@ -219,24 +225,33 @@ class Admission:
         ahead_count = min(self._bounded_count, in_turns_count)
         return self._retry_times.wait_s(_now_s(), ahead_count=ahead_count)
 
+    # Waiting
+
     def _has_free_slot(self) -> bool:
         return self._active_count < self.slot_count and not (self._alone_active or self._alone)
 
-    def _queue_of(self, reservation: Reservation, *, again: bool) -> deque[Reservation]:
-        principal = reservation.caller.principal
-        key = self._keys.setdefault(principal, KeyLanes())
-        if not key.waits:
-            self._fair_queue.arrive(principal)
-        return key.queue_of(reservation, again=again)
+    def _key(self, principal: str) -> KeyLanes:
+        key = self._keys.get(principal)
+        if key is None:
+            key = self._keys[principal] = KeyLanes()
+        return key
 
     def _line_up(self, reservation: Reservation, *, again: bool) -> None:
-        alone = reservation.alone
-        reservation.queue = self._alone if alone else self._queue_of(reservation, again=again)
-        reservation.queue.append(reservation)
-        self._waiting_count += not alone
+        if reservation.alone:
+            queue = self._alone
+        else:
+            principal = reservation.caller.principal
+            key = self._key(principal)
+            if not key.waits:
+                self._fair_queue.arrive(principal)
+            queue = key.queue_of(reservation, again=again)
+            self._waiting_count += 1
+        reservation.queue = queue
+        queue.append(reservation)
 
     def _count(self, reservation: Reservation, *, change: int) -> None:
-        self._bounded_count += change * reservation.bounded
+        """Of a bounded one."""
+        self._bounded_count += change
         self._counted_count += change * reservation.counted
 
     def _abandon(self, reservation: Reservation) -> None:
@@ -244,47 +259,52 @@ class Admission:
         if reservation in reservation.queue:
             reservation.queue.remove(reservation)
             self._waiting_count -= not reservation.alone
-            self._count(reservation, change=-1)
+            if reservation.bounded:
+                self._count(reservation, change=-1)
             self._tidy(reservation.caller.principal)
         elif reservation.is_granted:
             self.leave(reservation)
             return
         # Else it was cancelled while it waited, and ``_grant`` took it out and gave it nothing.
-        self._dispatch()
+        self._dispatch(_now_s())
 
-    def _begin(self, reservation: Reservation) -> None:
-        reservation.begun_s = now_s = _now_s()
+    def _begin(self, reservation: Reservation, now_s: float) -> None:
+        reservation.begun_s = now_s
         self._active_count += 1
         if reservation.alone:
             return
         caller = reservation.caller
-        key = self._keys.setdefault(caller.principal, KeyLanes())
+        key = self._key(caller.principal)
         key.held_count += 1
         key.fair_queue.begin(caller.lane, now_s=now_s)
         self._fair_queue.begin(caller.principal, now_s=now_s)
 
     def leave(self, reservation: Reservation) -> None:
-        """Give back what ``enter`` or ``take_spare`` gave; exactly once."""
-        _stop_timer(reservation)
+        """Give back what ``ask`` or ``take_spare`` gave; exactly once."""
+        now_s = _now_s()
+        if reservation.timer is not None:
+            _stop_timer(reservation)
         self._active_count -= 1
         if reservation.alone:
-            self._end_of_alone(reservation)
+            self._end_of_alone(reservation, now_s)
         else:
-            caller, begun_s, now_s = reservation.caller, reservation.begun_s, _now_s()
+            caller, begun_s = reservation.caller, reservation.begun_s
             key = self._keys[caller.principal]
             key.held_count -= 1
-            key.fair_queue.end(caller.lane, begun_s=begun_s, now_s=now_s)
             self._fair_queue.end(caller.principal, begun_s=begun_s, now_s=now_s)
-            self._tidy(caller.principal)
+            if key.held_count or key.waits:
+                key.end(caller.lane, begun_s=begun_s, now_s=now_s)
+            else:
+                self._drop(caller.principal)
         if self._active_count < self.slot_count:
             self._relief_count = 0
-        self._dispatch()
+        self._dispatch(now_s)
 
-    def _end_of_alone(self, reservation: Reservation) -> None:
+    def _end_of_alone(self, reservation: Reservation, now_s: float) -> None:
         self._alone_active = False
         self._before_alone_count = self.slot_count
         # All slots' time: or code that is stopped on purpose would have most of the machine.
-        all_s = (_now_s() - reservation.begun_s) * self.slot_count
+        all_s = (now_s - reservation.begun_s) * self.slot_count
         self._fair_queue.charge(reservation.caller.principal, used_s=all_s)
         self._fair_queue.forget_idle(self._keys)
 
@@ -297,37 +317,48 @@ class Admission:
     def _let_others_in(self, reservation: Reservation) -> None:
         """It has had its time alone, or the slots did not become empty in that time: from now on it
         is an execution as any other, and the first in line if it has not begun."""
-        waits = reservation in self._alone
+        waits, now_s = reservation in self._alone, _now_s()
         if waits:
             self._alone.remove(reservation)
             self._before_alone_count = self.slot_count
         else:
-            self._end_of_alone(reservation)
+            self._end_of_alone(reservation, now_s)
             self._active_count -= 1
         reservation.alone = False
         if waits:
             self._line_up(reservation, again=True)
         else:
-            self._begin(reservation)
-        self._dispatch()
+            self._begin(reservation, now_s)
+        self._dispatch(now_s)
 
     # Relief
 
-    def _expect_relief(self) -> None:
+    def _expect_relief(self, now_s: float) -> None:
         """Look again after a while in which nothing was granted."""
-        if self._relief_timer is None:
-            loop = asyncio.get_running_loop()
-            after_s = min(_RELIEF_AFTER_MAX_S, self._queue_wait_max_s / 2)
-            self._relief_timer = loop.call_later(after_s, self._relieve)
+        if self._relief_at_s is None:
+            self._relief_at_s = now_s + self._relief_after_s
+            if self._relief_timer is None:
+                self._look_for_relief()
+
+    def _look_for_relief(self) -> None:
+        """Relieve if it is time for that, or look again when it is."""
+        self._relief_timer = None
+        if self._relief_at_s is None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._relief_at_s:
+            self._relief_timer = loop.call_at(self._relief_at_s, self._look_for_relief)
+        else:
+            self._relieve()
 
     def _relieve(self) -> None:
         """Permit one slot more, for the keys that hold none, since those of the others take so
         long: executions that sleep need no core, and no verdict depends on the load. At most as
         many as there are slots, until one of the others is free."""
-        self._relief_timer = None
+        self._relief_at_s = None
         if self._relief_count < self.slot_count and any(self._keys_without_slot()):
             self._relief_count += 1
-        self._dispatch()
+        self._dispatch(_now_s())
 
     def _keys_without_slot(self) -> Iterator[str]:
         return (name for name, key in self._keys.items() if key.waits and not key.held_count)
@@ -339,34 +370,36 @@ class Admission:
             return
         key.tidy()
         if not key.waits and not key.held_count:
-            del self._keys[principal]
-            self._fair_queue.forget_idle(self._keys)
+            self._drop(principal)
 
-    def _dispatch(self) -> None:
+    def _drop(self, principal: str) -> None:
+        del self._keys[principal]
+        self._fair_queue.forget_idle(self._keys)
+
+    def _dispatch(self, now_s: float) -> None:
         """Grant what can be granted now. A reservation that runs alone goes first, so that it
         cannot starve, but never two in a row, so that it starves no other."""
         while not self._alone_active:
             if self._alone and not (self._before_alone_count and self._waiting_count):
                 if self._active_count == 0:
                     self._alone_active = True
-                    self._grant(self._alone.popleft())
+                    self._grant(self._alone.popleft(), now_s)
                 else:
                     self._keep_others_out(self._alone[0])
                 return
+            if not self._waiting_count:
+                return
             eligible = self._eligible_keys()
             if not eligible:
-                if self._waiting_count:
-                    self._expect_relief()
+                self._expect_relief(now_s)
                 return
-            now_s = _now_s()
             self._grant_next_of(self._fair_queue.next_of(eligible, now_s=now_s), now_s=now_s)
 
     def _eligible_keys(self) -> list[str]:
         """The keys that wait and may have a slot now."""
-        if not self._waiting_count or self._active_count >= self.slot_count + self._relief_count:
-            return []
         if self._active_count >= self.slot_count:
-            return list(self._keys_without_slot())
+            has_relief = self._active_count < self.slot_count + self._relief_count
+            return list(self._keys_without_slot()) if has_relief else []
         return [name for name, key in self._keys.items() if key.waits]
 
     def _grant_next_of(self, principal: str, *, now_s: float) -> None:
@@ -375,24 +408,24 @@ class Admission:
         if reservation.bounded:
             self._count(reservation, change=-1)
             self._retry_times.place_freed(now_s, more_wait=self._bounded_count > 0)
-        self._before_alone_count = max(0, self._before_alone_count - 1)
-        self._grant(reservation)
+        if self._before_alone_count:
+            self._before_alone_count -= 1
+        self._grant(reservation, now_s)
 
-    def _grant(self, reservation: Reservation) -> None:
-        if self._relief_timer is not None:
-            self._relief_timer.cancel()
-            self._relief_timer = None
-        if reservation.granted is not None and reservation.granted.cancelled():
+    def _grant(self, reservation: Reservation, now_s: float) -> None:
+        self._relief_at_s = None
+        granted = reservation.granted
+        if granted is not None and granted.cancelled():
             _stop_timer(reservation)
             self._alone_active = self._alone_active and not reservation.alone
             self._tidy(reservation.caller.principal)
             return
         if reservation.alone:
             self._keep_others_out(reservation)
-        self._begin(reservation)
+        self._begin(reservation, now_s)
         reservation.is_granted = True
-        if reservation.granted is not None:
-            reservation.granted.set_result(None)
+        if granted is not None:
+            granted.set_result(None)
 
 
 class _Slot:
@@ -408,9 +441,12 @@ class _Slot:
 
     async def __aenter__(self) -> float:
         started_s = _now_s()
-        self._reservation = await self._admission.enter(
-            self._caller, alone=self._alone, again=self._again
+        admission = self._admission
+        reservation = self._reservation = admission.ask(
+            self._caller, alone=self._alone, again=self._again, now_s=started_s
         )
+        if not reservation.is_granted:
+            await admission.granted(reservation)
         return _now_s() - started_s
 
     async def __aexit__(

@@ -21,9 +21,12 @@ BEGUN: Final = "begun"
 _numbers = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Caller:
-    """Who waits for a slot. Keys share the slots fairly, and so do the lanes of one key."""
+    """Who waits for a slot. Keys share the slots fairly, and so do the lanes of one key.
+
+    Nobody changes one; it is not frozen because one is made for each line of a batch.
+    """
 
     principal: str
     """Name of the API key."""

@@ -9,14 +9,14 @@ import asyncio
 import functools
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Coroutine, Sequence
 
 from execbox_service.judge import outcome
 from execbox_service.runner_frames import Result
 from execbox_service.sandboxes.driver import Attempt, Ended, Job, NotRun, SandboxDriver
+from execbox_service.scheduling.caller import Caller
 from execbox_service.scheduling.reservations import Reservation
+from execbox_service.scheduling.slots import Slots
 
 __all__ = ["ExtraSlots", "Left"]
 
@@ -51,16 +51,20 @@ class Left:
 
     def take_chunk(self) -> list[int]:
         """The next few, so many as take some time together; one as long as nothing is known."""
-        count = 1 if self._mean_s is None else math.ceil(_CHUNK_S / self._mean_s)
+        if self._mean_s is None:
+            return [self.todo.popleft()] if self.todo else []
+        count = math.ceil(_CHUNK_S / self._mean_s)
         return [self.todo.popleft() for _ in range(min(count, len(self.todo)))]
 
-    def keep(self, chunk: Sequence[int], ended: Sequence[Ended], *, final: bool) -> None:
-        """Keep the results of a chunk, and put back what has none. ``final`` says that what was
-        held back will never run."""
+    def keep(
+        self, chunk: Sequence[int], ended: Sequence[Ended], *, is_final: Callable[[], bool]
+    ) -> None:
+        """Keep the results of a chunk, and put back what has none. ``is_final`` says whether what
+        was held back will never run."""
         back = list(chunk[len(ended) :])
         taken_s: list[float] = []
         for index, result in zip(chunk, ended, strict=False):
-            if isinstance(result, NotRun) and not final:
+            if isinstance(result, NotRun) and not is_final():
                 back.append(index)
                 continue
             self._ended[index] = result
@@ -68,7 +72,8 @@ class Left:
                 taken_s.append(result.measured.wall_time_ns / 1e9)
                 if self.was_starved(index, result):
                     self.stopped.append(index)
-        self.todo.extendleft(sorted(back, reverse=True))
+        if back:
+            self.todo.extendleft(sorted(back, reverse=True))
         if taken_s:
             mean_s = sum(taken_s) / len(taken_s) + _BESIDES_S
             self._mean_s = mean_s if self._mean_s is None else (self._mean_s + mean_s) / 2
@@ -92,62 +97,54 @@ class ExtraSlots:
 
     def __init__(
         self,
-        take_spare: Callable[[], Reservation | None],
-        leave_spare: Callable[[Reservation], None],
+        admission: Slots,
+        caller: Caller,
         *,
-        has_spare: Callable[[Reservation], Awaitable[bool]],
         new_driver: Callable[[], SandboxDriver],
         use: Callable[[SandboxDriver], Coroutine[None, None, bool]],
     ) -> None:
-        self._take_spare = take_spare
-        self._leave_spare = leave_spare
-        self._has_spare = has_spare
+        self._admission = admission
+        self._caller = caller
         self._new_driver = new_driver
         self._use = use
-        self._tasks: dict[asyncio.Task[bool], SandboxDriver] = {}
+        self.tasks: dict[asyncio.Task[bool], SandboxDriver] = {}
+        """One for each slot that is held; none for most jobs, which have a single call."""
         self._failed = False
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for task in self._tasks:
+    async def end(self) -> None:
+        """Must be called at last where there are any, whatever happened."""
+        for task in self.tasks:
             task.cancel()
         await self.ended()
 
     def take(self, *, worth: Callable[[int], bool]) -> None:
         """Take slots that are free and not waited for, as long as so many further ones are worth
         it, unless that has gone wrong before."""
-        while not self._failed and worth(len(self._tasks) + 1):
-            spare = self._take_spare()
+        while not self._failed and worth(len(self.tasks) + 1):
+            spare = self._admission.take_spare(self._caller)
             if spare is None:
                 return
             driver = self._new_driver()
             task = asyncio.create_task(self._use_granted(spare, driver))
-            self._tasks[task] = driver
+            self.tasks[task] = driver
             task.add_done_callback(functools.partial(self._has_ended, spare))
 
     async def _use_granted(self, spare: Reservation, driver: SandboxDriver) -> bool:
         """One that was not free after all is no failure."""
-        return not await self._has_spare(spare) or await self._use(driver)
+        return not await self._admission.has_spare(spare) or await self._use(driver)
 
     def let_pass(self) -> None:
         """End those that have no sandbox yet; the others see for themselves when to stop."""
-        for task, driver in self._tasks.items():
+        for task, driver in self.tasks.items():
             if driver.sandbox is None:
                 task.cancel()
 
     async def ended(self) -> None:
         """Wait until none is left."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self.tasks:
+            await asyncio.wait(self.tasks)
 
     def _has_ended(self, spare: Reservation, task: asyncio.Task[bool]) -> None:
-        del self._tasks[task]
-        self._leave_spare(spare)
+        del self.tasks[task]
+        self._admission.leave_spare(spare)
         self._failed = self._failed or task.cancelled() or not task.result()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["FairQueue"]
 
@@ -30,30 +30,29 @@ _NEWEST_SHARE = 0.25
 class _Flow:
     """One key, or one lane of a key."""
 
-    virtual_tick_count: int = 0
+    virtual_tick_count: int
     """Virtual time, in ticks of slot time, of the uses that have ended."""
-    in_service_count: int = 0
+    in_service_count: int = field(default=0, init=False)
     """Slots that the flow holds now."""
-    begun_sum_s: float = 0.0
+    begun_sum_s: float = field(default=0.0, init=False)
     """Sum of the times at which those slots were granted."""
-    served_number: int = -1
+    served_number: int = field(default=-1, init=False)
     """Of its last grant, among all grants of the queue; the lower one has waited longer."""
-    expected_s: float = 0.0
+    expected_s: float = field(default=0.0, init=False)
     """How long a use of a slot lasts: a moving average of the flow's own."""
 
     def virtual_time_s(self, now_s: float) -> float:
         """With the use of the slots that it still holds."""
-        return self.virtual_tick_count * _TICK_S + self._in_service_s(now_s)
+        in_service_s = self.in_service_count * now_s - self.begun_sum_s
+        return self.virtual_tick_count * _TICK_S + in_service_s
 
     def finish_time_s(self, now_s: float) -> float:
         """Virtual time when the slots that it holds are given back, as far as can be told: with
         the time alone that they have taken so far, slots that become free together would all go
         to the flow whose virtual time is lowest by a hair."""
-        expected_s = max(self._in_service_s(now_s), self.in_service_count * self.expected_s)
+        in_service_s = self.in_service_count * now_s - self.begun_sum_s
+        expected_s = max(in_service_s, self.in_service_count * self.expected_s)
         return self.virtual_tick_count * _TICK_S + expected_s
-
-    def _in_service_s(self, now_s: float) -> float:
-        return self.in_service_count * now_s - self.begun_sum_s
 
 
 class FairQueue:
@@ -85,19 +84,21 @@ class FairQueue:
     def begin(self, name: str, *, now_s: float) -> None:
         """A flow is granted a slot."""
         flow = self._flow(name)
-        self._virtual_time_s = max(self._virtual_time_s, flow.virtual_time_s(now_s))
+        virtual_time_s = flow.virtual_time_s(now_s)
+        if virtual_time_s > self._virtual_time_s:
+            self._virtual_time_s = virtual_time_s
         flow.in_service_count += 1
         flow.begun_sum_s += now_s
         flow.served_number = next(self._numbers)
 
     def end(self, name: str, *, begun_s: float, now_s: float) -> None:
         """A flow gives back a slot that it was granted at ``begun_s``."""
-        flow = self._flow(name)
+        flow = self._flows[name]
         flow.in_service_count -= 1
         flow.begun_sum_s = flow.begun_sum_s - begun_s if flow.in_service_count else 0.0
         used_s = now_s - begun_s
         flow.expected_s += (used_s - flow.expected_s) * _NEWEST_SHARE
-        flow.virtual_tick_count += max(1, round(used_s / _TICK_S))
+        flow.virtual_tick_count += round(used_s / _TICK_S) or 1
 
     def charge(self, name: str, *, used_s: float) -> None:
         """Count slot time that a flow used without having been granted a slot by turn."""
@@ -109,11 +110,11 @@ class FairQueue:
         A flow that is ahead of the virtual time is remembered until the others have caught up, or
         going away for a moment would wipe out what it used. No more than 64 are remembered.
         """
-        idle = [
-            (flow.virtual_tick_count, name)
-            for name, flow in self._flows.items()
-            if not flow.in_service_count and name not in active
-        ]
+        idle: list[tuple[int, str]] = []
+        for name in self._flows.keys() - active:
+            flow = self._flows[name]
+            if not flow.in_service_count:
+                idle.append((flow.virtual_tick_count, name))
         if not idle:
             return
         idle.sort(reverse=True)

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -140,7 +141,8 @@ class JobRun:
         if not attempts:
             return []
         left = Left(job, attempts, cpu_count=self._pool.limits.cpu_count, apart=apart)
-        async with self._extra_slots(left) as extra_slots:
+        extra_slots = self._extra_slots(left)
+        try:
             passed = False
             while left.todo or left.stopped:
                 if left.todo:
@@ -149,16 +151,19 @@ class JobRun:
                         await self._hold(left, extra_slots)
                     self._raise_refusal()
                 passed = bool(left.todo)
-                if not passed:
+                if extra_slots.tasks and not passed:
                     # An extra slot that had to be given up has put back what it had.
                     await extra_slots.ended()
                 if left.stopped:
                     extra_slots.let_pass()
                     await self._again_alone(left)
                 self._raise_refusal()
-                if not left.todo:
+                if extra_slots.tasks and not left.todo:
                     # One that went on meanwhile may have something that is to be run again.
                     await extra_slots.ended()
+        finally:
+            if extra_slots.tasks:
+                await extra_slots.end()
         return left.results()
 
     def _raise_refusal(self) -> None:
@@ -170,9 +175,11 @@ class JobRun:
         """Most jobs have no use for the second."""
         driver = self._drivers.get(apart)
         if driver is None:
-            driver = SandboxDriver(self._pool, principal=self._caller.principal, apart=apart)
-            self._drivers[apart] = driver
+            driver = self._drivers[apart] = self._new_driver(apart)
         return driver
+
+    def _new_driver(self, apart: bool) -> SandboxDriver:
+        return SandboxDriver(self._pool, principal=self._caller.principal, apart=apart)
 
     # Slots
 
@@ -208,13 +215,17 @@ class JobRun:
             held_long = _now_s() - began_s >= _HOLD_S and self._admission.is_wanted(self._caller)
             return held_long or bool(left.stopped) or self._refusal is not None
 
-        while left.todo and not is_over():
+        goes_on = self._may_go_on(left)
+        while goes_on:
             await self._run_chunk(self._driver(apart=left.apart), left, until=is_over)
             self._raise_refusal()
+            if not (left.todo or extra_slots.tasks):
+                return
             if self._admission.waiting_count:
                 extra_slots.let_pass()
             elif self._may_spread(left):
                 extra_slots.take(worth=lambda count: left.takes_s >= _SPREAD_MIN_S * count)
+            goes_on = bool(left.todo) and not is_over()
 
     def _may_spread(self, left: Left) -> bool:
         """Whether this job can have further sandboxes, and no other job waits for one."""
@@ -222,18 +233,14 @@ class JobRun:
         return can and not self._pool.waiting_count
 
     def _extra_slots(self, left: Left) -> ExtraSlots:
-        admission, caller = self._admission, self._caller
         return ExtraSlots(
-            lambda: admission.take_spare(caller),
-            admission.leave_spare,
-            has_spare=admission.has_spare,
-            new_driver=lambda: SandboxDriver(
-                self._pool, principal=caller.principal, apart=left.apart
-            ),
-            use=lambda driver: self._use_extra(driver, left),
+            self._admission,
+            self._caller,
+            new_driver=partial(self._new_driver, left.apart),
+            use=partial(self._use_extra, left),
         )
 
-    async def _use_extra(self, driver: SandboxDriver, left: Left) -> bool:
+    async def _use_extra(self, left: Left, driver: SandboxDriver) -> bool:
         """Run what is left, as long as no other job wants the slot and nothing is to be run again
         alone; false if that failed."""
         ended_well = False
@@ -259,18 +266,19 @@ class JobRun:
 
         def may_begin() -> bool:
             nonlocal first
-            held_back = not first and (until() or _now_s() >= ends_s)
+            now_s = _now_s()
+            held_back = not first and (now_s >= ends_s or until())
             # What a sandbox was lost to is tried again at once: only then is a second loss noticed.
             held_back = held_back and driver.lost_count == lost_count
             first = False
-            return not held_back and self._time.may_begin()
+            return not held_back and self._time.may_begin(now_s)
 
         ended: Sequence[Ended] = ()
         try:
             attempts = [left.attempts[index] for index in chunk]
             ended = await driver.run(left.job, attempts, may_begin=may_begin)
         finally:
-            left.keep(chunk, ended, final=self._time.is_over)
+            left.keep(chunk, ended, is_final=self._time.is_over)
             self.effort.add(ended)
         await self._count(ended)
 
@@ -282,8 +290,12 @@ class JobRun:
         hold = self._caller.hold
         if hold is None:
             return
-        results = [result for result in ended if isinstance(result, Result)]
-        frames_bytes = sum(len(result.frame) for result in results)
+        results: list[Result] = []
+        frames_bytes = 0
+        for result in ended:
+            if isinstance(result, Result):
+                results.append(result)
+                frames_bytes += len(result.frame)
         size_bytes = await read_aside(frames_bytes, _kept_bytes, results)
         try:
             hold.grow(size_bytes, too_large=ErrorCode.ANSWER_TOO_LARGE, what="what the calls gave")
@@ -321,15 +333,13 @@ class JobRun:
 
 
 def _kept_bytes(results: Sequence[Result]) -> int:
-    return sum(
-        _RESULT_BYTES
-        + 2 * (len(result.stdout) + len(result.stderr))
-        + len(result.frame)
-        + read_bytes_max(result.frame)
+    kept_bytes = _RESULT_BYTES * len(results)
+    for result in results:
+        kept_bytes += 2 * (len(result.stdout) + len(result.stderr))
+        kept_bytes += len(result.frame) + read_bytes_max(result.frame)
         # Once more as base64, and once as part of the answer's text.
-        + 4 * len(result.files)
-        for result in results
-    )
+        kept_bytes += 4 * len(result.files)
+    return kept_bytes
 
 
 class _JobTime:
@@ -340,15 +350,14 @@ class _JobTime:
         self._forgiven_s = forgiven_s
         self._deadline_s: float | None = None
 
-    @property
     def is_over(self) -> bool:
         return self._deadline_s is not None and _now_s() >= self._deadline_s
 
-    def may_begin(self) -> bool:
+    def may_begin(self, now_s: float) -> bool:
         """Whether another execution may; the first one that does starts the clock."""
         if self._deadline_s is None:
-            self._deadline_s = _now_s() + self._job_time_s
-        return not self.is_over
+            self._deadline_s = now_s + self._job_time_s
+        return now_s < self._deadline_s
 
     def waited(self, waited_s: float) -> None:
         """Move the end by a wait for a slot. All together only so far: a caller, who cannot know

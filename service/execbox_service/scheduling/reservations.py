@@ -25,14 +25,14 @@ class Reservation:
     counted: bool = False
     """Whether it counts against the size of the queue: only where nothing is known of how long its
     sender listens. For the others the time that they have is what bounds the queue."""
-    begun_s: float = 0.0
+    begun_s: float = field(default=0.0, init=False)
     """When the slot was granted."""
-    queue: deque[Reservation] = field(default_factory=deque)
-    """Where it waits."""
-    timer: asyncio.TimerHandle | None = None
+    queue: deque[Reservation] = field(init=False)
+    """Where it waits; unset where it never did."""
+    timer: asyncio.TimerHandle | None = field(default=None, init=False)
     """With ``alone``: the end of the time for which other executions are kept from beginning."""
-    is_granted: bool = False
-    granted: asyncio.Future[None] | None = None
+    is_granted: bool = field(default=False, init=False)
+    granted: asyncio.Future[None] | None = field(default=None, init=False)
     """What its caller waits on, where it has to wait."""
 
 
@@ -77,23 +77,30 @@ class KeyLanes:
         if again:
             return self.again
         lane = reservation.caller.lane
-        if lane not in self.lanes:
+        queue = self.lanes.get(lane)
+        if queue is None:
             self.fair_queue.arrive(lane)
-        return self.lanes.setdefault(lane, deque())
+            queue = self.lanes[lane] = deque()
+        return queue
 
     def take_next(self, *, now_s: float) -> Reservation:
         """Take out the reservation that is served next; the key must have one that waits."""
         if self.again:
             return self.again.popleft()
         name = self.fair_queue.next_of(self.lanes, now_s=now_s)
-        lane = self.lanes[name]
-        reservation = lane.popleft()
-        if not lane:
-            self.tidy()
+        queue = self.lanes[name]
+        reservation = queue.popleft()
+        if not queue:
+            del self.lanes[name]
+        self.fair_queue.forget_idle(self.lanes)
         return reservation
 
     def tidy(self) -> None:
-        """Drop lanes in which nothing waits."""
-        if not all(self.lanes.values()):
-            self.lanes = {name: queue for name, queue in self.lanes.items() if queue}
+        """Drop lanes in which nothing waits any more."""
+        self.lanes = {name: queue for name, queue in self.lanes.items() if queue}
+        self.fair_queue.forget_idle(self.lanes)
+
+    def end(self, lane: str, *, begun_s: float, now_s: float) -> None:
+        """One in this lane gives back the slot that it was granted at ``begun_s``."""
+        self.fair_queue.end(lane, begun_s=begun_s, now_s=now_s)
         self.fair_queue.forget_idle(self.lanes)
