@@ -36,8 +36,6 @@ _ROUND_COUNT = 3
 _DAEMONS = ("dockerd", "containerd", "containerd-shim")
 _WARM_UP_COUNT = 200
 _FORK_COUNT = 2000
-_FORKING_COUNT = 2
-"""Interpreters that fork, one for each core of the machine that the figures are of."""
 _TRIES = 3
 
 
@@ -89,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _bare_fork_ms() -> float:
     """CPU milliseconds of a fork that compiles and calls the trivial function, without limits."""
     with in_one_container(
-        load_settings({}).image, "fork", name="bare fork", worker_count=_FORKING_COUNT
+        load_settings({}).image, "fork", name="bare fork", worker_count=os.cpu_count() or 1
     ) as way:
         runs = way.run(trivial_checks(_FORK_COUNT), 1)
     if runs.cpu_s is None or runs.ok_count != _FORK_COUNT:

@@ -110,7 +110,7 @@ def test_page_shows_each_row_with_what_is_weaker_and_what_failed(tmp_path: Path)
 
 
 def test_page_where_hosts_share_a_weakness_names_them_in_one_line() -> None:
-    """Three hosts with one engine lack the same."""
+    """Two hosts with one engine lack the same."""
     text = page([ROW, replace(ROW, host="engine-29")])
     assert "- `engine-28`, `engine-29`: no AppArmor" in text
 

@@ -36,7 +36,6 @@ DOCUMENT_DEPTH_MAX = 2 * JSON_DEPTH_MAX
 
 _GC_PAUSE_BODY_BYTES = 64 * 1024
 _BOM = b"\xef\xbb\xbf"
-_SPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE_ESCAPE = re.compile(
     r"\\u[dD](?:(?P<pair>[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|[89a-fA-F][0-9a-fA-F]{2})"
@@ -158,30 +157,9 @@ def decoder_for(*, non_finite: bool) -> json.JSONDecoder:
     return _decoder(non_finite, 0 < sys.get_int_max_str_digits() <= DIGITS_MAX)
 
 
-class _Decoder(json.JSONDecoder):
-    """Reads and refuses as Python's own, which looks for space before each document as well as
-    after it: here that is done where there is some."""
-
-    scan_once: Any
-
-    def decode(self, s: str) -> Any:  # type: ignore[override]
-        try:
-            value, end = self.scan_once(s, 0)
-        except StopIteration as stopped:
-            if stopped.value == 0:
-                return super().decode(s)
-            raise json.JSONDecodeError("Expecting value", s, stopped.value) from None
-        if end != len(s):
-            space = _SPACE.match(s, end)
-            end = space.end() if space is not None else end
-            if end != len(s):
-                raise json.JSONDecodeError("Extra data", s, end)
-        return value
-
-
 @lru_cache(maxsize=4)
 def _decoder(non_finite: bool, interpreter_counts_digits: bool) -> json.JSONDecoder:
-    return _Decoder(
+    return json.JSONDecoder(
         object_pairs_hook=_object,
         parse_float=_finite,
         parse_int=int if interpreter_counts_digits else _bounded_int,

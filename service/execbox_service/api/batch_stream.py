@@ -9,7 +9,6 @@ what its answer looks like is in ``batch.py``.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -77,7 +76,7 @@ class BatchStream:
         self._under_way_count = 0
         self._under_way_bytes = 0
         self._worker_count = _LINES_PER_SLOT * settings.slot_count
-        self._answers = _Answers(self._worker_count)
+        self._answers: asyncio.Queue[bytes | None] = asyncio.Queue(self._worker_count)
         self._has_written = False
         """Since it was last looked whether anything was."""
 
@@ -138,8 +137,8 @@ class BatchStream:
 
     def _write_soon(self, text: bytes) -> None:
         """Write what is no answer, unless answers are waiting: those do as well."""
-        if not self._answers.waiting:
-            self._answers.add(text)
+        if self._answers.empty():
+            self._answers.put_nowait(text)
 
     async def _read_some(self, receive: Receive) -> None:
         message = await self._message(receive)
@@ -192,10 +191,8 @@ class BatchStream:
                 group.create_task(self._work())
         if self._failure is not None:
             number = self._buffer.line_number
-            await self._answers.room()
-            self._answers.add(self._line_answers.failed(self._failure, number))
-        await self._answers.room()
-        self._answers.add(None)
+            await self._answers.put(self._line_answers.failed(self._failure, number))
+        await self._answers.put(None)
 
     async def _work(self) -> None:
         answered, answers = self._line_answers.answer, self._answers
@@ -208,9 +205,7 @@ class BatchStream:
             self._under_way_bytes -= size_bytes
             self._held.answers_bytes += len(answer)
             self._settle()
-            if answers.full:
-                await answers.room()
-            answers.add(answer)
+            await answers.put(answer)
 
     def _settle(self) -> None:
         """Count what there is now: give back the memory of what has been answered, sent or thrown
@@ -244,7 +239,7 @@ class BatchStream:
         body that is complete by then leaves the connection usable for another request."""
         started = False
         while True:
-            answer = await self._answers.next()
+            answer = await self._answers.get()
             if not started:
                 started = True
                 await send(
@@ -259,9 +254,9 @@ class BatchStream:
             while answer is not None:
                 pieces.append(answer)
                 size_bytes += len(answer)
-                if not self._answers.waiting or size_bytes > _WRITE_BYTES:
+                if self._answers.empty() or size_bytes > _WRITE_BYTES:
                     break
-                answer = self._answers.take()
+                answer = self._answers.get_nowait()
             more = answer is not None
             self._has_written = True
             body = b"".join(pieces)
@@ -279,45 +274,6 @@ async def _send_in_parts(body: bytes, send: Send, *, more_body: bool) -> None:
         end = start + _SENT_BYTES
         more = more_body or end < len(body)
         await send({"type": "http.response.body", "body": body[start:end], "more_body": more})
-
-
-class _Answers:
-    """Answers on their way from the workers to the writer, in their order; None after the last.
-
-    A queue with a limit, as asyncio has one, which takes ten times as long where nobody waits.
-    """
-
-    def __init__(self, count_max: int) -> None:
-        self._count_max = count_max
-        self.waiting: deque[bytes | None] = deque()
-        self._some = asyncio.Event()
-        self._some_taken = asyncio.Event()
-
-    @property
-    def full(self) -> bool:
-        return len(self.waiting) >= self._count_max
-
-    async def room(self) -> None:
-        """Wait until there is room for another."""
-        while self.full:
-            self._some_taken.clear()
-            await self._some_taken.wait()
-
-    def add(self, answer: bytes | None) -> None:
-        self.waiting.append(answer)
-        self._some.set()
-
-    async def next(self) -> bytes | None:
-        """Wait until there is one, and take it."""
-        while not self.waiting:
-            self._some.clear()
-            await self._some.wait()
-        return self.take()
-
-    def take(self) -> bytes | None:
-        """The one that has waited longest; there must be one."""
-        self._some_taken.set()
-        return self.waiting.popleft()
 
 
 class _Held:

@@ -76,7 +76,7 @@ class Record:
 
     @property
     def principal_name(self) -> str:
-        """Of who asks; empty where nobody has been asked for a key."""
+        """Name of the API key; empty where the service takes requests without one."""
         return self.principal.name if self.principal else ""
 
     @property
@@ -337,7 +337,7 @@ def _log(scope: Scope, record: Record, *, route: str, duration_s: float) -> None
     if record.execution_count is not None:
         fields["execution_count"] = record.execution_count
         fields["statuses"] = record.status_counts
-    # Not by ``log``, which finds out from where in the source it was called: nobody is told.
+    # Not by ``Logger.log``, which looks up its caller's place in the source: no line shows it.
     said = access_logger.makeRecord(
         ACCESS_LOGGER, level, "", 0, "request", (), None, extra={"fields": fields}
     )

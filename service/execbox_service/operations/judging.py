@@ -55,7 +55,7 @@ def judged_run(ended: Ended, request: RunRequest, *, fetched: bool) -> ProgramRu
 
 
 def is_quick(ended: Ended) -> bool:
-    """Whether judging it takes so little that nobody needs a turn after it alone."""
+    """Whether judging it takes so little that the event loop need not have a turn after it."""
     return not isinstance(ended, Result) or len(ended.frame) < _QUICK_BYTES
 
 

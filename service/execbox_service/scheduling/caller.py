@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 class Caller:
     """Who waits for a slot. Keys share the slots fairly, and so do the lanes of one key.
 
-    Nobody changes one; it is not frozen because one is made for each line of a batch.
+    A caller is never changed; the class is not frozen because each line of a batch makes one.
     """
 
     principal: str
