@@ -14,7 +14,7 @@ _ROOT: Final = Path(__file__).resolve().parents[1]
 ROWS: Final = _ROOT / "scripts" / "hosts" / "rows"
 PAGE: Final = _ROOT / "docs" / "hosts.md"
 NOT_RUN: Final = "not run"
-STEPS: Final = ("demo", "conformance", "attacks", "determinism", "speed")
+STEPS: Final = ("demo", "conformance", "attacks", "determinism", "tests", "speed")
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Row:
 
     def take(self, step: str, earlier: Row | None) -> None:
         """What an earlier run saw of a step, its failures included; without one, ``not run``."""
-        self.results[step] = earlier.results[step] if earlier else NOT_RUN
+        self.results[step] = earlier.results.get(step, NOT_RUN) if earlier else NOT_RUN
         if earlier:
             self.failed += [line for line in earlier.failed if line.startswith(f"{step}:")]
             self.weaker += earlier.weaker if step == "demo" else []
@@ -66,7 +66,7 @@ def read_rows(folder: Path) -> list[Row]:
 def page(rows: Sequence[Row]) -> str:
     """The page, made of the rows and of nothing else."""
     head = ["host", "engine", "kernel, cgroups", "Python", "user", "demo", "conformance"]
-    head += ["attacks", "determinism", "containers a second; single call ms", "on"]
+    head += ["attacks", "determinism", "tests", "containers a second; single call ms", "on"]
     lines = [
         [
             f"`{row.host}`",
@@ -74,7 +74,7 @@ def page(rows: Sequence[Row]) -> str:
             f"{row.kernel}, {row.cgroups}",
             row.python,
             row.user,
-            *(row.results[step] for step in STEPS),
+            *(row.results.get(step, NOT_RUN) for step in STEPS),
             row.date,
         ]
         for row in rows
@@ -115,10 +115,15 @@ page again; `scripts/hosts/run.sh all` does so for each. A row is of the day in 
   beside the checkout those too, which makes 56. "P1: answered after" below is an answer that came
   later than it may, as it does where other work has the machine; what an attack may not reach is
   a different condition, which is named where it does not hold. All of them, on one host, are in
-  [security-results.md](security-results.md).
+  [security-results.md](security-results.md). "Looked at from inside" are tests that need neither
+  root nor a container: as an ordinary user the repository's own programs of that group, each with
+  an honest call beside it and one after it; on bubblewrap what two jobs see of each other, and on a
+  host that has the shared list all programs of it.
 - **determinism** is `tests/determinism/test_labelled.py`. A cause is looked for only so long:
   beside other work, a load of 25 to 50 on two cores, nine functions were found not to be
   deterministic, as they must be, and their causes stayed `unknown`.
+- **tests** are what `make test` runs, without coverage. "Those of four folders, no engine" are of
+  `tests/operations`, `sandboxes`, `scheduling` and `service`, those that need no Docker.
 - **containers a second** is what eight clients get at level `container`, of what a bare loop makes
   at the best of one, two, four and six at once, and the ratio; **single call** the 50th and 95th
   percentile of calls with pauses between them; **load** is how many processes wanted one of the

@@ -1,13 +1,13 @@
 """``python -m acceptance.hosts NAME``: what holds on this host, as one row of docs/hosts.md.
 
 Runs, one after another, on the host it is started on: the demonstration, the tests every engine
-must pass, attack programs, the labelled functions of the determinism check, and the speed of level
-``container`` beside a bare loop. What is left out with ``--without``, or needs what the host lacks,
-is "not run" in the row, and never passed; only what the row has of the same day, engine, kernel and
-Python stays, so that steps can be run one by one. With ``--share``, for a host that is too slow for
-all, the long steps are short, and the row says so and what they took. ``scripts/hosts/run.sh``
-makes hosts and starts this in them; ``--page FILE`` writes the page of all rows of ``--rows
-FOLDER``. What a row is, is in ``host_rows``.
+must pass, attack programs, the labelled functions of the determinism check, all tests, and the
+speed of level ``container`` beside a bare loop. What is left out with ``--without``, or needs what
+the host lacks, is "not run" in the row, and never passed; only what the row has of the same day,
+engine, kernel and Python stays, so that steps can be run one by one. With ``--share``, for a host
+that is too slow for all, the long steps are short, and the row says so and what they took.
+``scripts/hosts/run.sh`` makes hosts and starts this in them; ``--page FILE`` writes the page of all
+rows of ``--rows FOLDER``. What a row is, is in ``host_rows``.
 """
 
 from __future__ import annotations
@@ -40,6 +40,16 @@ _NAMING: Final = ("FAILED", "ERROR", "NOT as expected")
 """How the lines begin in which pytest, the attacks and the demonstration name what failed."""
 _ATTACK_TEXT: Final = "contamination"
 """A group of them: what one job leaves for the next is what differs most from kernel to kernel."""
+_ATTACKS_INSIDE: Final = {
+    "docker": ("tests/sandbox/test_attacks.py", "-k", _ATTACK_TEXT),
+    "bubblewrap": ("tests/engines/test_two_jobs_on_bubblewrap.py",),
+}
+"""The tests that look for the same from inside a sandbox, where nobody can look at it from outside:
+that takes root, and a container."""
+_SHARED_ON_BUBBLEWRAP: Final = "tests/engines/test_shared_attacks_on_bubblewrap.py"
+_TESTS_SHARE: Final = ("tests/operations", "tests/sandboxes", "tests/scheduling", "tests/service")
+"""Of all tests, those of the folders that depend on the host's kernel, Python and clock most; of
+these, the ones that need no Docker engine."""
 _SLOW_CPU_TIME_S: Final = 10
 """For a call of the demonstration, in which a page of memory may take 30 µs."""
 
@@ -225,7 +235,7 @@ def _determinism(host: Host) -> str:
 
 def _attacks(host: Host) -> str:
     if host.engine != "docker" or os.geteuid() != 0:
-        return f"{NOT_RUN} (looks at containers as root)"
+        return _attacks_inside(host)
     which = ("--each-group", "1") if host.share else ("--only", _ATTACK_TEXT)
     done = _run(host, "attacks", "acceptance.attacks", "--kind", "function", *which)
     found = _ATTACKS.search(done.text)
@@ -233,14 +243,30 @@ def _attacks(host: Host) -> str:
     return with_share(result, "one of each group", done.took_s) if host.share else result
 
 
+def _attacks_inside(host: Host) -> str:
+    tests = _ATTACKS_INSIDE[host.engine]
+    if host.engine == "bubblewrap" and not host.share:
+        tests += (_SHARED_ON_BUBBLEWRAP,)
+    done = _tested("attacks", host, *tests)
+    return with_share(summary(done.text), "looked at from inside", done.took_s)
+
+
+def _tests(host: Host) -> str:
+    """As ``make test`` starts them, without coverage, which takes a third of the time."""
+    at_once = ("--numprocesses", "2", "--dist", "loadfile")
+    if host.share:
+        done = _tested("tests", host, *at_once, "-m", "not docker", *_TESTS_SHARE)
+        return with_share(summary(done.text), "those of four folders, no engine", done.took_s)
+    done = _tested("tests", host, *at_once, "tests")
+    return summary(done.text)
+
+
 def _speed(host: Host) -> str:
-    if host.engine != "docker":
-        return NOT_RUN
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "speed.json"
         options = ("--own-network", "--turns", "2", "--count", "40", "--json", str(file))
-        done = _run(host, "speed", "benchmarks.containers", *options)
+        done = _run(host, "speed", "benchmarks.containers", "--engine", host.engine, *options)
         if done.status != 0:
             return "FAILED"
         (speed,) = json.loads(file.read_text("utf-8"))
@@ -256,6 +282,7 @@ _RUNS: Final[dict[str, Callable[[Host], str]]] = {
     "conformance": _conformance,
     "attacks": _attacks,
     "determinism": _determinism,
+    "tests": _tests,
     "speed": _speed,
 }
 

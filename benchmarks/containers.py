@@ -4,7 +4,8 @@ The bare loop makes a container with the options of every sandbox, waits for its
 frame, and removes it: nothing runs in it. It does so one, two, four and more at a time. The service
 answers calls at level ``container``, each in a container of its own, and single ones with pauses.
 They take turns, with a network namespace for each container and, unless ``--own-network``, with
-one that all join. The daemon is that of DOCKER_HOST.
+one that all join. The daemon is that of DOCKER_HOST; ``--engine bubblewrap`` does all this with
+sandboxes of that engine, each of which has a network namespace of its own.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from harness.report import table
 
 from benchmarks.single import Connection, spaced_calls
 from benchmarks.work import TRIVIAL_CODE, Check
+from execbox_service.engines.choose import EngineChoice, choose_engine
 from execbox_service.engines.container_spec import container_spec
-from execbox_service.engines.docker.engine import DockerEngine
-from execbox_service.settings import load_settings
+from execbox_service.settings import Settings, load_settings
 
 _CHECK = Check(TRIVIAL_CODE, "main_solution", {"n": 21})
 _AT_ONCE = (1, 2, 4, 6)
@@ -68,14 +69,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.containers", description=__doc__)
     parser.add_argument("--count", type=int, default=60, help="containers a turn (default 60)")
     parser.add_argument("--turns", type=int, default=3, help="of each (default 3)")
+    parser.add_argument("--engine", choices=["docker", "bubblewrap"], default="docker")
     parser.add_argument("--own-network", action="store_true", help="leave out the one all join")
     parser.add_argument("--json", type=Path, help="write what was measured here, too")
     arguments = parser.parse_args(argv)
     kinds = [("false", "one each"), ("true", "one that all join")]
     speeds = []
-    for shared, title in kinds[:1] if arguments.own_network else kinds:
+    one_kind = arguments.own_network or arguments.engine == "bubblewrap"
+    for shared, title in kinds[:1] if one_kind else kinds:
         say(f"network namespace: {title}")
-        speeds.append(_measured(shared, title, arguments.count, arguments.turns))
+        speeds.append(
+            _measured(
+                arguments.engine,
+                title,
+                shared=shared,
+                count=arguments.count,
+                turn_count=arguments.turns,
+            )
+        )
     print(table(_HEAD, [_row(speed) for speed in speeds]))
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(speed) for speed in speeds]), "utf-8")
@@ -101,8 +112,10 @@ def _row(speed: Speed) -> list[str]:
     ]
 
 
-def _measured(shared: str, title: str, count: int, turn_count: int) -> Speed:
-    with LocalService(engine="docker", shared_network=shared) as service:
+def _measured(
+    engine: EngineChoice, title: str, *, shared: str, count: int, turn_count: int
+) -> Speed:
+    with LocalService(engine=engine, shared_network=shared) as service:
         port = int(service.url.rpartition(":")[2])
         # An instance of its own: engines remove what carries their label.
         settings = load_settings({"port": str(port + 1), "shared_network": shared})
@@ -112,9 +125,7 @@ def _measured(shared: str, title: str, count: int, turn_count: int) -> Speed:
         turns = [
             Turn(
                 bare_per_s={
-                    at_once: asyncio.run(
-                        _bare(DockerEngine(container_spec(settings)), count, at_once=at_once)
-                    )
+                    at_once: asyncio.run(_bare(engine, settings, count=count, at_once=at_once))
                     for at_once in _AT_ONCE
                 },
                 service_per_s=_service(service.url, count),
@@ -134,10 +145,10 @@ def _measured(shared: str, title: str, count: int, turn_count: int) -> Speed:
     )
 
 
-async def _bare(engine: DockerEngine, count: int, *, at_once: int) -> float:
+async def _bare(choice: EngineChoice, settings: Settings, *, count: int, at_once: int) -> float:
     """Create, wait for the first frame, remove; each of those at work does so in turn."""
     await asyncio.sleep(_QUIET_S)
-    await engine.start()
+    engine, _facts = await choose_engine(choice, container_spec(settings))
     left = iter(range(count))
 
     async def work() -> None:
