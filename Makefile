@@ -18,14 +18,15 @@
 # ENGINE=bubblewrap leaves Docker alone. EXECBOX_REQUIRE_DOCKER=1 makes it an
 # error that there is no Docker engine; without it, demo, test, serve and bench
 # go on with what there is. EXECBOX_DOCKER_HOST, else DOCKER_HOST, names the Docker
-# daemon for all of them. PYTEST_ARGS and BENCH_ARGS are passed on. The tests
-# run in WORKERS processes side by side (0: in one, as `pytest` does).
+# daemon for all of them. DEMO_ARGS, PYTEST_ARGS and BENCH_ARGS are passed on. The
+# tests run in WORKERS processes side by side (0: in one, as `pytest` does).
 
 PORT ?= 8080
 ENGINE ?= auto
 UPDATE ?=
 QUICK ?=
 UPGRADE ?=
+DEMO_ARGS ?=
 PYTEST_ARGS ?=
 WORKERS ?= 2
 COVERAGE ?= yes
@@ -49,7 +50,7 @@ help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
 
 demo: venv engine
-	@EXECBOX_ENGINE=$(ENGINE) $(PYTHON_BIN) -m examples.demo
+	@EXECBOX_ENGINE=$(ENGINE) $(PYTHON_BIN) -m examples.demo $(DEMO_ARGS)
 
 # COVERAGE= leaves measuring out, which takes a third of the time. With SECOND_TRY=yes a
 # few tests that failed run again, one at a time, before the whole fails (not with coverage).

@@ -116,6 +116,8 @@ def bench_settings(**overrides: str) -> Settings:
     values = {"engine": "docker", "image": IMAGE, "port": str(free_port()), "pool_size": "2"}
     # As many containers as a test asks for, and no more after a burst.
     values["pool_size_max"] = "0"
+    # Tests run jobs beside each other, on a machine with one core, too.
+    values["slot_count"] = str(max(2, load_settings({}).slot_count))
     return load_settings(values | overrides)
 
 

@@ -115,6 +115,15 @@ def shmem_bytes():
         if os.path.exists(path):
             return next(int(line.split()[1]) for line in lines(path) if line.startswith("shmem "))
 def needle(): return bytes(b ^ 0x5A for b in b"\\x2a\\x36\\x3b\\x34\\x2e\\x77\\x38\\x3f\\x3b\\x34\\x77\\x6b\\x63\\x62\\x6e")
+def readable(low, high):
+    """The parts of a mapping whose pages do not fault: glibc 2.42 guards a thread's stack within one."""
+    fd, begun = os.memfd_create("probe"), low
+    for page in range(low, high, mmap.PAGESIZE):
+        if libc.pwrite(fd, ctypes.c_void_p(page), 1, ctypes.c_long(0)) != 1:
+            yield begun, page
+            begun = page + mmap.PAGESIZE
+    os.close(fd)
+    yield begun, high
 def copies():
     wanted = needle()
     libc.memmem.restype = ctypes.c_void_p
@@ -122,11 +131,12 @@ def copies():
     found = 0
     for line in lines("/proc/self/maps"):
         span, permissions = line.split()[:2]
-        low, high = (int(part, 16) for part in span.split("-"))
-        while permissions[:2] == "rw" and "[v" not in line and low < high:
-            hit = libc.memmem(low, high - low, wanted, len(wanted))
-            if not hit: break
-            found, low = found + 1, hit + 1
+        if permissions[:2] != "rw" or "[v" in line: continue
+        for low, high in readable(*(int(part, 16) for part in span.split("-"))):
+            while low < high:
+                hit = libc.memmem(low, high - low, wanted, len(wanted))
+                if not hit: break
+                found, low = found + 1, hit + 1
     return found
 def listen(address, family):
     server = keep(socket.socket(family)); server.bind(address); server.listen()

@@ -21,6 +21,9 @@
 #                the same of Ubuntu 24.04, whose docker.io has no rootless set-up, where
 #                EXECBOX_HOSTS_UBUNTU_MIRROR names a mirror; all leaves it out where
 #                nothing does
+#   bare-13, bare-ubuntu-24.04
+#                a guest with a network that has make and nothing else of what execbox
+#                takes: no Python, Docker, or image; there, make demo
 #
 # As root, on a Debian or Ubuntu with apt. Each host is made below
 # EXECBOX_HOSTS_DIR (default /var/tmp/execbox-hosts), which is removed again
@@ -42,8 +45,8 @@ readonly root
 readonly work=${EXECBOX_HOSTS_DIR:-/var/tmp/execbox-hosts}
 readonly rows=$root/scripts/hosts/rows
 all=(this engine-13 engine-sid user-docker podman bubblewrap python-3.12
-    python-3.13 python-3.14 guest-12 guest-13 guest-sid)
-[[ -z ${EXECBOX_HOSTS_UBUNTU_MIRROR:-} ]] || all+=(guest-ubuntu-24.04)
+    python-3.13 python-3.14 guest-12 guest-13 guest-sid bare-13)
+[[ -z ${EXECBOX_HOSTS_UBUNTU_MIRROR:-} ]] || all+=(guest-ubuntu-24.04 bare-ubuntu-24.04)
 readonly all
 read -ra without <<<"${EXECBOX_HOSTS_WITHOUT:+--without $EXECBOX_HOSTS_WITHOUT}"
 readonly without
@@ -56,6 +59,8 @@ source "$root/scripts/hosts/packages.sh"
 source "$root/scripts/hosts/engines.sh"
 # shellcheck source=scripts/hosts/guest.sh
 source "$root/scripts/hosts/guest.sh"
+# shellcheck source=scripts/hosts/bare.sh
+source "$root/scripts/hosts/bare.sh"
 
 say() { printf 'hosts: %s\n' "$*"; }
 
@@ -85,6 +90,8 @@ run_one() { # NAME
     guest-13) in_guest trixie guest-13 ;;
     guest-sid) in_guest sid guest-sid ;;
     guest-ubuntu-24.04) in_guest noble guest-ubuntu-24.04 ;;
+    bare-13) in_bare_guest trixie bare-13 ;;
+    bare-ubuntu-24.04) in_bare_guest noble bare-ubuntu-24.04 ;;
     *) fail "there is no host $1; there are: ${all[*]}" ;;
     esac
 }

@@ -36,7 +36,10 @@ def test_checks_cover_both_engines_and_always_say_what_to_do() -> None:
             *("EXECBOX_DOCKER_HOST", "ssh://ada@h:2222", "is reached by ssh"),
             "ssh -fnNT -L ~/execbox-docker.sock:/var/run/docker.sock -p 2222 ada@h and export",
         ),
-        ("EXECBOX_IMAGE", "execbox-no-such-image:local", "no image|daemon", "make image"),
+        pytest.param(
+            *("EXECBOX_IMAGE", "execbox-no-such-image:local", "no image", "make image"),
+            marks=pytest.mark.docker,
+        ),
         pytest.param(
             *("EXECBOX_OCI_RUNTIME", "no-such-runtime", "no OCI runtime", "runsc install"),
             marks=pytest.mark.docker,
@@ -50,7 +53,7 @@ def test_docker_that_cannot_be_used_is_said_with_its_remedy(
     monkeypatch.setenv(name, value)
     (check,) = [check for check in checks() if check.name == "docker engine"]
     assert not check.ok
-    assert any(words in check.found for words in found.split("|"))
+    assert found in check.found
     assert remedy in str(check.remedy)
 
 
