@@ -135,5 +135,9 @@ page again; `scripts/hosts/run.sh all` does so for each. A row is of the day in 
   which the cell names beside what it took: one attack of each of the five groups at both levels,
   and one labelled function of each cause. Beside other work on two cores (a load of 25 to 40) the
   demonstration had not ended in a guest after 15 minutes; beside none it takes three to four.
+- `bare-…` is such a guest with `make`, a network and a daemon's setting that leaves out NAT, for
+  which its kernel has no table. There `make demo` is the first thing that is run: it installs
+  Python's `venv` and Docker, makes the base image of packages, since none can be pulled there, and
+  builds the sandbox image.
 
 "not run" is what it says; a host of the script that has no row was not run either."""

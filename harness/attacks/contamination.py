@@ -156,7 +156,8 @@ def main_solution():
         "import fcntl, os\ndef main_solution():\n"
         "    fd = os.open('/usr/lib/os-release', os.O_RDONLY)\n"
         "    try: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
-        "    except OSError: return ['locked']\n"
+        "    except BlockingIOError: return ['locked']\n"
+        "    except PermissionError: return []\n"
         "    os.dup(fd)\n    return []\n",
         ("ok",),
         output=[],

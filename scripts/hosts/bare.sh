@@ -17,6 +17,7 @@ in_bare_guest() { # SUITE NAME
     guest=$(root_of "$1")-bare
     kernel_root=$(root_of trixie)-bare
     copy_into "$guest"
+    configure_docker "$guest"
     forwards=$(</proc/sys/net/ipv4/ip_forward)
     # shellcheck disable=SC2064 # as it is now
     trap "close_network $forwards" EXIT
@@ -31,7 +32,8 @@ in_bare_guest() { # SUITE NAME
 open_network() {
     ip tuntap add "$bare_device" mode tap
     ip address add "$bare_gateway/30" dev "$bare_device"
-    ip link set "$bare_device" up
+    # The guest's kernel throws away what holds several packets in one.
+    ip link set "$bare_device" gso_max_size 1500 up
     echo 1 >/proc/sys/net/ipv4/ip_forward
     iptables -t nat -A POSTROUTING -s "$bare_address" -j MASQUERADE
     # Docker's own rules drop what is forwarded.

@@ -116,8 +116,7 @@ boot() { # PLACE ROOT [KERNEL OPTIONS]
 # The image, and a user with an engine of its own.
 prepare_engines() { # GUEST
     local guest=$1
-    mkdir -p "$guest/etc/docker"
-    printf '{"bridge": "none", "iptables": false, "ip6tables": false}\n' >"$guest/etc/docker/daemon.json"
+    configure_docker "$guest"
     docker save execbox-sandbox:local -o "$guest/srv/image.tar"
     chmod 644 "$guest/srv/image.tar"
     chroot "$guest" useradd --create-home --shell /bin/bash guest 2>/dev/null || true
@@ -127,6 +126,12 @@ prepare_engines() { # GUEST
     chown -R 1000:1000 "$guest/home/guest"
     mkdir -p "$guest/var/lib/systemd/linger"
     touch "$guest/var/lib/systemd/linger/guest"
+}
+
+# The guests' kernel has no table for network address translation.
+configure_docker() { # GUEST
+    mkdir -p "$1/etc/docker"
+    printf '{"bridge": "none", "iptables": false, "ip6tables": false}\n' >"$1/etc/docker/daemon.json"
 }
 
 # What every guest needs: modules, and a unit that runs what there is to run and

@@ -71,6 +71,7 @@ with_bare() {
     began_s=$SECONDS
     make demo DEMO_ARGS="--cpu-time-s 10" >/tmp/demo.log 2>&1 || status=$?
     tail -n 40 /tmp/demo.log
+    [[ $status -eq 0 ]] || journalctl --no-pager -u docker -n 30
     sh -c "$(look "$HOST_NAME" --rows /mnt/rows \
         --made-demo "$status" "$((SECONDS - began_s))" /tmp/demo.log)"
 }
@@ -79,7 +80,7 @@ with_bare() {
 mount -t hostfs -o hostfs=/host/rows none /mnt/rows || mount -t hostfs -o /host/rows none /mnt/rows
 mkdir /tmp/rows
 cp /mnt/rows/*.json /tmp/rows/ 2>/dev/null
-chown -R guest /tmp/rows
+[[ -z $user ]] || chown -R guest /tmp/rows
 failed=()
 for part in "${parts[@]}"; do
     [[ $part == docker || $part == bare ]] || systemctl stop docker docker.socket containerd
