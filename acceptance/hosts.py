@@ -32,7 +32,7 @@ from harness.machine import docker_version
 from acceptance.host_rows import NOT_RUN, ROWS, STEPS, Row, earlier_run, page, read_rows
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
-_STEP_S: Final = 3600.0
+_STEP_S: Final = 7200.0
 """The longest that one step may take: a guest is up to ten times as slow as its machine."""
 _SUMMARY: Final = re.compile(r"^(?:=+ )?((?:\d+ (?:passed|failed|skipped|errors?),? ?)+)", re.M)
 _ATTACKS: Final = re.compile(r"^(\d+) of (\d+) passed$", re.M)

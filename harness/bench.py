@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,16 +122,29 @@ def bench_settings(**overrides: str) -> Settings:
     return load_settings(values | overrides)
 
 
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """A port for a service that listens on none, and whose containers are named by it.
+
+    Held meanwhile: a service that got the same one would take these containers for what an earlier
+    run of its own left, and remove them.
+    """
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
 @contextlib.asynccontextmanager
 async def started_bench(**overrides: str) -> AsyncIterator[Bench]:
     """A service of a test's own; nothing of it is left afterwards."""
-    settings = bench_settings(**overrides)
-    runtime = Runtime(settings)
-    await runtime.start()
-    try:
-        yield Bench(runtime, settings)
-    finally:
-        await runtime.stop()
+    with held_port() as port:
+        settings = bench_settings(**{"port": str(port)} | overrides)
+        runtime = Runtime(settings)
+        await runtime.start()
+        try:
+            yield Bench(runtime, settings)
+        finally:
+            await runtime.stop()
 
 
 async def eventually(condition: Callable[[], bool], *, within_s: float = 20) -> None:

@@ -145,7 +145,7 @@ make_base() {
         apt-get install -y -q --no-install-recommends --no-remove \
             mmdebstrap debian-archive-keyring ca-certificates </dev/null
     fi
-    local sources=() options=() ca proxy said
+    local sources=() options=() ca keys proxy said
     mapfile -t sources < <(apt_sources)
     ca=$(certificates)
     if [[ -n $ca ]]; then
@@ -153,6 +153,14 @@ make_base() {
         # this machine trusts.
         options+=("--customize-hook=upload '$ca' /etc/ssl/certs/ca-certificates.crt")
     fi
+    # mmdebstrap finds Debian's keys on a machine of another distribution by gpg, which a small
+    # one lacks (Ubuntu 24.04's container image, for one).
+    for keys in /usr/share/keyrings/debian-archive-keyring.{pgp,gpg}; do
+        if [[ -r $keys ]]; then
+            options+=("--keyring=$keys")
+            break
+        fi
+    done
     for proxy in http https; do
         # shellcheck disable=SC2086
         eval "$(apt-config shell value Acquire::$proxy::Proxy)"
@@ -162,13 +170,18 @@ make_base() {
         value=
     done
     say "making $made_base of Debian's packages with mmdebstrap"
-    mmdebstrap --quiet --variant=minbase --include=ca-certificates \
+    if ! mmdebstrap --variant=minbase --include=ca-certificates \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
-        "${options[@]}" "$suite" "$work/base.tar" "${sources[@]}"
+        "${options[@]}" "$suite" "$work/base.tar" "${sources[@]}" >"$work/base.log" 2>&1; then
+        fail_if_full "$(grep -i 'no space left on device' "$work/base.log" | tail -n 1)"
+        tail -n "$last_lines" "$work/base.log" >&2
+        fail "$made_base could not be made of Debian's packages: the last lines of what" \
+            "mmdebstrap said are above"
+    fi
     if ! said=$(docker import --change 'CMD ["bash"]' - "$made_base" <"$work/base.tar" 2>&1); then
         fail_if_full "$said"
         fail "$made_base could not be imported: $said"

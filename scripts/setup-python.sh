@@ -43,6 +43,9 @@ fingerprint() {
 # Debian keeps what `python3 -m venv` needs in a package of its own.
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     if [[ -n ${PYTHON:-} ]] || ! can_install; then
+        command -v "$python" >/dev/null ||
+            fail "there is no $python: execbox needs Python 3.11 or later. On Debian or Ubuntu:" \
+                "sudo apt-get install python3 python3-venv"
         fail "$python cannot make virtual environments. On Debian or Ubuntu:" \
             "sudo apt-get install python3-venv"
     fi

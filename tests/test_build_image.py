@@ -59,9 +59,7 @@ class Machine:
             found = shutil.which(name)
             assert found is not None
             (self.bin / name).symlink_to(found)
-        docker = self.bin / "docker"
-        docker.write_text(f"#!{shutil.which('bash')}\n{DOCKER}", "utf-8")
-        docker.chmod(0o755)
+        self.has_program("docker", DOCKER)
         monkeypatch.setenv("PATH", str(self.bin))
         monkeypatch.setenv("STATE", str(self.state))
         monkeypatch.setenv("TMPDIR", str(folder))
@@ -73,6 +71,12 @@ class Machine:
         if "no-command" in states:
             (self.bin / "docker").unlink()
         return self
+
+    def has_program(self, name: str, text: str) -> None:
+        """With a stand-in of this name."""
+        program = self.bin / name
+        program.write_text(f"#!{shutil.which('bash')}\n{text}", "utf-8")
+        program.chmod(0o755)
 
     def asked(self) -> list[str]:
         """What Docker was asked to do, in order."""
@@ -127,6 +131,25 @@ def test_build_that_failed_shows_its_last_lines_and_keeps_all_of_them(
     assert "\n50\n" not in said
     log = Path(said.split("all of it is in ")[1].strip())
     assert log.read_text("utf-8").startswith("1\n2\n")
+
+
+def test_base_that_cannot_be_made_shows_what_was_said_of_it(
+    machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With its reason, such as a key that is missing: the machine has no registry to pull from."""
+    machine.has("no-base")
+    machine.has_program(
+        "mmdebstrap", 'echo "$@" >"$STATE/made"; seq 1 100; echo "NO_PUBKEY 54404762" >&2; exit 25'
+    )
+    machine.has_program("apt-config", "true")
+    assert main(["image", "build"]) == 1
+    said = capfd.readouterr().err
+    assert "NO_PUBKEY 54404762" in said
+    assert "debian:bookworm-slim could not be made of Debian's packages" in said
+    assert "\n1\n2\n" not in said
+    keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+    made = (machine.state / "made").read_text("utf-8")
+    assert ("--keyring=/usr/share/keyrings/debian-archive-keyring" in made) == keyring.exists()
 
 
 @pytest.mark.parametrize("tag", ["mine:1", "mine", "host:5000/mine_too/a:RC-1"])

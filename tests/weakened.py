@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.bench import bench_settings
+from harness.bench import bench_settings, held_port
 
 from execbox.wire import ExecuteRequest, Execution
 from execbox_service.engines.container_spec import container_spec
@@ -83,10 +83,9 @@ async def weakened(
 
     With one slot the calls of a job follow each other in one container as long as it lasts.
     """
-    settings = bench_settings()
-    spec = container_spec(settings)
-    engine = DockerEngine(spec)
     with contextlib.ExitStack() as stack:
+        spec = container_spec(bench_settings(port=str(stack.enter_context(held_port()))))
+        engine = DockerEngine(spec)
         changes = dict(options or {})
         if edits:
             changes["Binds"] = [

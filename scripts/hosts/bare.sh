@@ -3,7 +3,7 @@
 # Guests that have make and a network and nothing else of what execbox takes, for
 # the README's first command as a newcomer meets it; part of scripts/hosts/run.sh.
 
-readonly bare_packages=systemd,systemd-sysv,dbus,ca-certificates,iproute2,kmod,make
+readonly bare_packages=systemd,systemd-sysv,dbus,ca-certificates,apt,iproute2,kmod,make
 # Of the range that nothing on a network uses (RFC 2544), for this machine and the guest.
 readonly bare_gateway=198.18.77.1 bare_address=198.18.77.2
 readonly bare_device=execbox-bare

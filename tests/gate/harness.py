@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.bench import Bench, bench_settings, started_bench
+from harness.bench import Bench, bench_settings, held_port, started_bench
 from harness.docker_daemon import daemon_url
 
 from execbox_service.gate.__main__ import gate_server
@@ -112,8 +112,9 @@ def new_name() -> str:
 @contextlib.asynccontextmanager
 async def started_gate(**overrides: str) -> AsyncIterator[Gate]:
     """A gate in this process; nothing of it is left afterwards."""
-    with tempfile.TemporaryDirectory(prefix="execbox-gate-") as folder:
+    with tempfile.TemporaryDirectory(prefix="execbox-gate-") as folder, held_port() as port:
         given = {"gate_socket": str(Path(folder) / "engine.sock"), "docker_host": daemon_url()}
+        given["port"] = str(port)
         gate = Gate(bench_settings(**given | overrides))
         await gate.start()
         try:

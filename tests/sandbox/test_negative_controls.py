@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from harness.attacks.attack import LIMITS, Attack
 from harness.attacks.lists import CLASSES
+from harness.docker_daemon import docker_client
 
 from execbox.wire import Status
 from execbox_service.engines.container_spec import ContainerSpec
@@ -89,6 +90,10 @@ async def test_container_without_an_option_is_refused_by_the_self_test(
 
 async def test_container_with_a_network_is_refused_by_the_self_test() -> None:
     """An interface beside loopback is seen, from inside the job as well."""
+    with docker_client() as client:
+        # Of a daemon that was started without a bridge, one of this name is empty.
+        if [each["Driver"] for each in client.networks(names=["bridge"])] != ["bridge"]:
+            pytest.skip("this daemon has no bridge network")
     with contextlib.suppress(ServiceFailure):
         async with weakened(options={"NetworkMode": "bridge"}) as sandboxes:
             missing = await sandboxes.missing()
