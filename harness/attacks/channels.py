@@ -6,6 +6,7 @@ one process, which is the control that a look sees what it looks for.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -225,6 +226,14 @@ FILES = (
         for path in ("/dev/mqueue", "/dev", "/run", "/var/tmp", "/")
     ),
 )
+_OF_SEVERAL_CORES = (
+    Channel(
+        "the cores",
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})",
+        "len(os.sched_getaffinity(0)) < os.cpu_count()",
+    ),
+)[: (os.cpu_count() or 1) - 1]
+"""None where there is one: nobody can be kept from it."""
 KERNEL_OBJECTS = (
     Channel(
         "a System V segment",
@@ -298,8 +307,7 @@ PROCESS_STATE = (
             "S in os.environ or libc.secure_getenv(S.encode()) != 0"),
     Channel("the umask", "os.umask(0o077)", "os.umask(0o022) != 0o022"),
     Channel("the priority", "os.nice(3)", "os.getpriority(os.PRIO_PROCESS, 0) or os.nice(0)"),
-    Channel("the cores", "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})",
-            "len(os.sched_getaffinity(0)) < os.cpu_count()"),
+    *_OF_SEVERAL_CORES,
     Channel("the scheduler", "os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))",
             "os.sched_getscheduler(0)", refused=True),
     Channel("a limit", "resource.setrlimit(resource.RLIMIT_NOFILE, (250, 256))",
