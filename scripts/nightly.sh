@@ -12,6 +12,8 @@
 # Environment:
 #   EXECBOX_NIGHTLY_OUTPUT     folder for what is printed (default ./results/nightly)
 #   EXECBOX_NIGHTLY_MINUTES    of soak and of chaos, each (default 60)
+#   EXECBOX_HOSTS_WITHOUT      what the step hosts leaves out of each host (default tests: on
+#                              eight hosts all tests take five hours)
 #   EXECBOX_NIGHTLY_CHECKOUTS  folder with checkouts of the projects whose clients
 #                              the step contracts runs; without it those are left out
 
@@ -22,6 +24,7 @@ readonly root
 readonly output=${EXECBOX_NIGHTLY_OUTPUT:-$root/results/nightly}
 readonly minutes=${EXECBOX_NIGHTLY_MINUTES:-60}
 readonly checkouts=${EXECBOX_NIGHTLY_CHECKOUTS:-}
+export EXECBOX_HOSTS_WITHOUT=${EXECBOX_HOSTS_WITHOUT-tests}
 cd "$root" || exit 1
 
 say() { printf 'nightly: %s\n' "$*"; }

@@ -32,7 +32,8 @@
 # written of all that are there. Packages come from the mirror that this machine's apt uses.
 #
 # Environment:
-#   EXECBOX_HOSTS_WITHOUT   steps to leave out, such as "attacks speed"
+#   EXECBOX_HOSTS_WITHOUT   steps to leave out, such as "attacks speed"; tests, all of them,
+#                           take most of an hour on a host that is no guest
 #   EXECBOX_HOSTS_PARTS     what to run in a guest (default all: "docker bubblewrap
 #                           user-bubblewrap rootless")
 #   EXECBOX_HOSTS_UBUNTU_MIRROR
