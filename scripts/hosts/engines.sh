@@ -32,7 +32,7 @@ fit_runc() { # SUITE ROOT
 
 # The engine of another release, with data, sockets and containerd of its own and no bridge.
 with_engine() { # SUITE NAME
-    local place=$EXECBOX_HOSTS_WORK/$2 run
+    local place=$EXECBOX_HOSTS_WORK/$2 run images
     # The path of a unix socket has 107 characters at most.
     run=$(mktemp -d /run/execbox-host-XXXXXX)
     unpack "$1" "$place/root" docker.io containerd runc
@@ -54,7 +54,10 @@ with_engine() { # SUITE NAME
         tail -5 "$place/dockerd.log" >&2
         return 1
     }
-    docker save execbox-sandbox:local | DOCKER_HOST=unix://$run/docker.sock docker load -q
+    # All tests use the others, too, as far as there are any.
+    mapfile -t images < <(docker image ls --format '{{.Repository}}:{{.Tag}}' |
+        grep -xE 'execbox(-sandbox|-service)?:local|execbox-sandbox:languages')
+    docker save "${images[@]}" | DOCKER_HOST=unix://$run/docker.sock docker load -q
     DOCKER_HOST=unix://$run/docker.sock look "$2"
 }
 
