@@ -46,8 +46,8 @@ _ATTACKS_INSIDE: Final = {
     "docker": ("tests/sandbox/test_attacks.py", "-k", _ATTACK_TEXT),
     "bubblewrap": ("tests/engines/test_two_jobs_on_bubblewrap.py",),
 }
-"""The tests that look for the same from inside a sandbox, where nobody can look at it from outside:
-that takes root, and a container."""
+"""Tests that look for the same from inside a sandbox. To look from outside takes root, and a
+container."""
 _SHARED_ON_BUBBLEWRAP: Final = "tests/engines/test_shared_attacks_on_bubblewrap.py"
 _TESTS_SHARE: Final = ("tests/operations", "tests/sandboxes", "tests/scheduling", "tests/service")
 """Of all tests, those of the folders that depend on the host's kernel, Python and clock most; of
@@ -78,28 +78,7 @@ class Host:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the steps and write the row; 1 where one failed."""
-    parser = argparse.ArgumentParser(prog="python -m acceptance.hosts", description=__doc__)
-    parser.add_argument("name", nargs="?", help="of the host, as scripts/hosts/run.sh has it")
-    parser.add_argument("--engine", choices=["docker", "bubblewrap"], default="docker")
-    parser.add_argument(
-        "--refused", action="store_true", help="this engine must be refused, in words"
-    )
-    parser.add_argument("--made-by", metavar="NAME", help="of the command, where it makes several")
-    parser.add_argument("--without", nargs="*", choices=STEPS, default=[], metavar="STEP")
-    parser.add_argument(
-        "--share",
-        action="store_true",
-        help="one attack of each group, one labelled function of each cause, and a demonstration "
-        "with more CPU time",
-    )
-    parser.add_argument(
-        "--made-demo",
-        nargs=3,
-        metavar=("STATUS", "SECONDS", "FILE"),
-        help="how make demo ended here before, what it took, and where what it printed is",
-    )
-    parser.add_argument("--rows", type=Path, default=ROWS, metavar="FOLDER")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="write the page, and run nothing")
+    parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.page:
         arguments.page.write_text(page(read_rows(arguments.rows)), "utf-8")
@@ -130,6 +109,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         # After each: a host that ends, or is ended, has its row so far.
         row.write(file)
     return 1 if row.failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m acceptance.hosts", description=__doc__)
+    parser.add_argument("name", nargs="?", help="of the host, as scripts/hosts/run.sh has it")
+    parser.add_argument("--engine", choices=["docker", "bubblewrap"], default="docker")
+    parser.add_argument(
+        "--refused", action="store_true", help="this engine must be refused, in words"
+    )
+    parser.add_argument("--made-by", metavar="NAME", help="of the command, where it makes several")
+    parser.add_argument("--without", nargs="*", choices=STEPS, default=[], metavar="STEP")
+    parser.add_argument(
+        "--share",
+        action="store_true",
+        help="one attack of each group, one labelled function of each cause, the tests of four "
+        "folders, and a demonstration with more CPU time",
+    )
+    parser.add_argument(
+        "--made-demo",
+        nargs=3,
+        metavar=("STATUS", "SECONDS", "FILE"),
+        help="how make demo ended here before, what it took, and where what it printed is",
+    )
+    parser.add_argument("--rows", type=Path, default=ROWS, metavar="FOLDER")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write the page, and run nothing")
+    return parser
 
 
 def look(name: str, *, engine: str, made_by: str) -> Row:

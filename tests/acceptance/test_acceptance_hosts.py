@@ -79,6 +79,27 @@ def test_step_left_out_keeps_what_the_row_has_of_the_same_host_and_day(tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("status", "printed", "cell", "failed"),
+    [
+        ("0", "Every function ended as its record says it must.\n", "ok", []),
+        ("2", "apt could not install it\n", "FAILED (2)", ["demo: apt could not install it"]),
+    ],
+)
+def test_demo_that_was_made_before_is_the_rows(
+    tmp_path: Path, status: str, printed: str, cell: str, failed: list[str]
+) -> None:
+    """On a host that had nothing, what writes the row can only be run after it."""
+    said = tmp_path / "demo.log"
+    said.write_text(printed)
+    rest = [step for step in STEPS if step != "demo"]
+    options = ("--share", "--made-demo", status, "1070", str(said), "--without", *rest)
+    assert main(["bare", "--rows", str(tmp_path), *options]) == (1 if failed else 0)
+    (row,) = read_rows(tmp_path)
+    assert row.results["demo"] == f"{cell} (make demo from nothing, 10 s of CPU a call; 1070 s)"
+    assert row.failed == failed
+
+
+@pytest.mark.parametrize(
     "changed", [{"date": "2026-11-28"}, {"engine": "Docker 29"}, {"kernel": "7.2"}, {"python": "4"}]
 )
 def test_step_left_out_is_not_run_where_the_row_is_of_another(
