@@ -122,8 +122,9 @@ page again; `scripts/hosts/run.sh all` does so for each. A row is of the day in 
 - **determinism** is `tests/determinism/test_labelled.py`. A cause is looked for only so long:
   beside other work, a load of 25 to 50 on two cores, nine functions were found not to be
   deterministic, as they must be, and their causes stayed `unknown`.
-- **tests** are what `make test` runs, without coverage. "Those of four folders, no engine" are of
-  `tests/operations`, `sandboxes`, `scheduling` and `service`, those that need no Docker.
+- **tests** are what `make test` runs, without coverage. "Those of seven folders, no engine" are
+  of `tests/answers`, `dataset`, `judge`, `operations`, `sandboxes`, `scheduling` and `service`,
+  "of four" of the last four; of them those that need no Docker and measure no time.
 - **containers a second** is what eight clients get at level `container`, of what a bare loop makes
   at the best of one, two, four and six at once, and the ratio; **single call** the 50th and 95th
   percentile of calls with pauses between them; **load** is how many processes wanted one of the

@@ -49,9 +49,17 @@ _ATTACKS_INSIDE: Final = {
 """Tests that look for the same from inside a sandbox. To look from outside takes root, and a
 container."""
 _SHARED_ON_BUBBLEWRAP: Final = "tests/engines/test_shared_attacks_on_bubblewrap.py"
-_TESTS_SHARE: Final = ("tests/operations", "tests/sandboxes", "tests/scheduling", "tests/service")
-"""Of all tests, those of the folders that depend on the host's kernel, Python and clock most; of
-these, the ones that need no Docker engine and measure no time."""
+_TESTS_SHARE: Final = (
+    "answers",
+    "dataset",
+    "judge",
+    "operations",
+    "sandboxes",
+    "scheduling",
+    "service",
+)
+"""The folders of tests that depend on the host's kernel, Python and clock most; of these, those
+that need no Docker engine and measure no time."""
 _SLOW_CPU_TIME_S: Final = 10
 """For a call of the demonstration, in which a page of memory may take 30 µs."""
 
@@ -123,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--share",
         action="store_true",
-        help="one attack of each group, one labelled function of each cause, the tests of four "
+        help="one attack of each group, one labelled function of each cause, the tests of seven "
         "folders, and a demonstration with more CPU time",
     )
     parser.add_argument(
@@ -292,8 +300,9 @@ def _tests(host: Host) -> str:
     """As ``make test`` starts them, without coverage, which takes a third of the time."""
     at_once = ("--numprocesses", "2", "--dist", "loadfile")
     if host.share:
-        done = _tested("tests", host, *at_once, "-m", "not docker and not alone", *_TESTS_SHARE)
-        return with_share(summary(done.text), "those of four folders, no engine", done.took_s)
+        folders = [f"tests/{name}" for name in _TESTS_SHARE]
+        done = _tested("tests", host, *at_once, "-m", "not docker and not alone", *folders)
+        return with_share(summary(done.text), "those of seven folders, no engine", done.took_s)
     done = _tested("tests", host, *at_once, "tests")
     return summary(done.text)
 

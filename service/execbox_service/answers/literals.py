@@ -31,14 +31,16 @@ _EXCERPT_CHARS = 30
 # Models also write the spaces of other scripts, and those of no width, between tokens.
 _SPACE = r"[\s\x1c-\x1f\x85\u00a0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]"
 _SPACES = re.compile(_SPACE + "*+", re.ASCII)
+# Atomic groups where a part of a repeated group can fail after it took something: of possessive
+# ones, Python before 3.11.5 keeps what that part took (github.com/python/cpython/issues/106052).
 _TOKEN = re.compile(
-    rf"(?:{_SPACE}++"
+    rf"(?>(?:{_SPACE}++"
     r"""
-      | /\*(?:[^*]++|\*(?!/))*+\*/
+      | /\*.*?\*/
       # After a whole number, // may divide by what follows.
       | //(?![ \t]*+[-+\d.(\[])[^\n]*+
       | \#[^\n]*+
-    )*+(?:
+    )*)(?:
       (?P<open>[{\[(])
     | (?P<close>[}\])])
     | (?P<mark>[,:])
@@ -46,7 +48,7 @@ _TOKEN = re.compile(
         |[\u201c\u201d](?:[^\u201c\u201d\\]++|\\.)*+[\u201c\u201d]
         |[\u2018\u2019](?:[^\u2018\u2019\\]++|\\.)*+[\u2018\u2019])
     | (?P<number>[-+\u2212]?+(?:0[xXoObB][0-9a-fA-F_]++
-        |(?:[0-9][0-9_]*+\.?+[0-9_]*+|\.[0-9][0-9_]*+)(?:[eE][-+]?+[0-9]++)?+)(?![\w.]))
+        |(?:[0-9][0-9_]*+\.?+[0-9_]*+|\.[0-9][0-9_]*+)(?>(?:[eE][-+]?+[0-9]++)?))(?![\w.]))
     | (?P<word>[-+]?+[A-Za-z_]\w*+)
     | (?P<end>\Z)
     )""",

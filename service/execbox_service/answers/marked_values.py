@@ -22,7 +22,7 @@ NOTHING = object()
 _WORD_CHARS_MAX = 200
 _DIGITS_MAX = 300
 """Of a number as in print; longer ones are not written so, and doubles end at 309."""
-_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})++(?:\.\d++)?+")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?>(?:(?:,|\{,\}|\\,)\d{3})+)(?>(?:\.\d++)?)")
 _FRACTION = re.compile(
     r"(?P<sign>[-+]?)\s*+(?:\\[dt]?frac\s*+\{\s*+(?P<top>-?\d{1,15})\s*+\}"
     r"\s*+\{\s*+(?P<below>-?\d{1,15})\s*+\}"

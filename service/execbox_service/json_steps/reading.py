@@ -25,9 +25,13 @@ _LEAD = re.compile(r"[\[{]{1,8}")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _FIRST_MEMBER = re.compile(r'"[^"\\]{0,200}"[ \t\n\r]{0,9}:[ \t\n\r]{0,9}([\[{]{0,8})')
 # Whole escapes only, and both halves of a pair together, so that any number of these is a string.
+# Each is written out: where a part of a possessive group fails within a repeat or a lookahead,
+# Python before 3.11.5 keeps what that took (github.com/python/cpython/issues/106052).
+_HEX = "[0-9a-fA-F]"
 _STRING_PART = re.compile(
-    r'(?:[^"\\\x00-\x1f]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}'
-    r'|\\(?:["\\/bfnrt]|u(?![dD][89abAB])[0-9a-fA-F]{4}))++'
+    r'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]'
+    rf"|\\u[0-9a-cefA-CEF]{_HEX}{_HEX}{_HEX}|\\u[dD][0-7c-fC-F]{_HEX}{_HEX}"
+    rf"|\\u[dD][89abAB]{_HEX}{_HEX}\\u[dD][c-fC-F]{_HEX}{_HEX})++"
 )
 _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
 _AFTER_ELEMENT = frozenset(",] \t\n\r")

@@ -33,11 +33,13 @@ _CALL_CHARS_MAX = 2000
 Literal: TypeAlias = object
 """None, booleans, numbers, str, bytes, and lists, tuples, dicts, sets and frozensets of these."""
 
+# Atomic groups where a part of a repeated group can fail after it took something: of possessive
+# ones, Python before 3.11.5 keeps what that part took (github.com/python/cpython/issues/106052).
 _TOKEN = re.compile(
     r"""(?P<space>(?:[ \t\f\r\n]|\\\n|\#[^\n]*+)++)
-    | (?P<string>(?:[rR]?[bB]|[bB][rR]|[rRuU])?+(?:
-        '''(?:[^\\']|\\.|'(?!''))*+'''
-        |\"\"\"(?:[^\\"]|\\.|"(?!""))*+\"\"\"
+    | (?P<string>(?>(?:[bB][rR]|[rR]?[bB]|[rRuU])?)(?:
+        '''(?>(?:[^\\']++|\\.|'(?!''))*)'''
+        |\"\"\"(?>(?:[^\\"]++|\\.|"(?!""))*)\"\"\"
         |'(?:[^'\\\n]|\\.)*+'|"(?:[^"\\\n]|\\.)*+"))
     | (?P<factory>\bdefaultdict\([ ]?(?:<[^<>\n]{1,200}>|[A-Za-z_][\w.]{0,200}(?=[,)])))
     | (?P<number>(?:\d|\.\d)(?:[eE][-+]|[\w.])*+)
