@@ -2,7 +2,7 @@
 
 Of ``(?:…)*+``, Python before 3.11.5 keeps what the last, failing repetition took, where that ended
 within a repeat, a lookahead or a choice (https://github.com/python/cpython/issues/106052). Debian
-12's own Python is one of those.
+12's is one of those (3.11.2-6+deb12u8) until it has its security updates (deb12u9).
 """
 
 from __future__ import annotations
