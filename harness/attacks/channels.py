@@ -233,7 +233,7 @@ _OF_SEVERAL_CORES = (
         "len(os.sched_getaffinity(0)) < os.cpu_count()",
     ),
 )[: (os.cpu_count() or 1) - 1]
-"""None where there is one: nobody can be kept from it."""
+"""Empty on a machine with one core: a job there has that core, and can give up no other."""
 KERNEL_OBJECTS = (
     Channel(
         "a System V segment",

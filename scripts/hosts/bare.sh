@@ -9,7 +9,7 @@ readonly bare_gateway=198.18.77.1 bare_address=198.18.77.2
 readonly bare_device=execbox-bare
 
 in_bare_guest() { # SUITE NAME
-    local guest kernel_root suite forwards mtu
+    local guest kernel_root suite forwards device mtu
     for suite in "$1" trixie; do
         # The kernel needs the libc of Debian 13 or later.
         make_plain_root "$suite" "$(root_of "$suite")-bare" "$bare_packages"
@@ -22,14 +22,17 @@ in_bare_guest() { # SUITE NAME
     # shellcheck disable=SC2064 # as it is now
     trap "close_network $forwards" EXIT
     open_network
-    mtu=$(ip -o route get 192.0.2.1 | sed -n 's/.* dev \([^ ]*\).*/\1/p')
-    mtu=$(<"/sys/class/net/$mtu/mtu")
+    # Any address outside: what matters is the way that packets to it take.
+    device=$(ip -o route get 1.1.1.1 | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+    mtu=$(<"/sys/class/net/$device/mtu")
     run_guest "$2" "$EXECBOX_HOSTS_WORK/$2" "$guest" "$kernel_root" \
         "HOST_PARTS=bare \"HOST_NETWORK=$bare_address $bare_gateway $mtu\"" \
         "vec0:transport=tap,ifname=$bare_device,depth=128"
 }
 
 open_network() {
+    # A run that was killed leaves it.
+    ip link delete "$bare_device" 2>/dev/null || true
     ip tuntap add "$bare_device" mode tap
     ip address add "$bare_gateway/30" dev "$bare_device"
     # The guest's kernel throws away what holds several packets in one.

@@ -76,6 +76,7 @@ def test_whatever_repr_writes_is_read_back(value: object) -> None:
         ("(+1, -.5, 1E-3)", (1, -0.5, 0.001)),
         ("defaultdict(int, {})", {}),
         ("rb'\\d'", b"\\d"),
+        ("bR'\\d'", b"\\d"),
     ],
 )
 def test_forms_that_people_and_reprs_write_are_read(text: str, value: object) -> None:
